@@ -1,0 +1,94 @@
+"""Every error that crowdserve raises on purpose, by the step of the data flow that it belongs to.
+
+    bytes ──► image ──► tensor ──► density ──► people
+      │          │         │           │
+      │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer
+      │          │         └───────────── InvalidRequest                    wrong name, dtype, shape, parameter
+      │          └─────────────────────── ImageTooLarge                     over a pixel, side or body limit
+      └────────────────────────────────── InvalidImage                      not a picture, or a broken one
+
+    CrowdServeError
+    ├── InvalidRequest
+    │   ├── InvalidImage
+    │   └── ImageTooLarge
+    ├── TritonUnavailable
+    ├── TritonFailed
+    └── SetupError             wrong files, flags or machine: met by an operator, never by a caller
+        ├── CardError          a model card contradicts itself
+        ├── DatasetError       a data set on disk is not laid out as it should be
+        ├── WeightsError       a checkpoint is not the one it should be
+        ├── ParityError        an exported model differs from its framework model
+        ├── RepositoryError    a Triton model repository is incomplete or out of date
+        ├── ClassifierError    a scene classifier file is not the recorded one
+        └── PlatformError      this machine cannot run the embedded Triton
+
+A message says what came, what was expected and what to do. The two codes on each class are what a caller sees over
+REST and over gRPC.
+"""
+
+
+class CrowdServeError(Exception):
+    """Root of the tree: catch it to catch everything that crowdserve raises on purpose."""
+
+    http_status = 500
+    grpc_code = "INTERNAL"
+
+
+class InvalidRequest(CrowdServeError):
+    """The request cannot be answered as it stands: an unknown name, a wrong dtype, shape or parameter."""
+
+    http_status = 400
+    grpc_code = "INVALID_ARGUMENT"
+
+
+class InvalidImage(InvalidRequest):
+    """The bytes are not a picture that can be decoded whole."""
+
+
+class ImageTooLarge(InvalidRequest):
+    """The picture, the batch or the request body is over a limit of this service."""
+
+    http_status = 413
+
+
+class TritonUnavailable(CrowdServeError):
+    """Triton does not answer or its models are not ready; the same request may succeed later."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
+
+
+class TritonFailed(CrowdServeError):
+    """Triton answered with an error that the request did not cause."""
+
+
+class SetupError(CrowdServeError):
+    """Files, flags or the machine are not what a command needs."""
+
+
+class CardError(SetupError):
+    """A model card contradicts itself or another card."""
+
+
+class DatasetError(SetupError):
+    """A data set on disk is not laid out as its loader expects."""
+
+
+class WeightsError(SetupError):
+    """A checkpoint does not hold the weights that it should."""
+
+
+class ParityError(SetupError):
+    """An exported model and its framework model do not agree."""
+
+
+class RepositoryError(SetupError):
+    """A Triton model repository is incomplete, or its generated files are out of date."""
+
+
+class ClassifierError(SetupError):
+    """A scene classifier file is not the one that its record describes."""
+
+
+class PlatformError(SetupError):
+    """This machine cannot run what was asked for."""

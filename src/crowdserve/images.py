@@ -1,0 +1,144 @@
+"""Pictures: bytes to RGB, limits, sizes; the same functions in training and in serving.
+
+An image here is a uint8 array [height, width, 3], RGB.
+"""
+
+import io
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from crowdserve.cards import VGG16
+from crowdserve.errors import ImageTooLarge, InvalidImage
+
+Rgb = npt.NDArray[np.uint8]
+"""uint8 [height, width, 3], RGB."""
+
+Density = npt.NDArray[np.float32]
+"""float32 [height / stride, width / stride], people a cell."""
+
+MAX_PIXELS = 50_000_000
+"""Largest picture taken by default: 50 megapixels, a professional camera's."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+"""Formats that are decoded; of an animated one, the first frame."""
+
+SCENE_SIDE_PX = VGG16.geometry.max_side_px
+_BACKGROUND = (255, 255, 255)
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
+    """Decode a photo to upright RGB, whatever its mode.
+
+    The EXIF orientation is applied; grayscale, palette, CMYK and 16-bit pictures are converted; transparent ones are
+    laid on white.
+
+    Args:
+        data: A whole file of one of `FORMATS`.
+        max_pixels: The size is read from the header, so that a decompression bomb is never unpacked.
+
+    Raises:
+        InvalidImage: If the bytes are no such file, or a truncated or broken one.
+        ImageTooLarge: If the picture has more than `max_pixels`.
+    """
+    if not data:
+        raise InvalidImage(f"the image is empty (0 bytes); send the bytes of a {', '.join(FORMATS)} file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's advice on odd files is not the caller's concern
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                _check_pixels(picture.width, picture.height, max_pixels)
+                # A JPEG's orientation is in its header; Pillow turns the picture after decoding it whole.
+                return np.array(_to_rgb(ImageOps.exif_transpose(picture)), dtype=np.uint8)
+    except ImageTooLarge:
+        raise
+    except Image.DecompressionBombError as err:
+        raise ImageTooLarge(f"the image has over {max_pixels:,} pixels, the limit; scale it down") from err
+    except UnidentifiedImageError as err:
+        raise InvalidImage(
+            f"{len(data):,} bytes that are no picture (they start with {data[:8]!r}); send the bytes of a "
+            f"{', '.join(FORMATS)} file, base64-encoded inside JSON"
+        ) from err
+    except Exception as err:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+        raise InvalidImage(
+            f"the image is truncated or corrupt: {len(data):,} bytes cannot be decoded whole; send the complete file"
+        ) from err
+
+
+def _check_pixels(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageTooLarge(
+            f"the image is {width}x{height} px, {width * height:,} pixels; the limit is {max_pixels:,}: scale it down"
+        )
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
+        return _to_eight_bits(picture).convert("RGB")
+    if picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info:
+        layered = picture.convert("RGBA")
+        background = Image.new("RGBA", layered.size, (*_BACKGROUND, 255))
+        return Image.alpha_composite(background, layered).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _to_eight_bits(picture: Image.Image) -> Image.Image:
+    """16-bit integers by their high byte; float pictures, which have no agreed range, by their own."""
+    values = np.asarray(picture, dtype=np.float64)
+    if picture.mode == "F":
+        low, high = float(values.min()), float(values.max())
+        values = (values - low) * (255.0 / (high - low if high > low else 1.0))
+    else:
+        values = values / 257.0
+    return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+
+def fit_within(image: Rgb, max_side_px: int) -> Rgb:
+    """Scale an image down so that its longer side is at most `max_side_px`; a smaller one is returned as it is."""
+    height, width = image.shape[:2]
+    if max(height, width) <= max_side_px:
+        return image
+    scale = max_side_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
+def pad_bottom_right(image: Rgb, *, multiple: int, min_side_px: int = 1) -> Rgb:
+    """Extend height and width to multiples of `multiple`, at least `min_side_px`, by repeating the edge pixels.
+
+    Repeated edges give the network no false border; `crop_density` takes the padding out of the count again.
+    """
+    height, width = image.shape[:2]
+    bottom, right = (_padded(side, multiple, min_side_px) - side for side in (height, width))
+    if not bottom and not right:
+        return image
+    return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
+
+
+def _padded(side_px: int, multiple: int, min_side_px: int) -> int:
+    return -(-max(side_px, min_side_px) // multiple) * multiple
+
+
+def crop_density(density: Density, height_px: int, width_px: int, stride: int) -> Density:
+    """The cells of a padded picture's density map that its real pixels touch.
+
+    Args:
+        density: [..., padded height / stride, padded width / stride].
+        height_px: Height before padding.
+        width_px: Width before padding.
+        stride: Pixels a side of one cell.
+
+    Returns:
+        [..., ceil(height_px / stride), ceil(width_px / stride)], a view.
+    """
+    return density[..., : -(-height_px // stride), : -(-width_px // stride)]
+
+
+def scene_input(image: Rgb) -> Rgb:
+    """The 224x224 px picture that the scene classifier looks at: the whole photo, squeezed to a square, antialiased."""
+    picture = Image.fromarray(image)
+    return np.array(picture.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=2.0))

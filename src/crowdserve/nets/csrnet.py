@@ -1,0 +1,56 @@
+"""CSRNet in Keras (Li, Zhang and Chen, CVPR 2018, configuration B: back-end with dilation 2)."""
+
+import keras
+
+from crowdserve.nets.vgg16 import CONV_NAMES, add_blocks
+
+OUTPUT_STRIDE = 8
+FEATURES = 512
+BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
+"""Filters of the 3x3 convolutions of dilation 2."""
+
+FRONT_END_CONVS: tuple[str, ...] = CONV_NAMES[:10]
+"""conv1_1 to conv4_3."""
+
+
+def build_front_end(*, batch_norm: bool = False) -> keras.Model:
+    """VGG16 conv1_1 to conv4_3 with three poolings.
+
+    Normalised pictures [batch, H, W, 3] -> features [batch, H//8, W//8, 512].
+    """
+    pictures = keras.Input((None, None, 3), name="pictures")
+    return keras.Model(pictures, add_blocks(pictures, blocks=4, pools=3, batch_norm=batch_norm), name="front_end")
+
+
+def build_back_end(*, output_activation: str | None = "relu") -> keras.Model:
+    """Features [batch, h, w, 512] -> density [batch, h, w, 1], people a cell of 8x8 px.
+
+    Args:
+        output_activation: "relu" as served; None gives the values before it, which training needs.
+    """
+    features = keras.Input((None, None, FEATURES), name="features")
+    x = features
+    for i, filters in enumerate(BACK_END, 1):
+        x = keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            dilation_rate=2,
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=f"dilated_conv{i}",
+        )(x)
+    # The density map and its sum stay in FP32 under a mixed-precision policy: small values, long sums.
+    density = keras.layers.Conv2D(1, 1, activation=output_activation, dtype="float32", name="density")(x)
+    return keras.Model(features, density, name="back_end")
+
+
+def build_csrnet(*, batch_norm: bool = False) -> keras.Model:
+    """CSRNet: normalised pictures [batch, H, W, 3] of any size -> density [batch, H//8, W//8, 1], people a cell.
+
+    16,263,489 parameters; the sum of a map is the head count. `batch_norm` adds a normalisation after every convolution
+    of the front-end; ported VGG16 weights then start from it being the identity, up to its epsilon.
+    """
+    pictures = keras.Input((None, None, 3), name="pictures")
+    front_end, back_end = build_front_end(batch_norm=batch_norm), build_back_end()
+    return keras.Model(pictures, back_end(front_end(pictures)), name="csrnet")

@@ -1,0 +1,56 @@
+"""VGG16 without its head, in Keras (Simonyan and Zisserman, ICLR 2015, configuration D)."""
+
+import keras
+
+BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+"""Filters of each 3x3 convolution, by block; a 2x2 max pooling ends a block."""
+
+CONV_NAMES: tuple[str, ...] = tuple(
+    f"block{b}_conv{c}" for b, block in enumerate(BLOCKS, 1) for c in range(1, len(block) + 1)
+)
+"""The 13 convolutions in order, under Keras' names."""
+
+
+def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: bool = False) -> keras.KerasTensor:
+    """Append the first blocks of VGG16 to a graph.
+
+    Args:
+        x: Normalised pictures [batch, height, width, 3].
+        blocks: How many blocks, 1 to 5.
+        pools: How many of them end with a 2x2 max pooling.
+        batch_norm: Normalise after each convolution, before its ReLU.
+
+    Returns:
+        Feature map [batch, height / 2**pools, width / 2**pools, filters of the last block].
+    """
+    for b, block in enumerate(BLOCKS[:blocks], 1):
+        for c, filters in enumerate(block, 1):
+            activation = None if batch_norm else "relu"
+            x = keras.layers.Conv2D(filters, 3, padding="same", activation=activation, name=f"block{b}_conv{c}")(x)
+            if batch_norm:
+                x = keras.layers.BatchNormalization(name=f"block{b}_bn{c}")(x)
+                x = keras.layers.ReLU(name=f"block{b}_relu{c}")(x)
+        if b <= pools:
+            x = keras.layers.MaxPooling2D(name=f"block{b}_pool")(x)
+    return x
+
+
+def build_vgg16() -> keras.Model:
+    """VGG16 without head: normalised pictures [batch, H, W, 3] -> feature map [batch, H/32, W/32, 512].
+
+    224x224 px give 7x7x512 = 25,088 features. 14,714,688 parameters; load them with
+    `crowdserve.nets.imagenet.load_vgg16_weights`.
+    """
+    pictures = keras.Input((None, None, 3), name="pictures")
+    return keras.Model(pictures, add_blocks(pictures, blocks=5, pools=5), name="vgg16")
+
+
+def conv_layers(model: keras.Model) -> list[keras.layers.Conv2D]:
+    """Every convolution of a model and of the models inside it, in graph order: 13 for VGG16, 17 for CSRNet."""
+    layers: list[keras.layers.Conv2D] = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            layers += conv_layers(layer)
+        elif isinstance(layer, keras.layers.Conv2D):
+            layers.append(layer)
+    return layers

@@ -1,0 +1,176 @@
+"""The CSRNet training loop on pictures made here: white dots on grey, one a head."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from scipy.io import savemat
+
+from crowdserve.cards import IMAGENET_CAFFE, find_card
+from crowdserve.datasets import load_dataset
+from crowdserve.errors import DatasetError
+from crowdserve.images import decode_image
+from crowdserve.nets.csrnet import build_csrnet, build_front_end
+from training.csrnet import OUTPUT_GAIN, Photos, Recipe, TrainingNet, make_photos, pooled_count_error, train
+from training.feature_cache import FeatureCache, normalise
+from training.run import RunFolder, count_errors
+
+CARD = find_card("csrnet_a")
+RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
+
+
+@pytest.fixture(autouse=True)
+def vgg16_weights(monkeypatch):
+    """The loop does not depend on what the front-end has learnt; random weights need no download."""
+    monkeypatch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ucf")
+    draw = np.random.default_rng(0)
+    for n in range(11):
+        points = draw.uniform(8, [88, 64], (n + 1, 2))
+        picture = np.full((72, 96, 3), 90, np.uint8)
+        for x, y in points.astype(int):
+            picture[y - 2 : y + 2, x - 2 : x + 2] = 250
+        Image.fromarray(picture).save(folder / f"{n}.png")
+        savemat(folder / f"{n}_ann.mat", {"annPoints": points})
+    return folder
+
+
+def run(dataset, folder, recipe, every=2):
+    keras.utils.set_random_seed(recipe.seed)
+    photos = make_photos([dataset], CARD, recipe, folder / "features")
+    train(CARD, folder / "run", recipe, *photos, every)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+        return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+    model = build_csrnet()
+    model.load_weights(finished / "csrnet_a.weights.h5")
+    assert model.predict(np.zeros((1, 64, 48, 3), np.float32), verbose=0).shape == (1, 8, 6, 1)
+    meta = json.loads((finished / "meta.json").read_text())
+    assert meta["photos"] == {"training": 9, "validation": 2} or meta["photos"] == {"training": 10, "validation": 1}
+    assert meta["normalisation"] == "imagenet_caffe"
+    assert meta["recipe"]["seed"] == meta["seed"] == 5
+    records = RunFolder(finished).records()
+    assert [record["step"] for record in records] == [2, 4]
+    assert meta["validation"]["mae"] == min(record["mae"] for record in records)
+    with Image.open(finished / "curves.png") as curves:
+        assert curves.width > 600
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop_after_two(self, step):
+        if step == 2:
+            raise Stopped
+        return batch(self, step)
+
+    batch = Photos.batch
+    monkeypatch.setattr(Photos, "batch", stop_after_two)
+    with pytest.raises(Stopped):
+        run(dataset, tmp_path, RECIPE)
+    monkeypatch.setattr(Photos, "batch", batch)
+    resumed = RunFolder(run(dataset, tmp_path, RECIPE)).records()
+    # Random front-ends of equal seed are equal, so the sittings together are the run that was never stopped.
+    for expected, record in zip(RunFolder(finished).records(), resumed, strict=True):
+        assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
+        assert record["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_unfrozen_training_changes_the_front_end(dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, unfreeze=True, batch_norm=True, steps=1, crop_cells=4, pools=(2,), negatives=0)
+    keras.utils.set_random_seed(recipe.seed)
+    before = build_front_end(batch_norm=True).get_weights()[0]
+    folder = run(dataset, tmp_path, recipe, every=1)
+    model = build_csrnet(batch_norm=True)
+    model.load_weights(folder / "csrnet_a.weights.h5")
+    after = model.get_layer("front_end").get_weights()[0]
+    assert before.shape == after.shape
+    assert np.isfinite(after).all()
+    assert not np.array_equal(before, after)
+
+
+@pytest.fixture(scope="module")
+def photos(dataset, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+        return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
+
+
+def test_the_folded_network_gives_what_training_saw(photos):
+    net = TrainingNet(RECIPE, photos)
+    features = np.random.default_rng(1).uniform(0, 3, (1, 9, 7, 512)).astype(np.float32)
+    served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
+    assert float(tf.reduce_sum(served)) > 0
+    np.testing.assert_allclose(served, net(tf.constant(features), training=False) / OUTPUT_GAIN, rtol=2e-3, atol=1e-6)
+
+
+def test_training_starts_at_the_mean_density(photos):
+    density = TrainingNet(RECIPE, photos)(tf.zeros((1, 4, 4, 512)), training=False)
+    np.testing.assert_allclose(density / OUTPUT_GAIN, photos.mean_density(), rtol=1e-4)
+
+
+def test_a_dead_output_still_learns(photos):
+    net = TrainingNet(RECIPE, photos)
+    bias = net.back_end.get_layer("density").bias
+    bias.assign([-1000.0])
+    with tf.GradientTape() as tape:
+        density = net(tf.ones((1, 4, 4, 512)), training=True)
+        loss = tf.reduce_sum(tf.abs(density - 1.0))
+    assert float(tf.reduce_max(density)) == 0.0
+    assert float(tape.gradient(loss, bias.value)[0]) < 0.0
+
+
+def test_pooled_count_error_is_the_mean_of_block_errors():
+    draw = np.random.default_rng(0)
+    density, target = (draw.uniform(size=(2, 8, 8)).astype(np.float32) for _ in range(2))
+    expected = np.abs((density - target).mean(axis=(1, 2))).mean()
+    for side in (2, 4):
+        blocks = (density - target).reshape(2, 8 // side, side, 8 // side, side).mean(axis=(2, 4))
+        expected += np.abs(blocks).mean()
+    error = pooled_count_error(tf.constant(density), tf.constant(target), (2, 4))
+    assert float(error) == pytest.approx(expected, rel=1e-5)
+
+
+def test_windows_are_the_same_for_the_same_seed_and_step(photos):
+    first, again, other = photos.batch(3), photos.batch(3), photos.batch(4)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[0].shape == (2, 8, 8, 512)
+    assert first[1].shape == (2, 8, 8)
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_cached_features_are_the_front_end_s(dataset, tmp_path):
+    front_end = build_front_end()
+    cache = FeatureCache(tmp_path, front_end, IMAGENET_CAFFE, "one")
+    samples = load_dataset(dataset)[:2]
+    cache.fill(samples, mirrored=True)
+    picture = decode_image(samples[1].image.read_bytes())
+    for mirrored, view in ((False, picture), (True, picture[:, ::-1])):
+        expected = front_end(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
+        np.testing.assert_allclose(cache.read(samples[1].key, mirrored=mirrored), expected, rtol=2e-3, atol=1e-3)
+    with pytest.raises(DatasetError, match="another front-end"):
+        FeatureCache(tmp_path, front_end, IMAGENET_CAFFE, "two")
+
+
+def test_count_errors():
+    assert count_errors([1, 2, 6], [2, 2, 2]) == {"mae": 1.67, "rmse": 2.38, "bias": 1.0}

@@ -1,0 +1,372 @@
+"""Train CSRNet on labelled photos.
+
+    python -m training.csrnet DATASET --card csrnet_a --output checkpoints/csrnet_a --cache features/a
+
+The front-end keeps VGG16's ImageNet weights and its features are cached on disk, so a step costs the back-end alone:
+one second on two cores with `--precision mixed_bfloat16` where the processor has bfloat16 instructions, two seconds
+without. Expect an hour or two for a usable network. A run that was stopped goes on with the same command. `--unfreeze`
+trains the whole network from the pixels, which wants a GPU.
+
+The output folder then holds `<card>.weights.h5` (the best on the validation split, averaged over steps), `meta.json`,
+`log.jsonl` and `curves.png`.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
+from crowdserve.datasets import Sample, load_dataset, split_samples
+from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
+from crowdserve.images import decode_image
+from crowdserve.nets.csrnet import FEATURES, OUTPUT_STRIDE, build_back_end, build_csrnet, build_front_end
+from crowdserve.nets.imagenet import port_vgg16_weights
+from training.crops import Pair, flip, random_crop
+from training.feature_cache import FeatureCache, normalise
+from training.negatives import SIDE_PX, make_negatives
+from training.run import RunFolder, count_errors
+
+OUTPUT_GAIN = 100.0
+"""Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides how a run goes.
+
+    Attributes:
+        steps: Optimiser steps.
+        crops: Windows in a step, each from another photo.
+        crop_cells: Side of a window, in density cells of 8x8 px.
+        pools: Sides of the blocks, in cells, over which counts are compared; the whole window is always one more.
+        sigma_px: Width of the Gaussian on each head; None for geometry-adaptive widths.
+        learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
+        averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
+        negatives: Generated pictures without people; `negative_share` of the windows come from them.
+        mirrored: Use the features of mirrored photos too (twice the cache).
+        seed: Of the split, the windows and the initial weights.
+    """
+
+    steps: int = 3000
+    crops: int = 3
+    crop_cells: int = 48
+    pools: tuple[int, ...] = (2, 4, 8, 16)
+    sigma_px: float | None = 8.0
+    learning_rate: float = 5e-4
+    weight_decay: float = 1e-4
+    warmup_steps: int = 100
+    gradient_norm: float = 1.0
+    averaging: float = 0.995
+    negatives: int = 48
+    negative_share: float = 0.08
+    mirrored: bool = False
+    unfreeze: bool = False
+    batch_norm: bool = False
+    precision: str = "float32"
+    seed: int = 0
+
+
+class TrainingNet:
+    """CSRNet as it is trained: features scaled to unit deviation, output in `1 / OUTPUT_GAIN` people."""
+
+    def __init__(self, recipe: Recipe, photos: "Photos") -> None:
+        """Build the network: features at the scale of these photos' features, output at their mean density."""
+        self.recipe = recipe
+        self.back_end = build_back_end(output_activation=None)
+        self.front_end = port_vgg16_weights(build_front_end(batch_norm=recipe.batch_norm)) if recipe.unfreeze else None
+        self._scale = tf.constant(channel_scale(photos, self.front_end), tf.float32)
+        kernel, bias = self.back_end.get_layer("density").get_weights()
+        start = np.full_like(bias, photos.mean_density() * OUTPUT_GAIN)
+        self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
+
+    @property
+    def models(self) -> list[keras.Model]:
+        """The models that are trained."""
+        return [self.back_end] if self.front_end is None else [self.front_end, self.back_end]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """What the optimiser changes."""
+        return [v for model in self.models for v in model.trainable_variables]
+
+    def __call__(self, source: tf.Tensor, *, training: bool) -> tf.Tensor:
+        """Features (or normalised pictures when unfrozen) -> density [batch, h, w], in `1 / OUTPUT_GAIN` people.
+
+        The value is ReLU's, as served; the gradient is a leaky ReLU's, so that a cell at zero can come back.
+        """
+        features = source if self.front_end is None else self.front_end(source, training=training)
+        raw = self.back_end(tf.cast(features, tf.float32) * self._scale, training=training)[..., 0]
+        leaky = tf.nn.leaky_relu(raw, alpha=0.1)
+        return leaky + tf.stop_gradient(tf.nn.relu(raw) - leaky)
+
+    def to_csrnet(self) -> keras.Model:
+        """The network as served, in FP32: both factors folded into the neighbouring convolutions."""
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("float32")
+        model = build_csrnet(batch_norm=self.recipe.batch_norm)
+        keras.config.set_dtype_policy(policy)
+        front_end, back_end = model.get_layer("front_end"), model.get_layer("back_end")
+        if self.front_end is None:
+            port_vgg16_weights(front_end)
+        else:
+            front_end.set_weights(self.front_end.get_weights())
+        back_end.set_weights(self.back_end.get_weights())
+        first, last = back_end.get_layer("dilated_conv1"), back_end.get_layer("density")
+        kernel, bias = first.get_weights()
+        first.set_weights([kernel * self._scale.numpy()[:, np.newaxis], bias])
+        last.set_weights([weight / OUTPUT_GAIN for weight in last.get_weights()])
+        return model
+
+
+class Photos:
+    """The training material: for each photo its input (cached features or normalised pixels) and its density map."""
+
+    def __init__(self, samples: list[Sample], recipe: Recipe, card: ModelCard, cache: FeatureCache | None) -> None:
+        """Make the density maps; with a cache, compute the missing features too."""
+        self.samples, self.recipe, self.cache = samples, recipe, cache
+        self._normalisation = card.normalisation
+        self._negatives = make_negatives(recipe.negatives, recipe.seed)
+        if cache is not None:
+            cache.fill(samples, mirrored=recipe.mirrored)
+            for i, picture in enumerate(self._negatives):
+                if not cache.path(f"negative-{recipe.seed}-{i}", mirrored=False).exists():
+                    cache.write(f"negative-{recipe.seed}-{i}", picture)
+        self._targets = [self._target(sample) for sample in tqdm(samples, desc="density maps", unit="photo")]
+
+    def whole(self, index: int, *, mirrored: bool = False) -> Pair:
+        """Input and density map of one photo at full size."""
+        sample, target = self.samples[index], self._targets[index]
+        if self.cache is not None:
+            source = self.cache.read(sample.key, mirrored=mirrored)
+            return source, target[:, ::-1] if mirrored else target
+        pair = self._pixels(decode_image(sample.image.read_bytes()), target)
+        return flip(pair) if mirrored else pair
+
+    def window(self, draw: np.random.Generator) -> Pair:
+        """A random window of a random photo, now and then of a picture without people."""
+        side = self.recipe.crop_cells
+        if self._negatives and draw.uniform() < self.recipe.negative_share:
+            return random_crop(self._negative(int(draw.integers(len(self._negatives)))), side, side, draw)
+        mirrored = bool(self.recipe.mirrored or self.recipe.unfreeze) and draw.uniform() < 0.5
+        return random_crop(self.whole(int(draw.integers(len(self.samples))), mirrored=mirrored), side, side, draw)
+
+    def batch(self, step: int) -> Pair:
+        """The windows of one step, the same for the same seed: [crops, ...]."""
+        draw = np.random.default_rng((self.recipe.seed, step))
+        sources, targets = zip(*(self.window(draw) for _ in range(self.recipe.crops)), strict=True)
+        return np.stack(sources), np.stack(targets)
+
+    def mean_density(self) -> float:
+        """People a cell over all photos."""
+        return float(sum(t.sum() for t in self._targets) / sum(t.size for t in self._targets))
+
+    def _negative(self, index: int) -> Pair:
+        target = np.zeros((SIDE_PX // OUTPUT_STRIDE,) * 2, np.float32)
+        if self.cache is not None:
+            return self.cache.read(f"negative-{self.recipe.seed}-{index}"), target
+        return self._pixels(self._negatives[index], target)
+
+    def _target(self, sample: Sample) -> np.ndarray:
+        height, width = decode_image(sample.image.read_bytes()).shape[:2]
+        sigma = self.recipe.sigma_px
+        sigmas = adaptive_sigmas(sample.points) if sigma is None else fixed_sigmas(sample.points, sigma)
+        return density_map(sample.points, sigmas, height, width, stride=OUTPUT_STRIDE)
+
+    def _pixels(self, image: np.ndarray, target: np.ndarray) -> Pair:
+        height, width = (side * OUTPUT_STRIDE for side in target.shape)
+        return normalise(image[:height, :width], self._normalisation), target
+
+
+def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
+    """One over the standard deviation of each feature channel [512], from a few dozen photos.
+
+    Args:
+        photos: Cached features, or pixels when there is a front-end to run.
+        front_end: Normalised pictures -> features; None where features are cached.
+    """
+    features = []
+    for i in range(0, len(photos.samples), max(1, len(photos.samples) // 40)):
+        source = np.asarray(photos.whole(i)[0], np.float32)
+        found = source if front_end is None else np.asarray(front_end(source[np.newaxis]), np.float32)
+        features.append(found.reshape(-1, FEATURES))
+    deviation = np.concatenate(features).std(axis=0)
+    return 1.0 / np.maximum(deviation, 0.01 * deviation.mean())
+
+
+def pooled_count_error(density: tf.Tensor, target: tf.Tensor, pools: tuple[int, ...]) -> tf.Tensor:
+    """Mean absolute error of counts over blocks of several sizes, each in people a cell.
+
+    Args:
+        density: [batch, h, w].
+        target: [batch, h, w].
+        pools: Sides of the blocks, in cells; the whole window is added as the coarsest.
+    """
+    error = (density - target)[..., tf.newaxis]
+    total = tf.reduce_mean(tf.abs(tf.reduce_mean(error, axis=[1, 2])))
+    for side in pools:
+        total += tf.reduce_mean(tf.abs(tf.nn.avg_pool2d(error, side, side, "VALID")))
+    return total
+
+
+class Trainer:
+    """Optimiser, averaged weights, checkpoints."""
+
+    def __init__(self, net: TrainingNet, recipe: Recipe, folder: Path) -> None:
+        """Prepare a run; picks up the checkpoint in `folder` if there is one."""
+        self.net, self.recipe = net, recipe
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            max(1, recipe.steps - recipe.warmup_steps),
+            warmup_target=recipe.learning_rate,
+            warmup_steps=recipe.warmup_steps,
+        )
+        self.optimizer = keras.optimizers.AdamW(
+            rate, weight_decay=recipe.weight_decay, global_clipnorm=recipe.gradient_norm
+        )
+        self.optimizer.build(net.variables)
+        self._averages = [tf.Variable(v.value) for v in net.variables]
+        self.step = tf.Variable(0, dtype=tf.int64)
+        state = tf.train.Checkpoint(
+            weights=[v.value for model in net.models for v in model.variables],
+            optimizer=[v.value for v in self.optimizer.variables],
+            averages=self._averages,
+            step=self.step,
+        )
+        self.checkpoints = tf.train.CheckpointManager(state, str(folder / "state"), max_to_keep=1)
+        if self.checkpoints.latest_checkpoint:
+            state.restore(self.checkpoints.latest_checkpoint).assert_consumed()
+
+    @tf.function(reduce_retracing=True)
+    def train(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """One optimiser step; returns the loss."""
+        with tf.GradientTape() as tape:
+            density = self.net(source, training=True)
+            loss = pooled_count_error(density, target * OUTPUT_GAIN, self.recipe.pools)
+        self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
+        # A young average would remember its random start: weigh steps evenly at first.
+        step = tf.cast(self.step, tf.float32)
+        momentum = tf.minimum(self.recipe.averaging, (1.0 + step) / (10.0 + step))
+        for average, variable in zip(self._averages, self.net.variables, strict=True):
+            average.assign(momentum * average + (1.0 - momentum) * variable.value)
+        self.step.assign_add(1)
+        return loss
+
+    def swap_averages(self) -> None:
+        """Exchange the network's weights and their averages; call it twice around a validation."""
+        for average, variable in zip(self._averages, self.net.variables, strict=True):
+            current = tf.identity(variable.value)
+            variable.assign(average)
+            average.assign(current)
+
+
+def validate(net: TrainingNet, photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
+    """MAE, RMSE and bias of whole photos' counts, in people."""
+    predicted = []
+    for i in range(len(photos.samples)):
+        source, _ = photos.whole(i)
+        predicted.append(float(tf.reduce_sum(forward(tf.constant(np.asarray(source)[np.newaxis])))) / OUTPUT_GAIN)
+    return count_errors(predicted, [sample.count for sample in photos.samples])
+
+
+def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_out: Photos, every: int) -> None:
+    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind."""
+    run = RunFolder(folder)
+    net = TrainingNet(recipe, training)
+    trainer = Trainer(net, recipe, folder)
+    signature = [tf.TensorSpec([1, None, None, None], tf.float16 if training.cache else tf.float32)]
+    forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
+    losses: list[float] = []
+    for step in _progress(int(trainer.step.numpy()), recipe.steps):
+        losses.append(float(trainer.train(*training.batch(step))))
+        if (step + 1) % every == 0 or step + 1 == recipe.steps:
+            trainer.swap_averages()
+            errors = validate(net, held_out, forward)
+            if errors["mae"] <= min((r["mae"] for r in run.records()), default=np.inf):
+                net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5")
+                run.write_meta(_meta(card, recipe, training, held_out, {"step": step + 1, **errors}))
+            trainer.swap_averages()
+            trainer.checkpoints.save()
+            run.record(step=step + 1, loss=float(np.mean(losses)), **errors)
+            tqdm.write(f"step {step + 1}: loss {np.mean(losses):.4f}, validation {errors}")
+            losses.clear()
+
+
+def _progress(start: int, stop: int) -> Iterator[int]:
+    return iter(tqdm(range(start, stop), initial=start, total=stop, desc="training", unit="step"))
+
+
+def _meta(
+    card: ModelCard, recipe: Recipe, training: Photos, held_out: Photos, best: dict[str, float]
+) -> dict[str, object]:
+    counts = np.array([sample.count for sample in training.samples])
+    truth = [sample.count for sample in held_out.samples]
+    return {
+        "card": card.name,
+        "normalisation": next(name for name, n in NORMALISATIONS.items() if n == card.normalisation),
+        "batch_norm": recipe.batch_norm,
+        "data": sorted({f"{s.dataset} {s.subset}" for s in training.samples}),
+        "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
+        "recipe": dataclasses.asdict(recipe),
+        "seed": recipe.seed,
+        "validation": best,
+        "mean_predictor": count_errors(np.full(len(truth), counts.mean()), truth),
+    }
+
+
+def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> tuple[Photos, Photos]:
+    """Training and validation photos; the classifier's test photos train here, only `validate` is kept apart."""
+    keras.config.set_dtype_policy(recipe.precision)
+    cache = None
+    if not recipe.unfreeze:
+        name = next(name for name, n in NORMALISATIONS.items() if n == card.normalisation)
+        front_end = port_vgg16_weights(build_front_end())
+        cache = FeatureCache(cache_folder, front_end, card.normalisation, f"imagenet vgg16, {name}, {recipe.precision}")
+    splits = split_samples([sample for folder in folders for sample in load_dataset(folder)], recipe.seed)
+    training = Photos(splits["train"] + splits["test"], recipe, card, cache)
+    return training, Photos(splits["validate"], dataclasses.replace(recipe, mirrored=False), card, cache)
+
+
+def main() -> None:
+    """Read the flags and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    counting = [card.name for card in CARDS.values() if card.family == "csrnet"]
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
+    parser.add_argument("--card", required=True, choices=counting, help="which network this is")
+    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")
+    parser.add_argument("--cache", type=Path, default=Path("features"), help="folder of cached features, gigabytes")
+    parser.add_argument("--validate-every", type=int, default=300, metavar="STEPS")
+    for field in dataclasses.fields(Recipe):
+        flag = f"--{field.name.replace('_', '-')}"
+        if isinstance(field.default, bool):
+            parser.add_argument(flag, action="store_true")
+        elif field.name == "pools":
+            parser.add_argument(flag, type=int, nargs="+", default=field.default, metavar="CELLS")
+        elif field.name == "sigma_px":
+            parser.add_argument(flag, type=_sigma, default=field.default, metavar="PX|adaptive")
+        else:
+            parser.add_argument(flag, type=type(field.default), default=field.default)
+    flags = vars(parser.parse_args())
+    recipe = Recipe(**{f.name: _frozen(flags[f.name]) for f in dataclasses.fields(Recipe)})
+    keras.utils.set_random_seed(recipe.seed)
+    card = find_card(flags["card"])
+    training, held_out = make_photos(flags["datasets"], card, recipe, flags["cache"])
+    train(card, flags["output"], recipe, training, held_out, flags["validate_every"])
+
+
+def _sigma(text: str) -> float | None:
+    return None if text == "adaptive" else float(text)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+if __name__ == "__main__":
+    main()

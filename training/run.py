@@ -1,0 +1,81 @@
+"""What every training run leaves behind: a log of figures, learning curves, `meta.json`; and what it needs to go on."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+class RunFolder:
+    """A checkpoint folder: `log.jsonl`, `curves.png`, `meta.json`, and whatever the training loop saves beside them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a run's folder, or begin one; clocks of earlier sittings of the same run are added up."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._log = folder / "log.jsonl"
+        last = self.records()[-1:]
+        self._earlier_wall = last[0]["wall_seconds"] if last else 0.0
+        self._earlier_cpu = last[0]["cpu_seconds"] if last else 0.0
+        self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    def clocks(self) -> dict[str, float]:
+        """Wall-clock and processor seconds of the whole run, all sittings."""
+        return {
+            "wall_seconds": round(self._earlier_wall + time.monotonic() - self._wall, 1),
+            "cpu_seconds": round(self._earlier_cpu + time.process_time() - self._cpu, 1),
+        }
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every logged record, oldest first."""
+        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+
+    def record(self, **figures: float) -> None:
+        """Append one record with the clocks, and draw the curves anew."""
+        with self._log.open("a") as log:
+            log.write(json.dumps({**figures, **self.clocks()}) + "\n")
+        draw_curves(self.records(), self.folder / "curves.png")
+
+    def write_meta(self, meta: Mapping[str, Any]) -> None:
+        """Write `meta.json`, with the machine and the time spent added."""
+        machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
+        stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(timezone.utc).strftime("%Y-%m-%d")}
+        (self.folder / "meta.json").write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
+
+
+def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
+    """MAE, RMSE and bias of head counts, in people an image.
+
+    Args:
+        predicted: [images].
+        true: [images].
+    """
+    errors = np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
+    return {
+        "mae": round(float(np.abs(errors).mean()), 2),
+        "rmse": round(float(np.sqrt((errors**2).mean())), 2),
+        "bias": round(float(errors.mean()), 2),
+    }
+
+
+def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
+    """Training loss and validation errors against steps, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    loss_axes, error_axes = figure.subplots(1, 2)
+    steps = [record["step"] for record in records]
+    loss_axes.plot(steps, [record["loss"] for record in records], color="#4c72b0")
+    loss_axes.set(title="Training loss", xlabel="step", yscale="log")
+    for name, colour in (("mae", "#c44e52"), ("rmse", "#dd8452")):
+        error_axes.plot(steps, [record[name] for record in records], color=colour, label=name.upper())
+    error_axes.set(title="Validation error, people an image", xlabel="step", ylim=(0, None))
+    error_axes.legend()
+    figure.savefig(path, dpi=100)
