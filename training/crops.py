@@ -1,15 +1,12 @@
 """Crops, flips and batches of equal size, for arrays that lie on the same grid: pictures, features, density maps."""
 
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 Pair = tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]
 """Input [h, w, channels] and target [h, w] on the same grid, or on one that is coarser by a whole stride."""
-
-Key = TypeVar("Key")
 
 
 def random_crop(pair: Pair, rows: int, columns: int, draw: np.random.Generator) -> Pair:
@@ -32,12 +29,6 @@ def crop(pair: Pair, top: int, left: int, rows: int, columns: int) -> Pair:
 def flip(pair: Pair) -> Pair:
     """Input and target mirrored left to right."""
     return pair[0][:, ::-1], pair[1][:, ::-1]
-
-
-def quarter_crop(pair: Pair, draw: np.random.Generator) -> Pair:
-    """A random window of half the height and half the width, as in the CSRNet paper (section 3.2)."""
-    rows, columns = pair[1].shape
-    return random_crop(pair, max(1, rows // 2), max(1, columns // 2), draw)
 
 
 def batches_of_equal_size(pairs: Iterable[Pair], batch_size: int) -> Iterator[Pair]:

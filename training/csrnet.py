@@ -23,14 +23,12 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
-from crowdserve.datasets import Sample, load_dataset, split_samples
-from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
-from crowdserve.images import decode_image
-from crowdserve.nets.csrnet import FEATURES, OUTPUT_STRIDE, build_back_end, build_csrnet, build_front_end
+from crowdserve.datasets import load_dataset, split_samples
+from crowdserve.nets.csrnet import FEATURES, build_back_end, build_csrnet, build_front_end
 from crowdserve.nets.imagenet import port_vgg16_weights
-from training.crops import Pair, flip, random_crop
-from training.feature_cache import FeatureCache, normalise
-from training.negatives import SIDE_PX, make_negatives
+from training.crops import batches_of_equal_size
+from training.feature_cache import FeatureCache
+from training.photos import Photos, Windows
 from training.run import RunFolder, count_errors
 
 OUTPUT_GAIN = 100.0
@@ -38,45 +36,35 @@ OUTPUT_GAIN = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Windows):
     """Everything that decides how a run goes.
 
     Attributes:
         steps: Optimiser steps.
-        crops: Windows in a step, each from another photo.
-        crop_cells: Side of a window, in density cells of 8x8 px.
         pools: Sides of the blocks, in cells, over which counts are compared; the whole window is always one more.
-        sigma_px: Width of the Gaussian on each head; None for geometry-adaptive widths.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
-        negatives: Generated pictures without people; `negative_share` of the windows come from them.
-        mirrored: Use the features of mirrored photos too (twice the cache).
-        seed: Of the split, the windows and the initial weights.
+        unfreeze: Train the front-end too.
+        batch_norm: Normalise after each convolution of the front-end; of use with `unfreeze` only.
+        precision: Keras' dtype policy.
     """
 
     steps: int = 3000
-    crops: int = 3
-    crop_cells: int = 48
     pools: tuple[int, ...] = (2, 4, 8, 16)
-    sigma_px: float | None = 8.0
     learning_rate: float = 5e-4
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     gradient_norm: float = 1.0
     averaging: float = 0.995
-    negatives: int = 48
-    negative_share: float = 0.08
-    mirrored: bool = False
     unfreeze: bool = False
     batch_norm: bool = False
     precision: str = "float32"
-    seed: int = 0
 
 
 class TrainingNet:
     """CSRNet as it is trained: features scaled to unit deviation, output in `1 / OUTPUT_GAIN` people."""
 
-    def __init__(self, recipe: Recipe, photos: "Photos") -> None:
+    def __init__(self, recipe: Recipe, photos: Photos) -> None:
         """Build the network: features at the scale of these photos' features, output at their mean density."""
         self.recipe = recipe
         self.back_end = build_back_end(output_activation=None)
@@ -123,65 +111,6 @@ class TrainingNet:
         first.set_weights([kernel * self._scale.numpy()[:, np.newaxis], bias])
         last.set_weights([weight / OUTPUT_GAIN for weight in last.get_weights()])
         return model
-
-
-class Photos:
-    """The training material: for each photo its input (cached features or normalised pixels) and its density map."""
-
-    def __init__(self, samples: list[Sample], recipe: Recipe, card: ModelCard, cache: FeatureCache | None) -> None:
-        """Make the density maps; with a cache, compute the missing features too."""
-        self.samples, self.recipe, self.cache = samples, recipe, cache
-        self._normalisation = card.normalisation
-        self._negatives = make_negatives(recipe.negatives, recipe.seed)
-        if cache is not None:
-            cache.fill(samples, mirrored=recipe.mirrored)
-            for i, picture in enumerate(self._negatives):
-                if not cache.path(f"negative-{recipe.seed}-{i}", mirrored=False).exists():
-                    cache.write(f"negative-{recipe.seed}-{i}", picture)
-        self._targets = [self._target(sample) for sample in tqdm(samples, desc="density maps", unit="photo")]
-
-    def whole(self, index: int, *, mirrored: bool = False) -> Pair:
-        """Input and density map of one photo at full size."""
-        sample, target = self.samples[index], self._targets[index]
-        if self.cache is not None:
-            source = self.cache.read(sample.key, mirrored=mirrored)
-            return source, target[:, ::-1] if mirrored else target
-        pair = self._pixels(decode_image(sample.image.read_bytes()), target)
-        return flip(pair) if mirrored else pair
-
-    def window(self, draw: np.random.Generator) -> Pair:
-        """A random window of a random photo, now and then of a picture without people."""
-        side = self.recipe.crop_cells
-        if self._negatives and draw.uniform() < self.recipe.negative_share:
-            return random_crop(self._negative(int(draw.integers(len(self._negatives)))), side, side, draw)
-        mirrored = bool(self.recipe.mirrored or self.recipe.unfreeze) and draw.uniform() < 0.5
-        return random_crop(self.whole(int(draw.integers(len(self.samples))), mirrored=mirrored), side, side, draw)
-
-    def batch(self, step: int) -> Pair:
-        """The windows of one step, the same for the same seed: [crops, ...]."""
-        draw = np.random.default_rng((self.recipe.seed, step))
-        sources, targets = zip(*(self.window(draw) for _ in range(self.recipe.crops)), strict=True)
-        return np.stack(sources), np.stack(targets)
-
-    def mean_density(self) -> float:
-        """People a cell over all photos."""
-        return float(sum(t.sum() for t in self._targets) / sum(t.size for t in self._targets))
-
-    def _negative(self, index: int) -> Pair:
-        target = np.zeros((SIDE_PX // OUTPUT_STRIDE,) * 2, np.float32)
-        if self.cache is not None:
-            return self.cache.read(f"negative-{self.recipe.seed}-{index}"), target
-        return self._pixels(self._negatives[index], target)
-
-    def _target(self, sample: Sample) -> np.ndarray:
-        height, width = decode_image(sample.image.read_bytes()).shape[:2]
-        sigma = self.recipe.sigma_px
-        sigmas = adaptive_sigmas(sample.points) if sigma is None else fixed_sigmas(sample.points, sigma)
-        return density_map(sample.points, sigmas, height, width, stride=OUTPUT_STRIDE)
-
-    def _pixels(self, image: np.ndarray, target: np.ndarray) -> Pair:
-        height, width = (side * OUTPUT_STRIDE for side in target.shape)
-        return normalise(image[:height, :width], self._normalisation), target
 
 
 def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
@@ -266,13 +195,14 @@ class Trainer:
             average.assign(current)
 
 
-def validate(net: TrainingNet, photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
+def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
     """MAE, RMSE and bias of whole photos' counts, in people."""
-    predicted = []
-    for i in range(len(photos.samples)):
-        source, _ = photos.whole(i)
-        predicted.append(float(tf.reduce_sum(forward(tf.constant(np.asarray(source)[np.newaxis])))) / OUTPUT_GAIN)
-    return count_errors(predicted, [sample.count for sample in photos.samples])
+    predicted: list[float] = []
+    true: list[float] = []
+    for sources, targets in batches_of_equal_size((photos.whole(i) for i in range(len(photos.samples))), batch_size=4):
+        predicted += (tf.reduce_sum(forward(tf.constant(sources)), axis=[1, 2]) / OUTPUT_GAIN).numpy().tolist()
+        true += targets.sum(axis=(1, 2)).tolist()
+    return count_errors(predicted, true)
 
 
 def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_out: Photos, every: int) -> None:
@@ -280,14 +210,14 @@ def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_
     run = RunFolder(folder)
     net = TrainingNet(recipe, training)
     trainer = Trainer(net, recipe, folder)
-    signature = [tf.TensorSpec([1, None, None, None], tf.float16 if training.cache else tf.float32)]
+    signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     losses: list[float] = []
     for step in _progress(int(trainer.step.numpy()), recipe.steps):
         losses.append(float(trainer.train(*training.batch(step))))
         if (step + 1) % every == 0 or step + 1 == recipe.steps:
             trainer.swap_averages()
-            errors = validate(net, held_out, forward)
+            errors = validate(held_out, forward)
             if errors["mae"] <= min((r["mae"] for r in run.records()), default=np.inf):
                 net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5")
                 run.write_meta(_meta(card, recipe, training, held_out, {"step": step + 1, **errors}))
@@ -330,7 +260,8 @@ def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_fold
         cache = FeatureCache(cache_folder, front_end, card.normalisation, f"imagenet vgg16, {name}, {recipe.precision}")
     splits = split_samples([sample for folder in folders for sample in load_dataset(folder)], recipe.seed)
     training = Photos(splits["train"] + splits["test"], recipe, card, cache)
-    return training, Photos(splits["validate"], dataclasses.replace(recipe, mirrored=False), card, cache)
+    held_out = dataclasses.replace(recipe, mirrored=False, negatives=0)
+    return training, Photos(splits["validate"], held_out, card, cache)
 
 
 def main() -> None:

@@ -18,16 +18,10 @@ from crowdserve.cards import Normalisation
 from crowdserve.datasets import Sample
 from crowdserve.errors import DatasetError
 from crowdserve.images import Rgb, decode_image
+from crowdserve.normalisation import normalise
 
 Features = npt.NDArray[np.float16]
 """float16 [height // 8, width // 8, 512]."""
-
-
-def normalise(pictures: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
-    """uint8 RGB [..., 3] -> what the network's first convolution expects, float32."""
-    ordered = pictures[..., ::-1] if normalisation.channel_order == "BGR" else pictures
-    scaled = ordered.astype(np.float32) / np.float32(normalisation.divisor)
-    return (scaled - np.float32(normalisation.mean)) / np.float32(normalisation.std)
 
 
 class FeatureCache:

@@ -102,6 +102,9 @@ class Batching:
 class Tolerance:
     """How far an exported model may be from its framework model (both in FP32 arithmetic).
 
+    Exported weights are stored in FP16. That alone makes differences of up to 8e-4 in the trained networks here and of
+    4e-3 in a CSRNet of random weights; a graph of FP32 weights differs by 2e-6.
+
     Attributes:
         relative: Largest difference of any element, as a share of the framework output's largest magnitude.
         count_people: Largest difference of a head count, as a share of ``max(count, 1)``; None if nothing is counted.
@@ -246,7 +249,7 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
         normalisation=IMAGENET_CAFFE,
         geometry=Geometry(pad_multiple=8, output_stride=8, min_side_px=64, max_side_px=2048),
         batching=Batching(max_batch_size=4, max_queue_delay_microseconds=2_000),
-        tolerance=Tolerance(relative=1e-3, count_people=1e-3),
+        tolerance=Tolerance(relative=5e-3, count_people=2e-3),
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
             weights="front-end: ImageNet VGG16 (Oxford VGG, CC BY 4.0); back-end: trained by training/csrnet.py",
@@ -268,7 +271,7 @@ VGG16 = ModelCard(
     normalisation=IMAGENET_CAFFE,
     geometry=Geometry(pad_multiple=224, output_stride=None, min_side_px=224, max_side_px=224),
     batching=Batching(max_batch_size=32, max_queue_delay_microseconds=2_000),
-    tolerance=Tolerance(relative=1e-3),
+    tolerance=Tolerance(relative=2e-3),
     provenance=Provenance(
         paper="Simonyan, Zisserman: VGG, ICLR 2015",
         weights="ImageNet VGG16 (Oxford VGG)",

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.crops import batches_of_equal_size, crop, flip, quarter_crop, random_crop
+from training.crops import batches_of_equal_size, crop, flip, random_crop
 
 STRIDE = 8
 
@@ -26,7 +26,6 @@ def test_crops_keep_input_and_target_together(pair, seed):
     for cropped in (random_crop(pair, 5, 7, draw), flip(random_crop(pair, 5, 7, draw)), flip(pair)):
         assert_aligned(cropped)
     assert random_crop(pair, 5, 7, draw)[1].shape == (5, 7)
-    assert quarter_crop(pair, draw)[1].shape == (6, 9)
 
 
 def test_every_window_can_come_up(pair):

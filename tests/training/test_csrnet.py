@@ -15,8 +15,10 @@ from crowdserve.datasets import load_dataset
 from crowdserve.errors import DatasetError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end
-from training.csrnet import OUTPUT_GAIN, Photos, Recipe, TrainingNet, make_photos, pooled_count_error, train
-from training.feature_cache import FeatureCache, normalise
+from crowdserve.normalisation import normalise
+from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, make_photos, pooled_count_error, train
+from training.feature_cache import FeatureCache
+from training.photos import Photos
 from training.run import RunFolder, count_errors
 
 CARD = find_card("csrnet_a")

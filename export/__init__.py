@@ -1,0 +1,1 @@
+"""Converters from training checkpoints to the ONNX files that Triton serves, one module a network."""

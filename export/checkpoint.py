@@ -1,0 +1,100 @@
+"""CSRNet checkpoints as they come: a folder that training wrote, or a published HDF5 file."""
+
+import hashlib
+import json
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from crowdserve.cards import NORMALISATIONS, Normalisation
+from crowdserve.errors import WeightsError
+from crowdserve.nets import published
+from crowdserve.nets.csrnet import build_csrnet
+from crowdserve.nets.vgg16 import conv_layers
+
+META = "meta.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A network with its weights and what is known about them.
+
+    Attributes:
+        model: Normalised pictures -> density.
+        normalisation: What the weights expect.
+        meta: The record that goes beside the exported model.
+    """
+
+    model: keras.Model
+    normalisation: Normalisation
+    meta: dict[str, object]
+
+
+def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) -> Checkpoint:
+    """Load a checkpoint of CSRNet.
+
+    Args:
+        path: A folder with `<card>.weights.h5` and `meta.json`, or a published .h5 or .hdf5 file.
+        card_name: The card that it is exported as; a folder must have been trained for it.
+        normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published networks.
+
+    Raises:
+        WeightsError: If it is neither, or damaged, or of another network.
+    """
+    if path.is_dir():
+        return _load_trained(path, card_name, normalisation)
+    if path.is_file():
+        return _load_published(path, card_name, normalisation)
+    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/csrnet.py or a published .h5 file")
+
+
+def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Checkpoint:
+    meta = _read_meta(folder / META)
+    if meta["card"] != card_name:
+        raise WeightsError(f"{folder} was trained for the card {meta['card']!r}, not {card_name!r}")
+    key = normalisation or meta["normalisation"]
+    if key not in NORMALISATIONS:
+        raise WeightsError(f"{folder / META}: normalisation {key!r} is not one of {', '.join(NORMALISATIONS)}")
+    model = build_csrnet(batch_norm=meta["batch_norm"])
+    weights = folder / f"{card_name}.weights.h5"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it leaves as they were
+            model.load_weights(weights)
+    except (OSError, ValueError, KeyError, UserWarning) as err:
+        raise WeightsError(f"{weights} does not hold the weights of a {_describe(meta)}: {err}") from err
+    return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
+
+
+def _read_meta(path: Path) -> dict[str, object]:
+    try:
+        meta = json.loads(path.read_text())
+    except (OSError, ValueError) as err:
+        raise WeightsError(f"{path} cannot be read ({err}); training/csrnet.py writes it beside the weights") from err
+    missing = {"card", "normalisation", "batch_norm"} - set(meta)
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(sorted(missing))}; train again or add what is known")
+    return meta
+
+
+def _describe(meta: dict[str, object]) -> str:
+    return "CSRNet with batch normalisation" if meta["batch_norm"] else "CSRNet without batch normalisation"
+
+
+def _load_published(path: Path, card_name: str, normalisation: str | None) -> Checkpoint:
+    key = normalisation or published.NORMALISATION
+    weights = published.read_published_csrnet(path)
+    model = build_csrnet()
+    for layer, arrays in zip(conv_layers(model), weights, strict=True):
+        layer.set_weights(arrays)
+    meta = {
+        "card": card_name,
+        "normalisation": key,
+        "batch_norm": False,
+        "source": "published h5",
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    return Checkpoint(model, NORMALISATIONS[key], meta)

@@ -1,0 +1,114 @@
+"""A CSRNet checkpoint -> ONNX.
+
+    python -m export.csrnet checkpoints/csrnet_a --card csrnet_a
+    python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
+
+Takes a folder that training/csrnet.py wrote, with or without batch normalisation, or a checkpoint that others
+published for Keras 2. Writes model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside
+it, after ten seconds of one core.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
+from crowdserve.errors import CrowdServeError
+from crowdserve.images import Rgb
+from crowdserve.normalisation import normalise
+from crowdserve.parity import Outputs, Pictures, Reference
+from export.checkpoint import Checkpoint, load_csrnet
+from export.keras_chain import read_chain
+from export.onnx_graph import OnnxGraph
+from export.pictures import PHOTO, check_pictures, read_photo, scaled
+from export.release import REPOSITORY, release
+
+FAMILY = "csrnet"
+ODD_SIZE_PX = (107, 75)
+"""No multiple of the stride: the network takes any size and drops the rest, and so must the exported one."""
+
+
+def build_onnx(checkpoint: Checkpoint, card: ModelCard) -> bytes:
+    """The ONNX file of a CSRNet."""
+    graph = OnnxGraph(card)
+    x = graph.layers(graph.normalised_picture(checkpoint.normalisation), read_chain(checkpoint.model))
+    graph.add("Squeeze", x, graph.constant("density/axes", np.array([1])), name="density")  # [batch, h, w]
+    graph.add("ReduceSum", x, graph.constant("count/axes", np.array([2, 3])), name="count", keepdims=0)  # [batch, 1]
+    return graph.to_bytes()
+
+
+def keras_reference(checkpoint: Checkpoint) -> Reference:
+    """What the exported model must answer, computed by Keras."""
+
+    def density_and_count(pictures: Pictures) -> Outputs:
+        normalised = normalise(pictures, checkpoint.normalisation)
+        density = np.asarray(checkpoint.model(normalised, training=False))[..., 0]
+        return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
+
+    return density_and_count
+
+
+def export_csrnet(
+    path: Path,
+    card: ModelCard,
+    *,
+    repository: Path,
+    version: int = 1,
+    photo: Rgb,
+    normalisation: str | None = None,
+) -> Path:
+    """Export a checkpoint; returns the path of the model file.
+
+    Args:
+        path: Checkpoint folder or published file.
+        card: What it is served as.
+        repository: A Triton model repository.
+        version: Triton's version number.
+        photo: What to check the export on; it must show people.
+        normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
+
+    Raises:
+        WeightsError: If the checkpoint is not a CSRNet's.
+        ParityError: If the exported model differs from Keras'.
+    """
+    checkpoint = load_csrnet(path, card.name, normalisation)
+    return release(
+        build_onnx(checkpoint, card),
+        card,
+        keras_reference(checkpoint),
+        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        repository=repository,
+        version=version,
+        meta=checkpoint.meta,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m export.csrnet", description="Export a CSRNet checkpoint to ONNX.")
+    parser.add_argument("checkpoint", type=Path, help="folder written by training/csrnet.py, or a published .h5 file")
+    names = [card.name for card in CARDS.values() if card.family == FAMILY]
+    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
+    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
+    parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
+    parser.add_argument("--version", type=int, default=1, help="version folder to write (%(default)s)")
+    parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        export_csrnet(
+            options.checkpoint,
+            find_card(options.card),
+            repository=options.repository,
+            version=options.version,
+            photo=read_photo(options.photo),
+            normalisation=options.normalisation,
+        )
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""The last step of every export: parity first, then into the Triton repository, whole or not at all."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from crowdserve.cards import ModelCard
+from crowdserve.parity import Comparison, Pictures, Reference, check_parity
+
+REPOSITORY = Path("model_repository")
+
+
+def release(
+    model: bytes,
+    card: ModelCard,
+    reference: Reference,
+    *,
+    pictures: Sequence[Pictures],
+    repository: Path,
+    version: int,
+    meta: dict[str, object] | None = None,
+) -> Path:
+    """Check an ONNX model against its framework model, print the differences and put it into a repository.
+
+    Args:
+        model: The ONNX file's content.
+        card: What it is served as.
+        reference: The framework model.
+        pictures: What to compare on.
+        repository: A Triton model repository.
+        version: Triton's version number, from 1; an existing version is replaced.
+        meta: Written beside the model as meta.json.
+
+    Returns:
+        Path of the model file.
+
+    Raises:
+        ParityError: If the models differ; the repository is then as it was.
+    """
+    comparisons = check_parity(model, card, reference, pictures)
+    print(f"{card.name}: names, axes, dtypes and shapes agree; {len(pictures)} batches, largest differences:")
+    for comparison in _worst(comparisons):
+        print(f"  {comparison}")
+    target = repository / card.name / str(version) / "model.onnx"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _write(target, model)
+    if meta is not None:
+        _write(target.with_name("meta.json"), f"{json.dumps(meta, indent=2)}\n".encode())
+    print(f"wrote {target} ({len(model) / 1e6:.1f} MB)")
+    return target
+
+
+def _worst(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The comparison of each output that came closest to failing."""
+    outputs = dict.fromkeys(comparison.output for comparison in comparisons)
+    return [max((c for c in comparisons if c.output == output), key=lambda c: c.difference) for output in outputs]
+
+
+def _write(path: Path, content: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_bytes(content)
+    partial.replace(path)

@@ -1,0 +1,92 @@
+"""CSRNet checkpoints published by others: weights-only HDF5 files of Keras 2, read with h5py alone.
+
+The files name their layers differently: `conv2d_1` is the first convolution of the front-end in one and the first
+dilated one in another. So layers are taken in the order of the root attribute `layer_names`, never by name. The
+networks expect `crowdserve.cards.IMAGENET_TORCH`.
+"""
+
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from crowdserve.errors import WeightsError
+from crowdserve.nets.csrnet import BACK_END
+from crowdserve.nets.vgg16 import BLOCKS
+
+NORMALISATION = "imagenet_torch"
+"""Key of `crowdserve.cards.NORMALISATIONS`."""
+
+ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+"""(kernel [kh, kw, in, out] float32, bias [out] float32) of each convolution, in order."""
+
+
+def expected_shapes() -> list[tuple[int, int, int, int]]:
+    """Kernel shapes [kh, kw, in, out] of CSRNet's 17 convolutions, in order."""
+    filters = (3, *(filters for block in BLOCKS[:4] for filters in block), *BACK_END)
+    shapes = [(3, 3, before, after) for before, after in pairwise(filters)]
+    return [*shapes, (1, 1, filters[-1], 1)]
+
+
+def read_published_csrnet(path: Path) -> ConvWeights:
+    """Read a published checkpoint.
+
+    Raises:
+        WeightsError: If the file is truncated or no such file, or its convolutions are not CSRNet's 17.
+    """
+    try:
+        with h5py.File(path) as file:
+            weights = _read_layers(path, file)
+    except (OSError, RuntimeError) as err:  # h5py's errors for a file that ends early or is none
+        raise WeightsError(f"{path} is truncated or no HDF5 file ({err}); fetch it again") from err
+    _check_shapes(path, weights)
+    return weights
+
+
+def _read_layers(path: Path, file: h5py.File) -> ConvWeights:
+    if "layer_names" not in file.attrs:
+        raise WeightsError(
+            f"{path} has no attribute layer_names; expected a weights-only file of Keras 2 (model.save_weights); "
+            f"for a checkpoint of this project give its folder"
+        )
+    names = [_text(name) for name in file.attrs["layer_names"]]
+    missing = [name for name in names if name not in file]
+    if missing:
+        raise WeightsError(f"{path} names the layers {', '.join(missing)} but does not hold them; fetch it again")
+    return [_read_conv(path, file[name]) for name in names if _datasets(file[name])]
+
+
+def _read_conv(path: Path, layer: h5py.Group) -> tuple[np.ndarray, np.ndarray]:
+    tensors = {name.rsplit("/", 1)[-1].removesuffix(":0"): dataset for name, dataset in _datasets(layer).items()}
+    if set(tensors) != {"kernel", "bias"}:
+        raise WeightsError(
+            f"{path}: layer {layer.name!r} holds {sorted(tensors)}; expected a convolution's kernel and bias "
+            f"(a published network with batch normalisation is not supported)"
+        )
+    kernel, bias = (np.asarray(tensors[part], np.float32) for part in ("kernel", "bias"))
+    return kernel, bias
+
+
+def _datasets(layer: h5py.Group) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+    layer.visititems(lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None)
+    return found
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _check_shapes(path: Path, weights: ConvWeights) -> None:
+    expected = expected_shapes()
+    if len(weights) != len(expected):
+        raise WeightsError(f"{path} has {len(weights)} convolutions; CSRNet has {len(expected)}")
+    for i, ((kernel, bias), shape) in enumerate(zip(weights, expected, strict=True), 1):
+        if kernel.shape != shape or bias.shape != shape[-1:]:
+            raise WeightsError(
+                f"{path}: convolution {i} of {len(expected)} has a kernel {kernel.shape} and a bias {bias.shape}; "
+                f"CSRNet's are {shape} and {shape[-1:]}"
+            )
+        if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+            raise WeightsError(f"{path}: convolution {i} of {len(expected)} holds NaN or infinity; training diverged")

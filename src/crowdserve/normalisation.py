@@ -1,0 +1,23 @@
+"""What a network's ONNX graph does to a picture first, in numpy: for training, and to check the graph against."""
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdserve.cards import Normalisation
+
+
+def normalise(pictures: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
+    """``(pixels[channel_order] / divisor - mean) / std``.
+
+    Args:
+        pictures: uint8 RGB [..., 3].
+        normalisation: What the network's weights expect.
+
+    Returns:
+        float32 [..., 3] in the normalisation's channel order.
+    """
+    ordered = pictures[..., ::-1] if normalisation.channel_order == "BGR" else pictures
+    scaled = ordered.astype(np.float32) / np.float32(normalisation.divisor)
+    mean, std = (np.array(values, np.float32) for values in (normalisation.mean, normalisation.std))
+    normalised: npt.NDArray[np.float32] = (scaled - mean) / std
+    return normalised

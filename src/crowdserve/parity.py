@@ -1,0 +1,174 @@
+"""Whether an ONNX model answers as its framework model does.
+
+Checked in this order: names, axes, dtypes, shapes, values, counts. The first difference raises a `ParityError`, so a
+model that differs never reaches a Triton repository.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from onnxruntime import InferenceSession, NodeArg, SessionOptions
+
+from crowdserve.cards import ModelCard, TensorSpec
+from crowdserve.errors import ParityError
+
+Pictures = npt.NDArray[np.uint8]
+"""uint8 RGB [batch, height, width, 3]."""
+
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+"""Output tensors by their names."""
+
+Reference = Callable[[Pictures], Outputs]
+"""The framework model in FP32 with its original weights, its normalisation included."""
+
+_ORT_DTYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How far one output was from the reference for one batch of pictures.
+
+    Attributes:
+        pictures: Shape of the batch.
+        output: Name of the tensor.
+        difference: Largest of the batch, as a share of what `Tolerance` says.
+        tolerance: Largest that is allowed.
+    """
+
+    pictures: tuple[int, ...]
+    output: str
+    difference: float
+    tolerance: float
+
+    def __str__(self) -> str:
+        batch, height, width, _ = self.pictures
+        sizes = f"{batch} x {height}x{width} px"
+        return f"{self.output:<14} {self.difference:.1e} on {sizes} (tolerance {self.tolerance:.0e})"
+
+
+def check_parity(model: bytes, card: ModelCard, reference: Reference, pictures: Sequence[Pictures]) -> list[Comparison]:
+    """Compare an ONNX model with its framework model.
+
+    Args:
+        model: The ONNX file's content.
+        card: Names, axes, dtypes and tolerances that are expected.
+        reference: The framework model.
+        pictures: Batches to compare on, of every kind of size and with something in them that the network answers to.
+
+    Returns:
+        One comparison an output and batch, all within tolerance.
+
+    Raises:
+        ParityError: If anything differs, or if the reference is zero on every picture, so that nothing was compared.
+    """
+    session = _open_session(model, card)
+    _check_names(session, card)
+    _check_axes(session, card)
+    _check_dtypes(session, card)
+    answers = []
+    for batch in pictures:
+        expected, got = reference(batch), _run(session, card, batch)
+        _check_shapes(card, batch, expected, got)
+        answers.append((batch, expected, got))
+    return [*_check_values(card, answers), *_check_counts(card, answers)]
+
+
+def _open_session(model: bytes, card: ModelCard) -> InferenceSession:
+    options = SessionOptions()
+    options.log_severity_level = 4
+    try:
+        return InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as err:  # ONNX Runtime's exceptions share no other base class
+        raise ParityError(f"{card.name}: ONNX Runtime cannot load the exported model: {err}") from err
+
+
+def _run(session: InferenceSession, card: ModelCard, pictures: Pictures) -> Outputs:
+    names = [tensor.name for tensor in card.outputs]
+    try:
+        return dict(zip(names, session.run(names, {card.input.name: pictures}), strict=True))
+    except Exception as err:
+        raise ParityError(f"{card.name}: the exported model fails on pictures {pictures.shape}: {err}") from err
+
+
+def _tensors(session: InferenceSession, card: ModelCard) -> Iterator[tuple[NodeArg, TensorSpec]]:
+    return zip((*session.get_inputs(), *session.get_outputs()), (card.input, *card.outputs), strict=True)
+
+
+def _check_names(session: InferenceSession, card: ModelCard) -> None:
+    for kind, args, tensors in (
+        ("inputs", session.get_inputs(), [card.input]),
+        ("outputs", session.get_outputs(), card.outputs),
+    ):
+        got, expected = [arg.name for arg in args], [tensor.name for tensor in tensors]
+        if got != expected:
+            raise ParityError(f"{card.name}: the exported model has {kind} {got}, its card has {expected}")
+
+
+def _check_axes(session: InferenceSession, card: ModelCard) -> None:
+    for arg, tensor in _tensors(session, card):
+        expected = ["batch", *tensor.axes]
+        if arg.shape != expected:
+            raise ParityError(f"{card.name}: {arg.name} has the axes {arg.shape}, its card has {expected}")
+
+
+def _check_dtypes(session: InferenceSession, card: ModelCard) -> None:
+    for arg, tensor in _tensors(session, card):
+        if arg.type != _ORT_DTYPES[tensor.dtype]:
+            raise ParityError(f"{card.name}: {arg.name} is a {arg.type}, its card says {tensor.dtype}")
+
+
+def _check_shapes(card: ModelCard, pictures: Pictures, expected: Outputs, got: Outputs) -> None:
+    for tensor in card.outputs:
+        shapes = got[tensor.name].shape, expected[tensor.name].shape
+        if shapes[0] != shapes[1]:
+            raise ParityError(
+                f"{card.name}: for pictures {pictures.shape}, {tensor.name} has the shape {shapes[0]}, "
+                f"the framework's has {shapes[1]}"
+            )
+
+
+Answers = list[tuple[Pictures, Outputs, Outputs]]
+"""Pictures, the framework's outputs, the exported model's outputs."""
+
+
+def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
+    """Maps and features: differences as a share of the largest magnitude over all pictures."""
+    for tensor in card.outputs if card.density_output is None else [card.output(card.density_output)]:
+        largest = max(float(np.abs(expected[tensor.name]).max()) for _, expected, _ in answers)
+        if not 0 < largest < np.inf:
+            raise ParityError(
+                f"{card.name}: the framework's {tensor.name} reaches {largest} on the check pictures, so there is "
+                f"nothing to compare; give a photo with people in it, and check that the network is trained"
+            )
+        for pictures, expected, got in answers:
+            difference = float(np.abs(got[tensor.name] - expected[tensor.name]).max()) / largest
+            yield _within(card, Comparison(pictures.shape, tensor.name, difference, card.tolerance.relative))
+
+
+def _check_counts(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
+    """A counting network's other outputs are head counts: each against the sum of the framework's map."""
+    if card.density_output is None or card.tolerance.count_people is None:
+        return
+    for tensor in card.outputs:
+        name = f"sum of {tensor.name}" if tensor.name == card.density_output else tensor.name
+        for pictures, expected, got in answers:
+            counts = _head_counts(expected[card.density_output])
+            shares = np.abs(_head_counts(got[tensor.name]) - counts) / np.maximum(counts, 1)
+            yield _within(card, Comparison(pictures.shape, name, float(shares.max()), card.tolerance.count_people))
+
+
+def _head_counts(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """[batch, ...] -> [batch]: a map's sum, a count itself."""
+    counts: npt.NDArray[np.float64] = output.reshape(len(output), -1).sum(axis=1, dtype=np.float64)
+    return counts
+
+
+def _within(card: ModelCard, comparison: Comparison) -> Comparison:
+    if not comparison.difference <= comparison.tolerance:  # not `>`: a NaN must fail too
+        raise ParityError(
+            f"{card.name}: the exported model differs from the framework: {comparison}. Do not serve it; "
+            f"a weight may not survive FP16, or a layer was converted wrongly"
+        )
+    return comparison

@@ -1,0 +1,193 @@
+"""Files that several folders of tests need."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.linear_model import LogisticRegression
+
+from crowdserve.cards import CARDS, ROUTES, VGG16, ModelCard
+from crowdserve.scene import LABELS, SceneClassifier
+from crowdserve.service import EmbeddedService
+from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.triton.repository import render_repository
+from training.scene_features import FeatureExtractor
+from training.scene_record import save_classifier
+
+ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+
+# CSRNet as its paper's Table 3 gives it (configuration B), written out again so that it checks the package's own.
+CSRNET_SHAPES = [
+    *((3, 3, i, o) for i, o in [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 256)]),
+    *((3, 3, i, o) for i, o in [(256, 512), (512, 512), (512, 512)]),
+    *((3, 3, i, o) for i, o in [(512, 512), (512, 512), (512, 512), (512, 256), (256, 128), (128, 64)]),
+    (1, 1, 64, 1),
+]
+
+# The two ways in which published files name the layers: front-end and back-end.
+PUBLISHED_LAYOUTS = {
+    "numbered": ([f"conv2d_{i}" for i in range(1, 11)], [f"conv2d_{i}" for i in range(11, 18)]),
+    "blocks": (
+        [f"block{b}_conv{c}" for b, n in enumerate((2, 2, 3, 3), 1) for c in range(1, n + 1)],
+        [f"conv2d_{i}" for i in range(1, 8)],
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def csrnet_weights() -> ConvWeights:
+    """Random weights that keep the signal's variance, with a density that is positive nearly everywhere.
+
+    They are FP16 numbers, so that an exported network must equal its framework network to FP32's accuracy.
+    """
+    rng = np.random.default_rng(7)
+    weights = []
+    for shape in CSRNET_SHAPES:
+        deviation = np.sqrt(2 / np.prod(shape[:3]))
+        kernel = rng.standard_normal(shape, np.float32) * np.float32(deviation)
+        weights.append((kernel, rng.uniform(0, 0.1, shape[3]).astype(np.float32)))
+    kernel, bias = weights[-1]
+    weights[-1] = (kernel * 0.05, bias + 0.05)
+    return [tuple(array.astype(np.float16).astype(np.float32) for array in pair) for pair in weights]
+
+
+@pytest.fixture(params=PUBLISHED_LAYOUTS)
+def published_layout(request: pytest.FixtureRequest) -> str:
+    """Each of the two layouts of published CSRNet files."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def write_published() -> Callable[..., Path]:
+    """Writes weights as Keras 2.2's `save_weights` does: `write_published(path, weights, layout)`."""
+
+    def write(path: Path, weights: ConvWeights, layout: str = "numbered") -> Path:
+        front_end, back_end = PUBLISHED_LAYOUTS[layout]
+        convs = dict(zip((*front_end, *back_end), weights, strict=False))
+        with h5py.File(path, "w") as file:
+            names = ["input_1", *front_end[:2], "max_pooling2d_1", *front_end[2:], *back_end]
+            file.attrs["layer_names"] = [name.encode() for name in names]
+            file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", b"2.2.4"
+            for name in names:
+                _write_layer(file.create_group(name), name, convs.get(name))
+        return path
+
+    def _write_layer(group: h5py.Group, name: str, weights: tuple[np.ndarray, np.ndarray] | None) -> None:
+        tensors = {} if weights is None else {f"{name}/kernel:0": weights[0], f"{name}/bias:0": weights[1]}
+        group.attrs["weight_names"] = [tensor.encode() for tensor in tensors]
+        for tensor, array in tensors.items():
+            group.create_dataset(tensor, data=array)
+
+    return write
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def project_repository() -> Path:
+    """The repository that the project carries, with its trained models."""
+    return ROOT / "model_repository"
+
+
+@pytest.fixture(scope="session")
+def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A gpu-profile repository with real models that obey the cards, and answer in milliseconds what can be foretold.
+
+    A counting network finds brightness / 255 people a cell on the dense route and a quarter of that on the sparse one.
+    The scene classifier calls a picture brighter than 127 dense.
+    """
+    repository = tmp_path_factory.mktemp("small") / "repository"
+    for card in CARDS.values():
+        folder = repository / card.name / "1"
+        folder.mkdir(parents=True)
+        nodes, constants = _counting_graph(card) if card.density_output else _feature_graph(card)
+        onnx.save(_small_model(card, nodes, constants), folder / "model.onnx")
+    render_repository(repository, repository, "gpu")
+    _train_small_classifier(repository / VGG16.name / "1")
+    return repository
+
+
+def _counting_graph(card: ModelCard) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    density, count = card.density_output, next(t.name for t in card.outputs if t.axes == (1,))
+    nodes = [
+        helper.make_node("Cast", [card.input.name], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels"], ["gray"], axes=[3], keepdims=0),
+        helper.make_node("Unsqueeze", ["gray", "channel"], ["plane"]),
+        # Refuses a side that is no multiple of the stride: nobody may forget to pad.
+        helper.make_node("SpaceToDepth", ["plane"], ["cells"], blocksize=card.geometry.output_stride),
+        helper.make_node("ReduceMean", ["cells"], ["brightness"], axes=[1], keepdims=0),
+        helper.make_node("Mul", ["brightness", "gain"], [density]),
+        helper.make_node("Flatten", [density], ["flat"]),
+        helper.make_node("ReduceSum", ["flat", "channel"], [count], keepdims=1),
+    ]
+    gain = (1.0 if card.routes[0] == "dense" else 0.25) / 255
+    return nodes, {"channel": np.array([1]), "gain": np.array(gain, np.float32)}
+
+
+def _feature_graph(card: ModelCard) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    (features,) = card.outputs
+    nodes = [
+        helper.make_node("Cast", [card.input.name], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("Reshape", ["pixels", "groups"], ["grouped"]),
+        helper.make_node("ReduceMean", ["grouped"], ["brightness"], axes=[2], keepdims=0),
+        helper.make_node("Div", ["brightness", "white"], [features.name]),
+    ]
+    groups = np.array([-1, features.axes[0], np.prod(card.input.axes) // features.axes[0]])
+    return nodes, {"groups": groups, "white": np.array(255, np.float32)}
+
+
+def _small_model(card: ModelCard, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
+    types = {"UINT8": TensorProto.UINT8, "FP32": TensorProto.FLOAT}
+    tensors = [
+        helper.make_tensor_value_info(t.name, types[t.dtype], ["batch", *t.axes]) for t in (card.input, *card.outputs)
+    ]
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, card.name, tensors[:1], tensors[1:], initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _train_small_classifier(folder: Path) -> None:
+    extractor = FeatureExtractor(folder / "model.onnx", threads=1)
+    brightness = np.linspace(0, 1, 52, dtype=np.float32)
+    features = np.repeat(brightness[:, None], VGG16.outputs[0].axes[0], axis=1)
+    labels = [LABELS["dense" if value > 0.5 else "sparse"] for value in brightness]
+    fitted = LogisticRegression(C=1e-3).fit(features, labels)
+    draft = SceneClassifier.from_estimator(fitted, "", {}, folder)
+    assert draft.probabilities(features[[0, -1]]).argmax(1).tolist() == [ROUTES.index("sparse"), ROUTES.index("dense")]
+    save_classifier(draft, folder, extractor.contract(), {"data": "brightness"})
+
+
+def _is_complete(repository: Path) -> bool:
+    return all((repository / name / "1" / "model.onnx").is_file() for name in CARDS)
+
+
+@pytest.fixture(scope="session")
+def embedded_repository(
+    project_repository: Path, small_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The embedded profile of the project's repository; of the small one as long as a network is not trained."""
+    source = project_repository if _is_complete(project_repository) else small_repository
+    target = tmp_path_factory.mktemp("embedded") / "repository"
+    render_repository(source, target, "embedded")
+    return target
+
+
+@pytest.fixture(scope="session")
+def embedded_triton(embedded_repository: Path) -> Iterator[EmbeddedTriton]:
+    """The real Triton with the project's models."""
+    with EmbeddedTriton(embedded_repository) as triton:
+        yield triton
+
+
+@pytest.fixture(scope="session")
+def small_service(small_repository: Path) -> Iterator[EmbeddedService]:
+    """The whole service, a real Triton and the real transformer, with the small models."""
+    with EmbeddedService(small_repository, threads=1) as service:
+        yield service

@@ -1,0 +1,113 @@
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import pytest
+
+from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, find_card
+from crowdserve.errors import ParityError
+from crowdserve.parity import Pictures, check_parity
+from export import csrnet as exporter
+from export.checkpoint import Checkpoint, load_csrnet
+from export.pictures import PHOTO
+
+CARD = find_card("csrnet_b")
+
+
+@pytest.fixture
+def checkpoint(csrnet: keras.Model) -> Checkpoint:
+    return Checkpoint(csrnet, IMAGENET_CAFFE, {})
+
+
+def test_every_layer_is_one_plain_node(checkpoint: Checkpoint) -> None:
+    model = onnx.load_from_string(exporter.build_onnx(checkpoint, CARD))
+    operators = Counter(node.op_type for node in model.graph.node)
+    picture, heads = {"Transpose": 1, "Gather": 1, "Sub": 1}, {"Squeeze": 1, "ReduceSum": 1}
+    assert operators == {**picture, "Cast": 1 + 17, "Conv": 17, "Relu": 17, "MaxPool": 3, **heads}
+    attributes = [{a.name: list(a.ints) for a in node.attribute} for node in model.graph.node if node.op_type == "Conv"]
+    assert [a["dilations"] for a in attributes] == [[1, 1]] * 10 + [[2, 2]] * 6 + [[1, 1]]
+    assert [a["pads"][0] for a in attributes] == [1] * 10 + [2] * 6 + [0]
+
+
+def test_the_file_takes_two_bytes_a_weight(checkpoint: Checkpoint) -> None:
+    assert len(exporter.build_onnx(checkpoint, CARD)) == pytest.approx(2 * CARD.parameters, rel=2e-3)
+
+
+def test_export_agrees_with_keras(checkpoint: Checkpoint, small_pictures: list[Pictures]) -> None:
+    model = exporter.build_onnx(checkpoint, CARD)
+    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_pictures)
+    assert len(comparisons) == 3 * len(small_pictures)
+    if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in checkpoint.model.layers[1].layers):
+        assert max(comparison.difference for comparison in comparisons) < 1e-4  # these weights are FP16 numbers
+
+
+@pytest.mark.parametrize("csrnet", [False], indirect=True)
+def test_another_normalisation_or_weight_does_not_pass(
+    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: list[tuple[np.ndarray, np.ndarray]]
+) -> None:
+    reference = exporter.keras_reference(checkpoint)
+    other = exporter.build_onnx(replace(checkpoint, normalisation=IMAGENET_TORCH), CARD)
+    with pytest.raises(ParityError, match="density"):
+        check_parity(other, CARD, reference, small_pictures)
+    flipped = onnx.load_from_string(exporter.build_onnx(checkpoint, CARD))
+    kernel = next(t for t in flipped.graph.initializer if t.name == "dilated_conv3/kernel_fp16")
+    array = onnx.numpy_helper.to_array(kernel)[..., ::-1].copy()
+    kernel.CopyFrom(onnx.numpy_helper.from_array(array, kernel.name))
+    with pytest.raises(ParityError, match="density"):
+        check_parity(flipped.SerializeToString(), CARD, reference, small_pictures)
+
+
+def test_published_files_survive_the_round_trip(
+    write_published: Callable[..., Path],
+    csrnet_weights: list[tuple[np.ndarray, np.ndarray]],
+    published_layout: str,
+    small_pictures: list[Pictures],
+    tmp_path: Path,
+) -> None:
+    checkpoint = load_csrnet(write_published(tmp_path / "a.h5", csrnet_weights, published_layout), CARD.name)
+    model = exporter.build_onnx(checkpoint, CARD)
+    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_pictures)
+    assert max(comparison.difference for comparison in comparisons) < 1e-4  # these weights are FP16 numbers
+    assert [node.op_type for node in onnx.load_from_string(model).graph.node].count("Div") == 2  # 255 and std
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("csrnet", [True], indirect=True)
+def test_command_fills_a_repository(
+    checkpoint_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository = tmp_path / "repository"
+    exporter.main([str(checkpoint_folder), "--card", CARD.name, "--repository", str(repository), "--version", "2"])
+    assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
+    meta = json.loads((repository / CARD.name / "2" / "meta.json").read_text())
+    assert meta == json.loads((checkpoint_folder / "meta.json").read_text())
+    printed = capsys.readouterr().out
+    assert "7 batches" in printed
+    assert "wrote" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["none.h5"], "error: none.h5 does not exist"),
+        ([str(PHOTO)], "truncated or no HDF5 file"),
+        (["none.h5", "--photo", "none.jpg"], "error: cannot read the photo none.jpg"),
+    ],
+)
+def test_command_fails_with_one_line(arguments: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as stop:
+        exporter.main([*arguments, "--card", CARD.name, "--repository", str(tmp_path)])
+    assert message in str(stop.value)
+    assert "\n" not in str(stop.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_command_exports_counting_networks_of_this_family_only(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        exporter.main(["none.h5", "--card", "vgg16"])
+    assert "invalid choice: 'vgg16'" in capsys.readouterr().err

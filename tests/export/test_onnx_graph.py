@@ -1,0 +1,73 @@
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, numpy_helper
+
+from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_TORCH, Normalisation, TensorSpec
+from crowdserve.errors import WeightsError
+from crowdserve.normalisation import normalise
+from export.onnx_graph import IR_VERSION, OPSET, OnnxGraph
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+CARD = replace(CARDS["csrnet_a"], outputs=(TensorSpec("density", "FP32", ("rows", "columns", 3), ""),))
+
+
+def normalising_model(normalisation: Normalisation) -> onnx.ModelProto:
+    """Only the first part of every graph, back in NHWC."""
+    graph = OnnxGraph(CARD)
+    graph.add("Transpose", graph.normalised_picture(normalisation), name="density", perm=[0, 2, 3, 1])
+    return onnx.load_from_string(graph.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("normalisation", "operators"),
+    [
+        (IMAGENET_CAFFE, ["Cast", "Transpose", "Gather", "Sub"]),
+        (IMAGENET_TORCH, ["Cast", "Transpose", "Div", "Sub", "Div"]),
+        (
+            Normalisation("BGR", 127.5, (1.0, 1.5, 0.5), (1.0, 2.0, 1.0)),
+            ["Cast", "Transpose", "Gather", "Div", "Sub", "Div"],
+        ),
+        (Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ["Cast", "Transpose"]),
+    ],
+)
+def test_normalises_as_the_card_says(normalisation: Normalisation, operators: list[str]) -> None:
+    model = normalising_model(normalisation)
+    assert [node.op_type for node in model.graph.node][:-1] == operators
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (got,) = session.run(None, {"image": PICTURES})
+    np.testing.assert_allclose(got, normalise(PICTURES, normalisation), rtol=1e-5, atol=1e-6)
+
+
+def test_uint8_feeds_a_cast_and_nothing_else() -> None:
+    """TensorRT takes it nowhere else."""
+    consumers = [node.op_type for node in normalising_model(IMAGENET_TORCH).graph.node if "image" in node.input]
+    assert consumers == ["Cast"]
+
+
+def test_versions_are_those_that_the_runtimes_read() -> None:
+    model = normalising_model(IMAGENET_CAFFE)
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
+    assert model.ir_version == IR_VERSION
+
+
+def test_weights_are_stored_in_half_precision() -> None:
+    graph = OnnxGraph(CARD)
+    graph.weight("kernel", np.array([1 / 3, -2.5e-3], np.float32))
+    (stored,) = graph.initializers
+    assert stored.data_type == TensorProto.FLOAT16
+    np.testing.assert_array_equal(numpy_helper.to_array(stored), np.array([1 / 3, -2.5e-3], np.float16))
+
+
+@pytest.mark.parametrize("value", [7e4, -np.inf, np.nan])
+def test_weights_that_fp16_cannot_hold_are_refused(value: float) -> None:
+    with pytest.raises(WeightsError, match=r"kernel reaches .* FP16 ends at 65504"):
+        OnnxGraph(CARD).weight("kernel", np.array([1, value], np.float32))
+
+
+def test_the_same_network_gives_the_same_bytes() -> None:
+    first, second = (normalising_model(IMAGENET_TORCH).SerializeToString() for _ in range(2))
+    assert first == second

@@ -1,0 +1,64 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crowdserve.cards import CARDS, TensorSpec
+from crowdserve.errors import ParityError
+from crowdserve.parity import Outputs, Pictures
+from export.onnx_graph import OnnxGraph
+from export.release import release
+
+CARD = replace(
+    CARDS["vgg16"], name="doubled", outputs=(TensorSpec("features", "FP32", (224, 224, 3), "twice the pixel"),)
+)
+PICTURES = [np.random.default_rng(0).integers(1, 256, (2, 224, 224, 3), np.uint8)]
+
+
+@pytest.fixture
+def model() -> bytes:
+    graph = OnnxGraph(CARD)
+    x = graph.add("Cast", "image", name="float", to=1)
+    graph.add("Add", x, x, name="features")
+    return graph.to_bytes()
+
+
+def doubled(pictures: Pictures) -> Outputs:
+    return {"features": pictures.astype(np.float32) * 2}
+
+
+def tripled(pictures: Pictures) -> Outputs:
+    return {"features": pictures.astype(np.float32) * 3}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_writes_the_model_and_its_record(model: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=3, meta={"seed": 7})
+    assert path == tmp_path / "doubled" / "3" / "model.onnx"
+    written = files(tmp_path)
+    assert set(written) == {"doubled/3/model.onnx", "doubled/3/meta.json"}
+    assert written["doubled/3/model.onnx"] == model
+    assert json.loads(written["doubled/3/meta.json"]) == {"seed": 7}
+    printed = capsys.readouterr().out
+    assert "1 batches" in printed
+    assert "features       0.0e+00 on 2 x 224x224 px (tolerance 2e-03)" in printed
+
+
+def test_without_a_record_no_file_of_it(model: bytes, tmp_path: Path) -> None:
+    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    assert set(files(tmp_path)) == {"doubled/1/model.onnx"}
+
+
+def test_a_failed_check_leaves_the_repository_as_it_was(model: bytes, tmp_path: Path) -> None:
+    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1, meta={"seed": 1})
+    before = files(tmp_path)
+    for version in (1, 2):
+        with pytest.raises(ParityError, match="features"):
+            release(model, CARD, tripled, pictures=PICTURES, repository=tmp_path, version=version, meta={"seed": 2})
+    assert files(tmp_path) == before
+    assert not (tmp_path / "doubled" / "2").exists()

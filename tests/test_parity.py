@@ -1,0 +1,180 @@
+"""A pooling network, small enough to be computed in numpy, with one fault at a time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from crowdserve.cards import CARDS, Tolerance
+from crowdserve.errors import ParityError
+from crowdserve.parity import Outputs, Pictures, check_parity
+
+CARD = replace(CARDS["csrnet_a"], name="pooling", tolerance=Tolerance(relative=1e-3, count_people=1e-3))
+WEIGHTS = np.array([0.01, 0.02, 0.03], np.float32)
+RNG = np.random.default_rng(0)
+PICTURES = [
+    RNG.integers(0, 256, (batch, height, width, 3), np.uint8) for batch, height, width in [(2, 64, 80), (1, 43, 29)]
+]
+
+
+def reference(pictures: Pictures) -> Outputs:
+    """Mean of each 8x8 block, weighted over the channels."""
+    batch, height, width, _ = pictures.shape
+    whole = pictures[:, : height // 8 * 8, : width // 8 * 8].astype(np.float32)
+    means = whole.reshape(batch, height // 8, 8, width // 8, 8, 3).mean(axis=(2, 4))
+    density = means @ WEIGHTS
+    return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
+
+
+@pytest.fixture
+def model() -> onnx.ModelProto:
+    """The same in ONNX."""
+    nodes = [
+        helper.make_node("Cast", ["image"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["nchw"], perm=[0, 3, 1, 2]),
+        helper.make_node("AveragePool", ["nchw"], ["pooled"], kernel_shape=[8, 8], strides=[8, 8], ceil_mode=0),
+        helper.make_node("Conv", ["pooled", "weights"], ["map"]),
+        helper.make_node("Squeeze", ["map", "one"], ["density"]),
+        helper.make_node("ReduceSum", ["map", "two_three"], ["count"], keepdims=0),
+    ]
+    constants = {"weights": WEIGHTS.reshape(1, 3, 1, 1), "one": np.array([1]), "two_three": np.array([2, 3])}
+    axes = {"image": ["height", "width", 3], "density": ["height/8", "width/8"], "count": [1]}
+    dtypes = {"image": TensorProto.UINT8}
+    image, density, count = (
+        helper.make_tensor_value_info(name, dtypes.get(name, TensorProto.FLOAT), ["batch", *rest])
+        for name, rest in axes.items()
+    )
+    initializers = [numpy_helper.from_array(array, name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "pooling", [image], [density, count], initializers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def output(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
+    return next(tensor for tensor in model.graph.output if tensor.name == name)
+
+
+def replace_output(model: onnx.ModelProto, name: str, op: str, *inputs: str, **attributes: int) -> None:
+    """Let a further node make an output."""
+    node = next(node for node in model.graph.node if name in node.output)
+    node.output[0] = f"{name}_before"
+    model.graph.node.append(helper.make_node(op, [f"{name}_before", *inputs], [name], **attributes))
+
+
+def rename_output(model: onnx.ModelProto) -> None:
+    output(model, "count").name = "people"
+    replace_output(model, "count", "Identity")
+    model.graph.node[-1].output[0] = "people"
+
+
+def swap_outputs(model: onnx.ModelProto) -> None:
+    density, count = (onnx.ValueInfoProto.FromString(o.SerializeToString()) for o in model.graph.output)
+    del model.graph.output[:]
+    model.graph.output.extend([count, density])
+
+
+def rename_input(model: onnx.ModelProto) -> None:
+    model.graph.input[0].name = "picture"
+    model.graph.node[0].input[0] = "picture"
+
+
+def rename_axis(model: onnx.ModelProto) -> None:
+    output(model, "density").type.tensor_type.shape.dim[1].dim_param = "rows"
+
+
+def fix_batch(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def count_in_fp16(model: onnx.ModelProto) -> None:
+    output(model, "count").type.tensor_type.elem_type = TensorProto.FLOAT16
+    replace_output(model, "count", "Cast", to=TensorProto.FLOAT16)
+
+
+def picture_as_float(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+
+
+def round_sizes_up(model: onnx.ModelProto) -> None:
+    next(a for a in model.graph.node[2].attribute if a.name == "ceil_mode").i = 1
+
+
+def set_weights(model: onnx.ModelProto, weights: np.ndarray) -> None:
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights.reshape(1, 3, 1, 1), "weights"))
+
+
+def swap_channels(model: onnx.ModelProto) -> None:
+    set_weights(model, WEIGHTS[::-1].copy())
+
+
+def spoil_weight(model: onnx.ModelProto) -> None:
+    set_weights(model, WEIGHTS * np.array([1, np.nan, 1], np.float32))
+
+
+def scale_count(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(1.002), "scale"))
+    replace_output(model, "count", "Mul", "scale")
+
+
+def need_a_wide_picture(model: onnx.ModelProto) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.array([60]), "column"))
+    model.graph.node.insert(3, helper.make_node("Gather", ["nchw", "column"], ["strip"], axis=3))
+    model.graph.node.insert(4, helper.make_node("ReduceMin", ["strip"], ["least"], keepdims=0))
+    replace_output(model, "count", "Add", "least")
+
+
+FAULTS: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
+    (rename_output, r"outputs \['density', 'people'\], its card has \['density', 'count'\]"),
+    (swap_outputs, r"outputs \['count', 'density'\], its card has"),
+    (rename_input, r"inputs \['picture'\], its card has \['image'\]"),
+    (rename_axis, r"density has the axes \['batch', 'rows', 'width/8'\], its card has"),
+    (fix_batch, r"image has the axes \[1, 'height', 'width', 3\]"),
+    (count_in_fp16, r"count is a tensor\(float16\), its card says FP32"),
+    (picture_as_float, r"image is a tensor\(float\), its card says UINT8"),
+    (round_sizes_up, r"density has the shape \(1, 6, 4\), the framework's has \(1, 5, 3\)"),
+    (need_a_wide_picture, r"fails on pictures \(1, 43, 29, 3\)"),
+    (swap_channels, r"differs from the framework: density .* on 2 x 64x80 px \(tolerance 1e-03\)"),
+    (spoil_weight, r"differs from the framework: density +nan"),
+    (scale_count, r"differs from the framework: count +2.0e-03"),
+]
+
+
+def test_a_faithful_model_passes(model: onnx.ModelProto) -> None:
+    comparisons = check_parity(model.SerializeToString(), CARD, reference, PICTURES)
+    checked = [(c.output, c.pictures) for c in comparisons]
+    shapes = [pictures.shape for pictures in PICTURES]
+    assert checked == [(name, shape) for name in ("density", "sum of density", "count") for shape in shapes]
+    assert max(c.difference for c in comparisons) < 1e-5
+
+
+@pytest.mark.parametrize(("spoil", "message"), FAULTS, ids=lambda value: getattr(value, "__name__", ""))
+def test_every_kind_of_fault_fails_with_its_own_message(
+    model: onnx.ModelProto, spoil: Callable[[onnx.ModelProto], None], message: str
+) -> None:
+    spoil(model)
+    with pytest.raises(ParityError, match=message):
+        check_parity(model.SerializeToString(), CARD, reference, PICTURES)
+
+
+def test_tolerance_decides(model: onnx.ModelProto) -> None:
+    set_weights(model, WEIGHTS * np.float32(1.0005))
+    check_parity(model.SerializeToString(), CARD, reference, PICTURES)
+    strict = replace(CARD, tolerance=Tolerance(relative=1e-4, count_people=1e-3))
+    with pytest.raises(ParityError, match="density"):
+        check_parity(model.SerializeToString(), strict, reference, PICTURES)
+    strict = replace(CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-4))
+    with pytest.raises(ParityError, match="sum of density"):
+        check_parity(model.SerializeToString(), strict, reference, PICTURES)
+
+
+def test_pictures_that_leave_the_reference_at_zero_prove_nothing(model: onnx.ModelProto) -> None:
+    black = [np.zeros_like(pictures) for pictures in PICTURES]
+    with pytest.raises(ParityError, match="nothing to compare; give a photo with people"):
+        check_parity(model.SerializeToString(), CARD, reference, black)
+
+
+def test_a_file_that_is_no_model_fails() -> None:
+    with pytest.raises(ParityError, match="ONNX Runtime cannot load"):
+        check_parity(b"not ONNX", CARD, reference, PICTURES)
