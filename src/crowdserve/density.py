@@ -43,7 +43,8 @@ def adaptive_sigmas(points: Points, beta: float = ADAPTIVE_BETA, max_sigma_px: f
         return np.full(len(points), FIXED_SIGMA_PX)
     distances, _ = KDTree(points).query(points, k=neighbours + 1)
     sums = distances[:, 1:].sum(axis=1) * (3 / neighbours)
-    return np.clip(beta * sums, 1.0, max_sigma_px)
+    widths: npt.NDArray[np.float64] = np.clip(beta * sums, 1.0, max_sigma_px)
+    return widths
 
 
 def density_map(
@@ -90,4 +91,5 @@ def zone_count(density: Density, left: float, top: float, right: float, bottom: 
 
 def _overlap(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:
     index = np.arange(cells)
-    return np.clip(np.minimum(stop, index + 1) - np.maximum(start, index), 0.0, 1.0)
+    shares: npt.NDArray[np.float64] = np.clip(np.minimum(stop, index + 1) - np.maximum(start, index), 0.0, 1.0)
+    return shares

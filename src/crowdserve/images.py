@@ -5,6 +5,7 @@ An image here is a uint8 array [height, width, 3], RGB.
 
 import io
 import warnings
+from contextlib import suppress
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,17 @@ Density = npt.NDArray[np.float32]
 MAX_PIXELS = 50_000_000
 """Largest picture taken by default: 50 megapixels, a professional camera's."""
 
+PIXELS_CEILING = 178_956_970
+"""Pillow refuses to open larger pictures, whatever the limit."""
+
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are decoded; of an animated one, the first frame."""
 
 SCENE_SIDE_PX = VGG16.geometry.max_side_px
 _BACKGROUND = (255, 255, 255)
+
+# Pillow's advice on odd files is nobody's concern. Set once: changing filters around each call is not thread-safe.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
@@ -46,16 +53,16 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
     if not data:
         raise InvalidImage(f"the image is empty (0 bytes); send the bytes of a {', '.join(FORMATS)} file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's advice on odd files is not the caller's concern
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                _check_pixels(picture.width, picture.height, max_pixels)
-                # A JPEG's orientation is in its header; Pillow turns the picture after decoding it whole.
-                return np.array(_to_rgb(ImageOps.exif_transpose(picture)), dtype=np.uint8)
-    except ImageTooLarge:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _check_pixels(picture.width, picture.height, max_pixels)
+            picture.load()
+            _turn_upright(picture)
+            return np.array(_to_rgb(picture), dtype=np.uint8)
+    except (ImageTooLarge, MemoryError):
         raise
     except Image.DecompressionBombError as err:
-        raise ImageTooLarge(f"the image has over {max_pixels:,} pixels, the limit; scale it down") from err
+        limit = min(max_pixels, PIXELS_CEILING)
+        raise ImageTooLarge(f"the image has over {limit:,} pixels, the limit; scale it down") from err
     except UnidentifiedImageError as err:
         raise InvalidImage(
             f"{len(data):,} bytes that are no picture (they start with {data[:8]!r}); send the bytes of a "
@@ -74,6 +81,12 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def _turn_upright(picture: Image.Image) -> None:
+    """Apply the EXIF orientation; a broken EXIF block is no reason to refuse a picture whose pixels are whole."""
+    with suppress(Exception):  # the EXIF parser raises SyntaxError, struct.error, KeyError and more
+        ImageOps.exif_transpose(picture, in_place=True)
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB":
         return picture
@@ -90,8 +103,9 @@ def _to_eight_bits(picture: Image.Image) -> Image.Image:
     """16-bit integers by their high byte; float pictures, which have no agreed range, by their own."""
     values = np.asarray(picture, dtype=np.float64)
     if picture.mode == "F":
-        low, high = float(values.min()), float(values.max())
-        values = (values - low) * (255.0 / (high - low if high > low else 1.0))
+        finite = values[np.isfinite(values)]
+        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+        values = np.nan_to_num((values - low) * (255.0 / (high - low if high > low else 1.0)))
     else:
         values = values / 257.0
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))

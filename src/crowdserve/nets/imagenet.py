@@ -84,8 +84,8 @@ def verify_vgg16_weights(weights: Weights) -> None:
 
 def _read_cached(path: Path) -> Weights:
     try:
-        with np.load(path) as file:
-            return {name: (file[f"{name}/kernel"], file[f"{name}/bias"]) for name in CONV_NAMES}
+        with path.open("rb") as file, np.load(file) as arrays:
+            return {name: (arrays[f"{name}/kernel"], arrays[f"{name}/bias"]) for name in CONV_NAMES}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
         raise WeightsError(f"{path} cannot be read ({err}); delete it and try again") from err
 

@@ -1,0 +1,213 @@
+"""What the service costs beside the networks that it runs; every figure is a ratio, or a limit, of one run.
+
+    python -m benchmarks.serve
+
+Starts `crowdserve up` on this machine, sends it one 1024x768 photo again and again, in turns with the same work done
+bare in this process, and prints medians beside their targets. The transformer's own cost is measured with networks that
+cost nothing, since it idles while real ones run. About four minutes on two idle cores; on a busy machine the ratios
+still hold, the seconds do not.
+"""
+
+import argparse
+import io
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from benchmarks.processes import PeakMemory, cpu_seconds, descendants
+from benchmarks.small_networks import write_small_repository
+from crowdserve.cards import ENSEMBLES, VGG16
+from crowdserve.images import SCENE_SIDE_PX, Rgb, scene_input
+from crowdserve.service_client import ServiceClient
+from crowdserve.triton.repository import model_versions
+
+SIZE_PX = (1024, 768)
+ROUNDS = 5
+OWN_ROUNDS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running `crowdserve up`."""
+
+    url: str
+    pid: int
+    transformer_pid: int
+    ready_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A measured value with the most that it should be."""
+
+    name: str
+    value: float
+    target: float
+    unit: str
+    detail: str
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.value <= self.target else "OVER"
+        return f"{self.name:<34}{self.value:8.2f} {self.unit:<3} target {self.target:5.2f}  {verdict:<5}{self.detail}"
+
+
+@contextmanager
+def running_service(repository: Path) -> Iterator[Service]:
+    command = [sys.executable, "-m", "crowdserve.cli", "up", "--repository", str(repository)]
+    started = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            found = re.search(r"http://[^/]+", process.stdout.readline() if process.stdout else "")
+            if found is None:
+                sys.exit("crowdserve up did not start; see above")
+            ready_seconds = time.perf_counter() - started
+            (transformer,) = (pid for pid in descendants(process.pid) if "crowdserve_transformer" in _command(pid))
+            yield Service(found[0], process.pid, transformer, ready_seconds)
+        finally:
+            process.terminate()
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def jpeg_of(photo: Path) -> bytes:
+    file = io.BytesIO()
+    with Image.open(photo) as image:
+        image.convert("RGB").resize(SIZE_PX, Image.Resampling.LANCZOS).save(file, format="JPEG", quality=90)
+    return file.getvalue()
+
+
+def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    started = clock()
+    work()
+    return clock() - started
+
+
+def bare_networks(repository: Path, network: str, pixels: Rgb) -> Callable[[], object]:
+    """The ONNX runtime as it comes, on the scene network and the counting network, in this process."""
+    pictures = {VGG16.name: scene_input(pixels), network: pixels}
+    sessions = {
+        name: onnxruntime.InferenceSession(
+            repository / name / str(model_versions(repository, name)[-1]) / "model.onnx",
+            providers=["CPUExecutionProvider"],
+        )
+        for name in pictures
+    }
+    feeds = {name: {"image": picture[np.newaxis]} for name, picture in pictures.items()}
+    return lambda: [session.run(None, feeds[name]) for name, session in sessions.items()]
+
+
+def bare_pixels(jpeg: bytes) -> None:
+    with Image.open(io.BytesIO(jpeg)) as image:
+        image.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
+def networks_figures(repository: Path, jpeg: bytes, rounds: int) -> Iterator[Figure]:
+    """Start-up, memory and time with the real networks; the service and the bare networks take turns."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        pixels = np.asarray(image)
+    with running_service(repository) as service, ServiceClient(service.url, use_proxy=False) as client:
+        yield Figure("ready after", service.ready_seconds, 20, "s", "from `crowdserve up` to its first answer")
+        with PeakMemory(service.pid) as memory:
+            first = client.count(jpeg)
+        yield Figure("peak memory, all processes", memory.bytes / 1e9, 3, "GB", "proportional set size")
+        counting = next(member.name for e in ENSEMBLES.values() for member in e.members if member.name in first.models)
+        bare = bare_networks(repository, counting, pixels)
+        served, alone = take_turns(rounds, lambda: seconds_of(lambda: client.count(jpeg)), lambda: seconds_of(bare))
+        yield _ratio("service / bare networks", served, alone, 1.10, "s", 1)
+
+
+def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
+    """What the transformer itself takes, with networks that take next to nothing."""
+    with tempfile.TemporaryDirectory() as folder:
+        repository = Path(folder) / "repository"
+        write_small_repository(repository)
+        with running_service(repository) as service, ServiceClient(service.url, use_proxy=False) as client:
+            own, bare = take_turns(
+                rounds,
+                lambda: seconds_of(lambda: client.count(jpeg), lambda: cpu_seconds(service.transformer_pid)),
+                lambda: seconds_of(lambda: bare_pixels(jpeg), time.process_time),
+            )
+            yield _ratio("transformer CPU / decode + resize", own, bare, 2.0, "ms", 1e3)
+            yield binary_decoding(service, rounds)
+
+
+def take_turns(rounds: int, ours: Callable[[], float], bare: Callable[[], float]) -> tuple[list[float], list[float]]:
+    """Both measured in turns, after one round that does not count."""
+    pairs = [(ours(), bare()) for _ in range(rounds + 1)][1:]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+def _ratio(name: str, ours: list[float], bare: list[float], target: float, unit: str, scale: float) -> Figure:
+    detail = f"{median(ours) * scale:.2f} {unit} / {median(bare) * scale:.2f} {unit}"
+    return Figure(name, median(ours) / median(bare), target, "x", detail)
+
+
+def binary_decoding(service: Service, rounds: int) -> Figure:
+    """How long the transformer takes to get from a binary UINT8 body to an array, by its own metric."""
+    height, width = SIZE_PX[1], SIZE_PX[0]
+    tensor = {"name": "image", "datatype": "UINT8", "shape": [1, height, width, 3]}
+    head = {"inputs": [{**tensor, "parameters": {"binary_data_size": height * width * 3}}]}
+    # An output of an unknown name is refused right after decoding, so that no network runs.
+    header = json.dumps(head | {"outputs": [{"name": "nothing"}]}).encode()
+    request = urllib.request.Request(
+        f"{service.url}/v2/models/crowdserve/infer",
+        header + bytes(height * width * 3),
+        {"Inference-Header-Content-Length": str(len(header)), "Content-Type": "application/octet-stream"},
+    )
+    times = []
+    for _ in range(rounds):
+        before = _parse_metric(service)
+        try:
+            urllib.request.urlopen(request)
+        except urllib.error.HTTPError as err:
+            message = err.read().decode()
+            if err.code != 400 or "nothing" not in message:
+                sys.exit(f"the binary request was refused for another reason: {err.code} {message}")
+        after = _parse_metric(service)
+        if after[1] != before[1] + 1:
+            sys.exit("the transformer's metric did not count the request; is somebody else using the service?")
+        times.append(after[0] - before[0])
+    return Figure("768x1024x3 UINT8 request decoded", median(times) * 1e3, 10, "ms", "binary REST")
+
+
+def _parse_metric(service: Service) -> tuple[float, int]:
+    with urllib.request.urlopen(f"{service.url}/metrics") as reply:
+        text = reply.read().decode()
+    found = {
+        kind: re.search(rf'^crowdserve_stage_seconds_{kind}{{stage="parse"}} (\S+)', text, re.MULTILINE)
+        for kind in ("sum", "count")
+    }
+    total, count = (float(match[1]) if match else 0.0 for match in found.values())
+    return total, int(count)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
+    parser.add_argument("--photo", type=Path, default=Path("examples/pedestrians.jpg"), help="scaled to 1024x768")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="with the real networks")
+    arguments = parser.parse_args()
+    jpeg = jpeg_of(arguments.photo)
+    for figure in chain(own_figures(jpeg, OWN_ROUNDS), networks_figures(arguments.repository, jpeg, arguments.rounds)):
+        print(figure, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What `crowdserve count` prints: a few lines for one photo, a table for several, JSON lines for programs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crowdserve.service_client import PhotoCount
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoReport:
+    """One photo of a call: its count, or why there is none.
+
+    Attributes:
+        photo: As named on the command line.
+        result: None if it failed.
+        error: None if it was counted.
+        overlay: Where its overlay was written.
+    """
+
+    photo: Path
+    result: PhotoCount | None = None
+    error: str | None = None
+    overlay: Path | None = None
+
+
+def json_line(report: PhotoReport) -> str:
+    """One JSON object, without a line break."""
+    if report.result is None:
+        return json.dumps({"photo": str(report.photo), "error": report.error})
+    result = report.result
+    fields: dict[str, Any] = {
+        "photo": str(report.photo),
+        "count": round(result.count, 3),
+        "scene": result.scene,
+        "scene_probability": round(result.scene_probability, 4),
+        "route": result.route,
+        "counts": {name: round(people, 3) for name, people in result.counts.items()},
+        "models": dict(result.models),
+        "seconds": round(result.seconds, 3),
+    }
+    return json.dumps(fields | ({"overlay": str(report.overlay)} if report.overlay else {}))
+
+
+def print_reports(reports: Iterable[PhotoReport], console: Console) -> None:
+    """Print the counts of the photos that have one: lines for one photo, a table for several."""
+    reports = list(reports)
+    counted = [(report, report.result) for report in reports if report.result]
+    if len(reports) == 1:
+        for report, result in counted:
+            _print_lines(report, result, console)
+    elif counted:
+        console.print(_table(counted))
+
+
+def _print_lines(report: PhotoReport, result: PhotoCount, console: Console) -> None:
+    lines = {
+        "scene": scene_text(result),
+        "counters": ", ".join(f"{name} {people:.1f}" for name, people in result.counts.items()),
+        "models": models_text(result),
+        "time": f"{result.seconds:.2f} s",
+        **({"overlay": str(report.overlay)} if report.overlay else {}),
+    }
+    console.print(Text(f"{report.photo}: {people_text(result.count)}"), soft_wrap=True)
+    for name, text in lines.items():
+        console.print(Text(f"  {name:<9}{text}"), soft_wrap=True)
+
+
+def _table(counted: Iterable[tuple[PhotoReport, PhotoCount]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("photo", "people", "scene", "models", "seconds"):
+        table.add_column(heading, justify="right" if heading in {"people", "seconds"} else "left", overflow="fold")
+    for report, result in counted:
+        cells = (str(report.photo), f"{result.count:.1f}", scene_text(result), models_text(result))
+        table.add_row(*map(Text, (*cells, f"{result.seconds:.2f}")))
+    return table
+
+
+def people_text(count: float) -> str:
+    """A count as people read it: ``1 person``, ``1,204 people``."""
+    return f"{count:,.0f} {'person' if round(count) == 1 else 'people'}"
+
+
+def scene_text(result: PhotoCount) -> str:
+    """The scene with its probability, and the route where that is another one."""
+    taken = "" if result.route == result.scene else f", counted as {result.route}"
+    return f"{result.scene} ({result.scene_probability:.0%}){taken}"
+
+
+def models_text(result: PhotoCount) -> str:
+    """Every model that answered, with its version."""
+    return ", ".join(f"{name} {version}" for name, version in result.models.items())

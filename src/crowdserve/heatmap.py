@@ -1,0 +1,108 @@
+"""Density maps as something to look at: a photo with its heat laid over it."""
+
+import io
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from crowdserve.images import Density, Rgb
+
+_ANCHORS = ((13, 8, 70), (86, 18, 125), (180, 45, 100), (240, 115, 50), (252, 240, 120))
+"""Colours of no, a quarter, half, three quarters and full heat; each is lighter than the one before, so the order
+survives grayscale printing and colour blindness."""
+
+_MAX_ALPHA = 0.8
+_PEAK_PERCENTILE = 99.5
+_MIN_PEAK_PEOPLE_PER_PX = 1e-3
+"""Full heat stands for this at least, so that the faint floor of an empty photo stays invisible."""
+
+_CAPTION_SHARE = 1 / 24
+_MIN_CAPTION_PX = 11
+_PNG_COMPRESSION = 1  # a photo hardly gets smaller beyond, only slower
+
+
+def overlay_png(image: Rgb, density: Density, *, people: float | None = None) -> bytes:
+    """A PNG of the photo with its density map laid over it.
+
+    Args:
+        image: uint8 [height, width, 3].
+        density: float32 [rows, columns] of square cells that cover the image, the last ones partly: people a cell.
+        people: Head count to write in a corner; None for no caption.
+
+    Returns:
+        The PNG file, as large as the image.
+    """
+    picture = Image.fromarray(overlay(image, density))
+    if people is not None:
+        _write_caption(picture, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
+    file = io.BytesIO()
+    picture.save(file, format="PNG", compress_level=_PNG_COMPRESSION)
+    return file.getvalue()
+
+
+def overlay(image: Rgb, density: Density) -> Rgb:
+    """The photo with its density map laid over it, uint8 [height, width, 3]; see `overlay_png`."""
+    strength = heat(density, *image.shape[:2])
+    colours = colour_table()[np.rint(strength * 255).astype(np.uint8)]
+    alpha = (strength * _MAX_ALPHA)[..., np.newaxis]
+    mixed: Rgb = np.rint(image + alpha * (colours - image.astype(np.float32))).astype(np.uint8)
+    return mixed
+
+
+def heat(density: Density, height_px: int, width_px: int) -> npt.NDArray[np.float32]:
+    """How strongly each pixel glows, from 0 to 1.
+
+    It is the square root of the density relative to the fullest cells, so that a lone head beside a packed crowd stays
+    visible.
+
+    Returns:
+        float32 [height_px, width_px].
+    """
+    cell_px = cell_side_px(density, height_px, width_px)
+    smooth = _smoothed(np.maximum(density, 0.0))
+    peak = max(float(np.percentile(smooth, _PEAK_PERCENTILE)), _MIN_PEAK_PEOPLE_PER_PX * cell_px**2)
+    covered = (0.0, 0.0, width_px / cell_px, height_px / cell_px)
+    cells = Image.fromarray((smooth / peak).astype(np.float32))
+    box = (0.0, 0.0, min(covered[2], cells.width), min(covered[3], cells.height))
+    pixels = np.asarray(cells.resize((width_px, height_px), Image.Resampling.BICUBIC, box=box))
+    strength: Density = np.sqrt(np.clip(pixels, 0.0, 1.0)).astype(np.float32)
+    return strength
+
+
+def cell_side_px(density: Density, height_px: int, width_px: int) -> int:
+    """Pixels a side of the square cells of a map that covers a picture, the last cells partly."""
+    rows, columns = density.shape
+    return max(math.ceil(height_px / rows), math.ceil(width_px / columns))
+
+
+def colour_table() -> Rgb:
+    """256 colours from no to full heat, uint8 [256, 3]."""
+    anchors = np.array(_ANCHORS, dtype=np.float64)
+    at, places = np.linspace(0.0, 1.0, 256), np.linspace(0.0, 1.0, len(anchors))
+    channels = [np.interp(at, places, channel) for channel in anchors.T]
+    table: Rgb = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return table
+
+
+def _smoothed(density: Density) -> npt.NDArray[np.float64]:
+    """A 3x3 binomial blur, which keeps the sum but for the border: hides the grid, not the heads."""
+    padded = np.pad(density.astype(np.float64), 1, mode="edge")
+    rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+    blurred: npt.NDArray[np.float64] = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
+    return blurred
+
+
+def _write_caption(picture: Image.Image, text: str) -> None:
+    """In the lower left corner, on a dark plate; left out where the picture is too small to read it."""
+    size = max(_MIN_CAPTION_PX, round(picture.height * _CAPTION_SHARE))
+    font = ImageFont.load_default(size)
+    left, top, right, bottom = font.getbbox(text)
+    margin = size // 3
+    width, height = right - left + 2 * margin, bottom - top + 2 * margin
+    if width > picture.width or height > picture.height:
+        return
+    draw = ImageDraw.Draw(picture, "RGBA")
+    draw.rectangle((0, picture.height - height, width, picture.height), fill=(0, 0, 0, 176))
+    draw.text((margin - left, picture.height - height + margin - top), text, fill=(255, 255, 255), font=font)

@@ -1,0 +1,130 @@
+"""Child processes that never outlive their parent, and the local ports that they listen on."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from crowdserve.errors import PlatformError
+
+_TETHER = Path(__file__).parent / "tether.py"
+_POLL_SECONDS = 0.02
+
+
+class ChildProcess:
+    """A server process in a process group of its own, which works in a folder of its own and logs there.
+
+    Ctrl-C in the terminal does not reach it: its parent stops it in order. If the parent dies, the kernel ends it.
+    The kernel watches the parent's thread that starts it, so start it in one that lives as long as it is needed.
+
+    Attributes:
+        name: For messages.
+        log: The file with everything that the process prints.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> None:
+        log = folder / "log"
+        self.name = name
+        self.log = log
+        tethered = [sys.executable, "-I", "-S", str(_TETHER), str(os.getpid()), *command]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                tethered,
+                env=dict(env),
+                cwd=folder,  # Python would import from the caller's folder before anything else
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """The process id; also the id of its process group."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while the process runs; the negative signal number if a signal ended it."""
+        return self._process.poll()
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of the log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def check_alive(self) -> None:
+        """Raise unless the process runs.
+
+        Raises:
+            PlatformError: With the end of its log.
+        """
+        if self.exit_code is not None:
+            raise PlatformError(f"{self.name} ended with exit code {self.exit_code}; its log ends:\n{self.log_tail()}")
+
+    def wait_until(self, ready: Callable[[], bool], timeout_seconds: float) -> None:
+        """Wait until `ready()` is true.
+
+        Raises:
+            PlatformError: If the process ends first, or the time is over; with the end of its log.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while not ready():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise PlatformError(
+                    f"{self.name} is not ready after {timeout_seconds:.0f} s; its log ends:\n{self.log_tail()}"
+                )
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask the process to end, wait, then kill what is left of its process group; nothing if it is gone."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+            deadline = time.monotonic() + grace_seconds
+            while not self._has_ended() and time.monotonic() < deadline:
+                time.sleep(_POLL_SECONDS)
+            with suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def _has_ended(self) -> bool:
+        """Whether the process has ended, without reaping it: until then no other process group can take its id."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def choose_ports(host: str, *wanted: int | None) -> list[int]:
+    """Check that the wanted ports are free, and choose a free one for each None.
+
+    Raises:
+        PlatformError: If a wanted port is taken.
+    """
+    with ExitStack() as held:  # all are held until the last is chosen, so that they differ
+        return [held.enter_context(_bind(host, port or 0)).getsockname()[1] for port in wanted]
+
+
+def preferred_port(host: str, port: int) -> int:
+    """`port` if it is free, else any free one.
+
+    Raises:
+        PlatformError: If `host` is no address of this machine.
+    """
+    try:
+        return choose_ports(host, port)[0]
+    except PlatformError:
+        return choose_ports(host, None)[0]
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no obstacle
+    try:
+        listener.bind((host, port))
+    except OSError as err:
+        listener.close()
+        raise PlatformError(f"port {port} on {host} cannot be used ({err.strerror}); choose another") from err
+    return listener

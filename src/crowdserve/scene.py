@@ -1,0 +1,214 @@
+"""The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
+
+Two files lie beside VGG16's `model.onnx`, where Triton ignores them: `scene_classifier.joblib`, a fitted scikit-learn
+classifier, and `scene_classifier.json`, its record: SHA-256, scikit-learn version, feature contract, figures.
+
+Unpickling runs whatever a file tells it to, so a file is hashed first and refused when its hash is not the recorded
+one. That finds a mixed-up or damaged file; whoever can write both files can still forge both.
+"""
+
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import sklearn
+from sklearn.pipeline import Pipeline
+
+from crowdserve.cards import ROUTES, VGG16, Route
+from crowdserve.errors import ClassifierError
+from crowdserve.scene_contract import FEATURE_COUNT, check_contract, check_network
+
+FILE_NAME = "scene_classifier.joblib"
+LABELS: Mapping[Route, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
+"""Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
+
+PROBE_TOLERANCE = 1e-6
+"""Largest difference of a probability on the probe features between the training machine and this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class SceneClassifier:
+    """A fitted classifier of scenes.
+
+    Attributes:
+        estimator: A scikit-learn classifier with `predict_proba` of two classes.
+        sha256: Hash of its file, in hexadecimal.
+        record: What was written down when it was saved.
+    """
+
+    estimator: Any = field(repr=False)
+    sha256: str
+    record: Mapping[str, Any] = field(repr=False)
+    _columns: tuple[int, ...] = field(repr=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "SceneClassifier":
+        """Read a classifier and the record beside it (the same name, `.json`).
+
+        Another scikit-learn version than the recorded one is accepted when it reproduces the recorded probabilities of
+        the probe features: it is the behaviour that counts, and version numbers alone would refuse good files.
+
+        Raises:
+            ClassifierError: If a file is missing, its hash is not the recorded one, its features are not those that
+                this version of crowdserve computes, or the classifier does not behave as recorded.
+        """
+        record = _read_record(path.with_suffix(".json"))
+        if not path.is_file():
+            raise ClassifierError(f"{path} is missing, its record is there; copy both files or train again")
+        content = path.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        if sha256 != record["sha256"]:
+            raise ClassifierError(
+                f"{path} has SHA-256 {sha256}, its record says {record['sha256']}; it was not opened. Copy both files "
+                "together from where they were trained"
+            )
+        check_contract(record["features"], path)
+        classifier = cls.from_estimator(unwrap(unpickle(content, path)), sha256, record, path)
+        classifier._check_probe(path)
+        return classifier
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, sha256: str, record: Mapping[str, Any], path: Path) -> "SceneClassifier":
+        """Wrap a fitted estimator; `path` is what errors name.
+
+        Raises:
+            ClassifierError: If it is no classifier of dense and sparse scenes on VGG16's features.
+        """
+        if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
+            raise ClassifierError(
+                f"{path} holds a {type(estimator).__name__}; expected a fitted probabilistic classifier"
+            )
+        expected = getattr(estimator, "n_features_in_", FEATURE_COUNT)
+        if expected != FEATURE_COUNT:
+            raise ClassifierError(
+                f"{path} takes {expected:,} features, {VGG16.name} gives {FEATURE_COUNT:,}; train again"
+            )
+        return cls(estimator, sha256, record, _columns(list(estimator.classes_), path))
+
+    def probabilities(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Probabilities of the scenes; about 0.2 ms a photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).
+
+        Args:
+            features: [photos, 25088], as Triton's `vgg16` returns them.
+
+        Returns:
+            [photos, 2], columns in the order of `crowdserve.cards.ROUTES`; each row sums to 1.
+
+        Raises:
+            ClassifierError: If the features have another shape or are not finite.
+        """
+        if features.ndim != 2 or features.shape[1] != FEATURE_COUNT:
+            raise ClassifierError(f"features have shape {list(features.shape)}, expected [photos, {FEATURE_COUNT}]")
+        if not np.isfinite(features).all():
+            raise ClassifierError(
+                f"features are not all finite; look for an overflow in {VGG16.name}, such as FP16 on GPU"
+            )
+        # In FP64 whatever the training was in: a row of FP32 probabilities misses a sum of 1 by its rounding.
+        found: npt.NDArray[np.float64] = self.estimator.predict_proba(features.astype(np.float64))
+        return found[:, self._columns]
+
+    def check_network(self, features: npt.NDArray[np.float32]) -> None:
+        """Check that VGG16 as it is served gives the features that this classifier was trained on.
+
+        Args:
+            features: [25088], of `crowdserve.scene_contract.probe_photo` prepared by `crowdserve.images.scene_input`.
+
+        Raises:
+            ClassifierError: If they are other features.
+        """
+        check_network(self.record["features"], features)
+
+    def _check_probe(self, path: Path) -> None:
+        expected = np.array(self.record["probe"])
+        versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
+        try:
+            found = self.probabilities(probe_features())
+        except Exception as err:
+            raise ClassifierError(
+                f"{path} cannot be used ({err}); {versions}: install that version or train again"
+            ) from err
+        if found.shape != expected.shape or not np.abs(found - expected).max() <= PROBE_TOLERANCE:
+            raise ClassifierError(
+                f"{path} gives {found.tolist()} for the probe features, its record says {expected.tolist()}; "
+                f"{versions}: install that version or train again"
+            )
+
+
+def probe_features() -> npt.NDArray[np.float32]:
+    """Three made-up feature rows [3, 25088] from faint to strong, the same on every machine."""
+    waves = np.abs(np.sin(np.arange(FEATURE_COUNT) * np.array([[0.7], [1.3], [2.9]])))
+    rows: npt.NDArray[np.float32] = (waves * np.array([[0.01], [1.0], [10.0]])).astype(np.float32)
+    return rows
+
+
+def unwrap(estimator: Any) -> Any:
+    """The fitted classifier inside a grid search or an imbalanced-learn pipeline, less the samplers of training."""
+    if hasattr(estimator, "best_estimator_"):
+        return unwrap(estimator.best_estimator_)
+    if not hasattr(estimator, "steps"):
+        return estimator
+    steps = [(name, unwrap(step)) for name, step in estimator.steps if _acts_in_prediction(step)]
+    return steps[0][1] if len(steps) == 1 else Pipeline(steps)
+
+
+def _acts_in_prediction(step: Any) -> bool:
+    return step is not None and not isinstance(step, str) and not hasattr(step, "fit_resample")
+
+
+def unpickle(content: bytes, path: Path) -> Any:
+    """Unpickle a joblib or pickle file that is trusted.
+
+    Raises:
+        ClassifierError: If it cannot be read here.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on versions; the probe decides
+            return joblib.load(io.BytesIO(content))
+    except ModuleNotFoundError as err:
+        raise ClassifierError(f"{path} needs the module {err.name!r} to be read; install it, or train again") from err
+    except Exception as err:
+        raise ClassifierError(
+            f"{path} cannot be unpickled with scikit-learn {sklearn.__version__} ({type(err).__name__}: {err}); "
+            "train again"
+        ) from err
+
+
+def _columns(classes: list[Any], path: Path) -> tuple[int, ...]:
+    """Where each of `ROUTES` is among an estimator's classes, which may be 0/1, '0'/'1' or the routes' names."""
+    names: dict[str, Route] = {str(label): route for route, label in LABELS.items()} | {
+        route: route for route in ROUTES
+    }
+    found = [names.get(_label_text(label)) for label in classes]
+    if sorted(map(str, found)) != sorted(ROUTES):
+        raise ClassifierError(f"{path} has the classes {classes}, expected 0 and 1 ({dict(LABELS)}) or {list(ROUTES)}")
+    return tuple(found.index(route) for route in ROUTES)
+
+
+def _label_text(label: Any) -> str:
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        missing = {"sha256", "scikit_learn", "features", "probe"} - set(record)
+    except FileNotFoundError:
+        raise ClassifierError(
+            f"{path} is missing: a classifier is not opened without its record. Copy both files, or import a file that "
+            "you trust with `python -m training.scene_classifier --import FILE`"
+        ) from None
+    except (ValueError, TypeError) as err:
+        raise ClassifierError(f"{path} is no JSON record of a classifier: {err}") from err
+    if missing:
+        raise ClassifierError(f"{path} lacks {', '.join(sorted(missing))}; train again")
+    return record

@@ -1,0 +1,85 @@
+"""What the scene classifier's features are: written down in training, compared in serving.
+
+A classifier is right only for the features that it was trained on: same network, same normalisation, same resizing.
+Facts are compared when a classifier is loaded. What a network really computes shows on the probe photo, whichever file,
+backend or precision it comes from: see `check_network`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdserve.cards import VGG16
+from crowdserve.errors import ClassifierError
+from crowdserve.images import SCENE_SIDE_PX, Rgb
+
+FEATURE_COUNT: int = int(VGG16.output("features").axes[0])
+SUMMARY_BLOCKS = 64
+NETWORK_TOLERANCE = 0.02
+"""Largest difference of the probe photo's summary, as a share of its largest value: wide enough for FP16 on a GPU."""
+
+
+def feature_facts() -> dict[str, Any]:
+    """Facts about the features that this version of crowdserve computes, as JSON holds them."""
+    facts = {
+        "model": VGG16.name,
+        "output": VGG16.output("features").name,
+        "length": FEATURE_COUNT,
+        "order": "NHWC",
+        "normalisation": asdict(VGG16.normalisation),
+        "preprocessing": f"whole photo squeezed to {SCENE_SIDE_PX}x{SCENE_SIDE_PX} px by crowdserve.images.scene_input",
+    }
+    found: dict[str, Any] = json.loads(json.dumps(facts))
+    return found
+
+
+def check_contract(contract: Any, path: Path) -> None:
+    """Refuse features that this version of crowdserve does not compute.
+
+    Raises:
+        ClassifierError: Naming every difference.
+    """
+    if not isinstance(contract, Mapping):
+        raise ClassifierError(f"{path} has no feature contract but {contract!r}; extract the features and train again")
+    expected = feature_facts()
+    differences = [f"{k} {contract.get(k)!r}, expected {v!r}" for k, v in expected.items() if contract.get(k) != v]
+    if differences:
+        raise ClassifierError(f"{path} is for other features: {'; '.join(differences)}; extract them and train again")
+
+
+def probe_photo() -> Rgb:
+    """A made-up photo [600, 800, 3] of slow and fast waves, the same on every machine."""
+    rows, columns, channels = np.ogrid[:600, :800, :3]
+    photo: Rgb = ((rows * 7 + columns * columns // 5 + channels * 80) % 256).astype(np.uint8)
+    return photo
+
+
+def summarise_features(features: npt.NDArray[np.float32]) -> list[float]:
+    """Means of 64 equal stretches of one photo's features [25088]."""
+    means = features.reshape(SUMMARY_BLOCKS, -1).mean(axis=1, dtype=np.float64)
+    return [round(float(mean), 5) for mean in means]
+
+
+def check_network(contract: Mapping[str, Any], features: npt.NDArray[np.float32]) -> None:
+    """Check that a network, with the preprocessing before it, gives the features of training.
+
+    Args:
+        contract: The recorded feature contract.
+        features: Of `probe_photo`, prepared by `scene_input`, from the network as it is served; [25088].
+
+    Raises:
+        ClassifierError: If they are other features.
+    """
+    recorded = np.array(contract["probe_summary"])
+    found = np.array(summarise_features(features))
+    off = float(np.abs(found - recorded).max() / recorded.max())
+    if not off <= NETWORK_TOLERANCE:  # also true of a NaN
+        raise ClassifierError(
+            f"{VGG16.name}'s features of the probe photo are off by {off:.1%} from those in training, over "
+            f"{NETWORK_TOLERANCE:.0%}: it is another network, precision or resizing; extract features and train again"
+        )

@@ -1,0 +1,139 @@
+"""The whole service on this machine: the real Triton and the transformer in front of it, as child processes."""
+
+import importlib.util
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from crowdserve.errors import PlatformError
+from crowdserve.processes import ChildProcess, choose_ports
+from crowdserve.triton.embedded import EmbeddedTriton, answers_ok
+from crowdserve.triton.repository import render_repository
+
+MODEL_NAME = "crowdserve"
+READY_TIMEOUT_SECONDS = 90.0
+TRITON_TIMEOUT_SECONDS = 600
+"""For one answer: a 2048 px photo takes a CPU of two cores most of a minute, and others may wait before it."""
+
+_GRACE_SECONDS = 5
+_POLL_SECONDS = 0.25
+_LOCAL_HOSTS = {"0.0.0.0": "127.0.0.1"}
+
+
+class EmbeddedService:
+    """Context manager: the service answers while the block runs.
+
+    Args:
+        repository: A Triton repository of any profile, with the scene classifier beside vgg16's model.
+        host: Address that the transformer listens on; Triton stays on 127.0.0.1.
+        http_port: REST port of the transformer; a free one if None.
+        grpc_port: gRPC port of the transformer; a free one if None.
+        threads: CPU threads of one network; every core if None.
+
+    Attributes:
+        triton: The Triton behind the transformer.
+        http_url: Such as ``http://127.0.0.1:8080``.
+        grpc_url: Such as ``127.0.0.1:8081``.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        host: str = "127.0.0.1",
+        http_port: int | None = None,
+        grpc_port: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._source = repository
+        self._host = host
+        self._wanted_ports = (http_port, grpc_port)
+        self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-service-"))
+        self._repository = self._folder / "repository"
+        self._transformer: ChildProcess | None = None
+        self.triton = EmbeddedTriton(self._repository, threads=threads)
+        self.http_url = self.grpc_url = ""
+
+    def __enter__(self) -> "EmbeddedService":
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def transformer(self) -> ChildProcess:
+        """The running transformer.
+
+        Raises:
+            PlatformError: If it was not started.
+        """
+        if self._transformer is None:
+            raise PlatformError("the service is not running; use `with EmbeddedService(…)`")
+        return self._transformer
+
+    def watch(self) -> None:
+        """Block for as long as both processes run.
+
+        Raises:
+            PlatformError: When one of them ends by itself.
+        """
+        while True:
+            self.triton.process.check_alive()
+            self.transformer.check_alive()
+            time.sleep(_POLL_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the transformer, then Triton; harmless if they are gone."""
+        if self._transformer is not None:
+            self._transformer.stop(_GRACE_SECONDS + 2.0)
+            self._transformer = None
+        self.triton.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        """Start both at once: the transformer's imports take as long as Triton's models."""
+        check_transformer()
+        render_repository(self._source, self._repository, "embedded")
+        ports = choose_ports(self._host, *self._wanted_ports)
+        self.triton.start()
+        self._transformer = ChildProcess("the transformer", self._command(*ports), folder=self._folder, env=os.environ)
+        address, self.grpc_url = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
+        self.http_url = f"http://{address}"
+        self.triton.wait_ready()
+        path = f"/v2/models/{MODEL_NAME}/ready"
+        self._transformer.wait_until(lambda: answers_ok(address, path), READY_TIMEOUT_SECONDS)
+
+    def _command(self, http_port: int, grpc_port: int) -> list[str]:
+        settings = {
+            "model_name": MODEL_NAME,
+            "host": self._host,
+            "http_port": http_port,
+            "grpc_port": grpc_port,
+            "predictor_host": self.triton.http_url,
+            "repository": self._repository,
+            "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
+            "drain_seconds": 0,  # no load balancer has to notice first
+            "grace_seconds": _GRACE_SECONDS,
+        }
+        flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
+        return [sys.executable, "-m", "crowdserve_transformer", *flags]
+
+
+def check_transformer() -> None:
+    """Check that the transformer and the SDK that it is built on are installed.
+
+    Raises:
+        PlatformError: If not.
+    """
+    missing = [name for name in ("crowdserve_transformer", "kserve") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise PlatformError(f"{' and '.join(missing)} not installed; run: pip install 'crowdserve[serving,embedded]'")

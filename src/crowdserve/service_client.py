@@ -1,0 +1,180 @@
+"""A client of a running service: one photo, one v2 REST request with the binary tensor extension.
+
+The photo's bytes travel as they are, and so does the overlay that comes back.
+"""
+
+import json
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from crowdserve.cards import COUNTERS
+from crowdserve.errors import (
+    CrowdServeError,
+    ImageTooLarge,
+    InvalidRequest,
+    SetupError,
+    TritonFailed,
+    TritonUnavailable,
+)
+
+MODEL_NAME = "crowdserve"
+TIMEOUT_SECONDS = 600.0
+
+_HEADER_LENGTH = "Inference-Header-Content-Length"
+_ERRORS: Mapping[int, type[CrowdServeError]] = {
+    error.http_status: error for error in (InvalidRequest, ImageTooLarge, TritonUnavailable)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PhotoCount:
+    """What the service says about one photo.
+
+    Attributes:
+        count: People.
+        scene: The more probable scene.
+        scene_probability: Probability of that scene.
+        route: The scene whose networks counted.
+        counts: People by each counter that ran.
+        models: Versions of the models that answered, by name.
+        seconds: From sending the photo to the last byte of the answer.
+        overlay: PNG of the photo with its heat map, if asked for.
+    """
+
+    count: float
+    scene: str
+    scene_probability: float
+    route: str
+    counts: Mapping[str, float]
+    models: Mapping[str, str]
+    seconds: float
+    overlay: bytes | None = field(repr=False)
+
+
+class ServiceClient:
+    """Context manager around the connection to one service.
+
+    Args:
+        url: Such as ``http://127.0.0.1:8080``; a path in it is kept.
+        use_proxy: Whether the proxy settings of the environment apply.
+    """
+
+    def __init__(self, url: str, *, use_proxy: bool = True) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SetupError(f"the service's URL is {url!r}; expected one like http://127.0.0.1:8080")
+        self._url = url.rstrip("/")
+        self._http = httpx.Client(timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=10.0), trust_env=use_proxy)
+
+    def __enter__(self) -> "ServiceClient":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
+        self._http.close()
+
+    def count(
+        self, photo: bytes, *, route: str | None = None, counter: str | None = None, overlay: bool = False
+    ) -> PhotoCount:
+        """Count the people in an encoded photo.
+
+        Args:
+            photo: The bytes of an image file.
+            route: auto, dense, sparse or blend; the service's default if None.
+            counter: A family of counting networks, or average; the service's default if None.
+            overlay: Whether to ask for the heat-map overlay.
+
+        Raises:
+            SetupError: If no crowdserve answers at the URL.
+            CrowdServeError: What the service answered instead of a count.
+        """
+        chosen = {"route": route, "counter": counter, "heatmap": overlay or None}
+        parameters = {name: value for name, value in chosen.items() if value is not None}
+        started = time.perf_counter()
+        body, headers = encode_request(photo, parameters)
+        reply = self._post(f"{self._url}/v2/models/{MODEL_NAME}/infer", body, headers)
+        tensors = decode_reply(reply.content, reply.headers.get(_HEADER_LENGTH))
+        return _photo_count(tensors, time.perf_counter() - started)
+
+    def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
+        try:
+            reply = self._http.post(url, content=body, headers=dict(headers))
+        except httpx.TimeoutException as err:
+            raise TritonUnavailable(f"{self._url} did not answer in time; try again later") from err
+        except httpx.HTTPError as err:
+            raise SetupError(f"no service answers at {self._url} ({err}); start one with: crowdserve up") from err
+        if reply.status_code != httpx.codes.OK:
+            raise _ERRORS.get(reply.status_code, TritonFailed)(_message(reply))
+        return reply
+
+
+def encode_request(photo: bytes, parameters: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
+    """The body and headers of a v2 request with one encoded photo as a binary BYTES tensor."""
+    tensor = struct.pack("<I", len(photo)) + photo
+    header = {
+        "inputs": [
+            {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(tensor)}}
+        ],
+        "parameters": {**parameters, "binary_data_output": True},
+    }
+    text = json.dumps(header).encode()
+    return text + tensor, {_HEADER_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
+
+
+def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
+    """The first element of every output tensor of a v2 reply, BYTES as bytes.
+
+    Raises:
+        TritonFailed: If it is no such reply.
+    """
+    try:
+        length = int(header_length) if header_length else len(body)
+        outputs, offset, values = json.loads(body[:length])["outputs"], length, {}
+        for output in outputs:
+            size = output.get("parameters", {}).get("binary_data_size")
+            if size is None:
+                values[output["name"]] = output["data"][0]
+            else:
+                values[output["name"]] = _element(output["datatype"], body[offset : offset + size])
+                offset += size
+    except (ValueError, LookupError, TypeError, struct.error) as err:
+        raise TritonFailed("the service's answer is no v2 inference reply; check the URL") from err
+    return values
+
+
+def _element(datatype: str, data: bytes) -> Any:
+    if datatype == "BYTES":
+        (length,) = struct.unpack_from("<I", data)
+        return data[4 : 4 + length]
+    return struct.unpack_from({"FP32": "<f", "INT64": "<q"}[datatype], data)[0]
+
+
+def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
+    try:
+        return PhotoCount(
+            count=float(tensors["count"]),
+            scene=_text(tensors["scene"]),
+            scene_probability=float(tensors["scene_probability"]),
+            route=_text(tensors["route"]),
+            counts={name: float(tensors[f"count_{name}"]) for name in COUNTERS if f"count_{name}" in tensors},
+            models=json.loads(tensors["models"]),
+            seconds=seconds,
+            overlay=tensors.get("heatmap"),
+        )
+    except KeyError as err:
+        raise TritonFailed(f"the service's answer has no {err}; it is another version of crowdserve") from err
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _message(reply: httpx.Response) -> str:
+    try:
+        return str(reply.json()["error"])
+    except (ValueError, LookupError, TypeError):
+        return f"the service answered {reply.status_code} {reply.reason_phrase}; check the URL"

@@ -1,0 +1,1 @@
+"""Everything that crowdserve knows about NVIDIA Triton: its configuration files, its process and its protocol."""

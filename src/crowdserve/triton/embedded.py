@@ -1,0 +1,240 @@
+"""The real Triton server from the `nvidia-pytriton` wheel, as a child process.
+
+The wheel holds `tritonserver` and its python backend for Linux on x86-64. Python 3.10 to 3.13 each have a stub, the
+process that runs a python-backend model; it is put beside the backend here, in a folder of links.
+"""
+
+import http
+import http.client
+import importlib.util
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+
+from crowdserve.errors import PlatformError
+from crowdserve.processes import ChildProcess, choose_ports
+
+HOST = "127.0.0.1"
+MIN_SHM_BYTES = 48 << 20
+"""What /dev/shm must have free: pictures reach the python backend through it, a 2048 px one takes 13 MB."""
+
+READY_TIMEOUT_SECONDS = 60.0
+_EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
+_STOP_GRACE_SECONDS = _EXIT_TIMEOUT_SECONDS + 5.0
+_SHM = Path("/dev/shm")
+_STUB = "triton_python_backend_stub"
+
+
+class EmbeddedTriton:
+    """Context manager: Triton serves a repository of the embedded profile while the block runs.
+
+    Everything listens on 127.0.0.1. Several can run side by side.
+
+    Args:
+        repository: A rendered embedded-profile repository.
+        http_port: REST port; a free one if None, like the other two.
+        grpc_port: gRPC port.
+        metrics_port: Prometheus port.
+        threads: CPU threads of one network; every core if None.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        http_port: int | None = None,
+        grpc_port: int | None = None,
+        metrics_port: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self._repository = repository.resolve()
+        self._wanted_ports = (http_port, grpc_port, metrics_port)
+        self._threads = threads
+        self._shm_prefix = f"crowdserve_{os.getpid()}_{secrets.token_hex(4)}_"
+        self._folder: Path | None = None
+        self._process: ChildProcess | None = None
+        self.http_url = self.grpc_url = self.metrics_url = ""
+
+    def __enter__(self) -> "EmbeddedTriton":
+        try:
+            self.start()
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
+        self.stop()
+
+    @property
+    def process(self) -> ChildProcess:
+        """The running server.
+
+        Raises:
+            PlatformError: If it was not started.
+        """
+        if self._process is None:
+            raise PlatformError("Triton is not running; use `with EmbeddedTriton(…)`")
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, also its process group's."""
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start the server without waiting for its models.
+
+        Raises:
+            PlatformError: If this machine cannot run it, or a port is taken.
+        """
+        install = find_triton()
+        check_shared_memory()
+        ports = choose_ports(HOST, *self._wanted_ports)
+        self.http_url, self.grpc_url, self.metrics_url = (f"{HOST}:{port}" for port in ports)
+        self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-triton-"))
+        backends = link_backends(install, self._folder / "backends")
+        env = _environment(install, self._threads)
+        check_stub(backends / "python" / _STUB, env)
+        command = [str(install / "bin" / "tritonserver"), *self._flags(backends, *ports)]
+        self._process = ChildProcess("Triton", command, folder=self._folder, env=env)
+
+    def wait_ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
+        """Wait until every model is loaded and warm.
+
+        Raises:
+            PlatformError: If Triton ends first or takes too long; with the end of its log.
+        """
+        self.process.wait_until(lambda: answers_ok(self.http_url, "/v2/health/ready"), timeout_seconds)
+
+    def stop(self) -> None:
+        """Stop the server, its backend processes too, and remove what it left in /dev/shm; harmless if it is gone."""
+        if self._process is not None:
+            self._process.stop(_STOP_GRACE_SECONDS)
+            self._process = None
+        for region in _SHM.glob(f"{self._shm_prefix}*"):
+            region.unlink(missing_ok=True)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _flags(self, backends: Path, http_port: int, grpc_port: int, metrics_port: int) -> list[str]:
+        closed = "model-repository,shared-memory,trace,logging"  # to everyone: nobody knows the key
+        key = f"crowdserve-admin={secrets.token_hex(16)}"
+        return [
+            f"--model-repository={self._repository}",
+            f"--backend-directory={backends}",
+            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            f"--http-address={HOST}",
+            f"--grpc-address={HOST}",
+            f"--http-port={http_port}",
+            f"--grpc-port={grpc_port}",
+            f"--metrics-port={metrics_port}",
+            f"--http-restricted-api={closed}:{key}",
+            f"--grpc-restricted-protocol={closed}:{key}",
+            "--model-control-mode=none",
+            "--disable-auto-complete-config",
+            "--strict-readiness=true",
+            "--exit-on-error=true",
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
+            "--allow-gpu-metrics=false",
+            "--log-info=false",  # what is left is what an error message should show
+            "--pinned-memory-pool-byte-size=0",
+        ]
+
+
+def find_triton() -> Path:
+    """The folder of the wheel that holds `bin/tritonserver`.
+
+    Raises:
+        PlatformError: If this is not Linux on x86-64, or the wheel is not installed.
+    """
+    machine = (platform.system(), platform.machine())
+    if machine != ("Linux", "x86_64"):
+        raise PlatformError(
+            f"the embedded Triton runs on Linux x86-64; this is {' '.join(machine)}: use a container or a remote "
+            "service (crowdserve count --url)"
+        )
+    spec = importlib.util.find_spec("pytriton")
+    if spec is None or spec.origin is None:
+        raise PlatformError("the embedded Triton is not installed; run: pip install 'crowdserve[embedded]'")
+    return Path(spec.origin).parent / "tritonserver"
+
+
+def check_shared_memory(folder: Path = _SHM, needed_bytes: int = MIN_SHM_BYTES) -> None:
+    """Check that the python backend has room for its shared memory.
+
+    Raises:
+        PlatformError: If `folder` is missing or too small.
+    """
+    free_bytes = shutil.disk_usage(folder).free if folder.is_dir() else 0
+    if free_bytes < needed_bytes:
+        raise PlatformError(
+            f"{folder} has {free_bytes >> 20} MB free, the embedded Triton needs {needed_bytes >> 20} MB; in a "
+            "container raise it (docker run --shm-size=256m; on Kubernetes an emptyDir with medium: Memory)"
+        )
+
+
+def link_backends(install: Path, folder: Path) -> Path:
+    """Make a backend directory of links, with the stub of this Python beside the python backend.
+
+    Raises:
+        PlatformError: If the wheel has no stub for this Python.
+    """
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    stub = install / "python_backend_stubs" / version / _STUB
+    if not stub.is_file():
+        there_are = ", ".join(sorted(path.name for path in stub.parent.parent.iterdir()))
+        raise PlatformError(f"the embedded Triton has no python backend for Python {version}, only for {there_are}")
+    python = folder / "python"
+    python.mkdir(parents=True)
+    for file in (stub, *(install / "backends" / "python").glob("*[!_]")):
+        (python / file.name).symlink_to(file)
+    return folder
+
+
+def check_stub(stub: Path, env: Mapping[str, str]) -> None:
+    """Run the stub without arguments: it complains and ends with 1, or with 127 where a shared library is missing.
+
+    Raises:
+        PlatformError: With the loader's message.
+    """
+    result = subprocess.run([str(stub)], env=dict(env), capture_output=True, text=True, timeout=60)
+    if result.returncode == 127:
+        library = sysconfig.get_config_var("INSTSONAME") or "libpython"
+        reason = result.stderr.strip().rpartition("error while ")[2]
+        raise PlatformError(
+            f"the python backend cannot start ({reason}): it needs a Python with its shared library, {library}; "
+            f"on Debian and Ubuntu: apt-get install libpython3.{sys.version_info.minor}"
+        )
+
+
+def _environment(install: Path, threads: int | None) -> dict[str, str]:
+    """This environment, with the wheel's libraries and this Python's first: the stub takes its packages from PATH."""
+    libraries = [str(install.parents[1] / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
+    env = dict(os.environ)
+    env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    if threads is not None:
+        env["CROWDSERVE_TRITON_THREADS"] = str(threads)
+    return env
+
+
+def answers_ok(address: str, path: str) -> bool:
+    """Whether a local HTTP server answers 200."""
+    with closing(http.client.HTTPConnection(address, timeout=2)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == http.HTTPStatus.OK
+        except (OSError, http.client.HTTPException):
+            return False

@@ -1,0 +1,128 @@
+"""The Triton model repository on disk: rendering a profile of it, checking the committed one.
+
+<model>/config.pbtxt                     generated
+<model>/<version>/model.onnx             from the export of the network
+<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores what it does not know
+<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder holds nothing, but must exist
+"""
+
+import difflib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.errors import RepositoryError
+from crowdserve.triton.config import ONNX_FILE, Profile, repository_configs
+
+CONFIG_FILE = "config.pbtxt"
+BACKEND_FILE = "model.py"
+BACKEND_SOURCE = Path(__file__).parent / "python_backend" / BACKEND_FILE
+PLACEHOLDER = ".gitkeep"
+
+
+def model_versions(repository: Path, model: str) -> list[int]:
+    """The versions of a model that a repository holds, rising."""
+    folder = repository / model
+    names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdecimal())
+
+
+def render_repository(source: Path, target: Path, profile: Profile) -> None:
+    """Write a profile of the repository.
+
+    With `target` the same folder as `source`, only the generated files of the gpu profile are written there, models
+    present or not. Otherwise `target` becomes a whole repository: the embedded profile links to the files of `source`,
+    the others copy them.
+
+    Args:
+        source: A repository of any profile.
+        target: A new or empty folder, or `source`.
+        profile: Where the models will run.
+
+    Raises:
+        RepositoryError: If a model is missing, or `target` is no place for a repository.
+    """
+    if source.resolve() == target.resolve():
+        if profile != "gpu":
+            raise RepositoryError(f"{source} carries the gpu profile; render {profile!r} to another folder")
+    else:
+        _check_models(source)
+        _check_target(source, target)
+        _place_models(source, target, profile)
+    _write_generated(target, profile)
+
+
+def _write_generated(target: Path, profile: Profile) -> None:
+    for model, text in repository_configs(profile).items():
+        folder = target / model
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG_FILE).write_text(text)
+    for ensemble in ENSEMBLES.values():
+        version = target / ensemble.name / "1"
+        version.mkdir(exist_ok=True)
+        (version / PLACEHOLDER).touch()
+
+
+def _check_models(repository: Path) -> None:
+    missing = [name for name in CARDS if not _has_model(repository, name)]
+    if missing:
+        commands = ", ".join(dict.fromkeys(f"export/{CARDS[name].family}.py" for name in missing))
+        raise RepositoryError(
+            f"{repository} has no <version>/{ONNX_FILE} of {', '.join(missing)}; export them with {commands}, "
+            "or name another repository"
+        )
+
+
+def _has_model(repository: Path, model: str) -> bool:
+    versions = model_versions(repository, model)
+    return bool(versions) and all((repository / model / str(v) / ONNX_FILE).is_file() for v in versions)
+
+
+def _check_target(source: Path, target: Path) -> None:
+    if target.resolve().is_relative_to(source.resolve()):
+        raise RepositoryError(f"{target} lies inside {source}, where Triton would take it for a model")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise RepositoryError(f"{target} is not an empty folder; name a new one, so that no old file is served")
+
+
+def _place_models(source: Path, target: Path, profile: Profile) -> None:
+    place: Callable[[Path, Path], object] = _link if profile == "embedded" else shutil.copyfile
+    for name in CARDS:
+        for version in model_versions(source, name):
+            folder = target / name / str(version)
+            folder.mkdir(parents=True)
+            for file in (source / name / str(version)).iterdir():
+                if file.is_file() and file.name != BACKEND_FILE:
+                    place(file, folder / file.name)
+            if profile == "embedded":
+                _link(BACKEND_SOURCE, folder / BACKEND_FILE)
+
+
+def _link(file: Path, target: Path) -> None:
+    target.symlink_to(file.resolve())
+
+
+def check_repository(repository: Path) -> None:
+    """Check that a gpu-profile repository holds every model and exactly the generated configs.
+
+    Raises:
+        RepositoryError: With the difference and the command that mends it.
+    """
+    _check_models(repository)
+    expected = repository_configs("gpu")
+    found = {path.parent.name: path.read_text() for path in sorted(repository.glob(f"*/{CONFIG_FILE}"))}
+    differences = [
+        line for name in sorted(expected | found) for line in _diff(name, found.get(name, ""), expected.get(name, ""))
+    ]
+    if differences:
+        raise RepositoryError(
+            f"{repository} is not what the model cards give (- found, + expected):\n" + "\n".join(differences) + "\n"
+            f"run: crowdserve repository render --profile gpu --source {repository} --target {repository}, "
+            "and delete the folder of a model that has no card"
+        )
+
+
+def _diff(model: str, found: str, expected: str) -> list[str]:
+    name = f"{model}/{CONFIG_FILE}"
+    return list(difflib.unified_diff(found.splitlines(), expected.splitlines(), name, name, n=1, lineterm=""))

@@ -1,0 +1,128 @@
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.datasets import Sample, split_samples
+from crowdserve.errors import DatasetError
+from training.scene_dataset import build_scene_dataset, label_by_count, label_by_domain, main
+
+
+def make_samples(folder: Path, dataset: str, subset: str, counts: Sequence[int]) -> list[Sample]:
+    images = folder / dataset / subset
+    images.mkdir(parents=True)
+    samples = []
+    for number, count in enumerate(counts, 1):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(images / f"IMG_{number}.JPG", format="JPEG")
+        samples.append(Sample(images / f"IMG_{number}.JPG", np.zeros((count, 2)), dataset, subset))
+    return samples
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    dense = make_samples(tmp_path, "shanghaitech", "A/train", range(50, 450, 20))
+    return dense + make_samples(tmp_path, "shanghaitech", "B/train", range(10, 310, 10))
+
+
+@pytest.mark.parametrize(("count", "label"), [(0, "sparse"), (100, "sparse"), (101, "dense"), (3000, "dense")])
+def test_a_photo_of_up_to_100_heads_is_sparse(count, label):
+    sample = Sample(Path("a.jpg"), np.zeros((count, 2)), "jhu-crowd", "train")
+    assert label_by_count(sample, 100) == label
+
+
+@pytest.mark.parametrize(
+    ("dataset", "subset", "label"),
+    [
+        ("shanghaitech", "A/train", "dense"),
+        ("shanghaitech", "A/test", "dense"),
+        ("shanghaitech", "B/train", "sparse"),
+        ("ucf-qnrf", "train", "dense"),
+        ("ucf-cc-50", "", "dense"),
+    ],
+)
+def test_a_domain_is_told_by_data_set_and_part(dataset, subset, label):
+    assert label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, subset), 100) == label
+
+
+@pytest.mark.parametrize("dataset", ["jhu-crowd", "nwpu-crowd", "something-new"])
+def test_a_data_set_of_mixed_scenes_has_no_domain(dataset):
+    with pytest.raises(DatasetError, match=f"{dataset} .* label by count"):
+        label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, "train"), 100)
+
+
+@pytest.mark.parametrize("labels", ["count", "domain"])
+def test_every_photo_is_in_its_split_and_class(tmp_path, samples, labels):
+    output = tmp_path / "scenes"
+    build_scene_dataset(samples, output, labels=labels, seed=5)
+    split_of = {s.image: split for split, part in split_samples(samples, 5).items() for s in part}
+    placed = sorted(path for path in output.glob("*/*/*"))
+    assert len(placed) == len(samples)
+    by_image = {sample.image: sample for sample in samples}
+    for path in placed:
+        sample = by_image[path.resolve()]
+        expected = label_by_count(sample, 100) if labels == "count" else label_by_domain(sample, 100)
+        assert path.relative_to(output).parts[:2] == (split_of[sample.image], expected)
+        assert path.is_symlink()
+
+
+def test_the_manifest_tells_what_there_is(tmp_path, samples):
+    output = tmp_path / "scenes"
+    build_scene_dataset(samples, output, labels="count", threshold=200, seed=5)
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert manifest["labels"] == {"strategy": "count", "threshold": 200}
+    assert manifest["seed"] == 5
+    assert manifest["datasets"] == ["shanghaitech A/train", "shanghaitech B/train"]
+    for split, classes in manifest["photos"].items():
+        for label, photos in classes.items():
+            assert photos == len(list((output / split / label).glob("*")))
+    assert sum(sum(classes.values()) for classes in manifest["photos"].values()) == len(samples)
+    assert {entry["count"] for entry in manifest["samples"]} == {sample.count for sample in samples}
+
+
+def test_copies_are_files_of_their_own(tmp_path, samples):
+    output = tmp_path / "scenes"
+    manifest = build_scene_dataset(samples, output, labels="domain", copy=True)
+    for entry in manifest["samples"]:
+        copied = output / entry["file"]
+        assert not copied.is_symlink()
+        assert copied.read_bytes() == Path(entry["source"]).read_bytes()
+
+
+def test_building_again_replaces_the_earlier_labels(tmp_path, samples):
+    output = tmp_path / "scenes"
+    build_scene_dataset(samples, output, labels="domain")
+    manifest = build_scene_dataset(samples, output, labels="count")
+    assert sorted(str(path.relative_to(output)) for path in output.glob("*/*/*")) == sorted(
+        entry["file"] for entry in manifest["samples"]
+    )
+    assert all(sample.image.exists() for sample in samples)
+
+
+def test_photos_of_others_are_left_alone(tmp_path, samples):
+    foreign = tmp_path / "scenes" / "train" / "dense" / "mine.jpg"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"mine")
+    with pytest.raises(DatasetError, match="give a new folder"):
+        build_scene_dataset(samples, tmp_path / "scenes", labels="domain")
+    assert foreign.read_bytes() == b"mine"
+
+
+def test_one_kind_of_scene_is_not_enough(tmp_path, samples):
+    with pytest.raises(DatasetError, match="no sparse photo to train on"):
+        build_scene_dataset(samples[:20], tmp_path / "scenes", labels="domain")
+    assert not (tmp_path / "scenes").exists()
+
+
+def test_a_data_set_given_twice_is_found(tmp_path, samples):
+    with pytest.raises(DatasetError, match="given twice"):
+        build_scene_dataset([*samples, *samples], tmp_path / "scenes", labels="domain")
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path / "absent"), "--labels", "count", "--output", str(tmp_path / "scenes")])
+    assert stop.value.code == 1
+    assert "absent is not a folder" in capsys.readouterr().err

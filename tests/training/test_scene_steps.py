@@ -1,0 +1,262 @@
+"""The three steps of the scene classifier as commands, with the real VGG16, on generated photos."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+from imblearn.over_sampling import SMOTE
+from imblearn.pipeline import Pipeline
+from PIL import Image
+from scipy.io import savemat
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from crowdserve.cards import ROUTES
+from crowdserve.errors import ClassifierError, DatasetError
+from crowdserve.images import scene_input
+from crowdserve.scene import FILE_NAME, SceneClassifier
+from crowdserve.scene_contract import FEATURE_COUNT, probe_photo
+from training import scene_classifier, scene_dataset, scene_features
+from training.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
+from training.scene_classifier import fit_classifier, import_classifier, judge, train
+from training.scene_features import DEFAULT_ONNX, FeatureExtractor, extract_split
+
+pytestmark = pytest.mark.slow
+
+
+def write_shanghaitech(root: Path, part: str, photos: int) -> None:
+    """Photos in ShanghaiTech's layout: grainy with many heads in part A, smooth with few in part B."""
+    draw = np.random.default_rng(ord(part))
+    half = root / f"part_{part}" / "train_data"
+    for name in ("images", "ground-truth"):
+        (half / name).mkdir(parents=True)
+    for number in range(1, photos + 1):
+        side = 96 if part == "A" else 4
+        grain = Image.fromarray(draw.integers(0, 256, (side, side, 3), dtype=np.uint8))
+        grain.resize((160, 120), Image.Resampling.BICUBIC).save(half / "images" / f"IMG_{number}.jpg")
+        heads = draw.uniform(0, 120, (int(draw.integers(150, 300) if part == "A" else draw.integers(1, 90)), 2))
+        inner = np.empty((1, 1), dtype=[("location", "O"), ("number", "O")])
+        inner[0, 0] = (heads, len(heads))
+        info = np.empty((1, 1), dtype=object)
+        info[0, 0] = inner
+        savemat(half / "ground-truth" / f"GT_IMG_{number}.mat", {"image_info": info})
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A scene data set with features in both forms."""
+    root = tmp_path_factory.mktemp("steps")
+    write_shanghaitech(root / "shanghaitech", "A", 10)
+    write_shanghaitech(root / "shanghaitech", "B", 20)
+    folder = root / "scenes"
+    scene_dataset.main([str(root / "shanghaitech"), "--labels", "count", "--output", str(folder)])
+    scene_features.main([str(folder), "--csv", "--threads", "1"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def extractor() -> FeatureExtractor:
+    return FeatureExtractor(DEFAULT_ONNX, threads=1)
+
+
+@pytest.fixture(scope="module")
+def model(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the classifier that step 3 trained."""
+    output = tmp_path_factory.mktemp("model")
+    scene_classifier.main([str(scenes), "--output", str(output), "--threads", "1"])
+    return output
+
+
+def test_features_are_those_of_serving(scenes, extractor):
+    found = load_npz(scenes / "test.npz")
+    assert found.features.dtype == np.float16
+    expected = extractor.extract([scenes / file for file in found.files])
+    np.testing.assert_allclose(found.features, expected, rtol=2e-3, atol=2e-3)
+    assert [file.split("/")[1] for file in found.files] == [ROUTES[label] for label in found.labels]
+    assert found.contract == extractor.contract()
+
+
+def test_csv_files_have_the_original_layout(scenes):
+    for split in SPLITS:
+        binary = load_npz(scenes / f"{split}.npz")
+        lines = (scenes / f"{split}.csv").read_text().splitlines()
+        assert len(lines) == len(binary.labels)
+        for line, label, features in zip(lines, binary.labels, binary.features, strict=True):
+            fields = line.split(",")
+            assert len(fields) == 1 + 25_088
+            assert fields[0] in {"0", "1"}
+            assert int(fields[0]) == label
+            np.testing.assert_array_equal(np.array(fields[1:], dtype=np.float16), features)
+
+
+def test_a_csv_file_is_read_as_the_binary_form_is(scenes, tmp_path):
+    binary = load_npz(scenes / "test.npz")
+    (tmp_path / "test.csv").write_bytes((scenes / "test.csv").read_bytes())
+    found = load_features(tmp_path, "test")
+    np.testing.assert_allclose(found.features, binary.features.astype(np.float32), rtol=1e-6)
+    np.testing.assert_array_equal(found.labels, binary.labels)
+
+
+def test_photos_are_extracted_once(scenes, extractor):
+    """A second run reads nothing: it must not notice that a photo has become unreadable."""
+    photo = next((scenes / "test" / "dense").iterdir())
+    linked = photo.readlink()
+    photo.unlink()
+    photo.write_bytes(b"no picture")
+    try:
+        before = load_npz(scenes / "test.npz")
+        again = extract_split(scenes, "test", extractor, extractor.contract())
+        np.testing.assert_array_equal(again.features, before.features)
+        with pytest.raises(DatasetError, match="no picture"):
+            extract_split(scenes, "test", extractor, extractor.contract() | {"onnx_sha256": "another"})
+    finally:
+        photo.unlink()
+        photo.symlink_to(linked)
+
+
+def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, monkeypatch):
+    monkeypatch.setattr(scene_features, "BATCH_PHOTOS", 2)
+    folder = tmp_path / "train" / "dense"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        Image.new("RGB", (32, 32), (60 * number, 0, 0)).save(folder / f"{number}.png")
+    good = (folder / "3.png").read_bytes()
+    (folder / "3.png").write_bytes(good[:20])
+    contract = extractor.contract()
+    with pytest.raises(DatasetError, match=r"3\.png.*: "):
+        extract_split(tmp_path, "train", extractor, contract)
+    assert not (tmp_path / "train.npz").exists()
+    assert load_npz(tmp_path / "train.partial.npz").files == ("train/dense/0.png", "train/dense/1.png")
+    (folder / "3.png").write_bytes(good)
+    (folder / "0.png").write_bytes(b"not read again")
+    found = extract_split(tmp_path, "train", extractor, contract)
+    assert len(found.files) == 4
+    assert len({row.tobytes() for row in found.features}) == 4
+    assert not (tmp_path / "train.partial.npz").exists()
+
+
+def test_a_trained_classifier_tells_the_two_kinds_apart(scenes, model):
+    classifier = SceneClassifier.load(model / FILE_NAME)
+    for split in SPLITS:
+        found = load_npz(scenes / f"{split}.npz")
+        answered = classifier.probabilities(found.features.astype(np.float32)).argmax(axis=1)
+        np.testing.assert_array_equal(answered, found.labels)
+
+
+def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
+    record = json.loads((model / "scene_classifier.json").read_text())
+    training = record["training"]
+    assert training["data"]["labels"] == {"strategy": "count", "threshold": 100}
+    assert training["data"]["photos"]["train"] == {"dense": 8, "sparse": 16}
+    assert training["seed"] == 0
+    assert training["C"] == float(min(training["cv_log_loss"], key=training["cv_log_loss"].get))
+    assert record["features"] == extractor.contract()
+    assert str(scenes) not in json.dumps(record)
+    assert json.loads((scenes / "report.json").read_text()) == training
+    with Image.open(scenes / "confusion.png") as picture:
+        assert picture.width > picture.height > 200
+
+
+def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor):
+    classifier = SceneClassifier.load(model / FILE_NAME)
+    photo = scene_input(probe_photo())
+    classifier.check_network(extractor.run(photo[np.newaxis])[0])
+    with pytest.raises(ClassifierError, match="another network"):
+        classifier.check_network(extractor.run(photo[np.newaxis, ..., ::-1])[0])
+
+
+def test_training_on_csv_files_gives_the_same_classifier(scenes, model, tmp_path, monkeypatch):
+    chosen = SceneClassifier.load(model / FILE_NAME).record["training"]["C"]
+    monkeypatch.setattr(scene_classifier, "STRENGTHS", (chosen,))
+    for split in SPLITS:
+        (tmp_path / f"{split}.csv").write_bytes((scenes / f"{split}.csv").read_bytes())
+    found = train(tmp_path, tmp_path / "model", seed=0)
+    assert found.record["features"]["assumed"] == "for features that came as CSV"
+    assert found.record["training"]["data"] == {"labels": {"strategy": "unknown"}}
+    features = load_npz(scenes / "test.npz").features.astype(np.float32)
+    expected = SceneClassifier.load(model / FILE_NAME).probabilities(features)
+    np.testing.assert_allclose(found.probabilities(features), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("text_labels", [True, False])
+def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
+    data = load_npz(scenes / "train.npz")
+    labels = data.labels.astype(str) if text_labels else data.labels
+    pipeline = Pipeline([("smote", SMOTE(k_neighbors=2, random_state=0)), ("lr", LogisticRegression(max_iter=150))])
+    old = GridSearchCV(pipeline, {"lr__C": [1e-4, 1e-3]}, cv=2).fit(data.features.astype(np.float32), labels)
+    source = tmp_path / "classify_model.pkl"
+    source.write_bytes(pickle.dumps(old))
+    scene_classifier.main([str(scenes), "--import", str(source), "--output", str(tmp_path / "model")])
+    found = SceneClassifier.load(tmp_path / "model" / FILE_NAME)
+    assert type(found.estimator) is LogisticRegression
+    assert found.record["training"]["figures"]["test"]["accuracy"] == 1
+    assert found.record["features"]["assumed"] == "for classify_model.pkl"
+
+
+def test_what_is_no_pickle_is_not_taken_in(tmp_path):
+    source = tmp_path / "classify_model.pkl"
+    source.write_bytes(b"<html>404</html>")
+    with pytest.raises(ClassifierError, match="cannot be unpickled"):
+        import_classifier(source, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_figures_of_a_known_answer():
+    labels = np.array([0, 0, 0, 1])
+    figures = judge(np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), labels)
+    assert figures["confusion"] == {"dense": {"dense": 2, "sparse": 1}, "sparse": {"dense": 0, "sparse": 1}}
+    assert figures["accuracy"] == 0.75
+    assert figures["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
+    assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.9, 0.2, 0.6]).mean(), abs=1e-4)
+
+
+def make_set(labels: list[int], **changes: object) -> FeatureSet:
+    return FeatureSet(np.zeros((len(labels), FEATURE_COUNT), np.float16), np.array(labels), **changes)
+
+
+def test_too_few_photos_of_a_class_are_refused():
+    with pytest.raises(DatasetError, match="at least 5 of each class"):
+        fit_classifier(make_set([0] * 20 + [1] * 4), seed=0)
+
+
+def test_splits_of_different_networks_are_refused(tmp_path):
+    for split, network in zip(SPLITS, "aab", strict=True):
+        save_npz(make_set([0, 1], files=("x", "y"), contract={"onnx_sha256": network}), tmp_path / f"{split}.npz")
+    with pytest.raises(DatasetError, match="different networks"):
+        scene_classifier.load_splits(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is empty"),
+        ("label,f0,f1\n", "line 1.*there is no header"),
+        ("0,1.5,2\n", "line 1 has 3 fields"),
+        ("0.5" + ",1" * FEATURE_COUNT + "\n", "must be integers"),
+        ("7" + ",1" * FEATURE_COUNT + "\n", r"not \[7\]"),
+    ],
+)
+def test_broken_csv_files_are_refused(tmp_path, text, message):
+    (tmp_path / "train.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        load_csv(tmp_path / "train.csv")
+
+
+def test_broken_binary_files_are_refused(tmp_path):
+    (tmp_path / "train.npz").write_bytes(b"PK no zip")
+    with pytest.raises(DatasetError, match="is no feature file"):
+        load_npz(tmp_path / "train.npz")
+
+
+def test_absent_features_are_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"neither train\.npz nor train\.csv"):
+        load_features(tmp_path, "train")
+
+
+def test_csv_keeps_small_and_large_values(tmp_path):
+    features = np.zeros((1, FEATURE_COUNT), np.float32)
+    features[0, :4] = (6.1e-5, 0.333251953125, 167.8103, 2047.0)
+    save_csv(FeatureSet(features, np.array([1])), tmp_path / "train.csv")
+    np.testing.assert_allclose(load_csv(tmp_path / "train.csv").features, features, rtol=1e-6)

@@ -1,0 +1,150 @@
+"""Every generated config, parsed back through Triton's own schema."""
+
+import importlib.util
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import text_format
+
+from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard
+from crowdserve.triton.config import (
+    HEADER,
+    PROFILES,
+    Profile,
+    ensemble_config,
+    model_config,
+    repository_configs,
+    shape_range,
+)
+
+every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
+every_profile = pytest.mark.parametrize("profile", PROFILES)
+every_ensemble = pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES.keys())
+
+
+def _load_schema() -> Any:
+    """tritonclient's ModelConfig schema alone: importing `tritonclient.grpc` would clash with the KServe SDK."""
+    package = importlib.util.find_spec("tritonclient")
+    assert package is not None
+    assert package.submodule_search_locations
+    path = Path(package.submodule_search_locations[0]) / "grpc" / "model_config_pb2.py"
+    spec = importlib.util.spec_from_file_location("triton_model_config", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+schema = _load_schema()
+
+
+def parse(text: str) -> Any:
+    return text_format.Parse(text, schema.ModelConfig())
+
+
+def described(tensor: Any) -> tuple[str, str, list[int]]:
+    return tensor.name, schema.DataType.Name(tensor.data_type), list(tensor.dims)
+
+
+@every_card
+@every_profile
+def test_config_says_what_the_card_says(card: ModelCard, profile: Profile) -> None:
+    config = parse(model_config(card, profile))
+    assert config.name == card.name
+    assert config.max_batch_size == card.batching.max_batch_size
+    expected = [(t.name, f"TYPE_{t.dtype}", t.dims) for t in (card.input, *card.outputs)]
+    assert [described(t) for t in (*config.input, *config.output)] == expected
+    assert config.dynamic_batching.max_queue_delay_microseconds == card.batching.max_queue_delay_microseconds
+    assert not config.dynamic_batching.preferred_batch_size
+    assert config.version_policy.latest.num_versions == 1
+
+
+@every_card
+def test_profiles_differ_in_how_and_not_in_what(card: ModelCard) -> None:
+    configs = [parse(model_config(card, profile)) for profile in PROFILES]
+    same = ("name", "max_batch_size", "input", "output", "dynamic_batching", "version_policy")
+    for one, other in itertools.pairwise(configs):
+        for field in same:
+            assert getattr(one, field) == getattr(other, field)
+    assert [config.backend for config in configs] == ["onnxruntime", "tensorrt", "python"]
+    assert [config.default_model_filename for config in configs] == ["model.onnx", "model.plan", ""]
+    kinds = [schema.ModelInstanceGroup.Kind.Name(config.instance_group[0].kind) for config in configs]
+    assert kinds == ["KIND_GPU", "KIND_GPU", "KIND_CPU"]
+
+
+@every_card
+@every_profile
+def test_warmup_pictures_are_ones_that_the_network_takes(card: ModelCard, profile: Profile) -> None:
+    config = parse(model_config(card, profile))
+    assert config.model_warmup
+    names = [warmup.name for warmup in config.model_warmup]
+    assert len(set(names)) == len(names)
+    for warmup in config.model_warmup:
+        picture = warmup.inputs[card.input.name]
+        height, width, channels = picture.dims
+        assert (channels, picture.zero_data, warmup.batch_size) == (3, True, 1)
+        for side_px in (height, width):
+            assert side_px % card.geometry.pad_multiple == 0
+            assert card.geometry.min_side_px <= side_px <= card.geometry.max_side_px
+
+
+@every_card
+def test_one_engine_covers_every_picture_of_the_card(card: ModelCard) -> None:
+    (accelerator,) = parse(model_config(card, "gpu")).optimization.execution_accelerators.gpu_execution_accelerator
+    options = accelerator.parameters
+    assert (accelerator.name, options["precision_mode"]) == ("tensorrt", "FP16")
+    assert options["trt_engine_cache_enable"] == options["trt_timing_cache_enable"] == "1"
+    assert options["trt_engine_cache_path"].endswith(f"/{card.name}")
+    low, typical, high = (_shape(card, options[f"trt_profile_{which}_shapes"]) for which in ("min", "opt", "max"))
+    side = card.geometry.min_side_px, card.geometry.max_side_px
+    assert low == [1, side[0], side[0], 3]
+    assert high == [card.batching.max_batch_size, side[1], side[1], 3]
+    assert all(a <= b <= c for a, b, c in zip(low, typical, high, strict=True))
+    assert list(shape_range(card).typical) == typical
+
+
+def _shape(card: ModelCard, option: str) -> list[int]:
+    name, _, shape = option.partition(":")
+    assert name == card.input.name
+    return [int(side) for side in shape.split("x")]
+
+
+@every_ensemble
+def test_ensemble_connects_every_member(ensemble: EnsembleCard) -> None:
+    config = parse(ensemble_config(ensemble))
+    assert (config.platform, config.max_batch_size) == ("ensemble", ensemble.max_batch_size)
+    inputs = {t.name: described(t)[1:] for t in config.input}
+    outputs = {t.name: described(t)[1:] for t in config.output}
+    produced = {}
+    assert len(config.ensemble_scheduling.step) == len(ensemble.members)
+    for step in config.ensemble_scheduling.step:
+        card = CARDS[step.model_name]
+        assert step.model_version == -1
+        assert inputs[step.input_map[card.input.name]] == (f"TYPE_{card.input.dtype}", card.input.dims)
+        for tensor in card.outputs:
+            produced[step.output_map[tensor.name]] = (f"TYPE_{tensor.dtype}", tensor.dims)
+    assert produced == outputs
+
+
+def test_ensembles_are_the_same_in_every_profile() -> None:
+    first, *others = (repository_configs(profile) for profile in PROFILES)
+    for other in others:
+        assert other.keys() == first.keys()
+        for ensemble in ENSEMBLES.values():
+            assert other[ensemble.name] == first[ensemble.name]
+
+
+@every_profile
+def test_every_file_says_on_its_first_line_that_it_is_generated(profile: Profile) -> None:
+    for text in repository_configs(profile).values():
+        assert text.splitlines()[0] == HEADER
+        assert "do not edit" in HEADER
+
+
+def test_schema_would_catch_a_wrong_field() -> None:
+    text = model_config(CARDS["vgg16"], "gpu")
+    with pytest.raises(text_format.ParseError):
+        parse(text.replace("max_queue_delay_microseconds", "max_queue_delay_milliseconds"))

@@ -1,0 +1,98 @@
+"""Rendering the model repository and finding drift in it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.errors import RepositoryError
+from crowdserve.triton.config import repository_configs
+from crowdserve.triton.repository import check_repository, model_versions, render_repository
+
+
+@pytest.fixture
+def source(small_repository: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return shutil.copytree(small_repository, tmp_path / "source")
+
+
+def test_committed_repository_is_up_to_date(project_repository: Path) -> None:
+    check_repository(project_repository)
+
+
+@pytest.mark.parametrize("profile", ["gpu", "tensorrt"])
+def test_repository_for_a_cluster_is_whole_and_holds_no_links(source: Path, tmp_path: Path, profile: str) -> None:
+    target = tmp_path / "target"
+    render_repository(source, target, profile)
+    assert not [path for path in target.rglob("*") if path.is_symlink()]
+    for name, text in repository_configs(profile).items():
+        assert (target / name / "config.pbtxt").read_text() == text
+    for name in CARDS:
+        assert (target / name / "1" / "model.onnx").read_bytes() == (source / name / "1" / "model.onnx").read_bytes()
+    assert (target / "vgg16" / "1" / "scene_classifier.joblib").is_file()
+    for ensemble in ENSEMBLES.values():
+        assert (target / ensemble.name / "1").is_dir()
+
+
+def test_embedded_repository_links_instead_of_copying(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    render_repository(source, target, "embedded")
+    for name in CARDS:
+        model = target / name / "1" / "model.onnx"
+        assert model.is_symlink()
+        assert model.resolve() == (source / name / "1" / "model.onnx").resolve()
+        assert (target / name / "1" / "model.py").is_file()
+
+
+def test_embedded_repository_can_be_rendered_again_into_any_profile(source: Path, tmp_path: Path) -> None:
+    render_repository(source, tmp_path / "embedded", "embedded")
+    render_repository(tmp_path / "embedded", tmp_path / "gpu", "gpu")
+    check_repository(tmp_path / "gpu")
+    assert not list((tmp_path / "gpu").rglob("model.py"))
+
+
+def test_every_version_is_rendered(source: Path, tmp_path: Path) -> None:
+    shutil.copytree(source / "csrnet_a" / "1", source / "csrnet_a" / "12")
+    (source / "csrnet_a" / "notes").mkdir()
+    assert model_versions(source, "csrnet_a") == [1, 12]
+    render_repository(source, tmp_path / "target", "tensorrt")
+    assert model_versions(tmp_path / "target", "csrnet_a") == [1, 12]
+
+
+def test_rendering_in_place_mends_drift(source: Path) -> None:
+    config = source / "vgg16" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 32", "max_batch_size: 64"))
+    with pytest.raises(
+        RepositoryError, match=r"-max_batch_size: 64\n\+max_batch_size: 32(.|\n)*run: crowdserve"
+    ) as found:
+        check_repository(source)
+    assert "vgg16/config.pbtxt" in str(found.value)
+    render_repository(source, source, "gpu")
+    check_repository(source)
+
+
+def test_model_without_a_card_is_drift(source: Path) -> None:
+    shutil.copytree(source / "vgg16", source / "resnet")
+    with pytest.raises(RepositoryError, match=r"resnet/config.pbtxt"):
+        check_repository(source)
+
+
+def test_missing_model_names_the_exporter(source: Path, tmp_path: Path) -> None:
+    (source / "csrnet_b" / "1" / "model.onnx").unlink()
+    with pytest.raises(RepositoryError, match=r"no <version>/model.onnx of csrnet_b; export .* export/csrnet.py"):
+        render_repository(source, tmp_path / "target", "embedded")
+    with pytest.raises(RepositoryError, match="csrnet_b"):
+        check_repository(source)
+    assert not (tmp_path / "target").exists()
+
+
+def test_target_must_be_empty_and_elsewhere(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryError, match="lies inside"):
+        render_repository(source, source / "embedded", "embedded")
+    with pytest.raises(RepositoryError, match="carries the gpu profile"):
+        render_repository(source, source, "tensorrt")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").touch()
+    with pytest.raises(RepositoryError, match="not an empty folder"):
+        render_repository(source, tmp_path / "full", "embedded")

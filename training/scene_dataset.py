@@ -1,0 +1,174 @@
+"""Step 1 of the scene classifier: sort labelled photos into dense and sparse scenes.
+
+    python -m training.scene_dataset DATASET... --labels domain --output scenes
+
+makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json; a second or two.
+The split is the one that the counting networks are trained with, so the classifier is judged on photos that no
+network has learned from (as long as the seeds are equal).
+
+Two ways to label a photo (`--labels`):
+
+    count    sparse up to --threshold heads, dense above: the original work flow's
+    domain   by where it was taken: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are dense, street
+             scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets the photo
+"""
+
+import argparse
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from crowdserve.cards import ROUTES, Route
+from crowdserve.datasets import Sample, Split, load_dataset, split_samples
+from crowdserve.errors import DatasetError, SetupError
+
+MANIFEST = "manifest.json"
+THRESHOLD = 100
+SEED = 0
+
+DOMAINS: dict[tuple[str, str], Route] = {
+    ("shanghaitech", "A"): "dense",
+    ("shanghaitech", "B"): "sparse",
+    ("ucf-qnrf", ""): "dense",
+    ("ucf-cc-50", ""): "dense",
+}
+"""(data set, its part) -> scenes that its photos show; data sets of mixed scenes are not here."""
+
+
+def label_by_count(sample: Sample, threshold: int) -> Route:
+    """Sparse up to `threshold` heads, dense above."""
+    return "sparse" if sample.count <= threshold else "dense"
+
+
+def label_by_domain(sample: Sample, _threshold: int) -> Route:
+    """The kind of scenes that a photo's data set shows.
+
+    Raises:
+        DatasetError: If the data set is not of one kind.
+    """
+    part = sample.subset.split("/")[0] if sample.dataset == "shanghaitech" else ""
+    try:
+        return DOMAINS[sample.dataset, part]
+    except KeyError:
+        known = ", ".join(" ".join(filter(None, key)) for key in DOMAINS)
+        raise DatasetError(
+            f"{sample.dataset} has scenes of both kinds, so its photos have no domain label; label by count, or give "
+            f"only {known}"
+        ) from None
+
+
+STRATEGIES: dict[str, Callable[[Sample, int], Route]] = {"count": label_by_count, "domain": label_by_domain}
+
+
+def build_scene_dataset(
+    samples: Iterable[Sample],
+    output: Path,
+    *,
+    labels: str,
+    threshold: int = THRESHOLD,
+    seed: int = SEED,
+    copy: bool = False,
+) -> dict[str, Any]:
+    """Link (or copy) each photo to output/<split>/<label>/<key>, and write the manifest.
+
+    A folder that an earlier run filled is emptied first.
+
+    Args:
+        samples: Of any number of data sets.
+        output: Folder to fill.
+        labels: One of `STRATEGIES`.
+        threshold: Heads of the largest sparse photo, for labels by count.
+        seed: Of the split.
+        copy: Copy the photos; default: link to them.
+
+    Returns:
+        The manifest: label strategy, seed, photos of each class and split, and each photo's source and count.
+
+    Raises:
+        DatasetError: If the output holds something else, or a class has no photo in the training split.
+    """
+    entries = _label_all(split_samples(samples, seed), lambda sample: STRATEGIES[labels](sample, threshold))
+    photos = _count_photos(entries)
+    empty = [route for route in ROUTES if not photos["train"][route]]
+    if empty:
+        raise DatasetError(
+            f"no {' and no '.join(empty)} photo to train on: {photos['train']}; add a data set that has some"
+        )
+    _clear(output)
+    for entry in entries:
+        _place(Path(entry["source"]), output / entry["file"], copy=copy)
+    strategy = {"strategy": labels} | ({"threshold": threshold} if labels == "count" else {})
+    datasets = sorted({f"{entry['dataset']} {entry['subset']}".strip() for entry in entries})
+    manifest = {"labels": strategy, "seed": seed, "datasets": datasets, "photos": photos, "samples": entries}
+    (output / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    return manifest
+
+
+def _label_all(splits: dict[Split, list[Sample]], label: Callable[[Sample], Route]) -> list[dict[str, Any]]:
+    entries = [
+        {
+            "file": f"{split}/{label(sample)}/{sample.key}{sample.image.suffix.lower()}",
+            "source": str(sample.image.resolve()),
+            "dataset": sample.dataset,
+            "subset": sample.subset,
+            "count": sample.count,
+        }
+        for split, samples in splits.items()
+        for sample in samples
+    ]
+    files = [entry["file"] for entry in entries]
+    if len(set(files)) != len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise DatasetError(f"two photos are called {twice}; was one data set given twice?")
+    return entries
+
+
+def _count_photos(entries: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    folders = [entry["file"].rsplit("/", 1)[0] for entry in entries]
+    return {s: {route: folders.count(f"{s}/{route}") for route in ROUTES} for s in ("train", "test", "validate")}
+
+
+def _clear(output: Path) -> None:
+    manifest = output / MANIFEST
+    if manifest.exists():
+        for entry in json.loads(manifest.read_text())["samples"]:
+            (output / entry["file"]).unlink(missing_ok=True)
+        manifest.unlink()
+    if any(path.is_file() or path.is_symlink() for path in output.glob("*/*/*")):
+        raise DatasetError(f"{output} holds photos that no {MANIFEST} lists; give a new folder")
+
+
+def _place(source: Path, target: Path, *, copy: bool) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if copy:
+        shutil.copyfile(source, target)
+    else:
+        os.symlink(source, target)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="root folder of a labelled data set")
+    parser.add_argument("--labels", choices=sorted(STRATEGIES), required=True, help="how a photo is labelled")
+    parser.add_argument("--threshold", type=int, default=THRESHOLD, help="heads of the largest sparse photo, for count")
+    parser.add_argument("--output", type=Path, required=True, help="folder to fill")
+    parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
+    parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")
+    args = parser.parse_args(arguments)
+    try:
+        samples = [sample for folder in args.datasets for sample in load_dataset(folder)]
+        manifest = build_scene_dataset(
+            samples, args.output, labels=args.labels, threshold=args.threshold, seed=args.seed, copy=args.copy
+        )
+    except SetupError as err:
+        parser.exit(1, f"{err}\n")
+    for split, photos in manifest["photos"].items():
+        print(f"{split:9} {photos['dense']:5} dense {photos['sparse']:5} sparse")
+
+
+if __name__ == "__main__":
+    main()
