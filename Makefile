@@ -34,9 +34,11 @@ check: .venv/development  ## Lint, types, import directions
 
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
+	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md
 
 generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
+	.venv/bin/crowdserve repository tables README.md docs/accuracy.md
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve

@@ -41,7 +41,8 @@ class Recipe(Windows):
 
     Attributes:
         steps: Optimiser steps.
-        pools: Sides of the blocks, in cells, over which counts are compared; the whole window is always one more.
+        pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
+        squared_pools: The same, by squared error.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
         unfreeze: Train the front-end too.
@@ -51,6 +52,7 @@ class Recipe(Windows):
 
     steps: int = 3000
     pools: tuple[int, ...] = (2, 4, 8, 16)
+    squared_pools: tuple[int, ...] = ()
     learning_rate: float = 5e-4
     weight_decay: float = 1e-4
     warmup_steps: int = 100
@@ -129,18 +131,26 @@ def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
     return 1.0 / np.maximum(deviation, 0.01 * deviation.mean())
 
 
-def pooled_count_error(density: tf.Tensor, target: tf.Tensor, pools: tuple[int, ...]) -> tf.Tensor:
-    """Mean absolute error of counts over blocks of several sizes, each in people a cell.
+def count_loss(
+    density: tf.Tensor, target: tf.Tensor, pools: tuple[int, ...], squared_pools: tuple[int, ...] = ()
+) -> tf.Tensor:
+    """Mean absolute and squared errors of counts over blocks of several sizes, each in people a cell.
+
+    An absolute error is content with the median, which is zero for a block that seldom holds a head: sparse scenes are
+    under-counted. A squared error wants the mean.
 
     Args:
         density: [batch, h, w].
         target: [batch, h, w].
-        pools: Sides of the blocks, in cells; the whole window is added as the coarsest.
+        pools: Sides of the blocks whose absolute errors count, in cells; the whole window is always one more.
+        squared_pools: Sides of the blocks whose squared errors count.
     """
     error = (density - target)[..., tf.newaxis]
     total = tf.reduce_mean(tf.abs(tf.reduce_mean(error, axis=[1, 2])))
     for side in pools:
         total += tf.reduce_mean(tf.abs(tf.nn.avg_pool2d(error, side, side, "VALID")))
+    for side in squared_pools:
+        total += tf.reduce_mean(tf.square(tf.nn.avg_pool2d(error, side, side, "VALID")))
     return total
 
 
@@ -177,7 +187,7 @@ class Trainer:
         """One optimiser step; returns the loss."""
         with tf.GradientTape() as tape:
             density = self.net(source, training=True)
-            loss = pooled_count_error(density, target * OUTPUT_GAIN, self.recipe.pools)
+            loss = count_loss(density, target * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
         # A young average would remember its random start: weigh steps evenly at first.
         step = tf.cast(self.step, tf.float32)
@@ -220,10 +230,11 @@ def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_
             errors = validate(held_out, forward)
             if errors["mae"] <= min((r["mae"] for r in run.records()), default=np.inf):
                 net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5")
-                run.write_meta(_meta(card, recipe, training, held_out, {"step": step + 1, **errors}))
             trainer.swap_averages()
             trainer.checkpoints.save()
             run.record(step=step + 1, loss=float(np.mean(losses)), **errors)
+            best = min(run.records(), key=lambda record: record["mae"])
+            run.write_meta(_meta(card, recipe, training, held_out, best))
             tqdm.write(f"step {step + 1}: loss {np.mean(losses):.4f}, validation {errors}")
             losses.clear()
 
@@ -245,7 +256,7 @@ def _meta(
         "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
         "recipe": dataclasses.asdict(recipe),
         "seed": recipe.seed,
-        "validation": best,
+        "validation": {name: best[name] for name in ("step", "mae", "rmse", "bias")},
         "mean_predictor": count_errors(np.full(len(truth), counts.mean()), truth),
     }
 
@@ -277,8 +288,8 @@ def main() -> None:
         flag = f"--{field.name.replace('_', '-')}"
         if isinstance(field.default, bool):
             parser.add_argument(flag, action="store_true")
-        elif field.name == "pools":
-            parser.add_argument(flag, type=int, nargs="+", default=field.default, metavar="CELLS")
+        elif isinstance(field.default, tuple):
+            parser.add_argument(flag, type=int, nargs="*", default=field.default, metavar="CELLS")
         elif field.name == "sigma_px":
             parser.add_argument(flag, type=_sigma, default=field.default, metavar="PX|adaptive")
         else:

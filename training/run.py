@@ -73,7 +73,7 @@ def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
     loss_axes, error_axes = figure.subplots(1, 2)
     steps = [record["step"] for record in records]
     loss_axes.plot(steps, [record["loss"] for record in records], color="#4c72b0")
-    loss_axes.set(title="Training loss", xlabel="step", yscale="log")
+    loss_axes.set(title="Training loss", xlabel="step", ylim=(0, None))
     for name, colour in (("mae", "#c44e52"), ("rmse", "#dd8452")):
         error_axes.plot(steps, [record[name] for record in records], color=colour, label=name.upper())
     error_axes.set(title="Validation error, people an image", xlabel="step", ylim=(0, None))

@@ -239,5 +239,19 @@ def check(
     typer.echo(f"{repository}: up to date", err=True)
 
 
+@repository_app.command("tables")
+def tables(
+    pages: Annotated[list[Path], typer.Argument(metavar="PAGE…", help="Markdown files with marks for tables.")],
+    repository: Annotated[Path, typer.Option(help="The committed repository.")] = DEFAULT_REPOSITORY,
+    only_check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a table is out of date.")] = False,
+) -> None:
+    """Write the tables about the models in Markdown pages anew."""
+    from crowdserve.tables import write_tables
+
+    for page in pages:
+        write_tables(page, repository, only_check=only_check)
+        typer.echo(f"{page}: tables up to date", err=True)
+
+
 if __name__ == "__main__":
     main()

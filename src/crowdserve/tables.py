@@ -37,10 +37,10 @@ def accuracy_table(repository: Path) -> str:
         meta = _meta(repository, card) if card.routes else None
         if meta is not None:
             found, mean = meta["validation"], meta["mean_predictor"]
-            hours = f"{meta['cpu_seconds'] / meta['machine']['cores'] / 60:.0f} min on {meta['machine']['cores']} cores"
+            spent = f"{meta['wall_seconds'] / 60:.0f} min, {meta['machine']['cores']} cores"
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
-            rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", hours))
+            rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", spent))
     return _markdown(("network", "validation split", "MAE", "RMSE", "bias", "MAE of the mean", "training"), rows)
 
 
@@ -61,6 +61,26 @@ def fill_page(text: str, repository: Path) -> str:
             table = f"{begin}\n{make(repository)}\n{end}"
             text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, t=table: t, text, flags=re.DOTALL)  # type: ignore[misc]
     return text
+
+
+def write_tables(page: Path, repository: Path, *, only_check: bool = False) -> None:
+    """Bring the tables of a page up to date.
+
+    Args:
+        page: A Markdown file.
+        repository: The committed model repository.
+        only_check: Write nothing.
+
+    Raises:
+        RepositoryError: If the page is out of date and `only_check`, or an end mark is missing.
+    """
+    text = page.read_text()
+    filled = fill_page(text, repository)
+    if filled == text:
+        return
+    if only_check:
+        raise RepositoryError(f"{page} has tables that are out of date; run: crowdserve repository tables {page}")
+    page.write_text(filled)
 
 
 def _markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

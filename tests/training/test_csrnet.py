@@ -16,7 +16,7 @@ from crowdserve.errors import DatasetError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end
 from crowdserve.normalisation import normalise
-from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, make_photos, pooled_count_error, train
+from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, count_loss, make_photos, train
 from training.feature_cache import FeatureCache
 from training.photos import Photos
 from training.run import RunFolder, count_errors
@@ -142,15 +142,17 @@ def test_a_dead_output_still_learns(photos):
     assert float(tape.gradient(loss, bias.value)[0]) < 0.0
 
 
-def test_pooled_count_error_is_the_mean_of_block_errors():
+def test_the_loss_is_the_mean_of_block_errors():
     draw = np.random.default_rng(0)
     density, target = (draw.uniform(size=(2, 8, 8)).astype(np.float32) for _ in range(2))
     expected = np.abs((density - target).mean(axis=(1, 2))).mean()
     for side in (2, 4):
         blocks = (density - target).reshape(2, 8 // side, side, 8 // side, side).mean(axis=(2, 4))
         expected += np.abs(blocks).mean()
-    error = pooled_count_error(tf.constant(density), tf.constant(target), (2, 4))
-    assert float(error) == pytest.approx(expected, rel=1e-5)
+    loss = count_loss(tf.constant(density), tf.constant(target), (2, 4))
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+    squared = count_loss(tf.constant(density), tf.constant(target), (2, 4), squared_pools=(1,))
+    assert float(squared - loss) == pytest.approx(np.square(density - target).mean(), rel=1e-4)
 
 
 def test_windows_are_the_same_for_the_same_seed_and_step(photos):

@@ -1,0 +1,252 @@
+"""The running service as others' clients see it: tritonclient's and the KServe SDK's."""
+
+import asyncio
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import tritonclient.http
+from kserve import InferenceGRPCClient, InferenceRESTClient, InferInput, InferRequest, RESTConfig
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+import crowdserve
+from crowdserve.service import EmbeddedService
+from crowdserve_transformer.tensors import OUTPUTS
+
+pytestmark = pytest.mark.e2e
+
+Call = Callable[..., Any]
+
+
+def objects(*elements: bytes) -> np.ndarray:
+    array = np.empty(len(elements), dtype=np.object_)
+    array[:] = elements
+    return array
+
+
+class TestTritonHttp:
+    @pytest.fixture
+    def triton_client(self, small_service: EmbeddedService) -> Any:
+        address = small_service.http_url.removeprefix("http://")
+        with tritonclient.http.InferenceServerClient(address, network_timeout=120, connection_timeout=120) as client:
+            yield client
+
+    def test_health_and_metadata(self, triton_client: Any) -> None:
+        assert triton_client.is_server_live()
+        assert triton_client.is_server_ready()
+        assert triton_client.is_model_ready("crowdserve")
+        metadata = triton_client.get_model_metadata("crowdserve")
+        assert [output["name"] for output in metadata["outputs"]] == list(OUTPUTS)
+
+    @pytest.mark.parametrize("form", ["files", "files in a column", "pixels"])
+    def test_binary_in_and_out(self, triton_client: Any, gray_photo: Call, people: Call, form: str) -> None:
+        tensor = np.full((2, 80, 96, 3), 200, np.uint8) if form == "pixels" else objects(gray_photo(), gray_photo())
+        if form == "files in a column":
+            tensor = tensor[:, np.newaxis]
+        image = tritonclient.http.InferInput("image", list(tensor.shape), "UINT8" if form == "pixels" else "BYTES")
+        image.set_data_from_numpy(tensor)
+        result = triton_client.infer(
+            "crowdserve", [image], request_id="7", priority=1, timeout=10**7, parameters={"density": True}
+        )
+        assert result.get_response()["id"] == "7"
+        assert result.as_numpy("count") == pytest.approx([people()] * 2, rel=1e-5)
+        assert result.as_numpy("density").sum(axis=(1, 2)) == pytest.approx([people()] * 2, rel=1e-5)
+        assert result.as_numpy("scene").tolist() in (["dense"] * 2, [b"dense"] * 2)
+
+    def test_some_outputs_in_binary(self, triton_client: Any, gray_photo: Call) -> None:
+        image = tritonclient.http.InferInput("image", [1], "BYTES")
+        image.set_data_from_numpy(objects(gray_photo()))
+        wanted = [
+            tritonclient.http.InferRequestedOutput("heatmap", binary_data=True),
+            tritonclient.http.InferRequestedOutput("count", binary_data=False),
+        ]
+        result = triton_client.infer("crowdserve", [image], outputs=wanted)
+        assert [output["name"] for output in result.get_response()["outputs"]] == ["heatmap", "count"]
+        assert result.as_numpy("heatmap")[0].startswith(b"\x89PNG")
+        assert result.as_numpy("count")[0] > 0
+
+
+class TestKServeRest:
+    def test_infer_and_health(self, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+        async def calls() -> tuple[bool, bool, Any]:
+            client = InferenceRESTClient(RESTConfig(protocol="v2", timeout=120, retries=0))
+            text = base64.b64encode(gray_photo()).decode()
+            image = InferInput(name="image", shape=[1], datatype="BYTES", data=[text])
+            request = InferRequest(model_name="crowdserve", infer_inputs=[image], request_id="9")
+            try:
+                return (
+                    await client.is_server_ready(small_service.http_url),
+                    await client.is_model_ready(small_service.http_url, "crowdserve"),
+                    await client.infer(small_service.http_url, model_name="crowdserve", data=request),
+                )
+            finally:
+                await client.close()
+
+        server_ready, model_ready, response = asyncio.run(calls())
+        assert server_ready
+        assert model_ready
+        assert response.id == "9"
+        assert response.get_output_by_name("count").data == pytest.approx([people()], rel=1e-5)
+
+    def test_v1(self, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+        async def calls() -> Any:
+            client = InferenceRESTClient(RESTConfig(protocol="v1", timeout=120, retries=0))
+            instance = {"image_bytes": {"b64": base64.b64encode(gray_photo()).decode()}}
+            try:
+                return await client.infer(
+                    small_service.http_url, model_name="crowdserve", data={"instances": [instance]}
+                )
+            finally:
+                await client.close()
+
+        assert asyncio.run(calls())["predictions"][0]["count"] == pytest.approx(people(), rel=1e-5)
+
+
+class TestKServeGrpc:
+    @pytest.mark.parametrize("raw", [True, False])
+    def test_infer_and_health(self, small_service: EmbeddedService, gray_photo: Call, people: Call, raw: bool) -> None:
+        async def calls() -> tuple[bool, bool, bool, Any]:
+            client = InferenceGRPCClient(small_service.grpc_url, timeout=120, retries=0)
+            image = InferInput(name="image", shape=[1], datatype="BYTES", data=[gray_photo()])
+            if raw:
+                image.set_data_from_numpy(objects(gray_photo()))
+            request = InferRequest(
+                model_name="crowdserve", infer_inputs=[image], request_id="9", parameters={"route": "sparse"}
+            )
+            try:
+                return (
+                    await client.is_server_live(),
+                    await client.is_server_ready(),
+                    await client.is_model_ready("crowdserve"),
+                    await client.infer(request),
+                )
+            finally:
+                await client.close()
+
+        *health, response = asyncio.run(calls())
+        assert all(health)
+        assert response.id == "9"
+        assert response.get_output_by_name("count").as_numpy() == pytest.approx([people(route="sparse")], rel=1e-5)
+        assert response.get_output_by_name("route").as_numpy().tolist() == [b"sparse"]
+
+
+TRITON_GRPC = """
+import json, sys
+import numpy as np
+import tritonclient.grpc as triton
+address, photo = sys.argv[1], sys.stdin.buffer.read()
+client = triton.InferenceServerClient(address)
+files = np.empty(2, dtype=np.object_); files[:] = [photo, photo]
+image = triton.InferInput("image", [2], "BYTES"); image.set_data_from_numpy(files)
+pixels = triton.InferInput("image", [1, 80, 96, 3], "UINT8")
+pixels.set_data_from_numpy(np.full((1, 80, 96, 3), 200, np.uint8))
+outputs = [triton.InferRequestedOutput(name) for name in ("count", "density", "models")]
+all_of_it = client.infer("crowdserve", [image], parameters={"heatmap": True}, request_id="5")
+some = client.infer("crowdserve", [pixels], outputs=outputs, model_version="", client_timeout=100)
+metadata = client.get_model_metadata("crowdserve")
+print(json.dumps({
+    "ready": [client.is_server_live(), client.is_server_ready(), client.is_model_ready("crowdserve")],
+    "id": all_of_it.get_response().id,
+    "count": all_of_it.as_numpy("count").tolist(),
+    "png": all_of_it.as_numpy("heatmap")[1][:4].hex(),
+    "names": [output.name for output in some.get_response().outputs],
+    "pixel count": some.as_numpy("count").tolist(),
+    "density": float(some.as_numpy("density").sum()),
+    "versions": list(metadata.versions), "outputs": [output.name for output in metadata.outputs],
+}))
+"""
+
+
+def test_tritonclient_grpc(small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+    """In a process of its own: its protobuf code and that of the KServe SDK exclude each other."""
+    command = [sys.executable, "-c", TRITON_GRPC, small_service.grpc_url]
+    ended = subprocess.run(command, input=gray_photo(), capture_output=True, check=False, timeout=200)
+    assert ended.returncode == 0, ended.stderr.decode()
+    found = json.loads(ended.stdout)
+    assert found["ready"] == [True, True, True]
+    assert found["id"] == "5"
+    assert found["count"] == pytest.approx([people()] * 2, rel=1e-5)
+    assert bytes.fromhex(found["png"]) == b"\x89PNG"
+    assert found["names"] == ["count", "density", "models"]
+    assert found["pixel count"] == pytest.approx([people()], rel=1e-5)
+    assert found["density"] == pytest.approx(people(), rel=1e-5)
+    assert found["versions"] == [crowdserve.__version__]
+    assert found["outputs"] == list(OUTPUTS)
+
+
+class TestGrpcRefusal:
+    @pytest.fixture
+    def stub(self, small_service: EmbeddedService) -> Any:
+        with grpc.insecure_channel(small_service.grpc_url) as channel:
+            yield GRPCInferenceServiceStub(channel)
+
+    @staticmethod
+    def request(files: list[bytes], **changes: Any) -> Any:
+        raw = b"".join(len(file).to_bytes(4, "little") + file for file in files)
+        image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[len(files)])
+        message = {"model_name": "crowdserve", "inputs": [image], "raw_input_contents": [raw], **changes}
+        return pb.ModelInferRequest(**message)
+
+    def code_of(self, call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
+        with pytest.raises(grpc.RpcError) as caught:
+            call()
+        return caught.value.code(), caught.value.details()
+
+    @pytest.mark.parametrize(
+        ("changes", "code", "message"),
+        [
+            ({"raw_input_contents": [b"\x09\0\0\0short"]}, "INVALID_ARGUMENT", "ends early"),
+            ({"raw_input_contents": [b"", b""]}, "INVALID_ARGUMENT", "1 inputs but 2 raw_input_contents"),
+            ({"raw_input_contents": []}, "INVALID_ARGUMENT", "0 elements"),
+            ({"inputs": [], "raw_input_contents": []}, "INVALID_ARGUMENT", "expected exactly one, 'image'"),
+            ({"parameters": {"fast": pb.InferParameter(bool_param=True)}}, "INVALID_ARGUMENT", "unknown parameter"),
+            ({"parameters": {"route": pb.InferParameter(int64_param=1)}}, "INVALID_ARGUMENT", "one of auto"),
+            ({"parameters": {"route": pb.InferParameter()}}, "INVALID_ARGUMENT", "one of auto"),
+            ({"model_name": "other"}, "NOT_FOUND", "other does not exist"),
+            ({"model_version": "99"}, "NOT_FOUND", "version 99"),
+        ],
+    )
+    def test_a_bad_request_is_told_why(
+        self, stub: Any, gray_photo: Call, changes: dict[str, Any], code: str, message: str
+    ) -> None:
+        found = self.code_of(lambda: stub.ModelInfer(self.request([gray_photo()], **changes), timeout=60))
+        assert found[0] == grpc.StatusCode[code]
+        assert message in found[1]
+
+    def test_a_bad_picture_is_told_why(self, stub: Any) -> None:
+        code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"no picture"]), timeout=60))
+        assert (code, "no picture" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+    def test_typed_pixels(self, stub: Any, people: Call) -> None:
+        def request(values: list[int]) -> Any:
+            contents = pb.InferTensorContents(uint_contents=values)
+            image = pb.ModelInferRequest.InferInputTensor(
+                name="image", datatype="UINT8", shape=[1, 8, 16, 3], contents=contents
+            )
+            return pb.ModelInferRequest(model_name="crowdserve", inputs=[image])
+
+        response = stub.ModelInfer(request([200] * 8 * 16 * 3), timeout=60)
+        assert response.id
+        count = np.frombuffer(response.raw_output_contents[0], "<f4")
+        assert count == pytest.approx([people(200, 16, 8)], rel=1e-5)
+        code, message = self.code_of(lambda: stub.ModelInfer(request([300] * 8 * 16 * 3), timeout=60))
+        assert (code, "0 to 255" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+
+    def test_models_cannot_be_loaded_or_unloaded(self, stub: Any) -> None:
+        calls = {
+            stub.RepositoryModelLoad: pb.RepositoryModelLoadRequest(model_name="crowdserve"),
+            stub.RepositoryModelUnload: pb.RepositoryModelUnloadRequest(model_name="crowdserve"),
+        }
+        for method, request in calls.items():
+            code, _ = self.code_of(lambda method=method, request=request: method(request, timeout=60))
+            assert code == grpc.StatusCode.UNIMPLEMENTED
+        assert stub.ModelReady(pb.ModelReadyRequest(name="crowdserve"), timeout=60).ready
+        code, _ = self.code_of(lambda: stub.ModelReady(pb.ModelReadyRequest(name="other"), timeout=60))
+        assert code == grpc.StatusCode.NOT_FOUND

@@ -1,0 +1,55 @@
+import base64
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crowdserve.errors import InvalidImage, InvalidRequest
+from crowdserve_transformer.json_data import decode_base64, files_of, pixels_of
+
+
+@given(st.binary(max_size=300))
+def test_base64_with_and_without_line_breaks(data: bytes) -> None:
+    assert decode_base64(base64.b64encode(data).decode()) == data
+    assert decode_base64(base64.encodebytes(data).decode()) == data
+
+
+@pytest.mark.parametrize("text", ["a", "abc", "ab=c", "äöü=", "data:image/png;base64,AAAA", "AA-_", "AAAA!"])
+def test_other_text_is_refused(text: str) -> None:
+    with pytest.raises(InvalidImage, match="not base64"):
+        decode_base64(text)
+
+
+def test_a_long_refused_text_is_not_repeated_in_full() -> None:
+    with pytest.raises(InvalidImage) as caught:
+        decode_base64("!" * 10_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_files_may_stand_in_rows_of_one() -> None:
+    text = base64.b64encode(b"file").decode()
+    assert files_of([text, text]) == files_of([[text], [text]]) == [b"file", b"file"]
+
+
+@pytest.mark.parametrize("element", [7, None, True, {"b64": "AAAA"}, [["AAAA"]]])
+def test_a_file_is_text(element: object) -> None:
+    with pytest.raises(InvalidRequest, match="expected base64 text"):
+        files_of([element])
+
+
+@given(st.lists(st.integers(0, 255), min_size=12, max_size=12))
+def test_pixels_flat_or_nested(values: list[int]) -> None:
+    nested = np.array(values).reshape(1, 2, 2, 3).tolist()
+    np.testing.assert_array_equal(pixels_of(values), values)
+    np.testing.assert_array_equal(pixels_of(nested), values)
+    assert pixels_of(nested).dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "data",
+    [[1.5], [1.0], ["7"], [None], [True], [-1], [256], [10**30], [[1, 2], 3], [1, [2]], [[1], ["2"]], [{}]],
+)
+def test_anything_but_bytes_is_no_pixel(data: list[object]) -> None:
+    with pytest.raises(InvalidRequest):
+        pixels_of(data)

@@ -1,0 +1,195 @@
+"""A transformer that starts before Triton, outlives it, and stops without losing a request."""
+
+import json
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+from crowdserve.errors import PlatformError
+from crowdserve.processes import choose_ports
+from crowdserve.service import EmbeddedService
+from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.triton.repository import render_repository
+
+pytestmark = pytest.mark.e2e
+
+READY_PATHS = ("/v2/health/ready", "/v2/models/crowdserve/ready", "/v1/models/crowdserve")
+Call = Callable[..., Any]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def grpc_infer(address: str, photo: bytes) -> tuple[bool, str]:
+    """Whether gRPC reports ready, and the status code of an inference."""
+    image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
+    raw = len(photo).to_bytes(4, "little") + photo
+    request = pb.ModelInferRequest(model_name="crowdserve", inputs=[image], raw_input_contents=[raw])
+    with grpc.insecure_channel(address) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        ready = [
+            stub.ServerReady(pb.ServerReadyRequest(), timeout=60).ready,
+            stub.ModelReady(pb.ModelReadyRequest(name="crowdserve"), timeout=60).ready,
+        ]
+        assert ready[0] == ready[1]
+        try:
+            stub.ModelInfer(request, timeout=60)
+        except grpc.RpcError as err:
+            return ready[0], err.code().name
+        return ready[0], "OK"
+
+
+def test_triton_comes_goes_and_comes_back(
+    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
+    gray_photo: Call, people: Call,
+) -> None:  # fmt: skip
+    render_repository(small_repository, tmp_path / "repository", "embedded")
+    (port,) = choose_ports("127.0.0.1", None)
+
+    def status(path: str) -> int:
+        return client.get(running.http_url + path).status_code
+
+    def infer() -> httpx.Response:
+        return client.post(f"{running.http_url}/v2/models/crowdserve/infer", json=json_body(gray_photo()))
+
+    def check_away() -> None:
+        assert [status(path) for path in READY_PATHS] == [503] * 3
+        assert (status("/v2/health/live"), status("/metrics"), status("/v2/models/crowdserve")) == (200, 200, 200)
+        response = infer()
+        assert response.status_code == 503
+        assert response.json() == {"error": "Triton does not answer; try again later"}
+        assert grpc_infer(running.grpc_url, gray_photo()) == (False, "UNAVAILABLE")
+
+    def check_back() -> None:
+        wait_for(lambda: status(READY_PATHS[0]) == 200)
+        assert [status(path) for path in READY_PATHS] == [200] * 3
+        (count,) = (o["data"] for o in infer().json()["outputs"] if o["name"] == "count")
+        assert count == pytest.approx([people()], rel=1e-5)
+        assert grpc_infer(running.grpc_url, gray_photo()) == (True, "OK")
+
+    with start_transformer(f"127.0.0.1:{port}") as running:
+        check_away()
+        for _ in range(2):
+            with EmbeddedTriton(tmp_path / "repository", http_port=port, threads=1):
+                check_back()
+            check_away()
+        assert "Traceback" not in running.process.log.read_text()
+
+
+def test_a_missing_model_makes_the_service_unready_and_not_failing(
+    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
+    gray_photo: Call,
+) -> None:  # fmt: skip
+    """A Triton that serves only some of the models, as while a cluster is being set up."""
+    render_repository(small_repository, tmp_path / "repository", "embedded")
+    for name in ("crowd_dense", "csrnet_a"):
+        (tmp_path / "repository" / name).rename(tmp_path / name)
+    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton, start_transformer(triton.http_url) as running:
+        assert client.get(f"{running.http_url}/v2/health/ready").status_code == 503
+        url = f"{running.http_url}/v2/models/crowdserve/infer"
+        assert client.post(url, json=json_body(gray_photo(200))).status_code == 503
+        assert client.post(url, json=json_body(gray_photo(60))).status_code == 200
+
+
+def test_versions_are_those_that_triton_runs(
+    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
+    gray_photo: Call,
+) -> None:  # fmt: skip
+    render_repository(small_repository, tmp_path / "repository", "embedded")
+    for name, version in (("csrnet_a", "12"), ("vgg16", "3")):
+        (tmp_path / "repository" / name / "1").rename(tmp_path / "repository" / name / version)
+    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton, start_transformer(triton.http_url) as running:
+        url = f"{running.http_url}/v2/models/crowdserve/infer"
+        response = client.post(url, json=json_body(gray_photo(), parameters={"route": "blend"}))
+        (models,) = (json.loads(o["data"][0]) for o in response.json()["outputs"] if o["name"] == "models")
+        del models["scene_classifier"]
+        assert models == {"vgg16": "3", "csrnet_a": "12", "csrnet_b": "1"}
+
+
+def in_flight(client: httpx.Client, url: str) -> int:
+    text = client.get(f"{url}/metrics").text
+    return int(float(text.split("\ncrowdserve_requests_in_flight ")[1].split("\n")[0]))
+
+
+def test_sigterm_turns_unready_and_serves_on_for_a_while(
+    client: httpx.Client, small_service: EmbeddedService, start_transformer: Call, json_body: Call, gray_photo: Call
+) -> None:
+    with start_transformer(small_service.triton.http_url, drain_seconds=6) as running:
+        assert client.get(f"{running.http_url}/v2/health/ready").status_code == 200
+        os.kill(running.process.pid, signal.SIGTERM)
+        wait_for(lambda: client.get(f"{running.http_url}/v2/health/ready").status_code == 503, 3)
+        response = client.post(f"{running.http_url}/v2/models/crowdserve/infer", json=json_body(gray_photo()))
+        assert response.status_code == 200
+        assert grpc_infer(running.grpc_url, gray_photo()) == (False, "OK")
+        wait_for(lambda: running.process.exit_code is not None)
+        assert running.process.exit_code == 0
+        assert "Traceback" not in running.process.log.read_text()
+
+
+@pytest.mark.parametrize(("grace_seconds", "status"), [(120, 200), (0, 503)])
+def test_a_request_in_flight_is_answered_after_sigterm(
+    client: httpx.Client, small_service: EmbeddedService, start_transformer: Call, json_body: Call, gray_photo: Call,
+    grace_seconds: int, status: int,
+) -> None:  # fmt: skip
+    with (
+        start_transformer(small_service.triton.http_url, grace_seconds=grace_seconds) as running,
+        httpx.Client(timeout=120, trust_env=False) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        slow = json_body(*[gray_photo(200, 4000, 4000)] * 6, parameters={"route": "dense"}, outputs=[{"name": "count"}])
+        answer = pool.submit(other.post, f"{running.http_url}/v2/models/crowdserve/infer", json=slow)
+        wait_for(lambda: in_flight(client, running.http_url) == 1)
+        os.kill(running.process.pid, signal.SIGTERM)
+        wait_for(lambda: not _listens(running.http_url))
+        assert answer.result().status_code == status, answer.result().text
+        assert ("error" in answer.result().json()) is (status == 503)
+        wait_for(lambda: running.process.exit_code is not None)
+        assert running.process.exit_code == 0
+
+
+def _listens(url: str) -> bool:
+    parsed = httpx.URL(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((parsed.host, parsed.port)) == 0
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+def test_who_is_in_a_hurry_does_not_wait_for_the_draining(
+    small_service: EmbeddedService, start_transformer: Call, signals: list[signal.Signals]
+) -> None:
+    with start_transformer(small_service.triton.http_url, drain_seconds=600) as running:
+        for number in signals:
+            os.kill(running.process.pid, number)
+            time.sleep(0.3)
+        wait_for(lambda: running.process.exit_code is not None)
+        assert running.process.exit_code == 0
+
+
+@pytest.mark.parametrize("setting", ["http_port", "grpc_port"])
+def test_a_taken_port_is_named(small_service: EmbeddedService, start_transformer: Call, setting: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        message = f"exit code 2.*listen on 127.0.0.1:{port}.*free it or set --{setting}"
+        with (
+            pytest.raises(PlatformError, match=f"(?s){message}") as caught,
+            start_transformer(small_service.triton.http_url, **{setting: port}),
+        ):
+            pass
+        assert "Traceback" not in str(caught.value)

@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from kserve import InferInput, InferRequest
+
+from crowdserve.errors import ImageTooLarge, InvalidRequest
+from crowdserve_transformer.requests import read_request
+from crowdserve_transformer.settings import Settings
+
+SETTINGS = Settings(max_batch_size=3)
+
+
+def request(datatype: str, shape: list[int], data: object, **changes: object) -> InferRequest:
+    image = InferInput(name="image", shape=shape, datatype=datatype, data=data)
+    return InferRequest(**{"model_name": "crowdserve", "infer_inputs": [image], "parameters": {}, **changes})
+
+
+@pytest.mark.parametrize("shape", [[2], [2, 1]])
+def test_files(shape: list[int]) -> None:
+    assert read_request(request("BYTES", shape, [b"a", b"b"]), SETTINGS, {}).images == (b"a", b"b")
+
+
+def test_pixels_are_views() -> None:
+    pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8)
+    images = read_request(request("UINT8", [2, 4, 5, 3], pixels), SETTINGS, {}).images
+    assert [image.shape for image in images] == [(4, 5, 3), (4, 5, 3)]
+    assert all(np.shares_memory(image, pixels) for image in images)
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "data", "message"),
+    [
+        ("FP32", [1, 4, 4, 3], None, "datatype FP32; expected BYTES .* or UINT8"),
+        ("BYTES", [], [], r"shape \[\]; expected \[N\] or \[N, 1\]"),
+        ("BYTES", [1, 2], [b"a", b"b"], r"shape \[1, 2\]"),
+        ("BYTES", [1, 1, 1], [b"a"], "shape"),
+        ("BYTES", [0], [], "holds no picture"),
+        ("BYTES", [2], [b"a"], r"shape \[2\] but 1 elements"),
+        ("UINT8", [4, 5, 3], np.zeros(60, np.uint8), r"expected \[N, height, width, 3\]"),
+        ("UINT8", [1, 4, 5, 4], np.zeros(80, np.uint8), r"expected \[N, height, width, 3\]"),
+        ("UINT8", [1, 0, 5, 3], np.zeros(0, np.uint8), r"expected \[N, height, width, 3\]"),
+        ("UINT8", [0, 4, 5, 3], np.zeros(0, np.uint8), "holds no picture"),
+        ("UINT8", [1, 4, 5, 3], np.zeros(59, np.uint8), "but 59 values"),
+        ("UINT8", [1, 2**40, 2**40, 3], np.zeros(3, np.uint8), "but 3 values"),
+    ],
+)
+def test_a_wrong_tensor_is_refused(datatype: str, shape: list[int], data: object, message: str) -> None:
+    with pytest.raises(InvalidRequest, match=message):
+        read_request(request(datatype, shape, data), SETTINGS, {})
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "data"),
+    [("BYTES", [4], [b"a"] * 4), ("UINT8", [4, 1, 1, 3], np.zeros(12, np.uint8)), ("BYTES", [10**12], [])],
+)
+def test_a_batch_over_the_limit_is_refused(datatype: str, shape: list[int], data: object) -> None:
+    with pytest.raises(ImageTooLarge, match="pictures in one request; the limit is 3"):
+        read_request(request(datatype, shape, data), SETTINGS, {})
+
+
+@pytest.mark.parametrize("names", [[], ["picture"], ["image", "image"], ["image", "mask"]])
+def test_other_inputs_are_refused(names: list[str]) -> None:
+    inputs = [InferInput(name=name, shape=[1], datatype="BYTES", data=[b"a"]) for name in names]
+    with pytest.raises(InvalidRequest, match="expected exactly one, 'image'"):
+        read_request(request("BYTES", [1], [b"a"], infer_inputs=inputs), SETTINGS, {})
+
+
+def test_there_is_always_an_id() -> None:
+    def id_of(sent: str | None, headers: dict[str, str]) -> str:
+        return read_request(request("BYTES", [1], [b"a"], request_id=sent), SETTINGS, headers).request_id
+
+    assert id_of("mine", {"x-request-id": "header"}) == "mine"
+    assert id_of(None, {"x-request-id": "header"}) == "header"
+    assert id_of("", {}) != id_of(None, {}) != ""

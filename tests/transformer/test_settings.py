@@ -1,0 +1,110 @@
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from crowdserve.cards import COUNTERS
+from crowdserve.errors import SetupError
+from crowdserve_transformer.settings import Settings, environment_variable, read_settings
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
+    environment = {"CROWDSERVE_HTTP_PORT": "9000", "CROWDSERVE_ROUTE": "dense"}
+    settings = read_settings(["--http_port", "9001"], environment)
+    assert (settings.http_port, settings.route, settings.counter) == (9001, "dense", "average")
+    assert read_settings([], {}) == Settings()
+
+
+@pytest.mark.parametrize("setting", [f.name for f in fields(Settings)])
+def test_the_default_of_every_setting_can_be_set_as_flag_and_in_the_environment(setting: str) -> None:
+    default = str(getattr(Settings(), setting))
+    assert read_settings([f"--{setting}={default}"], {}) == Settings()
+    assert read_settings([f"--{setting.replace('_', '-')}={default}"], {}) == Settings()
+    assert read_settings([], {environment_variable(setting): default}) == Settings()
+
+
+def test_what_kserves_controller_adds_is_understood() -> None:
+    arguments = ["--model_name", "crowd", "--predictor_host", "crowd-predictor.ns", "--http_port", "8080"]
+    settings = read_settings([*arguments, "--workers", "1", "--predictor_protocol", "v2"], {})
+    assert settings.model_name == "crowd"
+    assert settings.predictor_host == "crowd-predictor.ns:80"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("triton", "triton:80"), ("127.0.0.1:8000", "127.0.0.1:8000"), ("[::1]:85", "[::1]:85")]
+)
+def test_a_predictor_without_port_is_a_service_on_port_80(text: str, address: str) -> None:
+    assert read_settings(["--predictor_host", text], {}).predictor_host == address
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("http_port", "0", "whole number from 1 to 65535"),
+        ("http_port", "eighty", "whole number from 1 to 65535"),
+        ("grpc_port", "65536", "whole number from 1 to 65535"),
+        ("predictor_host", "http://triton:8000", "without a scheme"),
+        ("predictor_host", ":8000", "HOST:PORT"),
+        ("predictor_host", "triton:web", "HOST:PORT"),
+        ("predictor_protocol", "v1", "expected one of v2"),
+        ("predictor_use_ssl", "perhaps", "true or false"),
+        ("route", "fast", "auto, dense, sparse, blend"),
+        ("counter", "sorcery", f"expected one of {', '.join(COUNTERS)}, average"),
+        ("max_body_bytes", "-1", "whole number from 1 up"),
+        ("max_body_bytes", "1.5", "whole number from 1 up"),
+        ("max_pixels", "999999999999", "to 178956970"),
+        ("max_batch_size", "0", "from 1 up"),
+        ("triton_timeout_seconds", "0", "from 0.001 up"),
+        ("triton_timeout_seconds", "soon", "number of seconds"),
+        ("drain_seconds", "-1", "from 0 up"),
+        ("drain_seconds", "inf", "number of seconds"),
+        ("drain_seconds", "nan", "number of seconds"),
+        ("log_level", "LOUD", "DEBUG, INFO"),
+        ("workers", "2", "run more replicas instead"),
+    ],
+)
+def test_a_useless_value_is_refused_with_its_origin(setting: str, value: str, message: str) -> None:
+    with pytest.raises(SetupError, match=rf"^--{setting} is '.*{message}"):
+        read_settings([f"--{setting}={value}"], {})
+    with pytest.raises(SetupError, match=rf"^CROWDSERVE_{setting.upper()} is '.*{message}"):
+        read_settings([], {environment_variable(setting): value})
+
+
+def test_other_variables_of_the_same_prefix_are_not_ours() -> None:
+    kubernetes = {"CROWDSERVE_SERVICE_HOST": "10.0.0.1", "CROWDSERVE_PORT": "tcp://10.0.0.1:80"}
+    assert read_settings([], kubernetes) == Settings()
+
+
+def test_an_unknown_flag_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(["--max_pixel", "5"], {})  # nor is it taken for an abbreviation
+    assert "--max_pixel" in capsys.readouterr().err
+
+
+def test_help_tells_every_setting_its_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read_settings(["--help"], {})
+    text = " ".join(capsys.readouterr().out.split())
+    for setting in fields(Settings):
+        assert f"--{setting.name} " in text
+        assert f"[{environment_variable(setting.name)}]" in text
+        assert f"(default: {setting.default})" in text
+    for setting in fields(Settings):
+        unit = setting.name.rsplit("_", 1)[-1]
+        if unit in {"bytes", "pixels", "seconds"}:
+            assert unit in setting.metadata["meaning"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [(["--http_port=0"], "--http_port is '0'"), (["--repository=/nowhere"], "set --repository")],
+)
+def test_the_program_ends_with_one_line(flags: list[str], message: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "crowdserve_transformer", *flags]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("crowdserve_transformer: ")
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr

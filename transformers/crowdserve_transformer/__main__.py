@@ -1,0 +1,50 @@
+"""Start the transformer.
+
+    python -m crowdserve_transformer --predictor_host 127.0.0.1:8000 --repository model_repository
+
+It answers at once, reports ready as soon as Triton and its models are, and stops cleanly on SIGTERM. See --help.
+"""
+
+import logging
+import os
+import sys
+
+import threadpoolctl  # type: ignore[import-untyped]
+
+from crowdserve.errors import SetupError
+from crowdserve_transformer.allocator import keep_freed_memory
+from crowdserve_transformer.model import load_classifier
+from crowdserve_transformer.server import serve
+from crowdserve_transformer.settings import read_settings
+
+try:
+    import uvloop as loops  # cheaper in sending megabytes
+except ImportError:  # there is none for Windows
+    import asyncio as loops  # type: ignore[no-redef]
+
+EXIT_SETUP = 2
+
+
+def main() -> int:
+    """Run the command line; returns the exit code."""
+    try:
+        settings = read_settings(sys.argv[1:], os.environ)
+        _configure_logging(settings.log_level)
+        keep_freed_memory()
+        # The classifier is one small matrix product a photo; more BLAS threads would only spin.
+        with threadpoolctl.threadpool_limits(limits=1):
+            loops.run(serve(settings, load_classifier(settings)))
+    except SetupError as err:
+        print(f"crowdserve_transformer: {err}", file=sys.stderr)
+        return EXIT_SETUP
+    return 0
+
+
+def _configure_logging(level: str) -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
+    for name in ("crowdserve", "crowdserve_transformer"):
+        logging.getLogger(name).setLevel(level)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

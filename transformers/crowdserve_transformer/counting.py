@@ -1,0 +1,209 @@
+"""Pictures to people: the scene, the route it leads to, the networks of that route, their maps, the counts."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+
+from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, Route
+from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
+from crowdserve.heatmap import overlay_png
+from crowdserve.images import Density, Rgb
+from crowdserve.scene import SceneClassifier
+from crowdserve.triton.client import TritonAnswer, TritonClient
+from crowdserve_transformer import metrics, routing
+from crowdserve_transformer.parameters import Choices
+from crowdserve_transformer.pictures import batch_of_one, cropped, needs_padding, read_picture
+from crowdserve_transformer.requests import CountRequest
+from crowdserve_transformer.routing import RouteCount
+from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.versions import MemberVersions
+
+SHA256_CHARACTERS = 12
+"""How much of the scene classifier's hash is reported as its version."""
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What the scene classifier says of a picture, and the versions that said it."""
+
+    probabilities: Mapping[Route, float]
+    models: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureCount:
+    """What was found in one picture.
+
+    Attributes:
+        people: The head count.
+        by_counter: Head count of each family that ran.
+        scene: None if the classifier was not asked.
+        routes: Routes taken.
+        models: Version of each model that answered.
+        density: Map without padding [rows, columns]; None if not asked for.
+        heatmap: PNG file; None if not asked for.
+    """
+
+    people: float
+    by_counter: Mapping[str, float]
+    scene: Scene | None
+    routes: tuple[Route, ...]
+    models: Mapping[str, str]
+    density: Density | None = None
+    heatmap: bytes | None = None
+
+
+class CrowdCounter:
+    """Counts people with a Triton and a scene classifier; shared by all requests of one event loop."""
+
+    def __init__(self, client: TritonClient, classifier: SceneClassifier, settings: Settings) -> None:
+        self._client = client
+        self._classifier = classifier
+        self._max_pixels = settings.max_pixels
+        self._versions = MemberVersions(client)
+        self._threads = ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="picture")
+        self._slots = asyncio.Semaphore(settings.max_concurrent_pictures)
+
+    async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[PictureCount]:
+        """Count every picture of a request, several at a time.
+
+        Args:
+            request: The pictures and what to compute.
+            headers: Passed on to Triton, for tracing.
+
+        Raises:
+            CrowdServeError: Of the first picture that fails; the others are given up.
+        """
+        total = len(request.images)
+        tasks = [
+            asyncio.ensure_future(self._count_numbered(number, total, image, request, headers))
+            for number, image in enumerate(request.images, start=1)
+        ]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def in_thread(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Run work that would block the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _count_numbered(
+        self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
+    ) -> PictureCount:
+        call = _Call(self._client, request.request_id, headers)
+        async with self._slots:
+            try:
+                return await self._count_one(image, request.choices, call)
+            except InvalidRequest as err:
+                if total == 1:
+                    raise
+                raise type(err)(f"picture {number} of {total}: {err}") from err
+
+    async def _count_one(self, sent: bytes | Rgb, choices: Choices, call: "_Call") -> PictureCount:
+        picture = await self.in_thread(
+            read_picture,
+            sent,
+            max_pixels=self._max_pixels,
+            max_side_px=routing.max_side_px(choices.counters),
+            with_scene=choices.needs_scene,
+        )
+        scene = await self._classify(picture.scene, call) if picture.scene is not None else None
+        weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
+        counts = await self._count_routes(picture.image, weights, choices.counters, call)
+        if choices.needs_density or choices.needs_heatmap:
+            return await self.in_thread(_summed_up, picture.image, choices, scene, weights, counts)
+        return _summed_up(picture.image, choices, scene, weights, counts)
+
+    async def _classify(self, picture: Rgb, call: "_Call") -> Scene:
+        with metrics.stage("scene"):
+            features = VGG16.outputs[0].name
+            answer = await call(VGG16.name, {VGG16.input.name: picture[np.newaxis]}, (features,))
+            found = await self.in_thread(self._classifier.probabilities, answer.tensors[features])
+        version = self._classifier.sha256[:SHA256_CHARACTERS]
+        probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
+        return Scene(probabilities, {VGG16.name: answer.version, "scene_classifier": version})
+
+    async def _count_routes(
+        self, image: Rgb, weights: Mapping[Route, float], counters: tuple[str, ...], call: "_Call"
+    ) -> dict[Route, RouteCount]:
+        with metrics.stage("count"):
+            try:
+                counts = await asyncio.gather(*(self._count_route(image, route, counters, call) for route in weights))
+            except CrowdServeError:
+                self._versions.forget()
+                raise
+        return dict(zip(weights, counts, strict=True))
+
+    async def _count_route(self, image: Rgb, route: Route, counters: tuple[str, ...], call: "_Call") -> RouteCount:
+        ensemble = ENSEMBLES[route]
+        cards = routing.members(ensemble, counters)
+        outputs = {routing.density_name(ensemble, card): card for card in cards}
+        batch = await self.in_thread(batch_of_one, image, cards) if needs_padding(image, cards) else image[np.newaxis]
+        answer, versions = await asyncio.gather(
+            call(ensemble.name, {ensemble.input.name: batch}, tuple(outputs)),
+            self._versions.of(tuple(card.name for card in cards)),
+        )
+        maps = {card.family: cropped(answer.tensors[name], image, card) for name, card in outputs.items()}
+        if not all(np.isfinite(m.people) for m in maps.values()):
+            raise TritonFailed(f"{ensemble.name} answered with a density that is not finite")
+        return RouteCount(maps, versions)
+
+
+def _summed_up(
+    image: Rgb,
+    choices: Choices,
+    scene: Scene | None,
+    weights: Mapping[Route, float],
+    counts: Mapping[Route, RouteCount],
+) -> PictureCount:
+    people = sum(weights[route] * count.people for route, count in counts.items())
+    wants_map = choices.needs_density or choices.needs_heatmap
+    density = routing.combined_map(weights, counts).density if wants_map else None
+    heatmap = None
+    if density is not None and choices.needs_heatmap:
+        with metrics.stage("heatmap"):
+            heatmap = overlay_png(image, density, people=people)
+    metrics.PICTURES.labels("+".join(counts)).inc()
+    metrics.PEOPLE.observe(people)
+    members = {name: version for count in counts.values() for name, version in count.models.items()}
+    return PictureCount(
+        people=people,
+        by_counter=routing.weighted_people(weights, counts),
+        scene=scene,
+        routes=tuple(counts),
+        models={**(scene.models if scene else {}), **members},
+        density=density if choices.needs_density else None,
+        heatmap=heatmap,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Calls models on behalf of one request and measures it."""
+
+    client: TritonClient
+    request_id: str
+    headers: Mapping[str, str]
+
+    async def __call__(self, model: str, tensors: Mapping[str, Rgb], outputs: tuple[str, ...]) -> TritonAnswer:
+        start, outcome = time.perf_counter(), "error"
+        try:
+            answer = await self.client.infer(model, tensors, outputs, request_id=self.request_id, headers=self.headers)
+            outcome = "ok"
+            return answer
+        finally:
+            metrics.TRITON_SECONDS.labels(model, outcome).observe(time.perf_counter() - start)

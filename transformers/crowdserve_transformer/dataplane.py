@@ -1,0 +1,136 @@
+"""The SDK's data plane with truthful readiness and metadata, and the one path that every request takes."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from kserve import InferRequest, InferResponse, ModelRepository
+from kserve.errors import ModelNotFound
+from kserve.protocol.dataplane import DataPlane
+
+import crowdserve
+from crowdserve_transformer import metrics
+from crowdserve_transformer.failures import http_status
+from crowdserve_transformer.model import CrowdModel
+from crowdserve_transformer.parameters import parameter_help
+from crowdserve_transformer.settings import ROUTE_CHOICES
+from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
+    """Serves one `CrowdModel`."""
+
+    def __init__(self, model: CrowdModel) -> None:
+        registry = ModelRepository()
+        registry.update(model)
+        super().__init__(registry)
+        self.model = model
+
+    def require(self, name: str, version: str | None = None) -> None:
+        """Check that a URL names this service's model, in its only version if any.
+
+        Raises:
+            ModelNotFound: If not.
+        """
+        if name != self.model.name:
+            raise ModelNotFound(name)
+        if version not in (None, "", self.model.version):
+            raise ModelNotFound(f"{name}, version {version} (there is {self.model.version})")
+
+    async def get_model(self, name: str) -> CrowdModel:
+        """The model, without the SDK's detour over readiness: Triton's answer tells whether it is there."""
+        self.require(name)
+        return self.model
+
+    async def ready(self) -> bool:
+        """Whether the service would answer a request now."""
+        return await self.model.healthy()
+
+    async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
+        """Whether a model is ready, Triton included unless that is not wanted.
+
+        Raises:
+            ModelNotFound: If there is no such model.
+        """
+        self.require(model_name)
+        return disable_predictor_health_check or await self.model.healthy()
+
+    def metadata(self) -> dict[str, Any]:
+        """Name and version of the service, and the protocol extensions that it has."""
+        return {"name": "crowdserve", "version": crowdserve.__version__, "extensions": ["binary_tensor_data"]}
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """Tensors of the model, and the parameters that a request may have.
+
+        Raises:
+            ModelNotFound: If there is no such model.
+        """
+        self.require(model_name)
+        forms = {name: list(shape) for name, shape in IMAGE_SHAPES.items()}
+        return {
+            "name": self.model.name,
+            "versions": [self.model.version],
+            "platform": "kserve_transformer",
+            "inputs": self.model.get_input_types(),
+            "outputs": self.model.get_output_types(),
+            "parameters": {f"{IMAGE}_forms": forms, **parameter_help(self.model.settings)},
+        }
+
+    async def answer(
+        self,
+        protocol: str,
+        headers: Mapping[str, str],
+        request_id: str,
+        decode: Callable[[], InferRequest],
+        encode: Callable[[InferResponse, InferRequest], _T],
+    ) -> _T:
+        """Answer one inference request; measured and logged however it ends.
+
+        Args:
+            protocol: For metrics and the log.
+            headers: With lower-case names.
+            request_id: For the log, if the request itself names none.
+            decode: Bytes to tensors; runs in a thread.
+            encode: Tensors to bytes; runs in a thread if there is much to do.
+
+        Raises:
+            Exception: Whatever went wrong, for `failure_of`.
+        """
+        start, status, route = time.perf_counter(), "cancelled", "unknown"
+        metrics.IN_FLIGHT.inc()
+        try:
+            with metrics.stage("parse"):
+                request = await self.model.counter.in_thread(decode)
+            request.id = request.id or request_id
+            route = _route_label(request, self.model.settings.route)
+            response, _ = await self.infer(self.model.name, request, dict(headers))
+            with metrics.stage("encode"):
+                encoded = await self._encoded(response, lambda: encode(response, request))
+            status = "200"
+            return encoded
+        except Exception as err:
+            status = str(http_status(err))
+            raise
+        finally:
+            seconds = time.perf_counter() - start
+            metrics.IN_FLIGHT.dec()
+            metrics.REQUESTS.labels(self.model.name, protocol, route, status).inc()
+            metrics.REQUEST_SECONDS.labels(protocol).observe(seconds)
+            log.info("%s %s route=%s %.0f ms id=%s", protocol, status, route, 1000 * seconds, request_id)
+
+    async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
+        """Maps and pictures take a thread; a few numbers are quicker written than handed over."""
+        if any(OUTPUTS[output.name].optional for output in response.outputs):
+            return await self.model.counter.in_thread(encode)
+        return encode()
+
+
+def _route_label(request: InferRequest, default: str) -> str:
+    """The route asked for, from a closed set: callers must not be able to make up metric labels."""
+    asked = (request.parameters or {}).get("route", default)
+    return asked if isinstance(asked, str) and asked in ROUTE_CHOICES else "unknown"

@@ -1,0 +1,42 @@
+"""Prometheus metrics, served at /metrics beside those of the KServe SDK."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+
+REQUESTS = Counter("crowdserve_requests", "Inference requests answered", ["model", "protocol", "route", "status"])
+REQUEST_SECONDS = Histogram(
+    "crowdserve_request_seconds", "Time from a whole request to its answer", ["protocol"], buckets=_SECONDS
+)
+IN_FLIGHT = Gauge("crowdserve_requests_in_flight", "Inference requests being answered")
+PICTURES = Counter("crowdserve_pictures", "Pictures counted, by the route taken", ["route"])
+STAGE_SECONDS = Histogram(
+    "crowdserve_stage_seconds",
+    "Time spent in one stage of a request: parse (bytes to tensors), decode (a picture's bytes to pixels), scene, "
+    "count, heatmap, encode (tensors to bytes)",
+    ["stage"],
+    buckets=_SECONDS,
+)
+TRITON_SECONDS = Histogram(
+    "crowdserve_triton_seconds", "Time of a call to Triton", ["model", "outcome"], buckets=_SECONDS
+)
+MEGAPIXELS = Histogram(
+    "crowdserve_picture_megapixels", "Size of pictures as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
+)
+PEOPLE = Histogram(
+    "crowdserve_picture_people", "People counted in a picture", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Measure a stage, whether or not it succeeds."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        STAGE_SECONDS.labels(name).observe(time.perf_counter() - start)

@@ -1,0 +1,109 @@
+"""The service's one model, in the terms of the KServe SDK."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kserve import InferRequest, InferResponse, Model
+
+import crowdserve
+from crowdserve.cards import ENSEMBLES, VGG16
+from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.scene import FILE_NAME, SceneClassifier
+from crowdserve.triton.client import TritonClient
+from crowdserve.triton.repository import model_versions
+from crowdserve_transformer.counting import CrowdCounter, PictureCount
+from crowdserve_transformer.replies import write_response
+from crowdserve_transformer.requests import CountRequest, read_request
+from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
+
+log = logging.getLogger(__name__)
+
+TRITON_MODELS = (VGG16.name, *(ensemble.name for ensemble in ENSEMBLES.values()))
+"""Models that Triton must have ready; an ensemble is ready only when its members are."""
+
+_TRACE_HEADERS = frozenset(
+    {"authorization", "traceparent", "tracestate", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A request on its way through the model; nothing about it is kept on the model."""
+
+    request: CountRequest
+    pictures: list[PictureCount]
+
+
+class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
+    """Counts people; `preprocess`, `predict` and `postprocess` are called by the SDK for every request."""
+
+    def __init__(self, settings: Settings, classifier: SceneClassifier) -> None:
+        super().__init__(settings.model_name)
+        self.settings = settings
+        self.version = crowdserve.__version__
+        self.client = TritonClient(
+            settings.predictor_host,
+            timeout_seconds=settings.triton_timeout_seconds,
+            ready_timeout_seconds=settings.ready_timeout_seconds,
+            use_ssl=settings.predictor_use_ssl,
+        )
+        self.counter = CrowdCounter(self.client, classifier, settings)
+        self.draining = False
+        self.ready = True
+
+    async def healthy(self) -> bool:
+        """Whether a request would be answered now: Triton and its models are ready, and nobody asked us to stop."""
+        if self.draining:
+            return False
+        try:
+            await self.client.require_ready(TRITON_MODELS)
+        except CrowdServeError as err:
+            log.info("not ready: %s", err)
+            return False
+        return True
+
+    async def preprocess(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> CountRequest:
+        """Validate a decoded request."""
+        return read_request(payload, self.settings, headers or {})
+
+    async def predict(self, payload: CountRequest, headers: Mapping[str, str] | None = None) -> _Work:
+        """Count the people in every picture."""
+        passed_on = {name: value for name, value in (headers or {}).items() if name in _TRACE_HEADERS}
+        return _Work(payload, await self.counter.count(payload, passed_on))
+
+    async def postprocess(self, result: _Work, headers: Mapping[str, str] | None = None) -> InferResponse:
+        """Turn counts into tensors."""
+        return write_response(result.request, result.pictures, self.name, self.version)
+
+    def validate(self, payload: CountRequest) -> CountRequest:
+        """Nothing is left to validate after `preprocess`."""
+        return payload
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """The one input; its other form, UINT8 pixels, is listed among the metadata's parameters."""
+        return [{"name": IMAGE, "datatype": "BYTES", "shape": list(IMAGE_SHAPES["BYTES"])}]
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """Every output that can be asked for."""
+        return [{"name": o.name, "datatype": o.datatype, "shape": list(o.shape)} for o in OUTPUTS.values()]
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
+        self.counter.close()
+        await self.client.close()
+
+
+def load_classifier(settings: Settings) -> SceneClassifier:
+    """Read the scene classifier beside the highest version of VGG16 in the repository.
+
+    Raises:
+        SetupError: If there is none, or it is not the recorded one.
+    """
+    folder = settings.repository / VGG16.name
+    versions = model_versions(settings.repository, VGG16.name)
+    if not versions:
+        raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
+    return SceneClassifier.load(folder / str(versions[-1]) / FILE_NAME)

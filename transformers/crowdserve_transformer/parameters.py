@@ -1,0 +1,121 @@
+"""What a request may choose besides its pictures: parameters, and the outputs it wants back."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from crowdserve.cards import COUNTERS
+from crowdserve.errors import InvalidRequest
+from crowdserve_transformer.settings import COUNTER_CHOICES, ROUTE_CHOICES, Settings
+from crowdserve_transformer.tensors import OUTPUTS, count_name
+
+KNOWN = ("route", "counter", "density", "heatmap")
+_OF_THE_PROTOCOL = frozenset(
+    {"binary_data_output", "content_type", "headers", "priority", "timeout"}
+    | {"sequence_id", "sequence_start", "sequence_end"}
+)
+"""Parameters of the v2 protocol, of Triton's clients and of the KServe SDK, which change nothing here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What to compute for every picture of a request.
+
+    Attributes:
+        route: auto, dense, sparse or blend.
+        counters: Families to run; the count is their mean.
+        outputs: Names of the tensors to return, in order.
+    """
+
+    route: str
+    counters: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def needs_scene(self) -> bool:
+        """Whether the scene classifier has to run."""
+        return self.route in {"auto", "blend"} or not {"scene", "scene_probability"}.isdisjoint(self.outputs)
+
+    @property
+    def needs_density(self) -> bool:
+        """Whether density maps are returned."""
+        return not {"density", "density_shape"}.isdisjoint(self.outputs)
+
+    @property
+    def needs_heatmap(self) -> bool:
+        """Whether heat maps are drawn."""
+        return "heatmap" in self.outputs
+
+
+def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, settings: Settings) -> Choices:
+    """Validate a request's parameters and requested outputs.
+
+    Args:
+        parameters: As sent.
+        outputs: Names of the outputs asked for; None or none at all means every one that is not optional.
+        settings: For the defaults.
+
+    Raises:
+        InvalidRequest: If something is unknown or contradicts itself.
+    """
+    _refuse_unknown(parameters)
+    counter = _choice(parameters, "counter", COUNTER_CHOICES, settings.counter)
+    counters = COUNTERS if counter == "average" else (counter,)
+    optional = [name for name in ("density", "heatmap") if _flag(parameters, name)]
+    available = _available(counters)
+    wanted = tuple(dict.fromkeys(outputs or ()))
+    if wanted:
+        _refuse_unavailable(wanted, available, counter)
+    else:
+        wanted = tuple(name for name in available if not OUTPUTS[name].optional)
+    if "density" in optional:
+        optional.append("density_shape")
+    names = tuple(dict.fromkeys((*wanted, *optional)))
+    return Choices(_choice(parameters, "route", ROUTE_CHOICES, settings.route), counters, names)
+
+
+def parameter_help(settings: Settings) -> dict[str, Any]:
+    """Every parameter with its choices and its default."""
+    return {
+        "route": {"choices": list(ROUTE_CHOICES), "default": settings.route},
+        "counter": {"choices": list(COUNTER_CHOICES), "default": settings.counter},
+        "density": {"choices": [True, False], "default": False},
+        "heatmap": {"choices": [True, False], "default": False},
+    }
+
+
+def _available(counters: tuple[str, ...]) -> list[str]:
+    idle = {count_name(family) for family in COUNTERS if family not in counters}
+    return [name for name in OUTPUTS if name not in idle]
+
+
+def _refuse_unknown(parameters: Mapping[str, Any]) -> None:
+    unknown = [
+        name
+        for name in parameters
+        if name not in KNOWN and name not in _OF_THE_PROTOCOL and not name.startswith("triton_")
+    ]
+    if unknown:
+        raise InvalidRequest(f"unknown parameter {', '.join(map(repr, unknown))}; known are {', '.join(KNOWN)}")
+
+
+def _refuse_unavailable(wanted: tuple[str, ...], available: list[str], counter: str) -> None:
+    for name in wanted:
+        if name not in OUTPUTS:
+            raise InvalidRequest(f"unknown output {name!r}; known are {', '.join(OUTPUTS)}")
+        if name not in available:
+            raise InvalidRequest(f"output {name!r} needs that counter to run, but counter is {counter!r}")
+
+
+def _choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = parameters.get(name, default)
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidRequest(f"parameter {name!r} is {value!r}; expected one of {', '.join(choices)}")
+    return value
+
+
+def _flag(parameters: Mapping[str, Any], name: str) -> bool:
+    value = parameters.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"parameter {name!r} is {value!r}; expected true or false")
+    return value

@@ -1,0 +1,102 @@
+"""v2 tensors to pictures: everything about a request that can be refused before a picture is decoded."""
+
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from kserve import InferInput, InferRequest
+
+from crowdserve.errors import ImageTooLarge, InvalidRequest
+from crowdserve.images import Rgb
+from crowdserve_transformer.parameters import Choices, read_choices
+from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.tensors import IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class CountRequest:
+    """One validated request.
+
+    Attributes:
+        images: Encoded files (bytes), or RGB pixels uint8 [height, width, 3].
+        choices: What to compute.
+        request_id: The caller's, or a new one; never empty.
+    """
+
+    images: tuple[bytes | Rgb, ...]
+    choices: Choices
+    request_id: str
+
+
+def read_request(request: InferRequest, settings: Settings, headers: Mapping[str, str]) -> CountRequest:
+    """Validate a v2 request whose tensors `codec` has decoded.
+
+    Raises:
+        InvalidRequest: If anything about it is not as the service's metadata says.
+    """
+    outputs = [output.name for output in request.request_outputs or []]
+    choices = read_choices(request.parameters or {}, outputs, settings)
+    images = _images(_image_input(request.inputs), settings.max_batch_size)
+    return CountRequest(images, choices, request_id(request.id, headers))
+
+
+def request_id(sent: str | None, headers: Mapping[str, str]) -> str:
+    """The caller's id from the request or its x-request-id header, or a new one."""
+    return sent or headers.get("x-request-id") or str(uuid.uuid4())
+
+
+def check_batch(pictures: int, max_batch_size: int) -> None:
+    """Refuse an empty batch or one over the limit.
+
+    Raises:
+        InvalidRequest: If there are no pictures.
+        ImageTooLarge: If there are more than the limit.
+    """
+    if pictures < 1:
+        raise InvalidRequest("the request holds no picture; send at least one")
+    if pictures > max_batch_size:
+        raise ImageTooLarge(f"{pictures} pictures in one request; the limit is {max_batch_size}: send several requests")
+
+
+def _image_input(inputs: Sequence[InferInput]) -> InferInput:
+    names = [tensor.name for tensor in inputs]
+    if names != [IMAGE]:
+        raise InvalidRequest(f"the request has the inputs {names}; expected exactly one, {IMAGE!r}")
+    return inputs[0]
+
+
+def _images(tensor: InferInput, max_batch_size: int) -> tuple[bytes | Rgb, ...]:
+    if tensor.datatype == "BYTES":
+        return _encoded(tensor, max_batch_size)
+    if tensor.datatype == "UINT8":
+        return _pixels(tensor, max_batch_size)
+    raise InvalidRequest(
+        f"input {IMAGE!r} has datatype {tensor.datatype}; expected BYTES (encoded files) or UINT8 (RGB pixels)"
+    )
+
+
+def _encoded(tensor: InferInput, max_batch_size: int) -> tuple[bytes, ...]:
+    shape = list(tensor.shape)
+    if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
+        raise InvalidRequest(f"BYTES input {IMAGE!r} has shape {shape}; expected [N] or [N, 1], one file a picture")
+    check_batch(shape[0], max_batch_size)
+    files: list[bytes] = tensor.data
+    if len(files) != shape[0]:
+        raise InvalidRequest(f"input {IMAGE!r} has shape {shape} but {len(files)} elements")
+    return tuple(files)
+
+
+def _pixels(tensor: InferInput, max_batch_size: int) -> tuple[Rgb, ...]:
+    shape = list(tensor.shape)
+    if len(shape) != 4 or shape[3] != 3 or min(shape[1:]) < 1:
+        raise InvalidRequest(
+            f"UINT8 input {IMAGE!r} has shape {shape}; expected [N, height, width, 3] with RGB in the last axis"
+        )
+    check_batch(shape[0], max_batch_size)
+    values: npt.NDArray[np.uint8] = tensor.data
+    if values.size != math.prod(shape):
+        raise InvalidRequest(f"UINT8 input {IMAGE!r} has shape {shape} but {values.size:,} values")
+    return tuple(values.reshape(shape))

@@ -1,0 +1,166 @@
+"""The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from prometheus_client import REGISTRY, exposition
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from crowdserve.errors import InvalidRequest
+from crowdserve_transformer.body_limit import BodyLimit
+from crowdserve_transformer.codec import decode_rest, encode_rest
+from crowdserve_transformer.dataplane import CrowdDataPlane
+from crowdserve_transformer.failures import failure_of
+from crowdserve_transformer.requests import request_id
+from crowdserve_transformer.v1 import decode_v1, encode_v1
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def create_app(plane: CrowdDataPlane) -> Starlette:
+    """The REST application. It has no endpoint to load or unload models, unlike the SDK's."""
+    endpoints = RestEndpoints(plane)
+    routes = [
+        Route(path, _answering_errors(endpoint), methods=[method])
+        for method, path, endpoint in (
+            ("GET", "/", endpoints.live),
+            ("GET", "/metrics", endpoints.metrics),
+            ("GET", "/v1/models", endpoints.models),
+            ("GET", "/v1/models/{name}", endpoints.model_ready),
+            ("POST", "/v1/models/{name}:predict", endpoints.predict),
+            ("GET", "/v2", endpoints.server_metadata),
+            ("GET", "/v2/health/live", endpoints.live),
+            ("GET", "/v2/health/ready", endpoints.ready),
+            ("GET", "/v2/models", endpoints.models),
+            *(
+                (method, f"/v2/models/{{name}}{version}{path}", endpoint)
+                for version in ("", "/versions/{version}")
+                for method, path, endpoint in (
+                    ("GET", "", endpoints.model_metadata),
+                    ("GET", "/ready", endpoints.model_ready),
+                    ("POST", "/infer", endpoints.infer),
+                )
+            ),
+        )
+    ]
+    limit = Middleware(BodyLimit, max_body_bytes=plane.model.settings.max_body_bytes)
+    return Starlette(routes=routes, middleware=[limit], exception_handlers={HTTPException: _not_served})
+
+
+class RestEndpoints:
+    """One method an endpoint."""
+
+    def __init__(self, plane: CrowdDataPlane) -> None:
+        self._plane = plane
+
+    async def live(self, request: Request) -> Response:
+        """The process answers."""
+        return JSONResponse({"live": True, "status": "alive"})
+
+    async def ready(self, request: Request) -> Response:
+        """The service would answer a request: 200 or 503."""
+        return _readiness(await self._plane.ready())
+
+    async def metrics(self, request: Request) -> Response:
+        """Prometheus metrics."""
+        encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
+        return Response(encoder(REGISTRY), headers={"content-type": content_type})
+
+    async def models(self, request: Request) -> Response:
+        """The one model."""
+        return JSONResponse({"models": [self._plane.model.name]})
+
+    async def model_ready(self, request: Request) -> Response:
+        """Whether the model is ready: 200 or 503."""
+        name = self._named_model(request)
+        return _readiness(await self._plane.model_ready(name), name=name)
+
+    async def server_metadata(self, request: Request) -> Response:
+        """Name, version and extensions of the service."""
+        return JSONResponse(self._plane.metadata())
+
+    async def model_metadata(self, request: Request) -> Response:
+        """Tensors, versions and parameters of the model."""
+        return JSONResponse(await self._plane.model_metadata(self._named_model(request)))
+
+    async def infer(self, request: Request) -> Response:
+        """v2 inference."""
+        name = self._named_model(request)
+        headers = dict(request.headers)
+        body = await _read_body(request)
+        content, response_headers = await self._plane.answer(
+            "v2-rest", headers, _id_of(request), lambda: decode_rest(body, headers, name), encode_rest
+        )
+        return Response(content, headers=response_headers)
+
+    async def predict(self, request: Request) -> Response:
+        """v1 inference."""
+        name = self._named_model(request)
+        body = await _read_body(request)
+        content = await self._plane.answer(
+            "v1-rest",
+            dict(request.headers),
+            _id_of(request),
+            lambda: decode_v1(body, name),
+            lambda response, _: encode_v1(response),
+        )
+        return Response(content, media_type="application/json")
+
+    def _named_model(self, request: Request) -> str:
+        name = str(request.path_params["name"])
+        self._plane.require(name, request.path_params.get("version"))
+        return name
+
+
+def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
+    @wraps(endpoint)
+    async def answer(request: Request) -> Response:
+        try:
+            response = await endpoint(request)
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is left to read it
+        except asyncio.CancelledError:  # by uvicorn, when the grace period is over
+            return JSONResponse({"error": "the service is stopping; send the request again"}, 503)
+        except Exception as err:
+            failure = failure_of(err, _id_of(request))
+            response = JSONResponse({"error": failure.message}, failure.http_status)
+            if failure.http_status == 413:  # whoever is still sending must not go on for ever
+                response.headers["connection"] = "close"
+        response.headers["x-request-id"] = _id_of(request)
+        return response
+
+    return answer
+
+
+async def _not_served(request: Request, err: Exception) -> Response:
+    """A path or method that no endpoint has."""
+    status = err.status_code if isinstance(err, HTTPException) else 404
+    text = f"there is no {request.method} {request.url.path} here; see GET /v2/models"
+    return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
+
+
+async def _read_body(request: Request) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding != "identity":
+        raise InvalidRequest(f"Content-Encoding {encoding} is not taken; send the body uncompressed")
+    return await request.body()
+
+
+def _id_of(request: Request) -> str:
+    """The same id for everything about one HTTP request."""
+    if not hasattr(request.state, "request_id"):
+        request.state.request_id = request_id(None, request.headers)
+    return str(request.state.request_id)
+
+
+def _readiness(is_ready: bool, **described: Any) -> Response:
+    if is_ready:
+        return JSONResponse({**described, "ready": True})
+    return JSONResponse({**described, "ready": False, "error": "not ready; try again later"}, 503)

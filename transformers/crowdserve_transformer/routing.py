@@ -1,0 +1,90 @@
+"""From the probabilities of the scenes to the networks that count, and from their maps to one answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, Route
+from crowdserve.errors import InvalidRequest
+from crowdserve_transformer.density_maps import CountMap, combine
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCount:
+    """What the networks of one route found.
+
+    Attributes:
+        maps: By family, without padding.
+        models: Versions that answered, by model.
+    """
+
+    maps: Mapping[str, CountMap]
+    models: Mapping[str, str]
+
+    @property
+    def people(self) -> float:
+        """The mean of the networks' head counts."""
+        return sum(m.people for m in self.maps.values()) / len(self.maps)
+
+
+def likely_scene(probabilities: Mapping[Route, float]) -> Route:
+    """The more probable scene."""
+    return max(ROUTES, key=lambda route: probabilities[route])
+
+
+def route_weights(route: str, probabilities: Mapping[Route, float] | None) -> dict[Route, float]:
+    """The routes to take and how much each counts; the weights sum to 1.
+
+    Args:
+        route: auto, dense, sparse or blend.
+        probabilities: Of the scenes; needed for auto and blend.
+    """
+    for forced in ROUTES:
+        if route == forced:
+            return {forced: 1.0}
+    if probabilities is None:
+        raise ValueError(f"route {route!r} needs the scene's probabilities")
+    return dict(probabilities) if route == "blend" else {likely_scene(probabilities): 1.0}
+
+
+def members(ensemble: EnsembleCard, counters: Sequence[str]) -> tuple[ModelCard, ...]:
+    """The networks of a route that are among the counters asked for.
+
+    Raises:
+        InvalidRequest: If there are none.
+    """
+    found = tuple(card for card in ensemble.members if card.family in counters)
+    if not found:
+        offered = ", ".join(card.family for card in ensemble.members)
+        raise InvalidRequest(f"route {ensemble.route} has no counter {', '.join(counters)}; it has {offered}")
+    return found
+
+
+def max_side_px(counters: Sequence[str]) -> int:
+    """The longest side that every network that may be asked takes."""
+    return min(card.geometry.max_side_px for e in ENSEMBLES.values() for card in e.members if card.family in counters)
+
+
+def density_name(ensemble: EnsembleCard, card: ModelCard) -> str:
+    """What the ensemble calls a member's density map."""
+    return ensemble.output_name(card, card.output(card.density_output or ""))
+
+
+def weighted_people(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> dict[str, float]:
+    """Head counts by family; where routes are blended, over those that have the family."""
+    families = dict.fromkeys(family for count in counts.values() for family in count.maps)
+    people = {}
+    for family in families:
+        shares = {route: weights[route] for route, count in counts.items() if family in count.maps}
+        total = sum(shares.values()) or 1.0
+        people[family] = sum(counts[route].maps[family].people * share / total for route, share in shares.items())
+    return people
+
+
+def combined_map(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> CountMap:
+    """One map whose people are the weighted head count of all routes."""
+    maps: list[CountMap] = []
+    shares: list[float] = []
+    for route, count in counts.items():
+        maps += count.maps.values()
+        shares += [weights[route] / len(count.maps)] * len(count.maps)
+    return combine(maps, shares)

@@ -1,0 +1,110 @@
+"""The process: REST and gRPC on one event loop, and a stop that loses no request.
+
+The SDK's own server closes its listeners the moment SIGTERM arrives, while load balancers still send requests, and
+opens endpoints that load and unload models to everyone; so this one starts the same protocols itself.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import uvicorn
+
+from crowdserve.errors import SetupError
+from crowdserve.scene import SceneClassifier
+from crowdserve_transformer.dataplane import CrowdDataPlane
+from crowdserve_transformer.grpc_service import create_server
+from crowdserve_transformer.model import CrowdModel
+from crowdserve_transformer.rest import create_app
+from crowdserve_transformer.settings import Settings
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than the idle time of common proxies, so that it is the proxy that closes a connection."""
+
+
+class _RestServer(uvicorn.Server):
+    """uvicorn, without its own ideas about signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+async def serve(settings: Settings, classifier: SceneClassifier) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    On SIGTERM the service turns unready, serves on for `drain_seconds`, then stops listening and finishes what is in
+    flight. SIGINT, and a second signal, skip the draining.
+
+    Raises:
+        SetupError: If a port cannot be had.
+    """
+    model = CrowdModel(settings, classifier)
+    plane = CrowdDataPlane(model)
+    stop, hurry = asyncio.Event(), asyncio.Event()
+    _handle_signals(stop, hurry)
+    with _listening(settings) as listener:
+        grpc_server = create_server(plane)
+        rest_server = _rest_server(plane)
+        await grpc_server.start()
+        serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
+        log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+        model.draining = True
+        if not serving.done():
+            log.info("stopping: unready now, closing in %.0f s at most", settings.drain_seconds)
+            await _wait_at_most(hurry, settings.drain_seconds)
+        stopping.cancel()
+        rest_server.should_exit = True
+        await asyncio.gather(serving, grpc_server.stop(settings.grace_seconds))
+    await model.close()
+    log.info("stopped")
+
+
+def _rest_server(plane: CrowdDataPlane) -> _RestServer:
+    return _RestServer(
+        uvicorn.Config(
+            create_app(plane),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=round(plane.model.settings.grace_seconds),
+        )
+    )
+
+
+@contextmanager
+def _listening(settings: Settings) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.http_port))
+        except OSError as err:
+            address = f"{settings.host}:{settings.http_port}"
+            raise SetupError(f"REST cannot listen on {address} ({err.strerror}); free it or set --http_port") from err
+        yield listener
+
+
+def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:
+    def on_signal(number: signal.Signals) -> None:
+        if number == signal.SIGINT or stop.is_set():
+            hurry.set()
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal, number)
+
+
+async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)

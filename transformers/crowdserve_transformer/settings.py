@@ -1,0 +1,176 @@
+"""What an operator may set, read once at start: flag > environment variable CROWDSERVE_<NAME> > default."""
+
+import argparse
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from crowdserve.cards import COUNTERS, ROUTES
+from crowdserve.errors import SetupError
+from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
+
+ROUTE_CHOICES: tuple[str, ...] = ("auto", *ROUTES, "blend")
+COUNTER_CHOICES: tuple[str, ...] = (*COUNTERS, "average")
+DEFAULT_PREDICTOR_PORT = 80
+"""Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""
+
+
+def _truth(text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    try:
+        return values[text.lower()]
+    except KeyError:
+        raise ValueError("expected true or false") from None
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return text
+
+    return parse
+
+
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text) if text.strip().lstrip("-").isdigit() else None
+        if value is None or value < low or (high is not None and value > high):
+            raise ValueError(f"expected a whole number from {low}" + (f" to {high}" if high is not None else " up"))
+        return value
+
+    return parse
+
+
+def _seconds(low: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value < float("inf"):
+            raise ValueError(f"expected a number of seconds from {low:g} up")
+        return value
+
+    return parse
+
+
+def _address(text: str) -> str:
+    """A host with its port; a scheme is refused, since it would be taken for a host."""
+    host, _, port = text.rpartition(":") if ":" in text else (text, "", str(DEFAULT_PREDICTOR_PORT))
+    if not host or "/" in text or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ValueError("expected HOST or HOST:PORT without a scheme, such as 127.0.0.1:8000")
+    return f"{host}:{port}"
+
+
+def _one_worker(text: str) -> int:
+    if text != "1":
+        raise ValueError(
+            "expected 1: worker processes would share neither readiness nor metrics, and one event loop keeps Triton "
+            "busy; run more replicas instead"
+        )
+    return 1
+
+
+def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
+    return field(default=default, metadata=_described(parse, meaning))
+
+
+def _described(parse: Callable[[str], Any], meaning: str) -> dict[str, Any]:
+    return {"parse": parse, "meaning": meaning}
+
+
+_port = _whole(1, 65535)
+_positive = _whole(1)
+_processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One transformer's settings. The help texts below are those of `--help`."""
+
+    model_name: str = _setting("crowdserve", str, "name of the model in every URL")
+    host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
+    http_port: int = _setting(8080, _port, "port of REST and of /metrics")
+    grpc_port: int = _setting(8081, _port, "port of gRPC")
+    predictor_host: str = _setting(
+        "127.0.0.1:8000",
+        _address,
+        f"Triton's HTTP address, HOST or HOST:PORT; port {DEFAULT_PREDICTOR_PORT} if left out",
+    )
+    predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
+    predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
+    repository: Path = field(
+        default=Path("model_repository"),
+        metadata=_described(Path, "Triton model repository that holds vgg16/<version>/scene_classifier.joblib"),
+    )
+    route: str = _setting(
+        "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)
+    )
+    counter: str = _setting(
+        "average", _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
+    )
+    max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
+    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest picture, pixels")
+    max_batch_size: int = _setting(16, _positive, "most pictures a request")
+    max_concurrent_pictures: int = _setting(4, _positive, "most pictures worked on at once, over all requests")
+    cpu_threads: int = _setting(
+        min(4, _processors), _positive, "threads that decode pictures, classify scenes and draw heat maps"
+    )
+    triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
+    ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
+    drain_seconds: float = _setting(
+        5.0, _seconds(0.0), "after SIGTERM, how long to keep serving while reporting unready, seconds"
+    )
+    grace_seconds: float = _setting(30.0, _seconds(0.0), "after that, longest wait for requests in flight, seconds")
+    log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
+    workers: int = _setting(1, _one_worker, "server processes, always 1")
+
+
+def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:
+    """The settings of a command line and its environment.
+
+    Raises:
+        SetupError: If a value cannot be used; the message names the flag or variable it came from.
+    """
+    flags = vars(_parser().parse_args(list(arguments)))
+    chosen: dict[str, Any] = {}
+    for setting in fields(Settings):
+        variable = environment_variable(setting.name)
+        if flags[setting.name] is not None:
+            chosen[setting.name] = _parsed(setting, f"--{setting.name}", flags[setting.name])
+        elif variable in environment:
+            chosen[setting.name] = _parsed(setting, variable, environment[variable])
+    return Settings(**chosen)
+
+
+def environment_variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"CROWDSERVE_{name.upper()}"
+
+
+def _parsed(setting: "Field[Any]", origin: str, text: str) -> Any:
+    try:
+        return setting.metadata["parse"](text)
+    except ValueError as err:
+        raise SetupError(f"{origin} is {text!r}: {err}") from err
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m crowdserve_transformer",
+        description="KServe transformer of crowdserve: counts the people in photos with the models of a Triton server.",
+        epilog="Each setting may come from the environment variable in brackets; a flag wins over it.",
+        allow_abbrev=False,
+    )
+    for setting in fields(Settings):
+        parser.add_argument(
+            f"--{setting.name}",
+            *([f"--{setting.name.replace('_', '-')}"] if "_" in setting.name else []),
+            dest=setting.name,
+            metavar="VALUE",
+            help=f"{setting.metadata['meaning']} (default: {setting.default}) [{environment_variable(setting.name)}]",
+        )
+    return parser

@@ -1,0 +1,48 @@
+"""Names, datatypes and shapes of the v2 tensors: the service's contract with its callers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from crowdserve.cards import COUNTERS
+
+IMAGE = "image"
+IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1, -1, 3)}
+"""Datatypes that `image` comes in: encoded files [N], or RGB pixels [N, height, width, 3]."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """An output of the service; its first axis is the picture.
+
+    Attributes:
+        optional: Whether it is returned only when asked for.
+        binary: Whether it is a file, which JSON carries as base64, rather than text.
+    """
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    meaning: str
+    optional: bool = False
+    binary: bool = False
+
+
+def count_name(family: str) -> str:
+    """The output that holds one counter's count."""
+    return f"count_{family}"
+
+
+OUTPUTS: Mapping[str, OutputTensor] = {
+    tensor.name: tensor
+    for tensor in (
+        OutputTensor("count", "FP32", (-1,), "people: the mean of the counters that ran"),
+        OutputTensor("scene", "BYTES", (-1,), "the more probable scene: dense or sparse"),
+        OutputTensor("scene_probability", "FP32", (-1,), "probability of that scene"),
+        *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
+        OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
+        OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),
+        OutputTensor("density", "FP32", (-1, -1, -1), "people a cell, zero-padded to the batch's largest map", True),
+        OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
+        OutputTensor("heatmap", "BYTES", (-1,), "PNG: the picture with its density laid over it", True, True),
+    )
+}

@@ -1,0 +1,65 @@
+"""KServe's v1 protocol in terms of v2: instances to tensors, tensors to predictions."""
+
+import base64
+from typing import Any
+
+import numpy as np
+import orjson
+from kserve import InferInput, InferRequest, InferResponse
+from kserve.protocol.infer_type import InferOutput
+
+from crowdserve.errors import InvalidRequest
+from crowdserve_transformer.codec import parse_json
+from crowdserve_transformer.json_data import decode_base64
+from crowdserve_transformer.tensors import IMAGE, OUTPUTS
+
+EXAMPLE = '{"instances": [{"image_bytes": {"b64": "<base64 of the file>"}}], "parameters": {}}'
+
+
+def decode_v1(body: bytes, model_name: str) -> InferRequest:
+    """Decode a v1 body.
+
+    Raises:
+        InvalidRequest: If it is not of the form of `EXAMPLE`.
+    """
+    message = parse_json(body)
+    if not isinstance(message, dict) or not isinstance(message.get("instances"), list):
+        raise InvalidRequest(f"the body has no list of instances; expected {EXAMPLE}")
+    unknown = sorted(set(message) - {"instances", "parameters", "signature_name"})
+    parameters = message.get("parameters") or {}
+    if unknown or not isinstance(parameters, dict):
+        raise InvalidRequest(f"expected {EXAMPLE}, not {f'{unknown[0]!r}' if unknown else 'a list of parameters'}")
+    files = [_file(instance, number) for number, instance in enumerate(message["instances"], start=1)]
+    image = InferInput(name=IMAGE, shape=[len(files)], datatype="BYTES", data=files)
+    return InferRequest(model_name=model_name, infer_inputs=[image], parameters=parameters)
+
+
+def encode_v1(response: InferResponse) -> bytes:
+    """One prediction a picture, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
+    pictures = response.outputs[0].shape[0]
+    tensors = {output.name: output for output in response.outputs}
+    shapes = tensors.pop("density_shape", None)
+    predictions = []
+    for index in range(pictures):
+        prediction = {name: _value(output, index) for name, output in tensors.items()}
+        if shapes is not None:
+            rows, columns = shapes.data[index]
+            prediction["density"] = np.ascontiguousarray(tensors["density"].data[index, :rows, :columns])
+        predictions.append(prediction)
+    return orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _value(output: InferOutput, index: int) -> Any:
+    value = output.data[index]
+    if output.name == "models":
+        return orjson.loads(value)
+    if OUTPUTS[output.name].binary:
+        return {"b64": base64.b64encode(value).decode()}
+    return value.decode() if output.datatype == "BYTES" else value
+
+
+def _file(instance: Any, number: int) -> bytes:
+    match instance:
+        case {"image_bytes": {"b64": str(text)}} if len(instance) == 1:
+            return decode_base64(text)
+    raise InvalidRequest(f"instance {number} is not of the form in {EXAMPLE}")

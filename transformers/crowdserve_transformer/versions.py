@@ -1,0 +1,39 @@
+"""Which versions of an ensemble's members answer.
+
+An ensemble's reply carries the ensemble's version only, and its steps take the highest loaded version of each member.
+Triton says which that is; the answer is kept for a moment, and dropped when Triton went away or may have been replaced.
+"""
+
+import asyncio
+import time
+
+from crowdserve.triton.client import TritonClient
+
+KEEP_SECONDS = 2.0
+
+
+class MemberVersions:
+    """Versions of Triton models, asked again when older than `KEEP_SECONDS`."""
+
+    def __init__(self, client: TritonClient) -> None:
+        self._client = client
+        self._known: dict[str, tuple[str, float]] = {}
+
+    async def of(self, models: tuple[str, ...]) -> dict[str, str]:
+        """The version that answers, by model.
+
+        Raises:
+            TritonUnavailable: If Triton cannot be asked.
+        """
+        return dict(zip(models, await asyncio.gather(*map(self._version, models)), strict=True))
+
+    def forget(self) -> None:
+        """Ask again next time: Triton failed, and what comes back may hold other versions."""
+        self._known.clear()
+
+    async def _version(self, model: str) -> str:
+        version, expires = self._known.get(model, ("", 0.0))
+        if time.monotonic() >= expires:
+            version = await self._client.latest_version(model)
+            self._known[model] = (version, time.monotonic() + KEEP_SECONDS)
+        return version
