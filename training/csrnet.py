@@ -13,6 +13,7 @@ The output folder then holds `<card>.weights.h5` (the best on the validation spl
 
 import argparse
 import dataclasses
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,15 @@ class TrainingNet:
         start = np.full_like(bias, photos.mean_density() * OUTPUT_GAIN)
         self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
 
+    def start_from(self, weights: Path) -> None:
+        """Take over the weights that `to_csrnet` gave; the way back of its folding."""
+        model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
+        model.load_weights(weights)
+        if self.front_end is not None:
+            self.front_end.set_weights(model.get_layer("front_end").get_weights())
+        self.back_end.set_weights(model.get_layer("back_end").get_weights())
+        self._fold(self.back_end, 1.0 / self._scale.numpy(), 1.0 / OUTPUT_GAIN)
+
     @property
     def models(self) -> list[keras.Model]:
         """The models that are trained."""
@@ -98,21 +108,31 @@ class TrainingNet:
 
     def to_csrnet(self) -> keras.Model:
         """The network as served, in FP32: both factors folded into the neighbouring convolutions."""
-        policy = keras.config.dtype_policy()
-        keras.config.set_dtype_policy("float32")
-        model = build_csrnet(batch_norm=self.recipe.batch_norm)
-        keras.config.set_dtype_policy(policy)
+        model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
         front_end, back_end = model.get_layer("front_end"), model.get_layer("back_end")
         if self.front_end is None:
             port_vgg16_weights(front_end)
         else:
             front_end.set_weights(self.front_end.get_weights())
         back_end.set_weights(self.back_end.get_weights())
+        self._fold(back_end, self._scale.numpy(), OUTPUT_GAIN)
+        return model
+
+    @staticmethod
+    def _fold(back_end: keras.Model, scale: np.ndarray, gain: float) -> None:
         first, last = back_end.get_layer("dilated_conv1"), back_end.get_layer("density")
         kernel, bias = first.get_weights()
-        first.set_weights([kernel * self._scale.numpy()[:, np.newaxis], bias])
-        last.set_weights([weight / OUTPUT_GAIN for weight in last.get_weights()])
-        return model
+        first.set_weights([kernel * scale[:, np.newaxis], bias])
+        last.set_weights([weight / gain for weight in last.get_weights()])
+
+
+def _in_fp32(build: Callable[[], keras.Model]) -> keras.Model:
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        return build()
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
@@ -215,10 +235,31 @@ def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[
     return count_errors(predicted, true)
 
 
-def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_out: Photos, every: int) -> None:
-    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind."""
+def train(
+    card: ModelCard,
+    folder: Path,
+    recipe: Recipe,
+    training: Photos,
+    held_out: Photos,
+    *,
+    every: int,
+    start_from: Path | None = None,
+) -> None:
+    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
+
+    Args:
+        card: Which network.
+        folder: The run's checkpoint folder.
+        recipe: How to train.
+        training: Photos to learn from.
+        held_out: Photos to validate on.
+        every: Steps between two validations.
+        start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
+    """
     run = RunFolder(folder)
     net = TrainingNet(recipe, training)
+    if start_from is not None:
+        net.start_from(start_from / f"{card.name}.weights.h5")
     trainer = Trainer(net, recipe, folder)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
@@ -234,9 +275,14 @@ def train(card: ModelCard, folder: Path, recipe: Recipe, training: Photos, held_
             trainer.checkpoints.save()
             run.record(step=step + 1, loss=float(np.mean(losses)), **errors)
             best = min(run.records(), key=lambda record: record["mae"])
-            run.write_meta(_meta(card, recipe, training, held_out, best))
+            run.write_meta({**_meta(card, recipe, training, held_out, best), "started_from": _earlier(start_from)})
             tqdm.write(f"step {step + 1}: loss {np.mean(losses):.4f}, validation {errors}")
             losses.clear()
+
+
+def _earlier(folder: Path | None) -> object:
+    """The record of the run that this one started from."""
+    return None if folder is None else json.loads((folder / "meta.json").read_text())
 
 
 def _progress(start: int, stop: int) -> Iterator[int]:
@@ -283,6 +329,9 @@ def main() -> None:
     parser.add_argument("--card", required=True, choices=counting, help="which network this is")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")
     parser.add_argument("--cache", type=Path, default=Path("features"), help="folder of cached features, gigabytes")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="CHECKPOINT", help="finished run whose weights to go on from"
+    )
     parser.add_argument("--validate-every", type=int, default=300, metavar="STEPS")
     for field in dataclasses.fields(Recipe):
         flag = f"--{field.name.replace('_', '-')}"
@@ -299,7 +348,8 @@ def main() -> None:
     keras.utils.set_random_seed(recipe.seed)
     card = find_card(flags["card"])
     training, held_out = make_photos(flags["datasets"], card, recipe, flags["cache"])
-    train(card, flags["output"], recipe, training, held_out, flags["validate_every"])
+    every, start = flags["validate_every"], flags["start_from"]
+    train(card, flags["output"], recipe, training, held_out, every=every, start_from=start)
 
 
 def _sigma(text: str) -> float | None:

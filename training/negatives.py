@@ -10,16 +10,23 @@ from crowdserve.images import Rgb
 
 SIDE_PX = 384
 
+GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16, 152, 48, 168, 136, 184, 120, 200, 104)
+"""Levels of the even greys, far apart first."""
+
 
 def make_negatives(count: int, seed: int) -> list[Rgb]:
     """Plain colours, gradients, clouds, noise, stripes and tiles: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
-    Black, white and grey come first, since a covered or overexposed camera sends just these.
+    Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
+    overexposed camera sends, and what a network fills with people most readily when it has not seen it.
     """
     draw = np.random.default_rng(seed)
     kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain)
-    plain = [np.full((SIDE_PX, SIDE_PX, 3), level, np.uint8) for level in (0, 255, 128)]
-    return (plain + [kinds[i % len(kinds)](draw) for i in range(max(0, count - 3))])[:count]
+    pictures: list[Rgb] = []
+    for i in range(-(-count // 2)):
+        pictures.append(np.full((SIDE_PX, SIDE_PX, 3), GREYS[i % len(GREYS)], np.uint8))
+        pictures.append(kinds[i % len(kinds)](draw))
+    return pictures[:count]
 
 
 def _colour(draw: np.random.Generator) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The material of a training run: labelled photos, their inputs and density maps, and random windows of them."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +48,9 @@ class Photos:
         self._negatives = make_negatives(windows.negatives, windows.seed)
         if cache is not None:
             cache.fill(samples, mirrored=windows.mirrored)
-            for i, picture in enumerate(self._negatives):
-                if not cache.path(f"negative-{windows.seed}-{i}", mirrored=False).exists():
-                    cache.write(f"negative-{windows.seed}-{i}", picture)
+            for picture in self._negatives:
+                if not cache.path(_key(picture), mirrored=False).exists():
+                    cache.write(_key(picture), picture)
         self._targets = [self._target(sample) for sample in tqdm(samples, desc="density maps", unit="photo")]
 
     def whole(self, index: int, *, mirrored: bool = False) -> Pair:
@@ -82,7 +83,7 @@ class Photos:
     def _negative(self, index: int) -> Pair:
         target = np.zeros((SIDE_PX // self._stride,) * 2, np.float32)
         if self.cache is not None:
-            return self.cache.read(f"negative-{self.windows.seed}-{index}"), target
+            return self.cache.read(_key(self._negatives[index])), target
         return self._pixels(self._negatives[index], target)
 
     def _target(self, sample: Sample) -> Density:
@@ -94,3 +95,7 @@ class Photos:
     def _pixels(self, image: Rgb, target: Density) -> Pair:
         height, width = (side * self._stride for side in target.shape)
         return normalise(image[:height, :width], self._normalisation), target
+
+
+def _key(picture: Rgb) -> str:
+    return f"negative-{hashlib.sha256(picture.tobytes()).hexdigest()[:16]}"

@@ -48,7 +48,7 @@ def dataset(tmp_path_factory):
 def run(dataset, folder, recipe, every=2):
     keras.utils.set_random_seed(recipe.seed)
     photos = make_photos([dataset], CARD, recipe, folder / "features")
-    train(CARD, folder / "run", recipe, *photos, every)
+    train(CARD, folder / "run", recipe, *photos, every=every)
     return folder / "run"
 
 
@@ -124,6 +124,14 @@ def test_the_folded_network_gives_what_training_saw(photos):
     served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
     assert float(tf.reduce_sum(served)) > 0
     np.testing.assert_allclose(served, net(tf.constant(features), training=False) / OUTPUT_GAIN, rtol=2e-3, atol=1e-6)
+
+
+def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
+    first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
+    first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    second.start_from(tmp_path / "csrnet_a.weights.h5")
+    for expected, weight in zip(first.back_end.get_weights(), second.back_end.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
 
 
 def test_training_starts_at_the_mean_density(photos):
