@@ -38,8 +38,10 @@ def test_accuracy_comes_from_the_newest_training_record(repository):
     assert "| 12.3 | 23.4 | -3.2 | 99.9 | 75 min, 2 cores |" in accuracy_table(repository)
     newer = repository / "csrnet_a" / "10"
     shutil.copytree(repository / "csrnet_a" / "1", newer)
-    (newer / "meta.json").write_text(json.dumps({**META, "validation": {"mae": 7.0, "rmse": 8.0, "bias": 1.0}}))
-    assert "| 7.0 | 8.0 | 1.0 |" in accuracy_table(repository)
+    (newer / "meta.json").write_text(
+        json.dumps({**META, "validation": {"mae": 7.0, "rmse": 8.0, "bias": 1.0}, "started_from": META})
+    )
+    assert "| 7.0 | 8.0 | 1.0 | 99.9 | 150 min, 2 cores |" in accuracy_table(repository)
 
 
 def test_pages_are_filled_and_checked(repository, tmp_path):

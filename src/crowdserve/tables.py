@@ -37,7 +37,7 @@ def accuracy_table(repository: Path) -> str:
         meta = _meta(repository, card) if card.routes else None
         if meta is not None:
             found, mean = meta["validation"], meta["mean_predictor"]
-            spent = f"{meta['wall_seconds'] / 60:.0f} min, {meta['machine']['cores']} cores"
+            spent = f"{_wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
             rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", spent))
@@ -90,6 +90,12 @@ def _markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 def _tensor(tensor: TensorSpec) -> str:
     return f"`{tensor.name}` {tensor.dtype} [N, {', '.join(str(axis) for axis in tensor.axes)}]"
+
+
+def _wall_seconds(meta: Mapping[str, Any]) -> float:
+    """Of a run and the runs that it started from."""
+    earlier = meta.get("started_from")
+    return float(meta["wall_seconds"]) + (_wall_seconds(earlier) if earlier else 0.0)
 
 
 def _version_folder(repository: Path, card: ModelCard) -> Path | None:
