@@ -2,6 +2,7 @@
 
 import base64
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -34,6 +35,13 @@ def url(limited: Any) -> str:
     return f"{limited.http_url}/v2/models/crowdserve/infer"
 
 
+def requests_with(client: httpx.Client, limited: Any, protocol: str, status: int) -> float:
+    lines = client.get(f"{limited.http_url}/metrics").text.splitlines()
+    name = "crowdserve_requests_total"
+    labels = (f'protocol="{protocol}"', f'status="{status}"')
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and all(la in line for la in labels))
+
+
 def refused(response: httpx.Response, message: str) -> bool:
     assert response.status_code == 413, response.text
     return message in response.json()["error"]
@@ -43,10 +51,12 @@ def refused(response: httpx.Response, message: str) -> bool:
 @pytest.mark.parametrize("announced", [True, False])
 def test_a_large_body_is_refused(client: httpx.Client, limited: Any, path: str, announced: bool) -> None:
     body = b"x" * (3 * MAX_BODY_BYTES)
+    before = requests_with(client, limited, f"{path[1:3]}-rest", 413)
     content = body if announced else (body[i : i + 1000] for i in range(0, len(body), 1000))
     response = client.post(limited.http_url + path, content=content)
     assert ("content-length" in response.request.headers) is announced
     assert refused(response, "over 100,000 bytes")
+    assert requests_with(client, limited, f"{path[1:3]}-rest", 413) == before + 1
 
 
 def test_a_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
@@ -107,3 +117,13 @@ def test_grpc_has_the_same_limits(limited: Any, gray_photo: Call) -> None:
     for error, message in ((refusal(gray_photo(200, 101, 100)), "101x100"), (refusal(*[gray_photo()] * 3), "3 pict")):
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert message in error.details()
+
+
+def test_a_caller_that_hangs_up_is_no_failure_of_the_service(client: httpx.Client, url: str, limited: Any) -> None:
+    address, before = httpx.URL(url), requests_with(client, limited, "v2-rest", 499)
+    with socket.create_connection((address.host, address.port), timeout=60) as connection:
+        connection.sendall(f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf".encode())
+    deadline = time.monotonic() + 10
+    while requests_with(client, limited, "v2-rest", 499) == before:
+        assert time.monotonic() < deadline
+    assert "Traceback" not in limited.process.log.read_text()

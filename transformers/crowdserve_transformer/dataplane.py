@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kserve import InferRequest, InferResponse, ModelRepository
@@ -20,6 +22,20 @@ from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Observation:
+    """What is known about a request while it is being answered.
+
+    Attributes:
+        route: The one asked for.
+        seconds: From its last byte to its answer; 0 as long as that is not known.
+    """
+
+    request_id: str
+    route: str = "unknown"
+    seconds: float = 0.0
 
 
 class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
@@ -81,47 +97,58 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             "parameters": {f"{IMAGE}_forms": forms, **parameter_help(self.model.settings)},
         }
 
-    async def answer(
-        self,
-        protocol: str,
-        headers: Mapping[str, str],
-        request_id: str,
-        decode: Callable[[], InferRequest],
-        encode: Callable[[InferResponse, InferRequest], _T],
-    ) -> _T:
-        """Answer one inference request; measured and logged however it ends.
+    @contextmanager
+    def observed(self, protocol: str, request_id: str) -> Iterator[Observation]:
+        """Count and log one inference request, however it ends.
 
         Args:
             protocol: For metrics and the log.
+            request_id: For the log.
+        """
+        seen, status = Observation(request_id), "cancelled"
+        metrics.IN_FLIGHT.inc()
+        try:
+            yield seen
+            status = "200"
+        except Exception as err:
+            status = str(http_status(err))
+            raise
+        finally:
+            metrics.IN_FLIGHT.dec()
+            metrics.REQUESTS.labels(self.model.name, protocol, seen.route, status).inc()
+            if seen.seconds:
+                metrics.REQUEST_SECONDS.labels(protocol).observe(seen.seconds)
+            log.info("%s %s route=%s %.0f ms id=%r", protocol, status, seen.route, 1000 * seen.seconds, request_id)
+
+    async def answer(
+        self,
+        seen: Observation,
+        headers: Mapping[str, str],
+        decode: Callable[[], InferRequest],
+        encode: Callable[[InferResponse, InferRequest], _T],
+    ) -> _T:
+        """Answer one inference request.
+
+        Args:
+            seen: From `observed`.
             headers: With lower-case names.
-            request_id: For the log, if the request itself names none.
             decode: Bytes to tensors; runs in a thread.
             encode: Tensors to bytes; runs in a thread if there is much to do.
 
         Raises:
             Exception: Whatever went wrong, for `failure_of`.
         """
-        start, status, route = time.perf_counter(), "cancelled", "unknown"
-        metrics.IN_FLIGHT.inc()
+        start = time.perf_counter()
         try:
             with metrics.stage("parse"):
                 request = await self.model.counter.in_thread(decode)
-            request.id = request.id or request_id
-            route = _route_label(request, self.model.settings.route)
+            request.id = request.id or seen.request_id
+            seen.route = _route_label(request, self.model.settings.route)
             response, _ = await self.infer(self.model.name, request, dict(headers))
             with metrics.stage("encode"):
-                encoded = await self._encoded(response, lambda: encode(response, request))
-            status = "200"
-            return encoded
-        except Exception as err:
-            status = str(http_status(err))
-            raise
+                return await self._encoded(response, lambda: encode(response, request))
         finally:
-            seconds = time.perf_counter() - start
-            metrics.IN_FLIGHT.dec()
-            metrics.REQUESTS.labels(self.model.name, protocol, route, status).inc()
-            metrics.REQUEST_SECONDS.labels(protocol).observe(seconds)
-            log.info("%s %s route=%s %.0f ms id=%s", protocol, status, route, 1000 * seconds, request_id)
+            seen.seconds = time.perf_counter() - start
 
     async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
         """Maps and pictures take a thread; a few numbers are quicker written than handed over."""

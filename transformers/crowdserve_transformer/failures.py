@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from kserve.errors import ModelNotFound
+from starlette.requests import ClientDisconnect
 
 from crowdserve.errors import CrowdServeError, TritonFailed, TritonUnavailable
 
@@ -24,9 +25,11 @@ class Failure:
 
 
 def http_status(err: Exception) -> int:
-    """The HTTP status of an error."""
+    """The HTTP status of an error; 499, as nginx has it, if the caller hung up."""
     if isinstance(err, ModelNotFound):
         return 404
+    if isinstance(err, ClientDisconnect):
+        return 499
     return err.http_status if isinstance(err, CrowdServeError) else 500
 
 
@@ -36,6 +39,6 @@ def failure_of(err: Exception, request_id: str) -> Failure:
         return Failure(http_status(err), "NOT_FOUND", str(err))
     if isinstance(err, CrowdServeError) and (err.http_status < 500 or isinstance(err, TritonUnavailable)):
         return Failure(err.http_status, err.grpc_code, str(err))
-    log.error("request %s failed", request_id, exc_info=err)
+    log.error("request %r failed", request_id, exc_info=err)
     reason = str(err) if isinstance(err, TritonFailed) else "the service failed on this request"
     return Failure(http_status(err), "INTERNAL", f"{reason}; its log tells why, under request id {request_id}")

@@ -144,10 +144,8 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         """v2 inference."""
         self._plane.require(request.model_name, request.model_version)
-        headers = _headers(context)
-        return await self._plane.answer(
-            "v2-grpc", headers, _id_of(request, context), lambda: decode_grpc(request), encode_grpc
-        )
+        with self._plane.observed("v2-grpc", _id_of(request, context)) as seen:
+            return await self._plane.answer(seen, _headers(context), lambda: decode_grpc(request), encode_grpc)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
         """Not offered: whoever can reach the service must not change what it serves."""

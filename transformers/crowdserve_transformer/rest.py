@@ -30,6 +30,15 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
     routes = [
         Route(path, _answering_errors(endpoint), methods=[method])
         for method, path, endpoint in (
+            *(
+                (method, f"/v2/models/{{name}}{version}{path}", endpoint)
+                for version in ("", "/versions/{version}")
+                for method, path, endpoint in (
+                    ("POST", "/infer", endpoints.infer),
+                    ("GET", "", endpoints.model_metadata),
+                    ("GET", "/ready", endpoints.model_ready),
+                )
+            ),
             ("GET", "/", endpoints.live),
             ("GET", "/metrics", endpoints.metrics),
             ("GET", "/v1/models", endpoints.models),
@@ -39,15 +48,6 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/health/live", endpoints.live),
             ("GET", "/v2/health/ready", endpoints.ready),
             ("GET", "/v2/models", endpoints.models),
-            *(
-                (method, f"/v2/models/{{name}}{version}{path}", endpoint)
-                for version in ("", "/versions/{version}")
-                for method, path, endpoint in (
-                    ("GET", "", endpoints.model_metadata),
-                    ("GET", "/ready", endpoints.model_ready),
-                    ("POST", "/infer", endpoints.infer),
-                )
-            ),
         )
     ]
     limit = Middleware(BodyLimit, max_body_bytes=plane.model.settings.max_body_bytes)
@@ -94,23 +94,21 @@ class RestEndpoints:
         """v2 inference."""
         name = self._named_model(request)
         headers = dict(request.headers)
-        body = await _read_body(request)
-        content, response_headers = await self._plane.answer(
-            "v2-rest", headers, _id_of(request), lambda: decode_rest(body, headers, name), encode_rest
-        )
+        with self._plane.observed("v2-rest", _id_of(request)) as seen:
+            body = await _read_body(request)
+            content, response_headers = await self._plane.answer(
+                seen, headers, lambda: decode_rest(body, headers, name), encode_rest
+            )
         return Response(content, headers=response_headers)
 
     async def predict(self, request: Request) -> Response:
         """v1 inference."""
         name = self._named_model(request)
-        body = await _read_body(request)
-        content = await self._plane.answer(
-            "v1-rest",
-            dict(request.headers),
-            _id_of(request),
-            lambda: decode_v1(body, name),
-            lambda response, _: encode_v1(response),
-        )
+        with self._plane.observed("v1-rest", _id_of(request)) as seen:
+            body = await _read_body(request)
+            content = await self._plane.answer(
+                seen, dict(request.headers), lambda: decode_v1(body, name), lambda response, _: encode_v1(response)
+            )
         return Response(content, media_type="application/json")
 
     def _named_model(self, request: Request) -> str:

@@ -69,7 +69,7 @@ class TritonClient:
     def _client(self) -> InferenceServerClient:
         if self._opened is None:  # an aiohttp session belongs to the loop that is running when it is made
             self._opened = InferenceServerClient(
-                self.address, conn_limit=64, conn_timeout=self._timeout_seconds, ssl=self._use_ssl
+                self.address, conn_limit=0, conn_timeout=self._timeout_seconds, ssl=self._use_ssl
             )
         return self._opened
 
