@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class RunFolder:
     def write_meta(self, meta: Mapping[str, Any]) -> None:
         """Write `meta.json`, with the machine and the time spent added."""
         machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
-        stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(timezone.utc).strftime("%Y-%m-%d")}
+        stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(UTC).strftime("%Y-%m-%d")}
         (self.folder / "meta.json").write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
 
 

@@ -5,7 +5,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def save_classifier(
         "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
         "scikit_learn": sklearn.__version__,
         "classes": [str(label) for label in draft.estimator.classes_],
-        "date": datetime.now(timezone.utc).date().isoformat(),
+        "date": datetime.now(UTC).date().isoformat(),
         "features": dict(features),
         "probe": draft.probabilities(probe_features()).tolist(),
         "training": dict(training),

@@ -296,6 +296,12 @@ ENSEMBLES: Mapping[Route, EnsembleCard] = MappingProxyType(
 COUNTERS: tuple[str, ...] = tuple(dict.fromkeys(m.family for e in ENSEMBLES.values() for m in e.members))
 """Families that count, in the order of their cards: the values of the `counter` request parameter."""
 
+ROUTE_CHOICES: tuple[str, ...] = ("auto", *ROUTES, "blend")
+"""Values of the `route` request parameter: the classifier's choice, a route, or both weighed by its probabilities."""
+
+COUNTER_CHOICES: tuple[str, ...] = (*COUNTERS, "average")
+"""Values of the `counter` request parameter."""
+
 
 def find_card(name: str) -> ModelCard:
     """The card of a Triton model.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import crowdserve
-from crowdserve.cards import COUNTERS, ROUTES
+from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.triton.config import PROFILES
 
@@ -29,8 +29,8 @@ UNFOLDED_COLUMNS = 1_000
 """Width of a table in a file or a pipe, where nobody wants its cells folded."""
 
 ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
-RouteName = Enum("RouteName", {name: name for name in ("auto", *ROUTES, "blend")}, type=str)  # type: ignore[misc]
-CounterName = Enum("CounterName", {name: name for name in (*COUNTERS, "average")}, type=str)  # type: ignore[misc]
+RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
+CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
 
 app = typer.Typer(
     name="crowdserve",

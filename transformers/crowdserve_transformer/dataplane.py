@@ -12,11 +12,11 @@ from kserve.errors import ModelNotFound
 from kserve.protocol.dataplane import DataPlane
 
 import crowdserve
+from crowdserve.cards import ROUTE_CHOICES
 from crowdserve_transformer import metrics
 from crowdserve_transformer.failures import http_status
 from crowdserve_transformer.model import CrowdModel
 from crowdserve_transformer.parameters import parameter_help
-from crowdserve_transformer.settings import ROUTE_CHOICES
 from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 
 log = logging.getLogger(__name__)

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crowdserve.cards import COUNTERS
+from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
 from crowdserve.errors import InvalidRequest
-from crowdserve_transformer.settings import COUNTER_CHOICES, ROUTE_CHOICES, Settings
+from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 KNOWN = ("route", "counter", "density", "heatmap")

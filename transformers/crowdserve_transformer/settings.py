@@ -7,12 +7,10 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import COUNTERS, ROUTES
+from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
 
-ROUTE_CHOICES: tuple[str, ...] = ("auto", *ROUTES, "blend")
-COUNTER_CHOICES: tuple[str, ...] = (*COUNTERS, "average")
 DEFAULT_PREDICTOR_PORT = 80
 """Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""
 

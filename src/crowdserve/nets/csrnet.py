@@ -4,7 +4,6 @@ import keras
 
 from crowdserve.nets.vgg16 import CONV_NAMES, add_blocks
 
-OUTPUT_STRIDE = 8
 FEATURES = 512
 BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
 """Filters of the 3x3 convolutions of dilation 2."""

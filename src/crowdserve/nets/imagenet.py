@@ -95,7 +95,7 @@ def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:
     for source, load in sources.items():
         try:
             return load()
-        except Exception as err:  # noqa: PERF203 - two sources, and any failure of one means the next
+        except Exception as err:
             log.info("VGG16 weights are not to be had from %s: %s", source, err)
             failures.append(f"{source} ({type(err).__name__}: {err})")
     raise WeightsError(

@@ -131,7 +131,7 @@ class TritonClient:
     async def _is_ready(self, check: Callable[[InferenceServerClient], Awaitable[bool]]) -> bool:
         try:
             return await asyncio.wait_for(self._call("check readiness", check), self._ready_timeout_seconds)
-        except (asyncio.TimeoutError, TritonUnavailable, TritonFailed):
+        except (TimeoutError, TritonUnavailable, TritonFailed):
             return False
 
     async def latest_version(self, model: str) -> str:
@@ -156,7 +156,7 @@ class TritonClient:
                 return await send(self._client)  # a kept-alive connection had gone stale; nothing here changes state
         except InferenceServerException as err:
             raise _error_of(err, what) from err
-        except (aiohttp.ClientError, asyncio.TimeoutError, json.JSONDecodeError, OSError) as err:
+        except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError, OSError) as err:
             log.warning("%s: Triton at %s: %s: %s", what, self.address, type(err).__name__, err)
             raise TritonUnavailable("Triton does not answer; try again later") from err
 
