@@ -1,4 +1,4 @@
-"""Crops, flips and batches of equal size, for arrays that lie on the same grid: pictures, features, density maps."""
+"""Crops and batches of equal size, for arrays that lie on the same grid: pictures, features, density maps."""
 
 from collections.abc import Iterable, Iterator
 
@@ -24,11 +24,6 @@ def crop(pair: Pair, top: int, left: int, rows: int, columns: int) -> Pair:
     area = source[top * stride : (top + rows) * stride, left * stride : (left + columns) * stride]
     window = target[top : top + rows, left : left + columns]
     return _fill(area, rows * stride, columns * stride), _fill(window, rows, columns)
-
-
-def flip(pair: Pair) -> Pair:
-    """Input and target mirrored left to right."""
-    return pair[0][:, ::-1], pair[1][:, ::-1]
 
 
 def batches_of_equal_size(pairs: Iterable[Pair], batch_size: int) -> Iterator[Pair]:

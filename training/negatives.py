@@ -1,32 +1,66 @@
-"""Pictures without people, generated: they teach a counting network to answer zero.
+"""Pictures without people, generated or photographed: they teach a counting network to answer zero.
 
-A density network that only ever saw crowds leaves a floor of density on plain walls, skies, noise and stripes.
+A density network that only ever saw crowds leaves a floor of density on plain walls, skies, noise and stripes, and
+takes leaves, pebbles, letters and things in rows for far heads.
 """
 
-import numpy as np
-from PIL import Image, ImageFilter
+from pathlib import Path
 
-from crowdserve.images import Rgb
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from crowdserve.errors import DatasetError
+from crowdserve.images import Rgb, decode_image, fit_within
 
 SIDE_PX = 384
+PHOTO_SIDE_PX = 768
+"""Longest side of a photo without people; its features take 7 MB."""
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16, 152, 48, 168, 136, 184, 120, 200, 104)
 """Levels of the even greys, far apart first."""
 
 
 def make_negatives(count: int, seed: int) -> list[Rgb]:
-    """Plain colours, gradients, clouds, noise, stripes and tiles: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
+    """Surfaces, noise, patterns, leaves, pebbles, confetti, text, things in rows: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
     Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
     overexposed camera sends, and what a network fills with people most readily when it has not seen it.
     """
     draw = np.random.default_rng(seed)
-    kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain)
+    kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain, _leaves, _pebbles, _confetti, _text, _rows)
     pictures: list[Rgb] = []
     for i in range(-(-count // 2)):
         pictures.append(np.full((SIDE_PX, SIDE_PX, 3), GREYS[i % len(GREYS)], np.uint8))
         pictures.append(kinds[i % len(kinds)](draw))
     return pictures[:count]
+
+
+def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
+    """Photos without people from a folder, by name: uint8 [height, width, 3], at most `PHOTO_SIDE_PX` a side.
+
+    Args:
+        folder: JPEG, PNG and WebP files of at least `SIDE_PX` a side; `python -m benchmarks.free_photos` fills one.
+        pad_multiple: Height and width are cropped to multiples of it.
+
+    Raises:
+        DatasetError: If the folder has no photo, or one is too small for a window.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise DatasetError(f"{folder} has no {', '.join(PHOTO_SUFFIXES)} files; give a folder of photos without people")
+    photos = [_cropped(fit_within(decode_image(path.read_bytes()), PHOTO_SIDE_PX), pad_multiple) for path in paths]
+    for path, photo in zip(paths, photos, strict=True):
+        if min(photo.shape[:2]) < SIDE_PX:
+            height, width = photo.shape[:2]
+            raise DatasetError(f"{path} is {width}x{height} px here; a window takes {SIDE_PX}: remove or enlarge it")
+    return photos
+
+
+def _cropped(photo: Rgb, multiple: int) -> Rgb:
+    height, width = (side // multiple * multiple for side in photo.shape[:2])
+    return photo[:height, :width]
 
 
 def _colour(draw: np.random.Generator) -> np.ndarray:
@@ -81,3 +115,66 @@ def _tiles(draw: np.random.Generator) -> Rgb:
     across, down = np.meshgrid(np.arange(SIDE_PX) % tile, np.arange(SIDE_PX) % tile)
     joints = np.where((across < 2) | (down < 2), -40.0, 0.0)
     return _picture(_colour(draw) + (shade + joints)[..., np.newaxis])
+
+
+def _scatter(draw: np.random.Generator, background: np.ndarray, colours: np.ndarray, sides_px: np.ndarray) -> Rgb:
+    """Ellipses at random places and turns, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(background).tolist()))
+    for colour, (long, short) in zip(_picture(colours).tolist(), sides_px, strict=True):
+        side = max(3, int(2 * long))
+        shape = Image.new("L", (side, side))
+        middle = side / 2
+        box = (middle - long / 2, middle - short / 2, middle + long / 2, middle + short / 2)
+        ImageDraw.Draw(shape).ellipse(box, fill=255)
+        shape = shape.rotate(draw.uniform(0, 180))
+        x, y = draw.integers(-side, SIDE_PX, 2).tolist()
+        canvas.paste(tuple(colour), (x, y), shape)
+    return np.array(canvas)
+
+
+def _leaves(draw: np.random.Generator) -> Rgb:
+    """Foliage or grass: long thin leaves of one hue, dark to light."""
+    count, hue = 1500, np.array([draw.uniform(40, 160), draw.uniform(90, 180), draw.uniform(20, 80)])
+    colours = hue * draw.uniform(0.3, 1.3, (count, 1)) + draw.normal(0, 8, (count, 3))
+    length = draw.uniform(8, 40)
+    return _scatter(draw, hue * 0.25, colours, length * draw.uniform((0.5, 0.1), (1.2, 0.4), (count, 2)))
+
+
+def _pebbles(draw: np.random.Generator) -> Rgb:
+    """Gravel: roundish stones of near-even greys on their own shade."""
+    count, side = 2500, draw.uniform(5, 22)
+    colours = draw.uniform(70, 210, (count, 1)) + draw.normal(0, 10, 3) + draw.normal(0, 4, (count, 3))
+    return _scatter(draw, np.full(3, 40.0), colours, side * draw.uniform((0.8, 0.6), (1.3, 1.0), (count, 2)))
+
+
+def _confetti(draw: np.random.Generator) -> Rgb:
+    """Small specks of every colour on an even ground: confetti, flower meadows, litter, starry skies."""
+    count = int(draw.integers(200, 2000))
+    sides = draw.uniform(2, 9) * draw.uniform(0.5, 1.2, (count, 2))
+    return _scatter(draw, _colour(draw), draw.uniform(0, 256, (count, 3)), np.sort(sides)[:, ::-1])
+
+
+def _text(draw: np.random.Generator) -> Rgb:
+    """Lines of random letters: pages, signs, screens."""
+    shades = (draw.uniform(0, 90, 3), draw.uniform(160, 256, 3))
+    ink, paper = (tuple(_picture(shade).tolist()) for shade in draw.permutation(shades))
+    canvas, size = Image.new("RGB", (SIDE_PX, SIDE_PX), paper), int(draw.integers(9, 40))
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz    ABCDEFG0123456789.,"))
+    for y in range(0, SIDE_PX, round(size * draw.uniform(1.1, 1.8))):
+        line = "".join(draw.choice(letters, 4 * SIDE_PX // size))
+        ImageDraw.Draw(canvas).text((0, y), line, fill=ink, font=ImageFont.load_default(size))
+    return np.array(canvas)
+
+
+def _rows(draw: np.random.Generator) -> Rgb:
+    """One thing again and again in rows: windows, seats, coins, crates of fruit."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(_colour(draw)).tolist()))
+    pitch, fill = draw.integers(10, 64, 2), draw.uniform(0.4, 0.9)
+    paint = ImageDraw.Draw(canvas)
+    shape, colour = (paint.ellipse, paint.rectangle)[int(draw.integers(2))], _colour(draw)
+    for y in range(0, SIDE_PX, int(pitch[1])):
+        for x in range(0, SIDE_PX, int(pitch[0])):
+            left, top = np.array([x, y]) + draw.normal(0, 1, 2)
+            tint = tuple(_picture(colour + draw.normal(0, 15)).tolist())
+            shape((left, top, left + fill * pitch[0], top + fill * pitch[1]), fill=tint)
+    return np.array(canvas)

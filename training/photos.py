@@ -2,18 +2,23 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
-from crowdserve.cards import ModelCard
+from crowdserve.cards import Normalisation
 from crowdserve.datasets import Sample
 from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 from crowdserve.images import Density, Rgb, decode_image
 from crowdserve.normalisation import normalise
-from training.crops import Pair, flip, random_crop
+from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
-from training.negatives import SIDE_PX, make_negatives
+from training.negatives import load_negatives, make_negatives
+
+STRIDE_PX = 8
+"""Pixels a side of a cell of the features and of the density maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,42 +30,75 @@ class Windows:
         crop_cells: Side of a window, in density cells of 8x8 px.
         sigma_px: Width of the Gaussian on each head; None for geometry-adaptive widths.
         negatives: Generated pictures without people; `negative_share` of the windows come from them.
+        negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
-        seed: Of the split, the windows and the initial weights.
+        seed: Of the windows, the generated pictures and the initial weights.
+        split_seed: Of the split; changing it would let photos that were trained on into the validation.
+        folds: Folds of the photos for cross-fitting; one trains on all.
+        fold: The fold that is left out.
     """
 
     crops: int = 3
     crop_cells: int = 48
     sigma_px: float | None = 8.0
     negatives: int = 48
+    negative_photos: str = ""
     negative_share: float = 0.08
     mirrored: bool = False
     seed: int = 0
+    split_seed: int = 0
+    folds: int = 1
+    fold: int = 0
 
 
 class Photos:
     """The training material: for each photo its input (cached features or normalised pixels) and its density map."""
 
-    def __init__(self, samples: list[Sample], windows: Windows, card: ModelCard, cache: FeatureCache | None) -> None:
-        """Make the density maps; with a cache, compute the missing features too."""
+    def __init__(
+        self,
+        samples: list[Sample],
+        windows: Windows,
+        normalisation: Normalisation,
+        cache: FeatureCache | None,
+        *,
+        pad_multiple_px: int = 1,
+    ) -> None:
+        """Make the density maps; with a cache, compute the missing features too.
+
+        Args:
+            samples: Labelled photos.
+            windows: What a step looks at.
+            normalisation: Of pixels, where there is no cache.
+            cache: Features at `STRIDE_PX`; None gives pixels.
+            pad_multiple_px: Photos are extended to multiples of this with black at the bottom and right.
+        """
         self.samples, self.windows, self.cache = samples, windows, cache
-        self._normalisation, self._stride = card.normalisation, card.geometry.output_stride or 1
+        self._normalisation, self._multiple = normalisation, pad_multiple_px
         self._negatives = make_negatives(windows.negatives, windows.seed)
+        if windows.negative_photos:
+            self._negatives += load_negatives(Path(windows.negative_photos), max(STRIDE_PX, pad_multiple_px))
         if cache is not None:
-            cache.fill(samples, mirrored=windows.mirrored)
-            for picture in self._negatives:
-                if not cache.path(_key(picture), mirrored=False).exists():
-                    cache.write(_key(picture), picture)
+            self._fill(cache)
         self._targets = [self._target(sample) for sample in tqdm(samples, desc="density maps", unit="photo")]
+
+    def _fill(self, cache: FeatureCache) -> None:
+        for picture in self._negatives:
+            if not cache.holds(_key(picture)):
+                cache.write(_key(picture), picture)
+        for sample in tqdm(self.samples, desc="features", unit="photo"):
+            for mirrored in (False, True) if self.windows.mirrored else (False,):
+                if not cache.holds(self._photo_key(sample), mirrored=mirrored):
+                    picture = self._picture(sample, mirrored=mirrored)
+                    cache.write(self._photo_key(sample), picture, mirrored=mirrored)
 
     def whole(self, index: int, *, mirrored: bool = False) -> Pair:
         """Input and density map of one photo at full size."""
         sample, target = self.samples[index], self._targets[index]
         if self.cache is not None:
-            source = self.cache.read(sample.key, mirrored=mirrored)
-            return source, target[:, ::-1] if mirrored else target
-        pair = self._pixels(decode_image(sample.image.read_bytes()), target)
-        return flip(pair) if mirrored else pair
+            source = self.cache.read(self._photo_key(sample), mirrored=mirrored)
+        else:
+            source = self._pixels(self._picture(sample, mirrored=mirrored))
+        return source, self._extended(target[:, ::-1] if mirrored else target, source)
 
     def window(self, draw: np.random.Generator) -> Pair:
         """A random window of a random photo, now and then of a picture without people."""
@@ -81,20 +119,36 @@ class Photos:
         return float(sum(t.sum() for t in self._targets) / sum(t.size for t in self._targets))
 
     def _negative(self, index: int) -> Pair:
-        target = np.zeros((SIDE_PX // self._stride,) * 2, np.float32)
+        height, width = (side // STRIDE_PX for side in self._negatives[index].shape[:2])
+        target = np.zeros((height, width), np.float32)
         if self.cache is not None:
             return self.cache.read(_key(self._negatives[index])), target
-        return self._pixels(self._negatives[index], target)
+        return self._pixels(self._negatives[index]), target
 
     def _target(self, sample: Sample) -> Density:
         height, width = decode_image(sample.image.read_bytes()).shape[:2]
         sigma = self.windows.sigma_px
         sigmas = adaptive_sigmas(sample.points) if sigma is None else fixed_sigmas(sample.points, sigma)
-        return density_map(sample.points, sigmas, height, width, stride=self._stride)
+        return density_map(sample.points, sigmas, height, width, stride=STRIDE_PX)
 
-    def _pixels(self, image: Rgb, target: Density) -> Pair:
-        height, width = (side * self._stride for side in target.shape)
-        return normalise(image[:height, :width], self._normalisation), target
+    def _picture(self, sample: Sample, *, mirrored: bool) -> Rgb:
+        image = decode_image(sample.image.read_bytes())
+        image = image[:, ::-1] if mirrored else image
+        missing = [-side % self._multiple for side in image.shape[:2]]
+        return np.pad(image, ((0, missing[0]), (0, missing[1]), (0, 0))) if any(missing) else image
+
+    def _photo_key(self, sample: Sample) -> str:
+        return sample.key if self._multiple == 1 else f"{sample.key}-x{self._multiple}"
+
+    def _extended(self, target: Density, source: npt.NDArray[np.generic]) -> Density:
+        """A density map with empty cells at the bottom and right where the picture was extended."""
+        stride = STRIDE_PX if self.cache is None else 1
+        missing = [source.shape[axis] // stride - target.shape[axis] for axis in (0, 1)]
+        return np.pad(target, ((0, missing[0]), (0, missing[1]))) if any(missing) else target
+
+    def _pixels(self, image: Rgb) -> npt.NDArray[np.float32]:
+        height, width = (side // STRIDE_PX * STRIDE_PX for side in image.shape[:2])
+        return normalise(image[:height, :width], self._normalisation)
 
 
 def _key(picture: Rgb) -> str:

@@ -1,16 +1,20 @@
 """What every training run leaves behind: a log of figures, learning curves, `meta.json`; and what it needs to go on."""
 
+import dataclasses
 import json
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from tqdm import tqdm
+
+from crowdserve.count_errors import count_errors
+from training.photos import Photos
 
 
 class RunFolder:
@@ -50,19 +54,35 @@ class RunFolder:
         (self.folder / "meta.json").write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
 
 
-def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
-    """MAE, RMSE and bias of head counts, in people an image.
+def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[str, float]) -> dict[str, Any]:
+    """What `meta.json` says of every training run.
 
     Args:
-        predicted: [images].
-        true: [images].
+        recipe: A dataclass.
+        training: Photos that were learnt from.
+        held_out: Photos that were validated on.
+        best: The record of the best step.
     """
-    errors = np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
+    counts = [sample.count for sample in training.samples]
+    truth = [sample.count for sample in held_out.samples]
     return {
-        "mae": round(float(np.abs(errors).mean()), 2),
-        "rmse": round(float(np.sqrt((errors**2).mean())), 2),
-        "bias": round(float(errors.mean()), 2),
+        "data": sorted({f"{s.dataset} {s.subset}" for s in training.samples}),
+        "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
+        "recipe": dataclasses.asdict(recipe),
+        "seed": recipe.seed,
+        "validation": {name: best[name] for name in ("step", "mae", "rmse", "bias")},
+        "mean_predictor": count_errors(np.full(len(truth), np.mean(counts)), truth),
     }
+
+
+def read_earlier(folder: Path | None) -> Any:
+    """The record of the run that another one starts from."""
+    return None if folder is None else json.loads((folder / "meta.json").read_text())
+
+
+def step_progress(start: int, stop: int) -> Iterator[int]:
+    """The steps that are left to do, with a progress bar."""
+    return iter(tqdm(range(start, stop), initial=start, total=stop, desc="training", unit="step"))
 
 
 def draw_curves(records: list[dict[str, Any]], path: Path) -> None:

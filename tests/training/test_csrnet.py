@@ -14,21 +14,31 @@ from crowdserve.cards import IMAGENET_CAFFE, find_card
 from crowdserve.datasets import load_dataset
 from crowdserve.errors import DatasetError
 from crowdserve.images import decode_image
-from crowdserve.nets.csrnet import build_csrnet, build_front_end
+from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
+from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
-from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, count_loss, make_photos, train
-from training.feature_cache import FeatureCache
+from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, count_loss, make_photos, open_cache, train
 from training.photos import Photos
-from training.run import RunFolder, count_errors
+from training.run import RunFolder
 
 CARD = find_card("csrnet_a")
 RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
 
 
+def give_weights(model):
+    """In place of ImageNet's weights, whose download these tests do not need: random ones, the same for each name."""
+    for layer in conv_layers(model):
+        if layer.name.startswith("block"):
+            draw = np.random.default_rng(list(layer.name.encode()))
+            kernel, bias = layer.get_weights()
+            deviation = np.sqrt(2 / np.prod(kernel.shape[:3]))
+            layer.set_weights([draw.normal(0, deviation, kernel.shape), draw.normal(0, 0.01, bias.shape)])
+    return model
+
+
 @pytest.fixture(autouse=True)
 def vgg16_weights(monkeypatch):
-    """The loop does not depend on what the front-end has learnt; random weights need no download."""
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_weights)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +65,7 @@ def run(dataset, folder, recipe, every=2):
 @pytest.fixture(scope="module")
 def finished(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
         return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
@@ -91,30 +101,37 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path
         run(dataset, tmp_path, RECIPE)
     monkeypatch.setattr(Photos, "batch", batch)
     resumed = RunFolder(run(dataset, tmp_path, RECIPE)).records()
-    # Random front-ends of equal seed are equal, so the sittings together are the run that was never stopped.
     for expected, record in zip(RunFolder(finished).records(), resumed, strict=True):
         assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
         assert record["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
 @pytest.mark.slow
-def test_unfrozen_training_changes_the_front_end(dataset, tmp_path):
-    recipe = dataclasses.replace(RECIPE, unfreeze=True, batch_norm=True, steps=1, crop_cells=4, pools=(2,), negatives=0)
-    keras.utils.set_random_seed(recipe.seed)
-    before = build_front_end(batch_norm=True).get_weights()[0]
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [
+        ({}, ()),
+        ({"last_block": True}, ("block4",)),
+        ({"unfreeze": True, "batch_norm": True}, ("block1", "block2", "block3", "block4")),
+    ],
+)
+def test_only_the_chosen_part_of_the_front_end_learns(dataset, tmp_path, part, trained):
+    recipe = dataclasses.replace(RECIPE, steps=1, crop_cells=4, pools=(2,), negatives=0, **part)
     folder = run(dataset, tmp_path, recipe, every=1)
-    model = build_csrnet(batch_norm=True)
+    before = give_weights(build_csrnet(batch_norm=recipe.batch_norm)).get_layer("front_end")
+    model = build_csrnet(batch_norm=recipe.batch_norm)
     model.load_weights(folder / "csrnet_a.weights.h5")
-    after = model.get_layer("front_end").get_weights()[0]
-    assert before.shape == after.shape
-    assert np.isfinite(after).all()
-    assert not np.array_equal(before, after)
+    for conv in conv_layers(model.get_layer("front_end")):
+        kernel = conv.get_weights()[0]
+        assert np.isfinite(kernel).all()
+        changed = not np.array_equal(kernel, before.get_layer(conv.name).get_weights()[0])
+        assert changed == conv.name.startswith(trained), conv.name
 
 
 @pytest.fixture(scope="module")
 def photos(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.port_vgg16_weights", lambda model: model)
+        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
         return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
 
 
@@ -171,18 +188,27 @@ def test_windows_are_the_same_for_the_same_seed_and_step(photos):
     assert not np.array_equal(first[1], other[1])
 
 
-def test_cached_features_are_the_front_end_s(dataset, tmp_path):
-    front_end = build_front_end()
-    cache = FeatureCache(tmp_path, front_end, IMAGENET_CAFFE, "one")
-    samples = load_dataset(dataset)[:2]
-    cache.fill(samples, mirrored=True)
-    picture = decode_image(samples[1].image.read_bytes())
+def test_the_split_front_end_is_the_whole_one():
+    front_end = give_weights(build_front_end())
+    stem, last_block = split_front_end(front_end)
+    picture = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
+    features = stem(picture)
+    assert features.shape == (1, 5, 7, 256)
+    np.testing.assert_allclose(last_block(features), front_end(picture), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("last_block", [False, True])
+def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
+    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block))
+    front_end = give_weights(build_front_end())
+    network = split_front_end(front_end)[0] if last_block else front_end
+    sample = load_dataset(dataset)[1]
+    photos = Photos([sample], dataclasses.replace(RECIPE, mirrored=True, negatives=0), IMAGENET_CAFFE, cache)
+    picture = decode_image(sample.image.read_bytes())
     for mirrored, view in ((False, picture), (True, picture[:, ::-1])):
-        expected = front_end(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
-        np.testing.assert_allclose(cache.read(samples[1].key, mirrored=mirrored), expected, rtol=2e-3, atol=1e-3)
+        expected = network(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
+        features, target = photos.whole(0, mirrored=mirrored)
+        np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-3)
+        assert target.shape == features.shape[:2]
     with pytest.raises(DatasetError, match="another front-end"):
-        FeatureCache(tmp_path, front_end, IMAGENET_CAFFE, "two")
-
-
-def test_count_errors():
-    assert count_errors([1, 2, 6], [2, 2, 2]) == {"mae": 1.67, "rmse": 2.38, "bias": 1.0}
+        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))

@@ -1,17 +1,43 @@
-import numpy as np
+from pathlib import Path
 
-from training.negatives import GREYS, SIDE_PX, make_negatives
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.errors import DatasetError
+from training.negatives import GREYS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives
 
 
 def test_negatives_are_repeatable_pictures_that_differ():
-    pictures = make_negatives(20, seed=1)
+    pictures = make_negatives(24, seed=1)
     assert {(p.shape, p.dtype) for p in pictures} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
-    assert len({p.tobytes() for p in pictures}) == 20  # no two alike
-    assert [p.tobytes() for p in make_negatives(9, seed=1)] == [p.tobytes() for p in pictures[:9]]
+    assert len({p.tobytes() for p in pictures}) == 24  # no two alike
+    assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in pictures[:19]]
 
 
 def test_every_other_picture_is_an_even_grey():
     pictures = make_negatives(2 * len(GREYS), seed=0)
     assert [int(p.mean()) for p in pictures[::2]] == list(GREYS)
     assert all(p.std() == 0 for p in pictures[::2])
-    assert any(p.std() > 0 for p in pictures[1::2])
+    assert all(p.std() > 0 for p in pictures[1::2])
+
+
+def save(folder: Path, name: str, width: int, height: int) -> None:
+    shades = np.linspace(0, 255, width * height).reshape(height, width).astype(np.uint8)
+    Image.fromarray(shades).save(folder / name)
+
+
+def test_photos_come_by_name_in_sizes_that_a_network_takes(tmp_path: Path):
+    save(tmp_path, "b.png", 1600, 1003)
+    save(tmp_path, "a.JPG", 500, 391)
+    (tmp_path / "notes.txt").write_text("no photo")
+    photos = load_negatives(tmp_path, 8)
+    assert [p.shape for p in photos] == [(384, 496, 3), (480, PHOTO_SIDE_PX, 3)]
+
+
+def test_a_folder_without_usable_photos_is_refused(tmp_path: Path):
+    with pytest.raises(DatasetError, match="give a folder of photos"):
+        load_negatives(tmp_path, 8)
+    save(tmp_path, "small.png", 900, 200)
+    with pytest.raises(DatasetError, match=r"small\.png is 768x168 px"):
+        load_negatives(tmp_path, 8)

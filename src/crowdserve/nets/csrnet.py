@@ -21,6 +21,19 @@ def build_front_end(*, batch_norm: bool = False) -> keras.Model:
     return keras.Model(pictures, add_blocks(pictures, blocks=4, pools=3, batch_norm=batch_norm), name="front_end")
 
 
+def split_front_end(front_end: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """The front-end as two models that share its layers: up to the third pooling, and its last block.
+
+    Normalised pictures [batch, H, W, 3] -> features [batch, H//8, W//8, 256] -> features [batch, H//8, W//8, 512].
+    """
+    names = [layer.name for layer in front_end.layers]
+    boundary = front_end.get_layer("block3_pool")
+    features = x = keras.Input(boundary.output.shape[1:], name="block3_features")
+    for name in names[names.index(boundary.name) + 1 :]:
+        x = front_end.get_layer(name)(x)
+    return keras.Model(front_end.input, boundary.output, name="stem"), keras.Model(features, x, name="last_block")
+
+
 def build_back_end(*, output_activation: str | None = "relu") -> keras.Model:
     """Features [batch, h, w, 512] -> density [batch, h, w, 1], people a cell of 8x8 px.
 

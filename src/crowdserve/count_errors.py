@@ -1,0 +1,39 @@
+"""How far predicted head counts are from labelled ones: the errors that the literature reports."""
+
+import numpy as np
+import numpy.typing as npt
+
+
+def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
+    """MAE, RMSE and bias of head counts, in people an image.
+
+    Args:
+        predicted: [images], at least one.
+        true: [images].
+    """
+    errors = np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
+    return {
+        "mae": round(float(np.abs(errors).mean()), 2),
+        "rmse": round(float(np.sqrt((errors**2).mean())), 2),
+        "bias": round(float(errors.mean()), 2),
+    }
+
+
+def percentage_error(predicted: npt.ArrayLike, true: npt.ArrayLike) -> float | None:
+    """MAPE: the mean absolute error in per cent of the labelled count, over the images that have heads.
+
+    A share of nothing is undefined, so that images without heads are left out.
+
+    Args:
+        predicted: [images].
+        true: [images].
+
+    Returns:
+        Per cent; None if no image has a head.
+    """
+    labelled = np.asarray(true, dtype=np.float64)
+    with_heads = labelled > 0
+    if not with_heads.any():
+        return None
+    errors = np.abs(np.asarray(predicted, dtype=np.float64) - labelled)[with_heads]
+    return round(float((errors / labelled[with_heads]).mean() * 100), 2)

@@ -1,0 +1,32 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from crowdserve.count_errors import count_errors, percentage_error
+
+COUNTS = arrays(np.float64, 7, elements=st.floats(0, 10_000))
+
+
+def test_errors_by_hand():
+    assert count_errors([1, 2, 6], [2, 2, 2]) == {"mae": 1.67, "rmse": 2.38, "bias": 1.0}
+
+
+@given(predicted=COUNTS, true=COUNTS)
+def test_bias_mae_and_rmse_are_in_order_and_mirror(predicted, true):
+    errors, mirrored = count_errors(predicted, true), count_errors(true, predicted)
+    assert abs(errors["bias"]) <= errors["mae"] + 0.01
+    assert errors["mae"] <= errors["rmse"] + 0.01
+    assert (mirrored["mae"], mirrored["rmse"], mirrored["bias"]) == (errors["mae"], errors["rmse"], -errors["bias"])
+
+
+def test_percentage_error_leaves_out_images_without_heads():
+    assert percentage_error([5, 30, 9], [10, 20, 0]) == 50.0
+    assert percentage_error([5, 30], [10, 20]) == 50.0
+    assert percentage_error([3.0], [0]) is None
+
+
+def test_percentage_error_does_not_depend_on_the_unit():
+    predicted, true = np.array([12.0, 80.0]), np.array([10.0, 100.0])
+    assert percentage_error(predicted * 7, true * 7) == pytest.approx(percentage_error(predicted, true))

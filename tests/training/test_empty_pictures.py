@@ -1,0 +1,23 @@
+import numpy as np
+from PIL import Image
+
+from training.empty_pictures import main, views
+
+
+def test_views_are_the_picture_its_mirror_image_and_its_quarters():
+    picture = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
+    whole, mirrored, *quarters = views(picture)
+    np.testing.assert_array_equal(whole, picture)
+    np.testing.assert_array_equal(mirrored[:, ::-1], picture)
+    rows = [np.concatenate(quarters[i : i + 2], axis=1) for i in (0, 2)]
+    np.testing.assert_array_equal(np.concatenate(rows), picture)
+
+
+def test_a_folder_is_filled_once(tmp_path, capsys):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    shades = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)
+    Image.fromarray(shades).save(photos / "a.png")
+    for _ in range(2):
+        main([str(tmp_path / "empty"), "--count", "10", "--photos", str(photos)])
+    assert capsys.readouterr().out.splitlines() == [f"16 pictures in {tmp_path / 'empty'}"] * 2

@@ -1,0 +1,69 @@
+"""Training material on pictures made here: what extending, mirroring and caching do to inputs and density maps."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.cards import IMAGENET_TORCH
+from crowdserve.datasets import Sample
+from crowdserve.errors import DatasetError
+from training.feature_cache import FeatureCache
+from training.photos import STRIDE_PX, Photos, Windows
+
+WINDOWS = Windows(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
+POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
+
+
+@pytest.fixture
+def sample(tmp_path):
+    """A photo of 90x70 px whose left third is bright."""
+    picture = np.zeros((70, 90, 3), np.uint8)
+    picture[:, :30] = 200
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    return Sample(tmp_path / "photo.png", POINTS, "made", "train")
+
+
+def mean_of_blocks(picture):
+    """A front-end of one channel: the mean of each cell."""
+    rows, columns = (side // STRIDE_PX for side in picture.shape[:2])
+    cells = picture[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
+    return cells.mean(axis=(1, 3, 4))[..., np.newaxis]
+
+
+@pytest.mark.parametrize(("multiple", "cells"), [(1, (8, 11)), (64, (16, 16))])
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("cached", [False, True])
+def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_path, multiple, cells, mirrored, cached):
+    cache = FeatureCache(tmp_path / "features", mean_of_blocks, "means") if cached else None
+    photos = Photos([sample], WINDOWS, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
+    source, target = photos.whole(0, mirrored=mirrored)
+    assert target.shape == cells
+    assert tuple(side // (1 if cached else STRIDE_PX) for side in source.shape[:2]) == cells
+    assert target.sum() == pytest.approx(len(POINTS), abs=1e-3)
+    bright = source[: cells[0] // 2].mean(axis=(0, 2))
+    photo_columns = len(bright) * 88 // (cells[1] * 8)
+    left, right = bright[: photo_columns // 3].mean(), bright[photo_columns * 2 // 3 : photo_columns].mean()
+    assert (left < right) == mirrored
+    heads_left = target[:, :4].sum()
+    assert heads_left == pytest.approx(1 if mirrored else 2, abs=0.05)
+
+
+def test_features_are_computed_once(sample, tmp_path):
+    seen = []
+
+    def front_end(picture):
+        seen.append(picture.shape)
+        return mean_of_blocks(picture)
+
+    for _ in range(2):
+        windows = dataclasses.replace(WINDOWS, negatives=2)
+        Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
+    assert len(seen) == 4  # the photo, its mirror image, two pictures without people
+
+
+def test_a_cache_of_another_front_end_is_refused(tmp_path):
+    FeatureCache(tmp_path, mean_of_blocks, "means")
+    with pytest.raises(DatasetError, match="another front-end"):
+        FeatureCache(tmp_path, mean_of_blocks, "maxima")

@@ -1,0 +1,56 @@
+"""The command line of a training script: one flag for each field of its recipe."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any, TypeVar
+
+from crowdserve.cards import CARDS
+
+_Recipe = TypeVar("_Recipe")
+
+
+def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> tuple[argparse.Namespace, _Recipe]:
+    """Parse the command line.
+
+    Args:
+        description: Printed by --help.
+        recipe: Dataclass whose every field has a default.
+        family: Of the networks that may be trained.
+
+    Returns:
+        The flags that are common to every training script, and the recipe.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    trainable = [card.name for card in CARDS.values() if card.family == family]
+    parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
+    parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
+    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")
+    parser.add_argument("--cache", type=Path, default=Path("features"), help="folder of cached features, gigabytes")
+    parser.add_argument(
+        "--start-from", type=Path, metavar="CHECKPOINT", help="finished run whose weights to go on from"
+    )
+    parser.add_argument("--validate-every", type=int, default=300, metavar="STEPS")
+    fields = dataclasses.fields(recipe)  # type: ignore[arg-type]
+    for field in fields:
+        parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(field))
+    flags = parser.parse_args()
+    return flags, recipe(**{field.name: _frozen(getattr(flags, field.name)) for field in fields})
+
+
+def _argument(field: dataclasses.Field[Any]) -> dict[str, Any]:
+    if isinstance(field.default, bool):
+        return {"action": "store_true"}
+    if isinstance(field.default, tuple):
+        return {"type": int, "nargs": "*", "default": field.default, "metavar": "CELLS"}
+    if field.name == "sigma_px":
+        return {"type": _sigma, "default": field.default, "metavar": "PX|adaptive"}
+    return {"type": type(field.default), "default": field.default}
+
+
+def _sigma(text: str) -> float | None:
+    return None if text == "adaptive" else float(text)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
