@@ -3,29 +3,38 @@
     python -m training.scene_dataset DATASET... --labels domain --output scenes
 
 makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json; a second or two.
+--empty adds a folder of pictures without people (`training.empty_pictures` makes one); they are sparse by count and by
+domain.
 The split is the one that the counting networks are trained with, so the classifier is judged on photos that no
 network has learned from (as long as the seeds are equal).
 
-Two ways to label a photo (`--labels`):
+Three ways to label a photo (`--labels`):
 
-    count    sparse up to --threshold heads, dense above: the original work flow's
-    domain   by where it was taken: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are dense, street
-             scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets the photo
+    count          sparse up to --threshold heads, dense above: the original work flow's
+    domain         by where it was taken: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are dense,
+                   street scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets the photo
+    best-counter   by the route that errs less on it, from --counts, which training.scene_crossfit makes: there, no
+                   network judges a photo that it was trained on
 """
 
 import argparse
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from crowdserve.cards import ROUTES, Route
 from crowdserve.datasets import Sample, Split, load_dataset, split_samples
 from crowdserve.errors import DatasetError, SetupError
+from training.negatives import PHOTO_SUFFIXES
+from training.route_counts import RouteCounts, read_route_counts
 
 MANIFEST = "manifest.json"
+STRATEGIES = ("count", "domain", "best-counter")
 THRESHOLD = 100
 SEED = 0
 
@@ -34,8 +43,26 @@ DOMAINS: dict[tuple[str, str], Route] = {
     ("shanghaitech", "B"): "sparse",
     ("ucf-qnrf", ""): "dense",
     ("ucf-cc-50", ""): "dense",
+    ("empty", ""): "sparse",
 }
 """(data set, its part) -> scenes that its photos show; data sets of mixed scenes are not here."""
+
+
+def load_empty(folder: Path) -> list[Sample]:
+    """Pictures without people, by name.
+
+    Raises:
+        DatasetError: If the folder has none.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise DatasetError(f"{folder} has no {', '.join(PHOTO_SUFFIXES)} files; fill it with training.empty_pictures")
+    return [Sample(path, np.zeros((0, 2)), "empty", "") for path in paths]
+
+
+def find_domain(dataset: str, subset: str) -> Route | None:
+    """The scenes that a data set's part shows; None if they are of both kinds."""
+    return DOMAINS.get((dataset, subset.split("/")[0] if dataset == "shanghaitech" else ""))
 
 
 def label_by_count(sample: Sample, threshold: int) -> Route:
@@ -43,24 +70,55 @@ def label_by_count(sample: Sample, threshold: int) -> Route:
     return "sparse" if sample.count <= threshold else "dense"
 
 
-def label_by_domain(sample: Sample, _threshold: int) -> Route:
+def label_by_domain(sample: Sample) -> Route:
     """The kind of scenes that a photo's data set shows.
 
     Raises:
         DatasetError: If the data set is not of one kind.
     """
-    part = sample.subset.split("/")[0] if sample.dataset == "shanghaitech" else ""
-    try:
-        return DOMAINS[sample.dataset, part]
-    except KeyError:
+    domain = find_domain(sample.dataset, sample.subset)
+    if domain is None:
         known = ", ".join(" ".join(filter(None, key)) for key in DOMAINS)
         raise DatasetError(
             f"{sample.dataset} has scenes of both kinds, so its photos have no domain label; label by count, or give "
             f"only {known}"
-        ) from None
+        )
+    return domain
 
 
-STRATEGIES: dict[str, Callable[[Sample, int], Route]] = {"count": label_by_count, "domain": label_by_domain}
+def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -> Route:
+    """The route whose networks err less.
+
+    Args:
+        sample: The photo.
+        counts: By `Sample.key`, of networks that were not trained on the photo.
+
+    Raises:
+        DatasetError: If the photo was not counted, or the counts are of another photo.
+    """
+    found = counts.get(sample.key)
+    if found is None:
+        raise DatasetError(f"the counts lack {sample.key}; run training.scene_crossfit on the same data sets")
+    if round(found.true) != sample.count:
+        raise DatasetError(f"{sample.key} has {sample.count} heads, the counts say {found.true:g}; count it again")
+    return found.better_route
+
+
+def make_labeller(
+    strategy: str, *, threshold: int = THRESHOLD, counts: Mapping[str, RouteCounts] | None = None
+) -> Callable[[Sample], Route]:
+    """How a strategy labels a photo.
+
+    Raises:
+        DatasetError: If `best-counter` is wanted without counts.
+    """
+    if strategy == "domain":
+        return label_by_domain
+    if strategy == "count":
+        return lambda sample: label_by_count(sample, threshold)
+    if counts is None:
+        raise DatasetError("best-counter needs what each route counts: give --counts, from training.scene_crossfit")
+    return lambda sample: label_by_better_counter(sample, counts)
 
 
 def build_scene_dataset(
@@ -69,6 +127,7 @@ def build_scene_dataset(
     *,
     labels: str,
     threshold: int = THRESHOLD,
+    counts: Mapping[str, RouteCounts] | None = None,
     seed: int = SEED,
     copy: bool = False,
 ) -> dict[str, Any]:
@@ -81,6 +140,7 @@ def build_scene_dataset(
         output: Folder to fill.
         labels: One of `STRATEGIES`.
         threshold: Heads of the largest sparse photo, for labels by count.
+        counts: What each route counts, by photo, for labels by the better counter.
         seed: Of the split.
         copy: Copy the photos; default: link to them.
 
@@ -90,7 +150,8 @@ def build_scene_dataset(
     Raises:
         DatasetError: If the output holds something else, or a class has no photo in the training split.
     """
-    entries = _label_all(split_samples(samples, seed), lambda sample: STRATEGIES[labels](sample, threshold))
+    label = make_labeller(labels, threshold=threshold, counts=counts)
+    entries = _label_all(split_samples(samples, seed), label)
     photos = _count_photos(entries)
     empty = [route for route in ROUTES if not photos["train"][route]]
     if empty:
@@ -153,16 +214,27 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="root folder of a labelled data set")
-    parser.add_argument("--labels", choices=sorted(STRATEGIES), required=True, help="how a photo is labelled")
+    parser.add_argument("--labels", choices=STRATEGIES, required=True, help="how a photo is labelled")
     parser.add_argument("--threshold", type=int, default=THRESHOLD, help="heads of the largest sparse photo, for count")
+    parser.add_argument(
+        "--counts", type=Path, metavar="CSV", help="what each route counts in every photo, for best-counter"
+    )
+    parser.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people to add")
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
     parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")
     args = parser.parse_args(arguments)
     try:
         samples = [sample for folder in args.datasets for sample in load_dataset(folder)]
+        samples += load_empty(args.empty) if args.empty else []
         manifest = build_scene_dataset(
-            samples, args.output, labels=args.labels, threshold=args.threshold, seed=args.seed, copy=args.copy
+            samples,
+            args.output,
+            labels=args.labels,
+            threshold=args.threshold,
+            counts=read_route_counts(args.counts) if args.counts else None,
+            seed=args.seed,
+            copy=args.copy,
         )
     except SetupError as err:
         parser.exit(1, f"{err}\n")

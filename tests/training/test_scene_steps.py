@@ -16,12 +16,15 @@ from sklearn.model_selection import GridSearchCV
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError, DatasetError
 from crowdserve.images import scene_input
-from crowdserve.scene import FILE_NAME, SceneClassifier
+from crowdserve.scene import SceneClassifier
 from crowdserve.scene_contract import FEATURE_COUNT, probe_photo
-from training import scene_classifier, scene_dataset, scene_features
+from crowdserve.scene_files import FILE_NAME
+from training import scene_classifier, scene_dataset, scene_features, scene_head, scene_regression
 from training.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
-from training.scene_classifier import fit_classifier, import_classifier, judge, train
+from training.scene_classifier import import_classifier, train
 from training.scene_features import DEFAULT_ONNX, FeatureExtractor, extract_split
+from training.scene_figures import judge
+from training.scene_regression import fit_regression
 
 pytestmark = pytest.mark.slow
 
@@ -116,6 +119,29 @@ def test_photos_are_extracted_once(scenes, extractor):
         photo.symlink_to(linked)
 
 
+def test_other_labels_of_the_same_photos_cost_no_extraction(scenes, extractor, tmp_path):
+    """Photos that cannot be read, on the other side: all features must come from the other folder."""
+    before = load_npz(scenes / "test.npz")
+    for file in before.files:
+        split, label, name = file.split("/")
+        photo = tmp_path / split / {"dense": "sparse", "sparse": "dense"}[label] / name
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        photo.write_bytes(b"no picture")
+    again = extract_split(tmp_path, "test", extractor, extractor.contract(), reuse=scenes)
+    rows = {Path(file).name: row for file, row in zip(before.files, before.features, strict=True)}
+    for file, label, row in zip(again.files, again.labels, again.features, strict=True):
+        np.testing.assert_array_equal(row, rows[Path(file).name])
+        assert file.split("/")[1] == ROUTES[label]
+
+
+def test_two_photos_of_one_name_are_refused(tmp_path, extractor):
+    for label in ROUTES:
+        (tmp_path / "train" / label).mkdir(parents=True)
+        (tmp_path / "train" / label / "a.png").write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"called a\.png; rename one"):
+        extract_split(tmp_path, "train", extractor, extractor.contract())
+
+
 def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, monkeypatch):
     monkeypatch.setattr(scene_features, "BATCH_PHOTOS", 2)
     folder = tmp_path / "train" / "dense"
@@ -169,7 +195,7 @@ def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor)
 
 def test_training_on_csv_files_gives_the_same_classifier(scenes, model, tmp_path, monkeypatch):
     chosen = SceneClassifier.load(model / FILE_NAME).record["training"]["C"]
-    monkeypatch.setattr(scene_classifier, "STRENGTHS", (chosen,))
+    monkeypatch.setattr(scene_regression, "STRENGTHS", (chosen,))
     for split in SPLITS:
         (tmp_path / f"{split}.csv").write_bytes((scenes / f"{split}.csv").read_bytes())
     found = train(tmp_path, tmp_path / "model", seed=0)
@@ -212,13 +238,27 @@ def test_figures_of_a_known_answer():
     assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.9, 0.2, 0.6]).mean(), abs=1e-4)
 
 
+def test_a_keras_head_is_trained_into_what_numpy_computes(scenes, tmp_path, monkeypatch):
+    monkeypatch.setattr(scene_head, "UNITS", 16)
+    flags = ["--type", "keras-head", "--name", "head", "--threads", "1"]
+    scene_classifier.main([str(scenes), "--output", str(tmp_path), *flags])
+    classifier = SceneClassifier.load(tmp_path / "scene_classifier.head.npz")
+    assert classifier.estimator.hidden_kernel.shape == (FEATURE_COUNT, 16)
+    training = classifier.record["training"]
+    assert training["method"].startswith("dense head in Keras: 16 units")
+    assert training["data"]["labels"]["strategy"] == "count"
+    assert training["figures"]["test"]["accuracy"] == 1
+    losses = training["held_back_log_loss"]
+    assert losses[training["epoch"] - 1] == min(losses)
+
+
 def make_set(labels: list[int], **changes: object) -> FeatureSet:
     return FeatureSet(np.zeros((len(labels), FEATURE_COUNT), np.float16), np.array(labels), **changes)
 
 
 def test_too_few_photos_of_a_class_are_refused():
     with pytest.raises(DatasetError, match="at least 5 of each class"):
-        fit_classifier(make_set([0] * 20 + [1] * 4), seed=0)
+        fit_regression(make_set([0] * 20 + [1] * 4), seed=0)
 
 
 def test_splits_of_different_networks_are_refused(tmp_path):

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crowdserve.datasets import Sample
+from crowdserve.errors import SetupError
+from training.folds import assign_folds, leave_fold_out
+
+
+def make_part(subset: str, photos: int) -> list[Sample]:
+    draw = np.random.default_rng(photos)
+    counts = draw.integers(0, 500, photos)
+    return [Sample(Path(f"{i}.jpg"), np.zeros((n, 2)), "shanghaitech", subset) for i, n in enumerate(counts)]
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_folds_are_alike_in_size_and_in_heads(folds):
+    part = make_part("A/train", 91)
+    found = assign_folds(part, folds, seed=0)
+    counts = [[sample.count for sample in part if found[sample.key] == fold] for fold in range(folds)]
+    sizes = [len(each) for each in counts]
+    assert sum(sizes) == len(part)
+    assert max(sizes) - min(sizes) <= 1
+    means = [np.mean(each) for each in counts]
+    assert max(means) - min(means) < 0.1 * np.mean(means)
+
+
+def test_a_photo_keeps_its_fold_whatever_else_is_loaded_and_in_whatever_order():
+    dense, sparse = make_part("A/train", 40), make_part("B/train", 30)
+    together = assign_folds([*sparse, *dense[::-1]], 2, seed=0)
+    assert together == assign_folds(dense, 2, seed=0) | assign_folds(sparse, 2, seed=0)
+
+
+def test_another_seed_draws_other_folds():
+    part = make_part("A/train", 40)
+    assert assign_folds(part, 2, seed=0) != assign_folds(part, 2, seed=1)
+
+
+def test_the_folds_that_are_left_out_are_all_photos_once():
+    part = make_part("A/train", 31)
+    learnt = part[::2]
+    kept = [leave_fold_out(learnt, part, folds=3, fold=fold, seed=0) for fold in range(3)]
+    left_out = [{s.key for s in learnt} - {s.key for s in each} for each in kept]
+    assert all(left_out)
+    assert sorted(key for each in left_out for key in each) == sorted(s.key for s in learnt)
+    folds = assign_folds(part, 3, seed=0)
+    assert all({folds[key] for key in each} == {fold} for fold, each in enumerate(left_out))
+
+
+def test_one_fold_leaves_nothing_out():
+    part = make_part("A/train", 5)
+    assert leave_fold_out(part, part, folds=1, fold=0, seed=0) == part
+
+
+@pytest.mark.parametrize(("folds", "fold"), [(2, 2), (2, -1), (1, 1), (0, 0)])
+def test_a_fold_that_is_not_there_is_refused(folds, fold):
+    with pytest.raises(SetupError, match=f"--fold {fold} is none of {folds} folds"):
+        leave_fold_out([], [], folds=folds, fold=fold, seed=0)

@@ -1,0 +1,49 @@
+import pytest
+
+from crowdserve.errors import DatasetError
+from training.route_counts import RouteCounts, append_route_counts, read_route_counts
+
+
+def test_what_is_appended_is_read(tmp_path):
+    counts = [RouteCounts("a", 10, 12.3456, 9), RouteCounts("b", 0, 0.0004, 1e5)]
+    for each in counts:
+        append_route_counts(each, tmp_path / "counts.csv")
+    assert (tmp_path / "counts.csv").read_text() == "key,true,dense,sparse\na,10,12.346,9\nb,0,0,100000\n"
+    found = read_route_counts(tmp_path / "counts.csv")
+    assert found["a"] == RouteCounts("a", 10, 12.346, 9)
+    assert list(found) == ["a", "b"]
+
+
+def test_columns_of_an_evaluation_are_understood(tmp_path):
+    text = "image,key,true_count,predicted_count,dense_count,dense_count_csrnet,sparse_count\nx.jpg,x,5,4,3,2,1\n"
+    (tmp_path / "predictions.csv").write_text(text)
+    assert read_route_counts(tmp_path / "predictions.csv") == {"x": RouteCounts("x", 5, 3, 1)}
+
+
+@pytest.mark.parametrize(
+    ("dense", "sparse", "route"), [(12, 15, "dense"), (2, 11, "sparse"), (8, 12, "dense"), (0, 100, "dense")]
+)
+def test_the_better_route_errs_less(dense, sparse, route):
+    assert RouteCounts("a", 10, dense, sparse).better_route == route
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "no column key and no column true"),
+        ("key,true,dense\n", "no column sparse; expected key,true,dense,sparse"),
+        ("key,true,dense,sparse\na,1,2,\n", "line 2: .*expected numbers of people"),
+        ("key,true,dense,sparse\na,1,2,many\n", "line 2: .*expected numbers of people"),
+        ("key,true,dense,sparse\na,1,nan,2\n", "line 2 has a count that is not finite"),
+        ("key,true,dense,sparse\na,1,2,3\na,1,2,3\n", "lists 1 photos twice"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path, text, message):
+    (tmp_path / "counts.csv").write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        read_route_counts(tmp_path / "counts.csv")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DatasetError, match=r"counts\.csv is missing"):
+        read_route_counts(tmp_path / "counts.csv")

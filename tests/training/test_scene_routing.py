@@ -1,0 +1,171 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from crowdserve.cards import ROUTES
+from crowdserve.errors import DatasetError
+from crowdserve.scene import LABELS, SceneClassifier
+from crowdserve.scene_contract import FEATURE_COUNT, feature_facts
+from training.feature_set import FeatureSet, save_npz
+from training.route_counts import RouteCounts, append_route_counts
+from training.scene_record import save_classifier
+from training.scene_routing import (
+    HeldOut,
+    bootstrap_difference,
+    classifier_policies,
+    fixed_policies,
+    judge_policies,
+    load_held_out,
+    main,
+    one_route,
+    write_table,
+)
+
+CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}
+
+
+def make_photos(number: int = 24) -> HeldOut:
+    """Dense photos that the sparse route halves, sparse ones that the dense route doubles; each errs at home too."""
+    draw = np.random.default_rng(0)
+    counts, domains = [], []
+    for i in range(number):
+        dense = i % 3 == 0
+        true = int(draw.integers(90, 900) if dense else draw.integers(5, 150))
+        noise = draw.normal(0, 0.05 * true, 2)
+        at_dense, at_sparse = (true, 0.5 * true) if dense else (2.0 * true, true)
+        domains.append("dense" if dense else "sparse")
+        counts.append(RouteCounts(f"p{i}", true, at_dense + noise[0], at_sparse + noise[1]))
+    features = np.array([[1.0 if domain == "dense" else 0.0] * FEATURE_COUNT for domain in domains], np.float32)
+    parts = tuple(f"shanghaitech {'A' if domain == 'dense' else 'B'}/train" for domain in domains)
+    return HeldOut(tuple(counts), features, parts, tuple(domains))
+
+
+@pytest.fixture(scope="module")
+def photos() -> HeldOut:
+    return make_photos()
+
+
+@pytest.fixture(scope="module")
+def classifier(photos: HeldOut) -> SceneClassifier:
+    labels = [LABELS[domain] for domain in photos.domains]
+    fitted = LogisticRegression(C=1e-4).fit(photos.features, labels)
+    return SceneClassifier.from_estimator(fitted, "", {}, Path("a"))
+
+
+def test_a_policy_is_a_share_of_each_route(photos):
+    for weights in fixed_policies(photos).values():
+        np.testing.assert_allclose(weights.sum(axis=1), 1)
+    dense = np.array([photo.dense for photo in photos.counts])
+    sparse = np.array([photo.sparse for photo in photos.counts])
+    policies = fixed_policies(photos)
+    np.testing.assert_array_equal(photos.counted(policies["always dense"]), dense)
+    np.testing.assert_array_equal(photos.counted(policies["always sparse"]), sparse)
+    np.testing.assert_allclose(photos.counted(policies["mean of both"]), (dense + sparse) / 2)
+
+
+def test_no_hard_policy_errs_less_than_the_oracle_on_any_photo(photos, classifier):
+    policies = fixed_policies(photos) | classifier_policies("domain", classifier, photos)
+    for name, weights in policies.items():
+        if set(np.unique(weights)) <= {0.0, 1.0}:
+            assert (photos.errors(policies["oracle"]) <= photos.errors(weights)).all(), name
+
+
+def test_a_classifier_that_is_always_right_is_the_perfect_one(photos, classifier):
+    found = classifier_policies("domain", classifier, photos)
+    np.testing.assert_array_equal(found["domain, hard"], fixed_policies(photos)["perfect by domain"])
+    probabilities = classifier.probabilities(photos.features)
+    by_hand = [p.dense * d + p.sparse * s for p, (d, s) in zip(photos.counts, probabilities, strict=True)]
+    np.testing.assert_allclose(photos.counted(found["domain, blended"]), by_hand)
+
+
+def test_photos_of_a_part_of_both_kinds_have_no_perfect_router_by_domain(photos):
+    mixed = HeldOut(photos.counts, photos.features, photos.parts, (None, *photos.domains[1:]))
+    assert set(fixed_policies(photos)) - set(fixed_policies(mixed)) == {"perfect by domain"}
+    (row,) = [row for row in judge_policies(mixed, fixed_policies(mixed), seed=0) if row["policy"] == "oracle"]
+    assert len(row["against"]) == 1
+
+
+def test_figures_are_those_computed_by_hand(photos):
+    policies = fixed_policies(photos)
+    rows = {row["policy"]: row for row in judge_policies(photos, policies, seed=0)}
+    errors = np.array([photo.dense - photo.true for photo in photos.counts])
+    assert rows["always dense"]["mae"] == pytest.approx(np.abs(errors).mean(), abs=0.006)
+    assert rows["always dense"]["bias"] == pytest.approx(errors.mean(), abs=0.006)
+    assert (rows["always dense"]["dense_share"], rows["always sparse"]["dense_share"]) == (1, 0)
+    at_home = np.array([p.error(d) for p, d in zip(photos.counts, photos.domains, strict=True)])
+    against = rows["always dense"]["against"]["perfect by domain"]
+    assert against["difference"] == pytest.approx((np.abs(errors) - at_home).mean(), abs=0.006)
+    assert against["percent"] == pytest.approx(100 * (np.abs(errors).mean() / at_home.mean() - 1), abs=0.06)
+    assert against["interval"][0] > 0  # twice the people in two of three photos is no accident
+    by_part = rows["always dense"]["mae_by_part"]
+    shares = [photos.parts.count(part) / len(photos.parts) for part in by_part]
+    assert np.dot(shares, list(by_part.values())) == pytest.approx(rows["always dense"]["mae"], abs=0.02)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    draw = np.random.default_rng(5)
+    parts = ["a"] * 20 + ["b"] * 20
+    covered = 0
+    for seed in range(100):
+        difference = np.concatenate([draw.normal(1, 1, 20), draw.normal(9, 3, 20)])
+        low, high = bootstrap_difference(difference, np.zeros(40), parts, seed=seed)
+        assert high - low < 2.0  # the standard deviation is 0.35; the parts' difference of 8 is not taken for chance
+        covered += low <= 5 <= high
+    assert 85 <= covered <= 99
+
+
+def test_equal_policies_do_not_differ(photos):
+    errors = photos.errors(one_route(["dense"] * len(photos.counts)))
+    assert bootstrap_difference(errors, errors, photos.parts, seed=0) == (0, 0)
+
+
+@pytest.fixture
+def scenes(tmp_path: Path, photos: HeldOut) -> Path:
+    """A scene data set with the features of the photos, labelled in another way, and their counts in a CSV file."""
+    files, entries = [], []
+    for photo, part in zip(photos.counts, photos.parts, strict=True):
+        dataset, subset = part.split(" ")
+        files.append(f"validate/sparse/{photo.key}.jpg")
+        entries.append({"file": files[-1], "dataset": dataset, "subset": subset, "count": photo.true})
+        append_route_counts(photo, tmp_path / "counts.csv")
+    labels = np.ones(len(files), np.int64)
+    save_npz(FeatureSet(photos.features, labels, tuple(files), CONTRACT), tmp_path / "validate.npz")
+    (tmp_path / "manifest.json").write_text(json.dumps({"samples": entries}))
+    return tmp_path
+
+
+def test_the_command_prints_and_writes_the_table(scenes, photos, classifier, capsys):
+    labels = {"data": {"labels": {"strategy": "domain"}}}
+    save_classifier(classifier, scenes / "model", CONTRACT, labels, name="other")
+    record = scenes / "model" / "scene_classifier.other.json"
+    flags = ["--counts", str(scenes / "counts.csv"), "--output", str(scenes / "routing"), "--classifiers", str(record)]
+    main([str(scenes), *flags])
+    printed = capsys.readouterr().out
+    assert (scenes / "routing" / "routing.md").read_text() == printed
+    found = json.loads((scenes / "routing" / "routing.json").read_text())
+    assert found["photos"] == len(photos.counts)
+    rows = {row["policy"]: row for row in found["policies"]}
+    assert list(rows) == sorted(rows, key=lambda name: rows[name]["mae"])
+    perfect = next(row for row in judge_policies(photos, fixed_policies(photos), seed=0) if "domain" in row["policy"])
+    assert rows["other (domain), hard"]["mae"] == perfect["mae"]
+    assert write_table(found["policies"]) + "\n" == printed
+    assert all(line.count("|") == printed.split("\n")[0].count("|") for line in printed.strip().split("\n"))
+
+
+def test_counts_that_do_not_fit_the_photos_are_refused(scenes, photos):
+    counts = {photo.key: photo for photo in photos.counts}
+    with pytest.raises(DatasetError, match="1 of 24 photos were not counted, such as p3"):
+        load_held_out(scenes, {key: photo for key, photo in counts.items() if key != "p3"}, "validate")
+    with pytest.raises(DatasetError, match=r"p3 has .* heads, the counts say 1"):
+        load_held_out(scenes, counts | {"p3": RouteCounts("p3", 1, 1, 1)}, "validate")
+    (scenes / "manifest.json").unlink()
+    with pytest.raises(DatasetError, match=r"make the folder with training\.scene_dataset"):
+        load_held_out(scenes, counts, "validate")
+
+
+def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
+    dense = classifier.probabilities(photos.features)[:, ROUTES.index("dense")]
+    assert (dense[np.array(photos.domains) == "dense"] > 0.5).all()

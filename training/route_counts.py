@@ -1,0 +1,91 @@
+"""What the networks of each route count in photos whose head counts are known, as CSV files.
+
+`training.scene_crossfit` writes `key,true,dense,sparse`; `crowdserve evaluate --every-route` calls the columns
+`true_count`, `dense_count` and `sparse_count` and has others beside them. Both are read.
+"""
+
+import csv
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from crowdserve.cards import ROUTES, Route
+from crowdserve.errors import DatasetError
+
+COLUMNS = ("key", "true", *ROUTES)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCounts:
+    """Head counts of one photo, in people.
+
+    Attributes:
+        key: The photo's `crowdserve.datasets.Sample.key`.
+        true: As labelled.
+        dense: By the networks of the dense route.
+        sparse: By the networks of the sparse route.
+    """
+
+    key: str
+    true: float
+    dense: float
+    sparse: float
+
+    def error(self, route: Route) -> float:
+        """Absolute error of a route's count."""
+        return abs(float(getattr(self, route)) - self.true)
+
+    @property
+    def better_route(self) -> Route:
+        """The route that errs less; the dense one if both err alike."""
+        return min(ROUTES, key=self.error)
+
+
+def read_route_counts(path: Path) -> dict[str, RouteCounts]:
+    """Counts by photo.
+
+    Raises:
+        DatasetError: If the file is missing, lacks a column, or a line is not of one photo's numbers.
+    """
+    if not path.is_file():
+        raise DatasetError(f"{path} is missing; make it with crowdserve evaluate --every-route")
+    with path.open(newline="") as file:
+        rows = csv.DictReader(file)
+        columns = _columns(rows.fieldnames or (), path)
+        found = [_counts([row[column] for column in columns], f"{path}, line {rows.line_num}") for row in rows]
+    counts = {each.key: each for each in found}
+    if len(counts) < len(found):
+        raise DatasetError(f"{path} lists {len(found) - len(counts)} photos twice; keep one line of each")
+    return counts
+
+
+def _columns(header: Sequence[str], path: Path) -> list[str]:
+    """Which column of a file holds each of `COLUMNS`."""
+    found = [next((column for column in (name, f"{name}_count") if column in header), None) for name in COLUMNS]
+    missing = [name for name, column in zip(COLUMNS, found, strict=True) if column is None]
+    if missing:
+        raise DatasetError(
+            f"{path} has no column {' and no column '.join(missing)}; expected {','.join(COLUMNS)}, or what crowdserve "
+            "evaluate --every-route writes"
+        )
+    return [column for column in found if column is not None]
+
+
+def _counts(cells: list[str | None], where: str) -> RouteCounts:
+    try:
+        numbers = [float(cell or "") for cell in cells[1:]]
+    except ValueError as err:
+        raise DatasetError(f"{where}: {err}; expected numbers of people in {', '.join(COLUMNS[1:])}") from err
+    if not all(map(math.isfinite, numbers)):
+        raise DatasetError(f"{where} has a count that is not finite: {numbers}; count that photo again")
+    return RouteCounts(cells[0] or "", *numbers)
+
+
+def append_route_counts(counts: RouteCounts, path: Path) -> None:
+    """Append one photo to a CSV file, which is begun if it is not there; to a thousandth of a person."""
+    key, *numbers = astuple(counts)
+    line = [key, *(f"{number:.3f}".removesuffix(".000") for number in numbers)]
+    begun = path.exists()
+    with path.open("a", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([line] if begun else [COLUMNS, line])

@@ -1,0 +1,240 @@
+"""Judge ways of routing by the error of the count that comes out, not by the classifier's own accuracy.
+
+    python -m training.scene_routing scenes --counts predictions.csv --output routing \
+        --classifiers model_repository/vgg16/1/scene_classifier*.json
+
+`--counts` is what each route counts in photos that no network was trained on, from `crowdserve evaluate --every-route`;
+`scenes` is a scene data set with the features of these photos, whatever its labels. Prints a Markdown table, and writes
+it to routing/routing.md and with more figures to routing/routing.json; a second or two.
+
+Each classifier is judged hard (the more probable route counts) and blended (both count, weighted by the probabilities),
+beside policies that need none: always one route, the mean of both, a perfect classifier by domain and by count, and the
+oracle, which knows for each photo the route that errs less.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdserve.cards import ROUTES, Route
+from crowdserve.count_errors import count_errors
+from crowdserve.errors import DatasetError, SetupError
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_files import classifier_name
+from training.feature_set import load_features
+from training.route_counts import RouteCounts, read_route_counts
+from training.scene_dataset import MANIFEST, THRESHOLD, find_domain
+
+RESAMPLES = 10_000
+CONFIDENCE = 0.95
+
+Weights = npt.NDArray[np.float64]
+"""A policy: the share of each route in each photo's count, [photos, 2] in the order of `ROUTES`; rows sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Photos that neither the networks nor the classifiers were trained on.
+
+    Attributes:
+        counts: Of each photo.
+        features: [photos, 25088].
+        parts: The data set part of each photo, such as "shanghaitech A/train".
+        domains: The kind of scene that the part shows; None where it shows both kinds.
+    """
+
+    counts: tuple[RouteCounts, ...]
+    features: npt.NDArray[np.float32]
+    parts: tuple[str, ...]
+    domains: tuple[Route | None, ...]
+
+    @property
+    def true(self) -> npt.NDArray[np.float64]:
+        """Labelled head counts [photos]."""
+        return np.array([photo.true for photo in self.counts])
+
+    def counted(self, weights: Weights) -> npt.NDArray[np.float64]:
+        """Head counts [photos] as a policy gives them."""
+        by_route = np.array([[getattr(photo, route) for route in ROUTES] for photo in self.counts])
+        total: npt.NDArray[np.float64] = (weights * by_route).sum(axis=1)
+        return total
+
+    def errors(self, weights: Weights) -> npt.NDArray[np.float64]:
+        """Absolute errors [photos] of a policy."""
+        return np.abs(self.counted(weights) - self.true)
+
+
+def load_held_out(folder: Path, counts: Mapping[str, RouteCounts], split: str) -> HeldOut:
+    """Bring together the features, counts and origin of one split's photos.
+
+    Args:
+        folder: Scene data set with its features.
+        counts: By photo; of more photos than these, perhaps.
+        split: "validate", or "test" if the networks did not train on it either.
+
+    Raises:
+        DatasetError: If something about a photo is missing or contradicts itself.
+    """
+    manifest = folder / MANIFEST
+    if not manifest.is_file():
+        raise DatasetError(f"{manifest} is missing; make the folder with training.scene_dataset")
+    entries = {Path(e["file"]).stem: e for e in json.loads(manifest.read_text())["samples"]}
+    found = load_features(folder, split)
+    keys = [Path(file).stem for file in found.files]
+    if not keys or any(key not in entries for key in keys):
+        raise DatasetError(f"{folder}/{split} has features of photos that {MANIFEST} does not list; extract them again")
+    if uncounted := [key for key in keys if key not in counts]:
+        raise DatasetError(f"{len(uncounted)} of {len(keys)} photos were not counted, such as {uncounted[0]}")
+    for key in keys:
+        if round(counts[key].true) != entries[key]["count"]:
+            raise DatasetError(f"{key} has {entries[key]['count']} heads, the counts say {counts[key].true:g}")
+    return HeldOut(
+        tuple(counts[key] for key in keys),
+        found.features.astype(np.float32),
+        tuple(f"{entries[key]['dataset']} {entries[key]['subset']}".strip() for key in keys),
+        tuple(find_domain(entries[key]["dataset"], entries[key]["subset"]) for key in keys),
+    )
+
+
+def one_route(routes: Sequence[Route]) -> Weights:
+    """The policy that sends each photo down one route."""
+    return np.array([[float(route == chosen) for route in ROUTES] for chosen in routes])
+
+
+def fixed_policies(photos: HeldOut) -> dict[str, Weights]:
+    """Policies that need no classifier; the perfect ones are bounds, since they know the labels."""
+    number = len(photos.counts)
+    found = {f"always {route}": one_route([route] * number) for route in ROUTES}
+    found["mean of both"] = np.full((number, len(ROUTES)), 1 / len(ROUTES))
+    domains = [domain for domain in photos.domains if domain is not None]
+    if len(domains) == number:
+        found["perfect by domain"] = one_route(domains)
+    found["perfect by count"] = one_route(["sparse" if p.true <= THRESHOLD else "dense" for p in photos.counts])
+    found["oracle"] = one_route([photo.better_route for photo in photos.counts])
+    return found
+
+
+def classifier_policies(name: str, classifier: SceneClassifier, photos: HeldOut) -> dict[str, Weights]:
+    """The two policies of a classifier."""
+    probabilities = classifier.probabilities(photos.features)
+    chosen: list[Route] = [ROUTES[column] for column in probabilities.argmax(axis=1)]
+    return {f"{name}, hard": one_route(chosen), f"{name}, blended": probabilities}
+
+
+def bootstrap_difference(
+    errors: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], parts: Sequence[str], *, seed: int
+) -> tuple[float, float]:
+    """Interval of the difference of two policies' mean errors, in people, by the paired percentile bootstrap.
+
+    Photos are drawn anew within each data set part, since it is the parts' sizes, not chance, that make the mixture.
+
+    Args:
+        errors: Of the one policy [photos].
+        reference: Of the other [photos].
+        parts: Of each photo.
+        seed: Of the draws.
+    """
+    draw = np.random.default_rng(seed)
+    difference, origin = errors - reference, np.array(parts)
+    sums = np.zeros(RESAMPLES)
+    for part in sorted(set(parts)):
+        own = difference[origin == part]
+        sums += own[draw.integers(0, len(own), (RESAMPLES, len(own)))].sum(axis=1)
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(sums / len(difference), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def judge_policies(photos: HeldOut, policies: Mapping[str, Weights], *, seed: int) -> list[dict[str, Any]]:
+    """Figures of each policy, best first: routed errors, and the difference to two references.
+
+    The references are the better of the two fixed routes, and a perfect classifier by domain where there is one.
+    """
+    errors = {name: photos.errors(weights) for name, weights in policies.items()}
+    fixed = min((f"always {route}" for route in ROUTES), key=lambda name: float(errors[name].mean()))
+    references = [name for name in (fixed, "perfect by domain") if name in errors]
+    origin = np.array(photos.parts)
+    rows = []
+    for name, weights in policies.items():
+        row: dict[str, Any] = {"policy": name, **count_errors(photos.counted(weights), photos.true)}
+        row["mae_by_part"] = {part: round(float(errors[name][origin == part].mean()), 2) for part in sorted({*origin})}
+        row["dense_share"] = round(float(weights[:, ROUTES.index("dense")].mean()), 3)
+        row["against"] = {r: _compare(errors[name], errors[r], photos.parts, seed) for r in references if r != name}
+        rows.append(row)
+    return sorted(rows, key=lambda row: float(row["mae"]))
+
+
+def _compare(
+    errors: npt.NDArray[np.float64], reference: npt.NDArray[np.float64], parts: Sequence[str], seed: int
+) -> dict[str, Any]:
+    low, high = bootstrap_difference(errors, reference, parts, seed=seed)
+    return {
+        "difference": round(float((errors - reference).mean()), 2),
+        "interval": [round(low, 2), round(high, 2)],
+        "percent": round(100 * float(errors.mean() / reference.mean() - 1), 1),
+    }
+
+
+def write_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The figures as a Markdown table."""
+    references = list(dict.fromkeys(name for row in rows for name in row["against"]))
+    parts = list(rows[0]["mae_by_part"])
+    header = ["policy", "MAE", "RMSE", "bias", *(f"MAE, {part}" for part in parts), "dense share"]
+    header += [f"MAE against {name} (95 % interval)" for name in references]
+    lines = [header, ["---"] * len(header)]
+    for row in rows:
+        cells = [row["policy"], *(f"{row[name]:.1f}" for name in ("mae", "rmse", "bias"))]
+        cells += [f"{row['mae_by_part'][part]:.1f}" for part in parts]
+        lines.append([*cells, f"{row['dense_share']:.0%}", *(_difference(row["against"].get(r)) for r in references)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _difference(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    low, high = found["interval"]
+    return f"{found['percent']:+.1f} %: {found['difference']:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def policy_name(path: Path, classifier: SceneClassifier) -> str:
+    """What a classifier is called in the table: the name that an operator selects it by, and its labels' strategy."""
+    labels = classifier.record.get("training", {}).get("data", {}).get("labels", {}).get("strategy", "unknown")
+    return f"{classifier_name(path)} ({labels})"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, metavar="DIR", help="scene data set with its features")
+    parser.add_argument("--counts", type=Path, required=True, metavar="CSV", help="key,true,dense,sparse of each photo")
+    parser.add_argument(
+        "--classifiers", nargs="*", type=Path, default=[], metavar="JSON", help="records of classifiers"
+    )
+    parser.add_argument("--split", choices=("validate", "test"), default="validate", help="default: %(default)s")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for routing.md and routing.json")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    args = parser.parse_args(arguments)
+    try:
+        photos = load_held_out(args.folder, read_route_counts(args.counts), args.split)
+        policies = fixed_policies(photos)
+        for path in args.classifiers:
+            classifier = SceneClassifier.load(path)
+            policies |= classifier_policies(policy_name(path, classifier), classifier, photos)
+    except SetupError as err:
+        parser.exit(1, f"{err}\n")
+    rows = judge_policies(photos, policies, seed=args.seed)
+    args.output.mkdir(parents=True, exist_ok=True)
+    found = {"split": args.split, "photos": len(photos.counts), "resamples": RESAMPLES, "policies": rows}
+    (args.output / "routing.json").write_text(json.dumps(found, indent=2) + "\n")
+    (args.output / "routing.md").write_text(write_table(rows) + "\n")
+    print(write_table(rows))
+
+
+if __name__ == "__main__":
+    main()
