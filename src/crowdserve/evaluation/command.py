@@ -1,0 +1,122 @@
+"""`crowdserve evaluate DATASET…`: how far the service's counts are from labelled ones."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crowdserve.errors import CrowdServeError
+from crowdserve.service_options import (
+    DEFAULT_REPOSITORY,
+    CounterOption,
+    RepositoryOption,
+    RouteOption,
+    ThreadsOption,
+    UrlOption,
+    open_service,
+)
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.evaluation.run import Evaluation, Outcome
+    from crowdserve.service_client import ServiceClient
+
+EXIT_PHOTO_FAILED = 1
+EXIT_INTERRUPTED = 130
+MAX_CONCURRENCY = 32
+UNFOLDED_COLUMNS = 1_000
+"""Width of a table in a file or a pipe, where nobody wants its cells folded."""
+
+
+def evaluate(
+    datasets: Annotated[
+        list[Path], typer.Argument(metavar="DATASET…", help="Folders of labelled photos.", show_default=False)
+    ],
+    url: UrlOption = None,
+    output: Annotated[Path, typer.Option(help="Folder of the results; a second run goes on in it.")] = Path(
+        "evaluation"
+    ),
+    subset: Annotated[str | None, typer.Option(help="The data set's own part or half: test, A, A/test, val …")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="train, test or validate of this project's own division, 80/10/10.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos, drawn from all of them.")] = None,
+    route: RouteOption = None,
+    counter: CounterOption = None,
+    every_route: Annotated[
+        bool, typer.Option("--every-route", help="Ask each route by itself too, and compare ways of routing.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=MAX_CONCURRENCY, help="Photos counted at a time.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    threads: ThreadsOption = None,
+) -> None:
+    """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a picture."""
+    from crowdserve.evaluation.counting import Choices
+    from crowdserve.evaluation.photos import choose_photos
+    from crowdserve.evaluation.report import summary_of
+    from crowdserve.evaluation.run import Evaluation, write_summary
+    from crowdserve.evaluation.scatter import check_matplotlib
+
+    check_matplotlib()
+    choices = Choices(route and route.value, counter and counter.value, every_route)
+    photos = choose_photos(datasets, subset=subset, split=split, limit=limit)
+    evaluation = Evaluation(output, photos, choices)
+    with open_service(url, repository, threads) as client:
+        outcome = _count(evaluation, client, concurrency)
+    selection = {"datasets": list(map(str, datasets)), "subset": subset, "split": split, "limit": limit}
+    summary = summary_of(outcome, choices, selection)
+    write_summary(output, summary)
+    _tell(outcome, output, json.dumps(summary, ensure_ascii=False) if as_json else None)
+    if outcome.failures:
+        raise typer.Exit(EXIT_PHOTO_FAILED)
+
+
+def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) -> "Outcome":
+    """Count what is left under a progress bar; a run that is stopped says how far it came."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    from crowdserve.evaluation.counting import Failure
+    from crowdserve.evaluation.predictions import Prediction
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    total, earlier = len(evaluation.photos), len(evaluation.photos) - len(evaluation.left)
+    if earlier:
+        typer.echo(f"{earlier} of {total} photos were counted by earlier runs", err=True)
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("counting", total=total, completed=earlier)
+
+        def watch(result: Prediction | Failure) -> None:
+            if isinstance(result, Failure):
+                progress.console.print(Text(f"{result.image}: {result.error}", style="red"), soft_wrap=True)
+            progress.advance(task)
+
+        try:
+            return evaluation.count(client, concurrency=concurrency, watch=watch)
+        except (KeyboardInterrupt, CrowdServeError) as err:
+            done = int(progress.tasks[0].completed)
+            progress.console.print(f"stopped after {done} of {total} photos; what was counted is kept")
+            if isinstance(err, KeyboardInterrupt):
+                raise typer.Exit(EXIT_INTERRUPTED) from err
+            raise
+
+
+def _tell(outcome: "Outcome", output: Path, summary: str | None) -> None:
+    from rich.console import Console
+
+    from crowdserve.evaluation.report import print_outcome
+    from crowdserve.evaluation.run import PREDICTIONS_FILE, SCATTER_FILE, SUMMARY_FILE
+    from crowdserve.evaluation.scatter import draw_scatter
+
+    files = [PREDICTIONS_FILE, SUMMARY_FILE]
+    if outcome.predictions:
+        draw_scatter(outcome.predictions, output / SCATTER_FILE)
+        files.append(SCATTER_FILE)
+    if summary is not None:
+        typer.echo(summary)
+    else:
+        print_outcome(outcome, Console(width=None if sys.stdout.isatty() else UNFOLDED_COLUMNS))
+    typer.echo(f"{output}: {', '.join(files)}", err=True)

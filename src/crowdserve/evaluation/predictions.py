@@ -1,0 +1,160 @@
+"""`predictions.csv`: one row a counted photo, appended as it comes, so that a run can go on where it was stopped."""
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from crowdserve.cards import COUNTERS, ROUTES
+from crowdserve.errors import SetupError
+
+DECIMALS = 4
+"""Of people; a prediction in memory is rounded like its row in the file."""
+
+
+_ODD_NAMES = "surrogateescape"
+"""Names of files that are no UTF-8 are written as they are."""
+
+
+def count_column(counter: str | None = None, route: str | None = None) -> str:
+    """The column with the people that a counter found on a route.
+
+    Args:
+        counter: A family of counting networks; what was asked for if None.
+        route: A route that was asked by itself; the route taken if None.
+    """
+    return "_".join([*([route] if route else []), "count", *([counter] if counter else [])])
+
+
+COUNT_COLUMNS = tuple(count_column(counter, route) for route in (None, *ROUTES) for counter in (None, *COUNTERS))[1:]
+"""Columns of people besides the predicted count, empty where they were not asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One photo, as labelled and as counted.
+
+    Attributes:
+        folder: The data set's folder, as named in the call.
+        dataset: Layout name.
+        subset: The data set's own part and half.
+        key: `Sample.key`.
+        image: Absolute path of the file.
+        true_count: Labelled heads.
+        predicted_count: People, as the service answered.
+        counts: People by column, see `count_column`.
+        scene: The more probable scene.
+        scene_probability: Of that scene.
+        route: The route taken; ``dense+sparse`` where both were blended.
+        models: Version of each model that answered.
+        milliseconds: From sending the photo to the last byte of the answer, for the predicted count alone.
+    """
+
+    folder: str
+    dataset: str
+    subset: str
+    key: str
+    image: str
+    true_count: int
+    predicted_count: float
+    counts: Mapping[str, float]
+    scene: str
+    scene_probability: float
+    route: str
+    models: Mapping[str, str]
+    milliseconds: float
+
+    @property
+    def error(self) -> float:
+        """People counted too many; negative where too few."""
+        return self.predicted_count - self.true_count
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Prediction))
+COLUMNS = tuple(column for name in _FIELDS for column in (COUNT_COLUMNS if name == "counts" else (name,)))
+"""The header of the file."""
+
+
+def write_row(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as a row of the file."""
+    row: dict[str, Any] = {name: getattr(prediction, name) for name in _FIELDS}
+    row |= row.pop("counts")
+    row["models"] = json.dumps(dict(prediction.models), sort_keys=True)
+    return row
+
+
+def read_row(row: Mapping[str, str]) -> Prediction:
+    """A row of the file as a prediction.
+
+    Raises:
+        ValueError: If a value is not what its column holds.
+    """
+    return Prediction(
+        **{name: row[name] for name in ("folder", "dataset", "subset", "key", "image", "scene", "route")},
+        true_count=int(row["true_count"]),
+        predicted_count=float(row["predicted_count"]),
+        counts={column: float(row[column]) for column in COUNT_COLUMNS if row[column]},
+        scene_probability=float(row["scene_probability"]),
+        models=json.loads(row["models"]),
+        milliseconds=float(row["milliseconds"]),
+    )
+
+
+class PredictionsFile:
+    """The file of one output folder, open for appending inside a `with` block.
+
+    Attributes:
+        earlier: Rows of earlier runs, by image; those appended now are not added.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read what earlier runs left; a last row that was cut off by a crash is dropped.
+
+        Raises:
+            SetupError: If the file is not one of these.
+        """
+        self.path = path
+        data = path.read_bytes() if path.exists() else b""
+        self._whole_bytes = data.rfind(b"\n") + 1
+        self.earlier = {row.image: row for row in self._read(data[: self._whole_bytes])}
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> "PredictionsFile":
+        self._file = self.path.open("a", encoding="utf-8", errors=_ODD_NAMES, newline="")
+        self._file.truncate(self._whole_bytes)
+        if not self._whole_bytes:
+            self._writer().writeheader()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def append(self, prediction: Prediction) -> None:
+        """Write a row, so that it is in the file before this returns."""
+        self._writer().writerow(write_row(prediction))
+        if self._file is not None:
+            self._file.flush()
+
+    def _writer(self) -> "csv.DictWriter[str]":
+        if self._file is None:
+            raise ValueError("open the file first, in a `with` block")
+        # Texts in quotes, always: the csv module forgets them around a carriage return, which a file name may have.
+        return csv.DictWriter(self._file, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+
+    def _read(self, data: bytes) -> list[Prediction]:
+        rows = csv.DictReader(io.StringIO(data.decode("utf-8", _ODD_NAMES), newline=""))
+        if data and tuple(rows.fieldnames or ()) != COLUMNS:
+            raise SetupError(
+                f"{self.path} has other columns than this version of crowdserve writes; name another --output"
+            )
+        try:
+            return [read_row(row) for row in rows]
+        except (ValueError, TypeError) as err:
+            raise SetupError(
+                f"{self.path}, line {rows.line_num}, is no row of crowdserve evaluate ({err}); mend or remove it"
+            ) from err

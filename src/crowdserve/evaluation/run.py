@@ -1,0 +1,159 @@
+"""One evaluation in its output folder: counts what earlier runs left over, and refuses to mix what differs."""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crowdserve.errors import SetupError
+from crowdserve.evaluation.counting import Choices, Failure, check_models, count_photos
+from crowdserve.evaluation.photos import LabelledPhoto
+from crowdserve.evaluation.predictions import Prediction, PredictionsFile
+from crowdserve.service_client import ServiceClient
+
+PREDICTIONS_FILE = "predictions.csv"
+SUMMARY_FILE = "summary.json"
+SCATTER_FILE = "scatter.png"
+
+SAME_COUNT_SHARE = 0.01
+SAME_COUNT_PEOPLE = 0.5
+"""How far the same service may be from its own earlier count, on another machine for instance: the sum of both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is known of the chosen photos.
+
+    Attributes:
+        predictions: In the order of the photos, earlier runs included.
+        failures: Photos that were not counted.
+        models: Version of every model that answered.
+    """
+
+    predictions: list[Prediction]
+    failures: list[Failure]
+    models: Mapping[str, str]
+
+
+class Evaluation:
+    """An output folder, opened for one run.
+
+    Attributes:
+        photos: The chosen photos.
+        left: Those that no earlier run counted.
+    """
+
+    def __init__(self, folder: Path, photos: Sequence[LabelledPhoto], choices: Choices) -> None:
+        """Read what earlier runs left in the folder.
+
+        Raises:
+            SetupError: If they asked the service something else, or the labels have changed since.
+        """
+        self.folder, self.photos = folder, photos
+        self._choices = choices
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as err:
+            raise SetupError(f"--output {folder} must be a folder to write to: {err.strerror}") from err
+        self._file = PredictionsFile(folder / PREDICTIONS_FILE)
+        self._models: dict[str, str] = {}
+        for row in self._file.earlier.values():
+            check_models(self._models, row.models)
+        if self._file.earlier:
+            self._check_choices()
+            self._check_labels()
+        self.left = [photo for photo in photos if photo.image not in self._file.earlier]
+
+    def count(
+        self, client: ServiceClient, *, concurrency: int = 1, watch: Callable[[Prediction | Failure], None]
+    ) -> Outcome:
+        """Count the photos that are left.
+
+        Args:
+            client: Of the service.
+            concurrency: Photos that the service is asked for at a time.
+            watch: Called with each answer.
+
+        Raises:
+            SetupError: If the service is gone, or not the one that counted the photos before.
+        """
+        self._check_service(client)
+        if not self._file.earlier:
+            write_summary(self.folder, {"choices": dataclasses.asdict(self._choices)})
+        found, failures = dict(self._file.earlier), []
+        answers = contextlib.closing(count_photos(client, self.left, self._choices, concurrency))
+        with self._file as file, answers as results:
+            for result in results:
+                if isinstance(result, Failure):
+                    failures.append(result)
+                else:
+                    check_models(self._models, result.models)
+                    file.append(result)
+                    found[result.image] = result
+                watch(result)
+        predictions = [found[photo.image] for photo in self.photos if photo.image in found]
+        return Outcome(predictions, failures, self._models)
+
+    def _check_choices(self) -> None:
+        try:
+            earlier = json.loads((self.folder / SUMMARY_FILE).read_text())["choices"]
+        except (OSError, ValueError, LookupError, TypeError) as err:
+            raise SetupError(
+                f"{self.folder / PREDICTIONS_FILE} has counts, but no {SUMMARY_FILE} beside it says how they were "
+                "asked for; name another --output"
+            ) from err
+        now = dataclasses.asdict(self._choices)
+        if earlier != now:
+            changed = [
+                f"{name} {_told(earlier.get(name))} → {_told(now[name])}"
+                for name in now
+                if now[name] != earlier.get(name)
+            ]
+            raise SetupError(
+                f"{self.folder} was begun with other options ({', '.join(changed)}); repeat them, or name another "
+                "--output"
+            )
+
+    def _check_labels(self) -> None:
+        for photo in self.photos:
+            row = self._file.earlier.get(photo.image)
+            if row is not None and row.true_count != photo.sample.count:
+                raise SetupError(
+                    f"{photo.image} had {row.true_count} labelled heads when it was counted and has "
+                    f"{photo.sample.count} now; name another --output"
+                )
+
+    def _check_service(self, client: ServiceClient) -> None:
+        """Ask again for one earlier photo of each route: other models or settings must not pass as the same."""
+        for row in _one_a_route(self._file.earlier.values()):
+            answer = client.count(
+                Path(row.image).read_bytes(), route=self._choices.route, counter=self._choices.counter
+            )
+            check_models(self._models, answer.models)
+            allowed = SAME_COUNT_PEOPLE + SAME_COUNT_SHARE * abs(row.predicted_count)
+            if answer.route != row.route or abs(answer.count - row.predicted_count) > allowed:
+                raise SetupError(
+                    f"the service counts {answer.count:,.1f} people in {row.key} (route {answer.route}) where it "
+                    f"counted {row.predicted_count:,.1f} before (route {row.route}): other weights, other settings "
+                    "or a changed photo; name another --output"
+                )
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write `summary.json` in one step, so that a crash leaves the old one or the new one."""
+    unfinished = folder / f"{SUMMARY_FILE}.unfinished"
+    text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
+    os.replace(unfinished, folder / SUMMARY_FILE)
+
+
+def _one_a_route(rows: Iterable[Prediction]) -> list[Prediction]:
+    return list({row.route: row for row in rows if Path(row.image).is_file()}.values())
+
+
+def _told(value: object) -> str:
+    return "default" if value is None else str(value)

@@ -1,0 +1,204 @@
+"""`crowdserve evaluate` on data sets of even greys, through the real service with models that can be foretold."""
+
+import csv
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from crowdserve.cli import app
+from crowdserve.datasets import LAYOUTS
+from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.service import EmbeddedService
+
+pytestmark = pytest.mark.e2e
+
+Evaluate = Callable[..., Result]
+
+
+@pytest.fixture
+def evaluate(small_service: EmbeddedService, tmp_path: Path) -> Evaluate:
+    """`evaluate(dataset, option, …)`: runs the command with the results in `tmp_path / "results"`."""
+
+    def run(*arguments: object) -> Result:
+        options = ["--output", tmp_path / "results", "--counter", "csrnet", "--url", small_service.http_url]
+        return CliRunner().invoke(app, ["evaluate", *map(str, (*options, *arguments))], env={"NO_COLOR": "1"})
+
+    return run
+
+
+@pytest.fixture
+def dataset(write_dataset: Callable[..., list[Path]], tmp_path: Path) -> Path:
+    """Five photos, one of them without people."""
+    write_dataset("ucf-cc-50", tmp_path / "camera")
+    return tmp_path / "camera"
+
+
+def rows(tmp_path: Path) -> list[dict[str, str]]:
+    with (tmp_path / "results" / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(tmp_path: Path) -> dict[str, Any]:
+    return json.loads((tmp_path / "results" / "summary.json").read_text())
+
+
+def edit_rows(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "results" / "predictions.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path):
+    write_dataset(layout, tmp_path / "set")
+    result = evaluate(tmp_path / "set", "--every-route", "--concurrency", 2)
+    assert result.exit_code == 0, result.output
+    true, greys = np.array([100, 110, 9, 8, 0]), (255, 204, 102, 51, 0)
+    routes = ["dense" if grey > 127 else "sparse" for grey in greys]
+    counted = np.array([people(grey, route) for grey, route in zip(greys, routes, strict=True)])
+    found = sorted(rows(tmp_path), key=lambda row: row["key"])
+    assert [(row["dataset"], row["route"], int(row["true_count"])) for row in found] == [
+        (layout, route, heads) for route, heads in zip(routes, true, strict=True)
+    ]
+    for column, expected in (
+        ("predicted_count", counted),
+        ("count_csrnet", counted),
+        ("dense_count", [people(grey, "dense") for grey in greys]),
+        ("sparse_count_csrnet", [people(grey, "sparse") for grey in greys]),
+    ):
+        assert [float(row[column]) for row in found] == pytest.approx(expected, rel=1e-3)
+    errors = summary(tmp_path)["errors"]
+    assert errors["all"]["all photos"]["mae"] == pytest.approx(np.abs(counted - true).mean(), abs=0.01)
+    assert errors["all"]["all photos"]["mape"] == pytest.approx(
+        100 * (np.abs(counted - true)[:4] / true[:4]).mean(), abs=0.05
+    )
+    assert errors["policy"]["auto"] == errors["all"]["all photos"]
+    with Image.open(tmp_path / "results" / "scatter.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_path):
+    told = evaluate(dataset)
+    assert told.exit_code == 0
+    figures = summary(tmp_path)["errors"]["all"]["all photos"]
+    line = next(line for line in told.stdout.splitlines() if line.startswith("all photos"))
+    assert line.split()[2:5] == ["5", "45.4", f"{figures['mae']:.1f}"]
+    assert "MAPE leaves out 1 of the photos: they show nobody." in told.stdout
+    assert "by policy" not in told.stdout
+    again = evaluate(dataset, "--json")
+    assert json.loads(again.stdout) == summary(tmp_path)
+    assert "5 of 5 photos were counted by earlier runs" in again.stderr
+
+
+def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp_path):
+    options = ["--repository", small_repository, "--threads", 1, "--output", tmp_path / "results", "--limit", 1]
+    result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env={"CROWDSERVE_URL": None})
+    assert result.exit_code == 0, result.output
+    assert "starting Triton" in result.stderr
+    assert summary(tmp_path)["photos"] == {"counted": 1, "failed": 0}
+    assert summary(tmp_path)["models"]["vgg16"] == "1"
+
+
+def test_second_run_counts_what_is_left(evaluate, dataset, tmp_path):
+    assert evaluate(dataset, "--limit", 2).exit_code == 0
+    first = (tmp_path / "results" / "predictions.csv").read_text()
+    result = evaluate(dataset)
+    assert "2 of 5 photos were counted by earlier runs" in result.stderr
+    assert (tmp_path / "results" / "predictions.csv").read_text().startswith(first)
+    assert len({row["image"] for row in rows(tmp_path)}) == len(rows(tmp_path)) == 5
+    assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 5
+
+
+def test_figures_are_those_of_the_chosen_photos(evaluate, dataset, tmp_path):
+    assert evaluate(dataset).exit_code == 0
+    assert evaluate(dataset, "--limit", 2).exit_code == 0
+    assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 2
+    assert len(rows(tmp_path)) == 5
+
+
+def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, dataset, tmp_path):
+    whole = (dataset / "3.jpg").read_bytes()
+    (dataset / "3.jpg").write_bytes(b"not a photo")
+    result = evaluate(dataset)
+    assert result.exit_code == 1
+    assert f"{dataset / '3.jpg'}: 11 bytes that are no picture" in result.stderr
+    assert "1 of the photos failed" in result.stdout
+    assert summary(tmp_path)["photos"] == {"counted": 4, "failed": 1}
+    assert [failure["key"] for failure in summary(tmp_path)["failures"]] == ["ucf-cc-50-3"]
+    (dataset / "3.jpg").write_bytes(whole)
+    assert evaluate(dataset).exit_code == 0
+    assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
+
+
+def test_no_photo_at_all_is_told(evaluate, write_dataset, tmp_path):
+    (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
+    photo.write_bytes(b"")
+    result = evaluate(tmp_path / "set")
+    assert (result.exit_code, result.stdout) == (1, "no photo was counted\n")
+    assert summary(tmp_path)["errors"] == {}
+    assert not (tmp_path / "results" / "scatter.png").exists()
+
+
+def assert_refused(result: Result, *texts: str) -> None:
+    assert isinstance(result.exception, SetupError), result.output
+    for text in (*texts, "another --output"):
+        assert text in str(result.exception)
+
+
+def test_other_options_are_refused(evaluate, dataset, tmp_path):
+    assert evaluate(dataset, "--limit", 1).exit_code == 0
+    before = rows(tmp_path)
+    assert_refused(evaluate(dataset, "--route", "dense"), "other options (route default → dense)")
+    assert_refused(evaluate(dataset, "--every-route"), "every_route False → True")
+    assert rows(tmp_path) == before
+    (tmp_path / "results" / "summary.json").unlink()
+    assert_refused(evaluate(dataset), "no summary.json")
+
+
+def test_other_models_are_refused(evaluate, dataset, tmp_path):
+    assert evaluate(dataset, "--limit", 1).exit_code == 0
+    edit_rows(tmp_path, '""vgg16"": ""1""', '""vgg16"": ""7""')
+    assert_refused(evaluate(dataset), "vgg16 7 → 1")
+    assert len(rows(tmp_path)) == 1
+
+
+def test_same_versions_with_other_weights_are_refused(evaluate, dataset, tmp_path):
+    assert evaluate(dataset, "--limit", 1).exit_code == 0
+    edit_rows(tmp_path, f",{rows(tmp_path)[0]['predicted_count']},", ",777.0,")
+    assert_refused(evaluate(dataset), "777.0 before", "other weights")
+
+
+def test_changed_labels_are_refused(evaluate, dataset, write_dataset, tmp_path):
+    assert evaluate(dataset).exit_code == 0
+    shutil.rmtree(dataset)
+    write_dataset("ucf-cc-50", dataset, ((255, 101),))
+    assert_refused(evaluate(dataset), "had 100 labelled heads", "101 now")
+
+
+def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tmp_path):
+    assert evaluate(dataset, "--limit", 2).exit_code == 0
+    result = evaluate(dataset, "--url", "http://127.0.0.1:9")
+    assert isinstance(result.exception, CrowdServeError)
+    assert "no service answers at http://127.0.0.1:9" in str(result.exception)
+    assert "stopped after 2 of 5 photos" in result.stderr
+    assert len(rows(tmp_path)) == 2
+
+
+def test_output_that_is_a_file_is_refused(evaluate, dataset, tmp_path):
+    (tmp_path / "results").write_text("")
+    assert "must be a folder" in str(evaluate(dataset).exception)
+
+
+def test_missing_matplotlib_is_told_before_anything_is_counted(evaluate, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "crowdserve[evaluate]" in str(evaluate(dataset).exception)
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,100 @@
+import csv
+import string
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crowdserve.errors import SetupError
+from crowdserve.evaluation.predictions import COLUMNS, COUNT_COLUMNS, Prediction, PredictionsFile, read_row, write_row
+
+TEXT = st.text(string.printable.replace("\x0b", "").replace("\x0c", "") + "äπ\udc80", max_size=20)
+PEOPLE = st.floats(-5, 1e5).map(lambda people: round(people, 4))
+PREDICTIONS = st.builds(
+    Prediction,
+    folder=TEXT,
+    dataset=TEXT,
+    subset=TEXT,
+    key=TEXT,
+    image=TEXT,
+    true_count=st.integers(0, 10**6),
+    predicted_count=PEOPLE,
+    counts=st.dictionaries(st.sampled_from(COUNT_COLUMNS), PEOPLE),
+    scene=TEXT,
+    scene_probability=st.floats(0, 1),
+    route=TEXT,
+    models=st.dictionaries(TEXT, TEXT, max_size=3),
+    milliseconds=PEOPLE,
+)
+
+
+def write(path, *predictions):
+    with PredictionsFile(path) as file:
+        for prediction in predictions:
+            file.append(prediction)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(row=PREDICTIONS)
+def test_every_prediction_survives_the_file(row, tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.unlink(missing_ok=True)
+    write(path, row)
+    assert PredictionsFile(path).earlier == {row.image: row}
+
+
+def test_file_is_plain_csv_with_a_row_a_photo(prediction, tmp_path):
+    path = tmp_path / "predictions.csv"
+    write(path, prediction(7, 6.5, routes=(6.5, 2.0)), prediction(3, 4.0, image="/camera/2.jpg"))
+    with path.open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert tuple(first) == COLUMNS
+    assert (first["true_count"], first["predicted_count"], first["sparse_count"]) == ("7", "6.5", "2.0")
+    assert second["sparse_count"] == ""
+
+
+def test_rows_are_appended_under_one_header(prediction, tmp_path):
+    path = tmp_path / "predictions.csv"
+    rows = [prediction(n, image=f"/camera/{n}.jpg") for n in range(3)]
+    for row in rows:
+        write(path, row)
+    assert list(PredictionsFile(path).earlier.values()) == rows
+    assert len(path.read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("cut", [1, 20])
+def test_row_that_a_crash_cut_off_is_dropped_and_written_over(prediction, tmp_path, cut):
+    path = tmp_path / "predictions.csv"
+    first, second = (prediction(n, image=f"/camera/{n}.jpg") for n in (1, 2))
+    write(path, first, second)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-cut])
+    assert PredictionsFile(path).earlier == {first.image: first}
+    write(path, second)
+    assert path.read_bytes() == whole
+
+
+def test_other_files_are_refused(prediction, tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text("photo,count\n1.jpg,3\n")
+    with pytest.raises(SetupError, match=r"other columns .* another --output"):
+        PredictionsFile(path)
+    path.unlink()
+    write(path, prediction())
+    path.write_text(path.read_text().replace(",10,", ",ten,"))
+    with pytest.raises(SetupError, match=r"predictions\.csv, line 2, is no row"):
+        PredictionsFile(path)
+
+
+def test_short_row_is_refused(prediction, tmp_path):
+    path = tmp_path / "predictions.csv"
+    write(path, prediction())
+    path.write_text(path.read_text() + "camera,ucf-cc-50\n")
+    with pytest.raises(SetupError, match="line 3"):
+        PredictionsFile(path)
+
+
+def test_row_has_no_column_that_the_header_lacks(prediction):
+    row = write_row(prediction(routes=(1.0, 2.0)))
+    assert set(row) <= set(COLUMNS)
+    assert read_row({column: str(row.get(column, "")) for column in COLUMNS}) == prediction(routes=(1.0, 2.0))

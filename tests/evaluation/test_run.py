@@ -1,0 +1,59 @@
+"""An evaluation that is stopped half-way, through the real service."""
+
+import pytest
+
+from crowdserve.errors import SetupError
+from crowdserve.evaluation.counting import Choices, check_models, count_photos
+from crowdserve.evaluation.photos import choose_photos
+from crowdserve.evaluation.run import Evaluation
+from crowdserve.service_client import ServiceClient
+
+CHOICES = Choices(counter="csrnet")
+
+
+@pytest.fixture
+def client(small_service):
+    with ServiceClient(small_service.http_url, use_proxy=False) as client:
+        yield client
+
+
+@pytest.mark.e2e
+def test_stopped_run_goes_on_where_it_was(client, write_dataset, tmp_path):
+    write_dataset("ucf-cc-50", tmp_path / "set")
+    photos = choose_photos([tmp_path / "set"])
+    seen = []
+
+    def stop_after_two(result):
+        seen.append(result)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Evaluation(tmp_path / "results", photos, CHOICES).count(client, watch=stop_after_two)
+    going_on = Evaluation(tmp_path / "results", photos, CHOICES)
+    assert [photo.sample.key for photo in going_on.left] == ["ucf-cc-50-3", "ucf-cc-50-4", "ucf-cc-50-5"]
+    outcome = going_on.count(client, watch=seen.append)
+    assert len(seen) == 5
+    assert [row.key for row in outcome.predictions] == [photo.sample.key for photo in photos]
+    assert outcome.predictions[:2] == seen[:2]
+
+
+@pytest.mark.e2e
+def test_blended_count_is_between_those_of_its_routes(client, write_dataset, tmp_path, people):
+    write_dataset("ucf-cc-50", tmp_path / "set", ((130, 9),))
+    choices = Choices(route="blend", counter="csrnet", every_route=True)
+    (row,) = count_photos(client, choose_photos([tmp_path / "set"]), choices)
+    assert row.route == "dense+sparse"
+    dense, sparse = row.counts["dense_count"], row.counts["sparse_count"]
+    assert (dense, sparse) == pytest.approx((people(130, "dense"), people(130, "sparse")), rel=1e-3)
+    of_dense = row.scene_probability if row.scene == "dense" else 1 - row.scene_probability
+    assert row.predicted_count == pytest.approx(of_dense * dense + (1 - of_dense) * sparse, rel=1e-3)
+    assert row.models.keys() >= {"vgg16", "scene_classifier", "csrnet_a", "csrnet_b"}
+
+
+def test_models_may_join_but_not_change():
+    known = {"vgg16": "1"}
+    check_models(known, {"vgg16": "1", "csrnet_a": "2"})
+    assert known == {"vgg16": "1", "csrnet_a": "2"}
+    with pytest.raises(SetupError, match="csrnet_a 2 → 3"):
+        check_models(known, {"csrnet_a": "3"})
