@@ -1,0 +1,223 @@
+"""The API server, with time limits and retries, and with a dry run that changes nothing."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from crowdserve.rollout.failures import AnswerLost, ClusterError, Outdated
+from crowdserve.rollout.objects import Kind, Object, Patch
+
+FIELD_MANAGER = "crowdserve-rollout"
+ANSWER_SECONDS = 20.0
+ATTEMPTS = 6
+FIRST_PAUSE_SECONDS = 0.1
+
+_T = TypeVar("_T")
+_LOST = frozenset({0, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may succeed; 0 is the client's own for a broken TLS connection."""
+
+
+def connect(namespace: str | None, *, context: str | None = None, dry_run: bool = False) -> "Cluster":
+    """The cluster of the kubeconfig, or else the one that this process runs in.
+
+    Args:
+        namespace: Of the release; the context's own if None.
+        context: Of the kubeconfig; the current one if None.
+        dry_run: Whether patches are only checked.
+
+    Raises:
+        ClusterError: If there is neither.
+    """
+    import kubernetes
+
+    client, config = _untyped(kubernetes.client), _untyped(kubernetes.config)
+    configuration = client.Configuration()
+    try:
+        config.load_kube_config(context=context, client_configuration=configuration)
+        contexts, active = config.list_kube_config_contexts()
+        chosen = next((each for each in contexts if each["name"] == context), active)
+        default = chosen["context"].get("namespace", "default")
+    except config.ConfigException as err:
+        try:
+            if context:
+                raise
+            config.load_incluster_config(client_configuration=configuration)
+        except config.ConfigException:
+            raise ClusterError(f"no cluster to talk to ({err}); set KUBECONFIG or give --context") from err
+        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as file:
+            default = file.read().strip()
+    configuration.retries = 0  # retries are counted here, not in the HTTP library too
+    api = client.CustomObjectsApi(client.ApiClient(configuration))
+    return (DryCluster if dry_run else Cluster)(api, namespace or default)
+
+
+class Cluster:
+    """One namespace of a cluster.
+
+    Args:
+        api: `CustomObjectsApi` of the kubernetes client; its paths serve every group.
+        namespace: Of the release.
+        answer_seconds: Time limit of a request.
+    """
+
+    dry_run = False
+
+    def __init__(self, api: Any, namespace: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.namespace = namespace
+        self._api = api
+        self._answer_seconds = answer_seconds
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.api_client.close()
+
+    def list(self, kind: Kind, selector: str) -> list[Object]:
+        """Objects of a kind by label; none if the cluster does not know the kind."""
+
+        def call() -> Any:
+            path = kind.group, kind.version, self.namespace, kind.plural
+            options = {"label_selector": selector, "_request_timeout": self._answer_seconds}
+            return self._api.list_namespaced_custom_object(*path, **options)
+
+        found = self._read(call, f"list {kind.plural}")
+        return [] if found is None else list(found["items"])
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """One object; None if there is none."""
+
+        def call() -> Any:
+            path = kind.group, kind.version, self.namespace, kind.plural, name
+            return self._api.get_namespaced_custom_object(*path, _request_timeout=self._answer_seconds)
+
+        return self._read(call, f"get {kind.plural}/{name}")
+
+    def patch(self, patch: Patch) -> None:
+        """Apply a patch.
+
+        Raises:
+            Outdated: If the object has changed since it was read.
+            AnswerLost: If nobody knows whether the patch was applied.
+            ClusterError: If the server refuses the patch for good.
+        """
+        self._patch(patch, dry_run=None)
+
+    def await_change(self, kind: Kind, found: Object, seconds: float) -> None:
+        """Return once an object has changed since it was read, after a time, or early when the watch breaks."""
+        limit = max(1, round(seconds))
+        options = {
+            "watch": True,
+            "field_selector": f"metadata.name={found['metadata']['name']}",
+            "resource_version": found["metadata"]["resourceVersion"],
+            "timeout_seconds": limit,
+            "_request_timeout": limit + self._answer_seconds,
+            "_preload_content": False,
+        }
+        started = time.monotonic()
+        try:
+            woken = _answer_of(lambda: self._first_byte(kind, options))
+        except (AnswerLost, Outdated, ClusterError):  # a watch only saves time: whoever waits reads again anyway
+            woken = False
+        if not woken:
+            time.sleep(max(0.0, min(FIRST_PAUSE_SECONDS, seconds - (time.monotonic() - started))))
+
+    def _first_byte(self, kind: Kind, options: dict[str, Any]) -> bool:
+        """Whether a watch told of an event before it ended."""
+        path = kind.group, kind.version, self.namespace, kind.plural
+        response = self._api.list_namespaced_custom_object(*path, **options)
+        try:
+            return response.status == 200 and any(response.stream(1))
+        finally:
+            response.close()
+
+    def _patch(self, patch: Patch, dry_run: str | None) -> Object:
+        kind = patch.kind
+        path = kind.group, kind.version, self.namespace, kind.plural, patch.name
+        options: dict[str, Any] = {
+            "field_manager": FIELD_MANAGER,
+            "_content_type": "application/json-patch+json",
+            "_request_timeout": self._answer_seconds,
+            **({"dry_run": dry_run} if dry_run else {}),
+        }
+        result = _answer_of(lambda: self._api.patch_namespaced_custom_object(*path, patch.body, **options))
+        if result is None:
+            raise ClusterError(f"{kind.title} {patch.name} is gone from {self.namespace}; was the release removed?")
+        return dict(result)
+
+    def _read(self, call: Callable[[], _T], what: str) -> _T | None:
+        for attempt in range(ATTEMPTS):
+            try:
+                return _answer_of(call)
+            except AnswerLost as err:
+                reason = err
+                pause(attempt)
+        raise ClusterError(f"cannot {what} in {self.namespace}: {reason}; is the cluster reachable?") from reason
+
+
+class DryCluster(Cluster):
+    """A cluster whose patches are checked by the server and not stored; later reads see them all the same."""
+
+    dry_run = True
+
+    def __init__(self, api: Any, namespace: str, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        super().__init__(api, namespace, answer_seconds=answer_seconds)
+        self._patched: dict[tuple[Kind, str], Object] = {}
+        self._operations: dict[tuple[Kind, str], tuple[Object, ...]] = {}
+
+    def list(self, kind: Kind, selector: str) -> list[Object]:
+        """As in `Cluster`, with the patches so far."""
+        return [self._patched.get((kind, each["metadata"]["name"]), each) for each in super().list(kind, selector)]
+
+    def get(self, kind: Kind, name: str) -> Object | None:
+        """As in `Cluster`, with the patches so far."""
+        return self._patched.get((kind, name)) or super().get(kind, name)
+
+    def patch(self, patch: Patch) -> None:
+        """Let the server check a patch (`dryRun=All`: admission, schema, rights) and remember its answer.
+
+        The server has stored none of the earlier patches, so that they are sent again before the new one.
+        """
+        key = patch.kind, patch.name
+        operations = (*self._operations.get(key, ()), *patch.operations)
+        self._patched[key] = self._patch(replace(patch, operations=operations), dry_run="All")
+        self._operations[key] = operations
+
+
+def _untyped(module: Any) -> Any:
+    """A module whose functions have no annotations."""
+    return module
+
+
+def pause(attempt: int) -> None:
+    """Wait before another attempt, twice as long each time."""
+    time.sleep(FIRST_PAUSE_SECONDS * 2**attempt)
+
+
+def _answer_of(call: Callable[[], _T]) -> _T | None:
+    """The server's answer; None for 404."""
+    from kubernetes.client import ApiException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        return call()
+    except HTTPError as err:
+        raise AnswerLost(f"no answer ({type(err).__name__})") from err
+    except ApiException as err:
+        if err.status == 404:
+            return None
+        if err.status == 409:
+            raise Outdated from err
+        if err.status in _LOST:
+            raise AnswerLost(f"answer {err.status} {err.reason}") from err
+        remedy = {401: "log in again", 403: "the rights needed are in docs/rollout.md"}
+        raise ClusterError(
+            f"the API server refused: {err.status} {_message(err)}; {remedy.get(err.status, 'see the message')}"
+        ) from err
+
+
+def _message(err: Any) -> str:
+    try:
+        return str(json.loads(err.body)["message"])
+    except (ValueError, LookupError, TypeError):
+        return str(err.reason)

@@ -1,0 +1,240 @@
+"""`crowdserve rollout`: a canary rollout from the command line.
+
+Exit code 0: done; 1: the gate failed and all traffic went back to stable; 2: the command could not run; 3: no verdict,
+the canary's share stays as it is.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crowdserve.errors import SetupError
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.rollout.gate import Gate, Margins
+    from crowdserve.rollout.moves import Moves
+    from crowdserve.rollout.release import Release
+
+EXIT_GATE_FAILED = 1
+EXIT_NO_VERDICT = 3
+EXIT_INTERRUPTED = 130
+DEFAULT_STEPS = "5,25,50,100"
+
+rollout_app = typer.Typer(help="Roll a new version out by canary.", no_args_is_help=True)
+
+
+class Part(StrEnum):
+    """A part of the gate that may be left out."""
+
+    METRICS = "metrics"
+    GOLDEN = "golden"
+
+
+class NoVerdict(StrEnum):
+    """What to do when the gate cannot tell."""
+
+    HOLD = "hold"
+    ABORT = "abort"
+
+
+ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Helm release.", show_default=False)]
+NamespaceOption = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Of the release; the kubeconfig's own if left out.")
+]
+ContextOption = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the patches; the server checks and drops them.")]
+ReadyOption = Annotated[float, typer.Option(min=0, help="Seconds that a version may take to become ready.")]
+DEFAULT_READY_SECONDS = 1800.0
+
+
+@rollout_app.command()
+def status(release: ReleaseArgument, namespace: NamespaceOption = None, context: ContextOption = None) -> None:
+    """Show the rollout as the cluster has it."""
+    from crowdserve.rollout.report import status_lines
+
+    with _moves(release, namespace, context) as moves:
+        for line in status_lines(moves.cluster, moves.read()):
+            typer.echo(line)
+
+
+@rollout_app.command()
+def start(
+    release: ReleaseArgument,
+    storage_uri: Annotated[str | None, typer.Option(help="The canary's models; as they are if left out.")] = None,
+    image: Annotated[str | None, typer.Option(help="The canary's transformer image; as it is if left out.")] = None,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Give the canary a version and no traffic."""
+    from crowdserve.rollout.record import Version
+    from crowdserve.rollout.report import start_values
+
+    with _moves(release, namespace, context, dry_run=dry_run) as moves:
+        started = moves.start(Version(storage_uri, image))
+        typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
+        typer.echo(start_values(started))
+
+
+@rollout_app.command()
+def step(
+    release: ReleaseArgument,
+    to: Annotated[
+        int | None, typer.Option(min=0, max=100, help="Share in percent; the next of --steps if left out.")
+    ] = None,
+    steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Set the canary's share by hand; the gate is not asked."""
+    from crowdserve.rollout.auto import next_step, parse_steps
+
+    with _moves(release, namespace, context, dry_run=dry_run) as moves:
+        before = moves.read()
+        weight = next_step(parse_steps(steps), before) if to is None else to
+        if weight is None:
+            raise SetupError(f"the canary has {before.weight} %, the last of --steps {steps}; promote is next")
+        moves.step(before, weight)
+
+
+@rollout_app.command()
+def promote(
+    release: ReleaseArgument,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    dry_run: DryRunOption = False,
+    ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
+) -> None:
+    """Give stable the canary's version, and then all traffic; the gate is not asked."""
+    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
+        before = moves.read()
+        moves.promote(before)
+        _tell_values(before)
+
+
+@rollout_app.command()
+def abort(
+    release: ReleaseArgument,
+    reason: Annotated[str, typer.Option(help="For the record.")] = "aborted by hand",
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    dry_run: DryRunOption = False,
+    ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
+) -> None:
+    """Return all traffic to stable."""
+    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
+        moves.abort(reason)
+
+
+@rollout_app.command()
+def auto(
+    release: ReleaseArgument,
+    prometheus: Annotated[
+        str | None, typer.Option(envvar="CROWDSERVE_PROMETHEUS", help="URL of Prometheus.", show_default=False)
+    ] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="Folder with labelled photos: a data set.", show_default=False)
+    ] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="CROWDSERVE_URL", help="Of the service, as its callers use it.")
+    ] = None,
+    without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
+    steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
+    soak_seconds: Annotated[float, typer.Option(min=0, help="How long each share is watched at least.")] = 600.0,
+    patience_seconds: Annotated[float, typer.Option(min=0, help="How long to wait for a verdict after that.")] = 3600.0,
+    settle_seconds: Annotated[
+        float, typer.Option(min=0, help="From a change to the measurement: Prometheus' scrape interval or more.")
+    ] = 30.0,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, help="Between two questions to the gate.")] = 15.0,
+    no_verdict: Annotated[NoVerdict, typer.Option(help="What to do if the gate cannot tell.")] = NoVerdict.HOLD,
+    margin_errors: Annotated[float, typer.Option(min=0, help="Added to stable's error rate, 0 to 1.")] = 0.01,
+    margin_latency: Annotated[float, typer.Option(min=0, help="Added to stable's p95 latency, as a part of it.")] = 0.2,
+    margin_mae: Annotated[float, typer.Option(min=0, help="Added to stable's MAE, as a part of it.")] = 0.05,
+    min_requests: Annotated[int, typer.Option(min=1, help="Requests to a track that a verdict needs.")] = 100,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    dry_run: DryRunOption = False,
+    ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
+) -> None:
+    """Raise the canary's share by steps; before each one the gate has to pass, or stable gets all traffic back."""
+    from crowdserve.rollout.auto import Auto, Pace, parse_steps
+    from crowdserve.rollout.gate import Margins, Outcome
+
+    pace = Pace(parse_steps(steps), soak_seconds, patience_seconds, poll_seconds, no_verdict is NoVerdict.ABORT)
+    margins = Margins(margin_errors, margin_latency, margin_mae, min_requests)
+    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
+        gate = _gate(moves, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
+        before = moves.read()
+        try:
+            outcome = Auto(moves, gate, pace).run()
+        finally:
+            gate.close()
+        if outcome is Outcome.PASSED:
+            _tell_values(before)
+    exits = {Outcome.FAILED: EXIT_GATE_FAILED, Outcome.UNKNOWN: EXIT_NO_VERDICT}
+    raise typer.Exit(exits.get(outcome, 0))
+
+
+@contextmanager
+def _moves(
+    release: str,
+    namespace: str | None,
+    context: str | None,
+    *,
+    dry_run: bool = False,
+    ready_seconds: float = DEFAULT_READY_SECONDS,
+) -> "Iterator[Moves]":
+    try:
+        from crowdserve.rollout.cluster import connect
+        from crowdserve.rollout.moves import Moves
+
+        cluster = connect(namespace, context=context, dry_run=dry_run)
+    except ImportError as err:
+        raise SetupError(
+            f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
+        ) from err
+    try:
+        yield Moves(cluster, release, typer.echo, ready_seconds)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the rollout stays as `status` shows it, and the same command goes on with it", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    finally:
+        cluster.close()
+
+
+def _gate(
+    moves: "Moves",
+    margins: "Margins",
+    prometheus: str | None,
+    golden: Path | None,
+    url: str | None,
+    settle_seconds: float,
+    without: frozenset[Part],
+) -> "Gate":
+    from crowdserve.rollout.gate import Gate
+    from crowdserve.rollout.golden import load_golden
+    from crowdserve.rollout.prometheus import Prometheus
+
+    if prometheus is None and Part.METRICS not in without:
+        raise SetupError("the gate asks Prometheus: give --prometheus URL, or leave that out with --without metrics")
+    if (golden is None or url is None) and Part.GOLDEN not in without:
+        raise SetupError("the gate counts a golden set: give --golden FOLDER and --url, or --without golden")
+    asked = golden_set = None
+    if prometheus and Part.METRICS not in without:
+        token = os.environ.get("CROWDSERVE_PROMETHEUS_TOKEN")
+        asked = Prometheus(prometheus, moves.cluster.namespace, token=token)
+    if golden and Part.GOLDEN not in without:
+        golden_set = load_golden(golden)
+    return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds)
+
+
+def _tell_values(release: "Release") -> None:
+    from crowdserve.rollout.report import promoted_values
+
+    typer.echo(promoted_values(release))

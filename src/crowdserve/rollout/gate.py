@@ -1,0 +1,233 @@
+"""The gate: whether the canary may have more traffic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from crowdserve.rollout.cluster import Cluster
+from crowdserve.rollout.golden import GoldenFailed, GoldenSet, GoldenUnreachable
+from crowdserve.rollout.objects import CANARY, STABLE
+from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
+from crowdserve.rollout.record import Score, Traffic, now
+from crowdserve.rollout.release import Release
+from crowdserve.rollout.workload import unready
+
+
+class Outcome(StrEnum):
+    """Of a check, and of them all."""
+
+    PASSED = "ok"
+    FAILED = "FAILED"
+    UNKNOWN = "unknown"
+    LEFT_OUT = "left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+        name: What was asked about.
+        outcome: The answer.
+        reason: The figures that it rests on.
+    """
+
+    name: str
+    outcome: Outcome
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.outcome:<8}  {self.name:<10}  {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the gate says, and what it measured of the stable track on the way.
+
+    Attributes:
+        checks: In the order asked; the ones after a check that did not pass are not asked.
+        score: The stable track's error on the golden set.
+        reference: The stable track's answers.
+    """
+
+    checks: Sequence[Check]
+    score: Score | None = None
+    reference: Traffic | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """FAILED if a check failed, else UNKNOWN if one is unknown, else PASSED."""
+        outcomes = {check.outcome for check in self.checks}
+        return next((each for each in (Outcome.FAILED, Outcome.UNKNOWN) if each in outcomes), Outcome.PASSED)
+
+    @property
+    def reason(self) -> str:
+        """The checks that did not pass."""
+        return "; ".join(f"{each.name}: {each.reason}" for each in self.checks if each.outcome is self.outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Margins:
+    """How much worse than the stable track the canary may be.
+
+    Attributes:
+        error_rate: Added to the share of failed requests, 0 to 1.
+        latency: Added to the 95th percentile, as a part of it.
+        mae: Added to the mean absolute error on the golden set, as a part of it.
+        requests: That a track must have answered for a verdict.
+    """
+
+    error_rate: float = 0.01
+    latency: float = 0.2
+    mae: float = 0.05
+    requests: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Asks the cluster, Prometheus and the canary itself.
+
+    Attributes:
+        cluster: Of the release.
+        margins: How much worse the canary may be.
+        prometheus: None to leave error rate and latency out.
+        golden: None to leave the golden set out.
+        url: Of the service, for the golden set.
+        settle_seconds: After the weight changed, before the measurement begins: a scrape interval of Prometheus at
+            least, or what came before the change is counted with what came after it.
+    """
+
+    cluster: Cluster
+    margins: Margins
+    prometheus: Prometheus | None
+    golden: GoldenSet | None
+    url: str
+    settle_seconds: float = 30.0
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self.prometheus:
+            self.prometheus.close()
+
+    def ask(self, release: Release, *, with_golden: bool = True) -> Verdict:
+        """Ask everything, cheap questions first; the golden set last, and only if nothing else speaks against it.
+
+        The photos of the golden set are requests to the canary as well. They come after one measurement and, as the
+        weight changes between them and the next one, are no part of that either.
+        """
+        checks = [self.versions(release), self.readiness(release)]
+        reference = release.record.reference
+        if _all_passed(checks):
+            answers, reference = self.answers(release)
+            checks += answers
+        score = release.record.score
+        if with_golden and _all_passed(checks):
+            check, score = self.accuracy(release)
+            checks.append(check)
+        return Verdict(checks, score, reference)
+
+    def versions(self, release: Release) -> Check:
+        """Whether both tracks still run what the rollout began with."""
+        record = release.record
+        for track, was, runs in (
+            (CANARY, record.canary, release.canary_version),
+            (STABLE, record.stable, release.stable_version),
+        ):
+            if was != runs:
+                reason = f"{track} is told to run {runs}, the rollout began with {was}; start a new one"
+                # At no traffic the canary may be in the midst of `start`, which writes its version after the record.
+                outcome = Outcome.UNKNOWN if release.weight == 0 and track == CANARY else Outcome.FAILED
+                return Check("versions", outcome, reason)
+        return Check("versions", Outcome.PASSED, f"canary {record.canary}, stable {record.stable}")
+
+    def readiness(self, release: Release) -> Check:
+        """Whether the canary is ready; one without traffic may still be starting."""
+        reason = unready(self.cluster, release.canary)
+        if reason is None:
+            return Check("readiness", Outcome.PASSED, "canary ready")
+        return Check("readiness", Outcome.UNKNOWN if release.weight == 0 else Outcome.FAILED, reason)
+
+    def answers(self, release: Release) -> tuple[list[Check], Traffic | None]:
+        """Error rate and latency since the weight was set; the stable track's answers with them."""
+        if self.prometheus is None or release.weight == 0:
+            why = "not asked for" if self.prometheus is None else "the canary has no traffic yet"
+            return [Check(name, Outcome.LEFT_OUT, why) for name in ("errors", "latency")], release.record.reference
+        begin, end = release.record.begin + timedelta(seconds=self.settle_seconds), now()
+        if end <= begin:
+            reason = f"measured from {self.settle_seconds:g} s after the weight was set"
+            return [Check("errors", Outcome.UNKNOWN, reason)], release.record.reference
+        try:
+            canary = self.prometheus.traffic(release.pods(CANARY), begin, end)
+            stable = self.prometheus.traffic(release.pods(STABLE), begin, end)
+        except PrometheusSilent as err:
+            return [Check("errors", Outcome.UNKNOWN, str(err))], release.record.reference
+        earlier = release.record.reference
+        if stable.requests < self.margins.requests and earlier:
+            stable = earlier
+        for track, traffic in ((CANARY, canary), (STABLE, stable)):
+            if traffic.requests < self.margins.requests:
+                reason = (
+                    f"too little traffic for a verdict: {traffic.requests:,.0f} requests to the {track} in "
+                    f"{(end - begin).total_seconds():,.0f} s, {self.margins.requests:,} are needed"
+                )
+                return [Check("errors", Outcome.UNKNOWN, reason)], release.record.reference
+        return [self._errors(canary, stable), self._latency(canary, stable)], stable
+
+    def accuracy(self, release: Release) -> tuple[Check, Score | None]:
+        """The canary's error on the golden set beside the stable track's, and the latter."""
+        if self.golden is None:
+            return Check("golden set", Outcome.LEFT_OUT, "not asked for"), None
+        address = release.address(CANARY)
+        if address is None:
+            return Check("golden set", Outcome.UNKNOWN, "no rule or tag leads to the canary alone"), None
+        try:
+            score = self._stable_score(release, self.golden)
+            if score is None:
+                reason = "the stable track was not measured while it had all the traffic; abort, then start again"
+                return Check("golden set", Outcome.UNKNOWN, reason), None
+            canary = self.golden.score(self.url, address)
+        except GoldenUnreachable as err:
+            return Check("golden set", Outcome.UNKNOWN, str(err)), None
+        except GoldenFailed as err:
+            return Check("golden set", Outcome.FAILED, f"the canary did not count {err}"), None
+        limit = score.mae * (1 + self.margins.mae)
+        reason = (
+            f"MAE {canary.mae:.2f} on {canary.photos} photos, stable {score.mae:.2f}, at most {limit:.2f} is allowed"
+        )
+        return Check("golden set", _within(canary.mae, limit), reason), score
+
+    def _stable_score(self, release: Release, golden: GoldenSet) -> Score | None:
+        """Of the record if it is for this set, else measured if something leads to the stable track alone."""
+        known = release.record.score
+        if known and known.golden == golden.digest:
+            return known
+        address = release.address(STABLE)
+        try:
+            return golden.score(self.url, address) if address else None
+        except GoldenFailed as err:
+            raise GoldenUnreachable(f"the stable track itself did not count {err}") from err
+
+    def _errors(self, canary: Traffic, stable: Traffic) -> Check:
+        limit = stable.error_rate + self.margins.error_rate
+        reason = (
+            f"{canary.error_rate:.2%} of {canary.requests:,.0f} requests, "
+            f"stable {stable.error_rate:.2%} of {stable.requests:,.0f}, at most {limit:.2%} is allowed"
+        )
+        return Check("errors", _within(canary.error_rate, limit), reason)
+
+    def _latency(self, canary: Traffic, stable: Traffic) -> Check:
+        if canary.p95_seconds is None or stable.p95_seconds is None:
+            return Check("latency", Outcome.UNKNOWN, "Prometheus has no latency of one of the tracks")
+        limit = stable.p95_seconds * (1 + self.margins.latency)
+        reason = f"p95 {canary.p95_seconds:.3f} s, stable {stable.p95_seconds:.3f} s, at most {limit:.3f} s is allowed"
+        return Check("latency", _within(canary.p95_seconds, limit), reason)
+
+
+def _within(value: float, limit: float) -> Outcome:
+    """Whether a value is within a limit, to nine digits: a sum such as 0.01 + 0.09 is a little under 0.1."""
+    return Outcome.PASSED if value <= limit * (1 + 1e-9) else Outcome.FAILED
+
+
+def _all_passed(checks: Sequence[Check]) -> bool:
+    return Verdict(checks).outcome is Outcome.PASSED

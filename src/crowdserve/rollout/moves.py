@@ -1,0 +1,283 @@
+"""start, step, promote, abort: each reads, decides and patches until the cluster is as it should be.
+
+A patch holds the resource version that was read. If the server says that it is out of date, or no answer comes, the
+move reads again and decides anew, so that two commands at once cannot undo each other: one of them sees what the other
+did. The record is written on every route, even where nothing else changes, because the new resource version is what
+stops a command that decided on the old state. An InferenceService holds no record, and so a late patch of it may come
+through; but whoever patched reads once more, and takes a patch that came after an abort back.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from crowdserve.rollout.cluster import ATTEMPTS, Cluster, pause
+from crowdserve.rollout.failures import AnswerLost, ClusterError, Outdated, RolloutRefused
+from crowdserve.rollout.objects import CANARY, DEPLOYMENT, INFERENCE_SERVICE, STABLE, Patch
+from crowdserve.rollout.record import (
+    ABORTED,
+    IDLE,
+    PROMOTED,
+    PROMOTING,
+    REVERTING,
+    RUNNING,
+    Record,
+    Score,
+    Traffic,
+    Version,
+    stamp,
+)
+from crowdserve.rollout.release import Release, read_release
+from crowdserve.rollout.traffic import RevisionSplit
+from crowdserve.rollout.workload import Workload, triton_image, unready
+
+WATCH_SECONDS = 10.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """The moves of one release.
+
+    Attributes:
+        cluster: Of the release.
+        name: Of the release.
+        say: Told what is done.
+        ready_seconds: Time limit for a track to become ready.
+    """
+
+    cluster: Cluster
+    name: str
+    say: Say
+    ready_seconds: float
+
+    def read(self) -> Release:
+        """The release as it is now."""
+        return read_release(self.cluster, self.name)
+
+    def start(self, version: Version) -> Release:
+        """Give the canary a version and no traffic.
+
+        Args:
+            version: Parts that are None stay as the canary has them.
+
+        Raises:
+            RolloutRefused: If another rollout is under way, or stable runs the version already.
+        """
+        before = self.read()
+        wanted = _filled(version, before.canary_version)
+        _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
+        if before.record.under_way:
+            record, weight = before.record, before.weight  # an earlier start that was cut short
+        else:
+            record, weight = Record(RUNNING, stamp(), _stable_before(before, wanted), wanted), 0
+        self._settle(before, weight, record, version)
+        if not before.knative:
+            self._run(CANARY, wanted, record)
+        return self.read()
+
+    def step(
+        self, before: Release, weight: int, *, score: Score | None = None, reference: Traffic | None = None
+    ) -> None:
+        """Set the canary's share.
+
+        Args:
+            before: What the decision rests on; another command's move since then calls it off.
+            weight: In percent.
+            score: Of the stable track, for the record.
+            reference: Of the stable track, for the record.
+        """
+        _require(before.record.phase == RUNNING, before, "start one first")
+        if before.knative and weight == 100:
+            raise RolloutRefused("in Knative mode 100 % ends a rollout, without a way back for KServe; use promote")
+        known = before.record
+        record = replace(known, since=stamp(), score=score or known.score, reference=reference or known.reference)
+        self._settle(before, weight, record)
+        self.say(f"canary: {before.weight} % -> {weight} % of the traffic")
+
+    def promote(self, before: Release) -> None:
+        """Give stable the canary's version while the canary has all traffic, then give stable all traffic.
+
+        Args:
+            before: What the decision rests on; another command's move since then calls it off.
+
+        Raises:
+            RolloutRefused: If the canary is not ready, or no rollout is under way.
+        """
+        _require(before.record.phase in {RUNNING, PROMOTING}, before, "start one first")
+        reason = unready(self.cluster, before.canary)
+        if reason and not self.cluster.dry_run:
+            raise RolloutRefused(f"{reason}; promote once it is")
+        self._require_same_triton(before)
+        try:
+            release = before if before.knative else self._replace_stable(before)
+            self._settle(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
+        except RolloutRefused:
+            after = self.read().record
+            if (after.phase, after.canary) != (PROMOTED, before.record.canary):
+                raise  # else another command has promoted the same canary meanwhile
+        self.say(f"promoted: stable runs {before.record.canary} and has all traffic")
+
+    def _require_same_triton(self, before: Release) -> None:
+        """A promotion copies models and transformer; Triton's image is the ServingRuntime's, and so the chart's."""
+        canary, stable = (triton_image(self.cluster, each) for each in (before.canary, before.stable))
+        if canary != stable:
+            raise RolloutRefused(
+                f"the canary has another Triton ({canary}) than stable ({stable}), which promote does not change: "
+                "give the canary all traffic with `step --to 100`, change triton.image in the values, then abort"
+            )
+
+    def _replace_stable(self, before: Release) -> Release:
+        """Let the canary answer everything until every replica of stable has its version."""
+        promoting = before.record
+        if promoting.phase == RUNNING:
+            promoting = replace(promoting, phase=PROMOTING, since=stamp())
+        self._settle(before, 100, promoting)
+        self.say("all traffic to the canary while stable takes its version")
+        self._run(STABLE, promoting.canary, promoting)
+        return self._await_stable(PROMOTING)
+
+    def abort(self, reason: str) -> None:
+        """Return all traffic to stable; in the midst of a promotion stable's version goes back first.
+
+        Args:
+            reason: For the record.
+        """
+        before = self.read()
+        if before.record.phase in {IDLE, PROMOTED} and not any(split.weight for split in before.splits):
+            self.say(f"nothing to abort: the rollout is {describe(before)}")
+            return
+        if before.record.phase in {PROMOTING, REVERTING}:
+            reverting = replace(before.record, phase=REVERTING, reason=reason)
+            self._settle(before, before.weight, reverting)
+            self.say("stable takes its earlier version back before it gets its traffic back")
+            self._run(STABLE, reverting.stable, reverting)
+            self._await_stable(REVERTING)
+        self._insist(reason)
+        self.say(f"aborted, all traffic to stable: {reason}")
+
+    def _insist(self, reason: str) -> None:
+        """Abort over whatever other commands do meanwhile, save a promotion, which has to be turned back first."""
+        since = stamp()
+
+        def plan(release: Release) -> Patch | None:
+            record = release.record
+            _require(record.phase != PROMOTING, release, "another command was faster; run abort again")
+            if record.phase != ABORTED or release.weight:
+                record = replace(record, phase=ABORTED, since=since, reason=reason, reference=None)
+            return _first(release, 0, record)
+
+        self._converge(plan)
+
+    def _settle(self, before: Release, weight: int, record: Record, version: Version | None = None) -> None:
+        """Set weight and record everywhere, unless another command has moved since `before` was read."""
+        expected = (before.record, before.weight), (record, before.weight), (record, weight)
+
+        def plan(release: Release) -> Patch | None:
+            now, wanted = release.record, record
+            if (now, release.weight) not in expected:
+                if now.phase == ABORTED and release.weight:
+                    return _first(release, 0, now)  # our patch came after the abort: take it back
+                same_move = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
+                _require(same_move, release, "another command was faster; nothing more was changed")
+                wanted = now
+            return _first(release, weight, wanted, version)
+
+        self._converge(plan)
+
+    def _run(self, track: str, version: Version, record: Record) -> None:
+        """Make a track run a version, unless another command has moved since."""
+
+        def plan(release: Release) -> Patch | None:
+            if release.record.phase == record.phase:
+                return _workload(release, track).run(version)
+            back = release.stable.run(release.record.stable) if release.record.phase in {REVERTING, ABORTED} else None
+            _require(track == STABLE and back is not None, release, "another command was faster")
+            return back  # our patch came after the abort: take it back
+
+        self._converge(plan)
+
+    def _converge(self, plan: Callable[[Release], Patch | None]) -> None:
+        """Read, plan and apply one patch after the other until none is needed."""
+        failures = 0
+        while patch := plan(self.read()):
+            try:
+                self.cluster.patch(patch)
+                self.say(f"would patch {patch}" if self.cluster.dry_run else f"patched {patch.kind.title} {patch.name}")
+                failures = 0
+            except (Outdated, AnswerLost) as err:
+                failures += 1
+                if failures == ATTEMPTS:
+                    raise ClusterError(
+                        f"{patch.kind.title} {patch.name} could not be patched in {ATTEMPTS} attempts "
+                        f"({str(err) or 'it changes all the time'}); run the same command again"
+                    ) from err
+                pause(failures)
+
+    def _await_stable(self, phase: str) -> Release:
+        """The release once every replica of stable is ready; the rollout must stay in its phase."""
+        deadline = time.monotonic() + self.ready_seconds
+        while True:
+            release = self.read()
+            _require(release.record.phase == phase, release, "another command was faster; nothing more was changed")
+            if self.cluster.dry_run:
+                self.say("would wait until every replica of stable is ready")
+                return release
+            reason = unready(self.cluster, release.stable, whole=True)
+            if reason is None:
+                return release
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise RolloutRefused(
+                    f"{reason} after {self.ready_seconds:.0f} s; the canary keeps all traffic: "
+                    "run the same command again to go on waiting, or abort to go back"
+                )
+            self._await_change(release.stable, min(left, WATCH_SECONDS))
+
+    def _await_change(self, workload: Workload, seconds: float) -> None:
+        deployment = self.cluster.get(DEPLOYMENT, workload.front)
+        if deployment:
+            self.cluster.await_change(DEPLOYMENT, deployment, seconds)
+        else:
+            self.cluster.await_change(INFERENCE_SERVICE, workload.found, seconds)
+
+
+def describe(release: Release) -> str:
+    """State of a rollout in a few words."""
+    record = release.record
+    reason = f" ({record.reason})" if record.reason else ""
+    return f"{record.phase}{reason}, {release.weight} % of the traffic to the canary"
+
+
+def _workload(release: Release, track: str) -> Workload:
+    return release.canary if track == CANARY else release.stable
+
+
+def _stable_before(before: Release, wanted: Version) -> Version:
+    """What stable runs as a rollout of a version begins; Knative keeps no word of an earlier revision's version."""
+    split = before.splits[0]
+    if isinstance(split, RevisionSplit) and split.divided:
+        return before.record.stable
+    if wanted == before.stable.version:
+        raise RolloutRefused(f"stable already runs {wanted}; give the canary another --storage-uri or --image")
+    return before.stable.version
+
+
+def _first(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
+    """The next patch of the objects that divide traffic; None if all are as they should be."""
+    for split in release.splits:
+        extra = {"version": version} if isinstance(split, RevisionSplit) and version else {}
+        patch = split.shift(weight, record, **extra)
+        if patch:
+            return patch
+    return None
+
+
+def _filled(version: Version, other: Version) -> Version:
+    """A version with the parts that are None from another."""
+    return Version(version.storage_uri or other.storage_uri, version.image or other.image)
+
+
+def _require(condition: bool, release: Release, remedy: str) -> None:
+    if not condition:
+        raise RolloutRefused(f"the rollout of {release.name!r} is {describe(release)}; {remedy}")

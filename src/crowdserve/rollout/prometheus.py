@@ -1,0 +1,89 @@
+"""How the tracks answered, from Prometheus."""
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from crowdserve.errors import SetupError
+from crowdserve.rollout.record import Traffic
+
+REQUESTS = "crowdserve_requests_total"
+SECONDS = "crowdserve_request_seconds_bucket"
+FAILED = ',status=~"5.."'
+ANSWER_SECONDS = 20.0
+
+
+class PrometheusSilent(Exception):
+    """Prometheus gave no answer that a verdict could rest on."""
+
+
+class Prometheus:
+    """A client of Prometheus' query API.
+
+    Args:
+        url: Such as ``http://prometheus.monitoring:9090``; a path in it is kept.
+        namespace: That the pods are in.
+        token: Sent as bearer token.
+    """
+
+    def __init__(self, url: str, namespace: str, *, token: str | None = None) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise SetupError(f"Prometheus' URL is {url!r}; expected one like http://prometheus.monitoring:9090")
+        self._url = url.rstrip("/")
+        self._namespace = namespace
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._http = httpx.Client(headers=headers, timeout=ANSWER_SECONDS)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def traffic(self, pods: str, begin: datetime, end: datetime) -> Traffic:
+        """How the pods of a track answered for a time.
+
+        Args:
+            pods: Regular expression of their names.
+            begin: Of the time.
+            end: Of the time.
+
+        Raises:
+            PrometheusSilent: If Prometheus does not answer, or not with numbers.
+        """
+        where = f'namespace="{self._namespace}",pod=~"{pods}"'
+        window = f"{max(1, (end - begin) // timedelta(milliseconds=1))}ms"
+        total = self._number(f"sum({_grown(REQUESTS, where, window)})", end)
+        failed = self._number(f"sum({_grown(REQUESTS, where + FAILED, window)})", end)
+        p95 = self._number(f"histogram_quantile(0.95, sum by (le) ({_grown(SECONDS, where, window)}))", end)
+        return Traffic(total or 0.0, failed or 0.0, p95)
+
+    def _number(self, query: str, at: datetime) -> float | None:
+        """The value of a query that gives one; None if it gives none or NaN."""
+        result = self._ask(query, at)
+        value = float(result[0]["value"][1]) if result else math.nan
+        return None if math.isnan(value) else value
+
+    def _ask(self, query: str, at: datetime) -> list[Any]:
+        try:
+            url, form = f"{self._url}/api/v1/query", {"query": query, "time": f"{at.timestamp():.6f}"}
+            reply = self._http.post(url, data=form)
+            content = reply.json()
+            if content["status"] != "success":
+                raise PrometheusSilent(f"Prometheus refused a query: {content.get('error')}")
+            return list(content["data"]["result"])
+        except httpx.HTTPError as err:
+            raise PrometheusSilent(f"Prometheus at {self._url} does not answer ({type(err).__name__})") from err
+        except (ValueError, LookupError, TypeError) as err:
+            raise PrometheusSilent(f"{self._url} answered {reply.status_code}, which is no Prometheus reply") from err
+
+
+def _grown(metric: str, where: str, window: str) -> str:
+    """Growth of each counter in a window, from zero for one that appeared within it.
+
+    `increase` alone begins at a counter's first sample, so that it misses what a new pod, or a status seen for the
+    first time, had counted until then: the first errors of a canary above all.
+    """
+    series = f"{metric}{{{where}}}"
+    before = f"{series} offset {window}"
+    return f"(increase({series}[{window}]) and {before}) or max_over_time({series}[{window}])"

@@ -1,0 +1,169 @@
+"""A release of the chart with its canary, as the cluster has it at one moment."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from crowdserve.rollout.cluster import Cluster
+from crowdserve.rollout.failures import RolloutRefused
+from crowdserve.rollout.objects import (
+    CANARY,
+    GRPC_ROUTE,
+    HTTP_ROUTE,
+    INFERENCE_SERVICE,
+    RELEASE_LABEL,
+    SERVING_RUNTIME,
+    STABLE,
+    TRACK_HEADER,
+    TRACK_LABEL,
+    Object,
+)
+from crowdserve.rollout.record import Record, Version
+from crowdserve.rollout.traffic import RevisionSplit, RouteSplit, Split
+from crowdserve.rollout.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a track answers, and no other.
+
+    Attributes:
+        url: Of the service; None for the URL that every caller uses.
+        headers: To send with each request.
+    """
+
+    url: str | None
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release with a canary.
+
+    Attributes:
+        name: Of the Helm release.
+        namespace: Of the Helm release.
+        stable: The InferenceService that users had before.
+        canary: The InferenceService that is rolled out; the same one in Knative mode.
+        splits: What divides the traffic, the object that decides first.
+    """
+
+    name: str
+    namespace: str
+    stable: Workload
+    canary: Workload
+    splits: Sequence[Split]
+
+    @property
+    def knative(self) -> bool:
+        """Whether both tracks are revisions of one InferenceService."""
+        return self.stable.knative
+
+    @property
+    def weight(self) -> int:
+        """Share of the canary in percent."""
+        return self.splits[0].weight
+
+    @property
+    def record(self) -> Record:
+        """State of the rollout."""
+        return self.splits[0].record
+
+    @property
+    def stable_version(self) -> Version:
+        """What the stable track runs; in Knative mode what it ran when the rollout began."""
+        return self.record.stable if self.knative else self.stable.version
+
+    @property
+    def canary_version(self) -> Version:
+        """What the canary is told to run."""
+        return self.canary.version
+
+    def pods(self, track: str) -> str:
+        """Regular expression of the names of a track's pods that answer requests."""
+        if not self.knative:
+            return (self.canary if track == CANARY else self.stable).pods
+        return f"{self._revision(track)}-deployment-[a-z0-9]+(-[a-z0-9]+)?"
+
+    def address(self, track: str) -> Address | None:
+        """Where a track answers alone; None if nothing leads there now."""
+        if self.knative:
+            url = self._target(track).get("url")
+            return Address(url, {}) if url else None
+        if track == CANARY:
+            alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
+            return Address(None, {TRACK_HEADER: CANARY}) if alone else None
+        return Address(None, {}) if self.weight == 0 else None
+
+    def _target(self, track: str) -> Object:
+        targets = self.stable.found.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])
+        return next((each for each in targets if bool(each.get("latestRevision")) == (track == CANARY)), {})
+
+    def _revision(self, track: str) -> str:
+        predictor = self.stable.found.get("status", {}).get("components", {}).get("predictor", {})
+        named = "latestReadyRevision" if track == CANARY else "latestRolledoutRevision"
+        return str(self._target(track).get("revisionName") or predictor.get(named, "none"))
+
+
+def read_release(cluster: Cluster, name: str) -> Release:
+    """The release as it is now.
+
+    Raises:
+        RolloutRefused: If it is not there or has no canary.
+    """
+    services = [Workload(each) for each in cluster.list(INFERENCE_SERVICE, f"{RELEASE_LABEL}={name}")]
+    stable = _track(services, STABLE)
+    if stable is None:
+        raise RolloutRefused(
+            f"namespace {cluster.namespace} has no crowdserve release {name!r}; "
+            f"`helm list --namespace {cluster.namespace}` shows what it has"
+        )
+    if stable.knative:
+        if stable.found["spec"].get("transformer"):
+            raise RolloutRefused(
+                f"{stable.name}: in Knative mode KServe splits transformer and predictor apart, so that halves of the "
+                "two versions mix; use the collocated transformer or Standard mode"
+            )
+        return Release(name, cluster.namespace, stable, stable, [RevisionSplit(stable, _runtime(cluster, stable))])
+    canary = _track(services, CANARY)
+    splits = [] if canary is None else _routes(cluster, name, stable, canary)
+    if canary is None or not splits:
+        missing = "canary" if canary is None else "HTTPRoute that leads to both stable and canary"
+        raise RolloutRefused(
+            f"release {name!r} has no {missing}; add it with: "
+            f"helm upgrade {name} CHART --reuse-values --set canary.enabled=true --set canary.trafficPercent=0"
+        )
+    return Release(name, cluster.namespace, stable, canary, splits)
+
+
+def _track(services: list[Workload], track: str) -> Workload | None:
+    found = [each for each in services if each.found["metadata"]["labels"].get(TRACK_LABEL) == track]
+    if len(found) > 1:
+        raise RolloutRefused(
+            f"{len(found)} InferenceServices are labelled {TRACK_LABEL}={track}: "
+            f"{', '.join(each.name for each in found)}; a release has one"
+        )
+    return found[0] if found else None
+
+
+def _runtime(cluster: Cluster, workload: Workload) -> Object:
+    name = workload.found["spec"]["predictor"].get("model", {}).get("runtime")
+    found = cluster.get(SERVING_RUNTIME, name) if name else None
+    if found is None:
+        raise RolloutRefused(f"{workload.name} names no ServingRuntime of its namespace, where the record would stand")
+    return found
+
+
+def _routes(cluster: Cluster, release: str, stable: Workload, canary: Workload) -> list[RouteSplit]:
+    """Routes that lead to both tracks; the one that is named like the release's service comes first."""
+    selector = f"{RELEASE_LABEL}={release}"
+    routes = [
+        RouteSplit(kind, found, stable.front, canary.front)
+        for kind in (HTTP_ROUTE, GRPC_ROUTE)
+        for found in cluster.list(kind, selector)
+    ]
+    return sorted((each for each in routes if each.rules()), key=lambda each: _order(each, stable.name))
+
+
+def _order(route: RouteSplit, first: str) -> tuple[bool, bool, str]:
+    name = route.found["metadata"]["name"]
+    return route.kind is not HTTP_ROUTE, name != first, name

@@ -1,0 +1,56 @@
+"""What the commands tell a person: the state of a rollout, and the chart values that belong to it."""
+
+from collections.abc import Iterator
+
+from crowdserve.rollout.cluster import Cluster
+from crowdserve.rollout.record import Version
+from crowdserve.rollout.release import Release
+from crowdserve.rollout.workload import unready
+
+
+def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
+    """The state of a rollout, one fact a line."""
+    record = release.record
+    mode = "Knative" if release.knative else "Standard"
+    yield f"release  {release.name} in {release.namespace} ({mode} mode)"
+    since = f" since {record.since}" if record.since else ""
+    yield f"rollout  {record.phase}{since}{f': {record.reason}' if record.reason else ''}"
+    yield f"weight   {release.weight} % of the traffic to the canary"
+    if len({(split.weight, split.record) for split in release.splits}) > 1:
+        yield "         the routes differ; the next step, promote or abort makes them alike"
+    if not release.knative:
+        yield f"stable   {release.stable_version}: {unready(cluster, release.stable) or 'ready'}"
+    yield f"canary   {release.canary_version}: {unready(cluster, release.canary) or 'ready'}"
+    if record.under_way and record.canary != release.canary_version:
+        yield f"         the rollout began with {record.canary}"
+
+
+def start_values(release: Release) -> str:
+    """The values that keep `helm upgrade` from undoing `start`."""
+    version = release.record.canary
+    values = ["canary.enabled=true", "canary.trafficPercent=0"]
+    values += [f"canary.storageUri={version.storage_uri}"] if version.storage_uri else []
+    values += _image("canary.transformer.image", version) if version.image != release.record.stable.image else []
+    return f"keep it through helm upgrades with: {_upgrade(release, values)}"
+
+
+def promoted_values(release: Release) -> str:
+    """The values that make a promotion the chart's own state, and free what the canary held."""
+    version = release.record.canary
+    values = [f"storage.uri={version.storage_uri}"] if version.storage_uri else []
+    if (release.record.stable.storage_uri or "").startswith("pvc://"):
+        values.append("storage.existingClaim.name=")  # the chart takes one of the two
+    values += _image("transformer.image", version) if version.image != release.record.stable.image else []
+    return f"make it last and remove the canary with: {_upgrade(release, [*values, 'canary.enabled=false'])}"
+
+
+def _image(prefix: str, version: Version) -> list[str]:
+    image = version.image or ""
+    if "@" in image:
+        return [f"{prefix}.digest={image.partition('@')[2]}"]
+    return [f"{prefix}.tag={image.rpartition(':')[2]}"] if ":" in image.rpartition("/")[2] else []
+
+
+def _upgrade(release: Release, values: list[str]) -> str:
+    chosen = " ".join(f"--set {value}" for value in values)
+    return f"helm upgrade {release.name} CHART --namespace {release.namespace} --reuse-values {chosen}"

@@ -1,0 +1,184 @@
+"""An InferenceService of a release: what it runs, whether that is ready, how its pods are called."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from crowdserve.rollout.cluster import Cluster
+from crowdserve.rollout.objects import (
+    DEPLOYMENT,
+    INFERENCE_SERVICE,
+    SERVING_RUNTIME,
+    Object,
+    Patch,
+    annotations,
+    patch_of,
+)
+from crowdserve.rollout.record import Version
+
+_MODE = "serving.kserve.io/deploymentMode"
+_SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
+_STORAGE_PATH = "/spec/predictor/model/storageUri"
+_POD = "-[a-z0-9]+(-[a-z0-9]+)?"
+"""What Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """An InferenceService, as it was read.
+
+    Attributes:
+        found: The object.
+    """
+
+    found: Object
+
+    @property
+    def name(self) -> str:
+        """Of the InferenceService."""
+        return str(self.found["metadata"]["name"])
+
+    @property
+    def knative(self) -> bool:
+        """Whether KServe runs it in Knative mode; it says Serverless in older releases."""
+        mode = annotations(self.found).get(_MODE) or self.found.get("status", {}).get("deploymentMode", "")
+        return mode in {"Knative", "Serverless"}
+
+    @property
+    def components(self) -> list[str]:
+        """The parts that have pods of their own; the last one answers requests."""
+        return ["predictor", *(["transformer"] if self.found["spec"].get("transformer") else [])]
+
+    @property
+    def front(self) -> str:
+        """Name of the Service and the Deployment that answer requests."""
+        return f"{self.name}-{self.components[-1]}"
+
+    @property
+    def pods(self) -> str:
+        """Regular expression of the names of the pods that answer requests, in Standard mode."""
+        return self.front + _POD
+
+    @property
+    def generation_to_observe(self) -> int:
+        """What KServe's status must have reached; nothing in Standard mode if KServe does not tell there."""
+        told = self.knative or "observedGeneration" in self.found.get("status", {})
+        return int(self.found["metadata"].get("generation", 0)) if told else 0
+
+    @property
+    def version(self) -> Version:
+        """What it is told to run."""
+        image = self._image()
+        return Version(self.found["spec"]["predictor"].get("model", {}).get("storageUri"), image and image[1])
+
+    def run(self, version: Version) -> Patch | None:
+        """The patch that makes it run a version; None if it is told to already. Parts that are None stay.
+
+        There is no record on it: KServe copies an InferenceService's annotations to its pods, so that each change of
+        one would replace them all.
+        """
+        operations = self.change(version)
+        return patch_of(INFERENCE_SERVICE, self.found, operations) if operations else None
+
+    def change(self, version: Version) -> list[Object]:
+        """Operations that change what it runs."""
+        operations = []
+        if version.storage_uri and version.storage_uri != self.version.storage_uri:
+            operations.append({"op": "add", "path": _STORAGE_PATH, "value": version.storage_uri})
+            uri, paths = version.storage_uri, self._storage_variables()
+            operations += [{"op": "replace", "path": path, "value": uri} for path in paths]
+        image = self._image()
+        if version.image and image and version.image != image[1]:
+            operations.append({"op": "replace", "path": image[0], "value": version.image})
+        return operations
+
+    def _image(self) -> tuple[str, str] | None:
+        """JSON pointer and value of the transformer's image."""
+        return next(((f"{path}/image", str(each["image"])) for path, each in self._transformer()), None)
+
+    def _storage_variables(self) -> list[str]:
+        """JSON pointers of the variable by which KServe gives the transformer the models too."""
+        return [
+            f"{path}/env/{k}/value"
+            for path, each in self._transformer()
+            for k, variable in enumerate(each.get("env", []))
+            if variable["name"] == "STORAGE_URI" and "value" in variable
+        ]
+
+    def _transformer(self) -> Iterator[tuple[str, Object]]:
+        """JSON pointer and value of the transformer's container, in whichever component it stands."""
+        for component, container in (("predictor", "transformer-container"), ("transformer", "kserve-container")):
+            for i, each in enumerate((self.found["spec"].get(component) or {}).get("containers", [])):
+                if each["name"] == container:
+                    yield f"/spec/{component}/containers/{i}", each
+
+
+def unready(cluster: Cluster, workload: Workload, *, whole: bool = False) -> str | None:
+    """Why a track is not ready, None if it is.
+
+    KServe's Ready condition stays true while a Deployment is being replaced, so the Deployments are asked as well.
+
+    Args:
+        cluster: Where it runs.
+        workload: As it was read.
+        whole: Whether every replica must be there, not only one.
+    """
+    status = workload.found.get("status", {})
+    ready: Object = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), {})
+    if ready.get("status") != "True":
+        return f"{workload.name} is not ready{_because(ready)}"
+    if status.get("observedGeneration", 0) < workload.generation_to_observe:
+        return f"{workload.name}: KServe has not seen its last change yet"
+    if workload.knative:
+        return _revision_unready(workload)
+    for component in workload.components:
+        reason = _deployment_unready(cluster, workload, component, whole)
+        if reason:
+            return reason
+    return None
+
+
+def triton_image(cluster: Cluster, workload: Workload) -> str | None:
+    """The image of the ServingRuntime that a workload names; None if it names none of its namespace."""
+    name = workload.found["spec"]["predictor"].get("model", {}).get("runtime")
+    runtime = cluster.get(SERVING_RUNTIME, name) if name else None
+    return str(runtime["spec"]["containers"][0]["image"]) if runtime else None
+
+
+def _because(condition: Object) -> str:
+    text = condition.get("message") or condition.get("reason")
+    return f" ({text})" if text else ""
+
+
+def _revision_unready(workload: Workload) -> str | None:
+    predictor = workload.found.get("status", {}).get("components", {}).get("predictor", {})
+    created, ready = predictor.get("latestCreatedRevision"), predictor.get("latestReadyRevision")
+    return None if created == ready else f"revision {created} is not ready, {ready} still is the latest that is"
+
+
+def _deployment_unready(cluster: Cluster, workload: Workload, component: str, whole: bool) -> str | None:
+    name = f"{workload.name}-{component}"
+    found = cluster.get(DEPLOYMENT, name)
+    if found is None:
+        return f"Deployment {name} does not exist yet"
+    if _template_differs(found, workload, component):
+        return f"Deployment {name} does not have the new version yet"
+    status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return f"Deployment {name} has not begun its last change yet"
+    if status.get("replicas", 0) != status.get("updatedReplicas", 0):
+        return f"Deployment {name} still has pods of an earlier version"
+    available = status.get("availableReplicas", 0)
+    if available < (wanted if whole else 1):
+        return f"Deployment {name} has {available} of {wanted} replicas available"
+    return None
+
+
+def _template_differs(deployment: Object, workload: Workload, component: str) -> bool:
+    template = deployment["spec"]["template"]
+    version = workload.version
+    if component == "predictor":
+        source = (template.get("metadata", {}).get("annotations") or {}).get(_SOURCE)
+        if source and version.storage_uri and source != version.storage_uri:
+            return True
+    images = {each["image"] for each in template["spec"]["containers"]}
+    return component == workload.components[-1] and version.image is not None and version.image not in images

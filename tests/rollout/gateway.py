@@ -1,0 +1,100 @@
+"""A gateway with a crowdserve of each track behind it, over real HTTP and the v2 protocol.
+
+It routes as the HTTPRoute in the API server says at that moment. Counts are the true ones plus each track's own error.
+"""
+
+import json
+import struct
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Gateway:
+    """The server; a context manager.
+
+    Args:
+        read_route: Gives the HTTPRoute as it is now.
+        on_count: Called with the service that counted a photo.
+
+    Attributes:
+        truth: People on a photo, by its bytes.
+        error: People too many, by service.
+        paths: Services that have an address of their own, by the start of its path.
+        broken: Services that answer 500.
+        counted: Service and photo of each request.
+    """
+
+    def __init__(self, read_route, on_count) -> None:
+        self.truth: dict[bytes, int] = {}
+        self.error: dict[str, float] = {}
+        self.broken: set[str] = set()
+        self.counted: list[tuple[str, bytes]] = []
+        self.paths: dict[str, str] = {}
+        self.read_route, self.on_count = read_route, on_count
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"gateway": self}))
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> "Gateway":
+        threading.Thread(target=lambda: self._http.serve_forever(0.01), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def service_for(self, headers) -> str:
+        """The service that a request goes to: of the rule whose headers match, else by weight."""
+        rules = self.read_route()["spec"]["rules"]
+        matching = [rule for rule in rules if rule.get("matches") and _matches(rule["matches"][0], headers)]
+        rule = (matching or [rule for rule in rules if len(rule["backendRefs"]) > 1])[0]
+        heaviest = max(rule["backendRefs"], key=lambda each: each.get("weight", 1))
+        return heaviest["name"]
+
+
+def _matches(match, headers) -> bool:
+    wanted = match.get("headers", [])
+    return bool(wanted) and all(headers.get(each["name"]) == each["value"] for each in wanted)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    gateway: Gateway
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        start_of_path, _, path = self.path.rpartition("/v2/")
+        if path != "models/crowdserve/infer":
+            return self._reply(404, {"error": f"no {self.path} here"})
+        start = int(self.headers["Inference-Header-Content-Length"])
+        (tensor,) = json.loads(body[:start])["inputs"]
+        (length,) = struct.unpack_from("<I", body, start)
+        photo = body[start + 4 : start + 4 + length]
+        assert (tensor["name"], tensor["datatype"], tensor["shape"]) == ("image", "BYTES", [1])
+        service = self.gateway.paths.get(start_of_path) or self.gateway.service_for(self.headers)
+        self.gateway.counted.append((service, photo))
+        self.gateway.on_count(service)
+        if service in self.gateway.broken:
+            return self._reply(500, {"error": "crowd_dense failed; its log tells why, under request id 7"})
+        count = self.gateway.truth[photo] + self.gateway.error.get(service, 0.0)
+        outputs = {
+            "count": ("FP32", count),
+            "scene": ("BYTES", "dense"),
+            "scene_probability": ("FP32", 0.9),
+            "route": ("BYTES", "dense"),
+            "models": ("BYTES", "{}"),
+        }
+        tensors = [
+            {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
+            for name, (datatype, value) in outputs.items()
+        ]
+        return self._reply(200, {"model_name": "crowdserve", "id": "7", "outputs": tensors})
+
+    def _reply(self, code: int, content: dict) -> None:
+        text = json.dumps(content).encode()
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)

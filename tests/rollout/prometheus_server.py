@@ -1,0 +1,117 @@
+"""A Prometheus as far as the gate's queries go, over its real HTTP API.
+
+It keeps single requests with their times, so that a window holds what happened in it and nothing else.
+"""
+
+import json
+import re
+import threading
+import time
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
+
+_SERIES = r"(?P<metric>crowdserve_\w+)\{(?P<where>[^}]*)\}"
+_GROWN = re.compile(
+    rf"\(increase\({_SERIES}\[(?P<window>\d+)ms\]\) and (?P=metric)\{{(?P=where)\}} offset (?P=window)ms\)"
+    r" or max_over_time\((?P=metric)\{(?P=where)\}\[(?P=window)ms\]\)"
+)
+_MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request that a pod answered."""
+
+    at: float
+    namespace: str
+    pod: str
+    status: str
+    seconds: float
+
+
+class PrometheusServer:
+    """The server; a context manager.
+
+    Attributes:
+        seen: Requests that pods answered.
+        mood: "well", "refuses" (answers 503 with an error) or "confused" (answers with HTML).
+        queries: Asked for.
+        tokens: Sent along.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Seen] = []
+        self.mood = "well"
+        self.queries: list[str] = []
+        self.tokens: list[str | None] = []
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"prometheus": self}))
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> "PrometheusServer":
+        threading.Thread(target=lambda: self._http.serve_forever(0.01), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def observe(
+        self, pod: str, requests: int, *, errors: int = 0, seconds: float = 0.2, namespace: str = "demo"
+    ) -> None:
+        """Let a pod have answered requests now."""
+        now = time.time()
+        for i in range(requests):
+            self.seen.append(Seen(now, "demo", pod, "500" if i < errors else "200", seconds))
+
+    def evaluate(self, query: str, at: float) -> float | None:
+        """The value of one of the queries that a gate asks; None for an empty result."""
+        match = _GROWN.search(query)
+        if match is None or query.count("(") != query.count(")"):
+            raise ValueError(f"parse error: {query}")
+        chosen = self._chosen(match["where"], int(match["window"]) / 1000, at)
+        before, after = query[: match.start()], query[match.end() :]
+        if (before, after, match["metric"]) == ("sum(", ")", "crowdserve_requests_total"):
+            return float(len(chosen)) if chosen else None
+        if (before, after) == ("histogram_quantile(0.95, sum by (le) (", "))"):
+            ordered = sorted(each.seconds for each in chosen)
+            return ordered[int(0.95 * (len(ordered) - 1))] if ordered else float("nan")
+        raise ValueError(f"not a query of the gate: {query}")
+
+    def _chosen(self, where: str, window: float, at: float) -> list[Seen]:
+        chosen = [each for each in self.seen if at - window <= each.at <= at]
+        for label, operator, value in _MATCHER.findall(where):
+            pattern = value if operator == "=~" else re.escape(value)
+            chosen = [each for each in chosen if re.fullmatch(pattern, getattr(each, label))]
+        return chosen
+
+
+class _Handler(BaseHTTPRequestHandler):
+    prometheus: PrometheusServer
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        query = form["query"][0]
+        self.prometheus.queries.append(query)
+        self.prometheus.tokens.append(self.headers.get("Authorization"))
+        if self.path != "/api/v1/query" or self.prometheus.mood == "confused":
+            return self._reply(404 if self.prometheus.mood == "well" else 200, "<html>login</html>")
+        if self.prometheus.mood == "refuses":
+            error = {"status": "error", "errorType": "timeout", "error": "query timed out in expression evaluation"}
+            return self._reply(503, json.dumps(error))
+        try:
+            value = self.prometheus.evaluate(query, float(form["time"][0]))
+        except ValueError as err:
+            return self._reply(400, json.dumps({"status": "error", "errorType": "bad_data", "error": str(err)}))
+        result = [] if value is None else [{"metric": {}, "value": [time.time(), f"{value:g}".replace("nan", "NaN")]}]
+        return self._reply(200, json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}}))
+
+    def _reply(self, code: int, text: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())

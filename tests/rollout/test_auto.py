@@ -1,0 +1,303 @@
+import threading
+import time
+
+import pytest
+from api_server import answer, first, lose_answer, lose_connection
+from cluster_objects import NEW, OLD, reconcile, set_status
+
+from crowdserve.rollout.auto import Auto, Pace
+from crowdserve.rollout.gate import Gate, Margins, Outcome
+from crowdserve.rollout.golden import load_golden
+from crowdserve.rollout.prometheus import Prometheus
+
+DEPLOYMENTS = "/apis/apps/v1/namespaces/demo/deployments"
+STABLE, CANARY = "crowd-predictor", "crowd-canary-predictor"
+
+
+def stable_uri(world):
+    return world.api.read("inferenceservices", "crowd")["spec"]["predictor"]["model"]["storageUri"]
+
+
+def test_a_canary_that_is_not_worse_is_promoted_by_steps(world):
+    world.start()
+    reply = world.auto()
+    assert reply.code == 0
+    assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
+    assert stable_uri(world) == NEW
+    assert world.record().phase == "promoted"
+    assert "--set storage.uri=s3://models/v2" in reply.out.splitlines()[-1]
+
+
+def test_steps_are_the_ones_asked_for(world):
+    world.start()
+    assert world.auto("--steps", "10,40").code == 0
+    assert world.history() == [10, 40, 100, 0]  # 100: stable takes the version while the canary answers
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"errors": {CANARY: 40}}, "errors: 10.00% of 400 requests, stable 0.00% of 400, at most 1.00% is allowed"),
+        ({"seconds": {CANARY: 0.25}}, "latency: p95 0.250 s, stable 0.200 s, at most 0.240 s is allowed"),
+    ],
+)
+def test_a_canary_that_answers_worse_loses_its_traffic(world, fault, reason):
+    world.start()
+    for name, value in fault.items():
+        setattr(world, name, value)
+    reply = world.auto()
+    assert reply.code == 1
+    assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 0]
+    assert f"aborted, all traffic to stable: gate at 5 %: {reason}\n" in reply.out
+    assert world.record().reason == f"gate at 5 %: {reason}"
+    assert stable_uri(world) == OLD
+
+
+def test_a_canary_that_miscounts_never_gets_traffic(world):
+    world.start()
+    world.gateway.error = {STABLE: 1.0, CANARY: 1.06}
+    reply = world.auto()
+    assert reply.code == 1
+    assert world.history() == []
+    assert "golden set: MAE 1.06 on 3 photos, stable 1.00, at most 1.05 is allowed" in world.record().reason
+
+
+def test_the_margins_are_the_ones_asked_for(world):
+    world.start()
+    world.errors, world.seconds = {CANARY: 40, STABLE: 4}, {CANARY: 0.39}
+    world.gateway.error = {STABLE: 1.0, CANARY: 1.4}
+    asked = ["--margin-errors", "0.09", "--margin-latency", "1", "--margin-mae", "0.5"]
+    assert world.auto(*asked).code == 0
+    assert (
+        world.rollout("abort", "crowd").out
+        == "nothing to abort: the rollout is promoted, 0 % of the traffic to the canary\n"
+    )
+
+
+def test_as_bad_as_a_bad_stable_is_not_worse(world):
+    world.start()
+    world.errors = {CANARY: 100, STABLE: 100}
+    assert world.auto().code == 0
+
+
+def test_too_little_traffic_is_said_and_the_share_held(world):
+    world.start()
+    world.requests = 99
+    reply = world.auto()
+    assert reply.code == 3
+    assert "too little traffic for a verdict: 99 requests to the canary" in reply.out
+    assert world.history() == [5]
+    assert world.record().phase == "running"
+
+
+def test_too_little_traffic_to_stable_is_said(world):
+    world.start()
+    world.requests = 0
+    world.moves().step(world.moves().read(), 5)
+    world.prometheus.observe("crowd-canary-predictor-77d4b-fghij", 500)
+    world.prometheus.observe("crowd-predictor-5f7c9-abcde", 70)
+    reply = world.auto()
+    assert reply.code == 3
+    assert "too little traffic for a verdict: 70 requests to the stable" in reply.out
+
+
+def test_no_verdict_may_mean_abort(world):
+    world.start()
+    world.requests = 99
+    assert world.auto("--no-verdict", "abort").code == 1
+    assert world.weights() == [0, 0]
+
+
+def test_a_silent_prometheus_is_no_verdict(world):
+    world.start()
+    world.prometheus.mood = "refuses"
+    reply = world.auto()
+    assert reply.code == 3
+    assert "Prometheus refused a query: query timed out" in reply.out
+    assert world.history() == [5]
+
+
+def test_a_share_is_watched_for_its_time_and_a_bad_one_not_to_the_end(world):
+    world.start()
+    reply = world.auto("--soak-seconds", "2", "--steps", "50")
+    assert reply.code == 0
+    assert "waiting at 50 %: 2 s from when it was set" in reply.out
+
+    assert world.rollout("start", "crowd", "--storage-uri", OLD).code == 0
+    world.errors = {CANARY: 400}
+    assert world.auto("--soak-seconds", "600").code == 1  # or this test runs into its time limit
+
+
+def test_nothing_is_measured_before_a_change_has_settled(world):
+    """Else the golden set's own photos, scraped after the change, would be taken for users' requests."""
+    world.start()
+    reply = world.auto("--settle-seconds", "600", "--no-verdict", "abort", "--patience-seconds", "0", "--dry-run")
+    assert reply.code == 0
+    world.moves().step(world.moves().read(), 5)
+    reply = world.auto("--settle-seconds", "600", "--dry-run")
+    assert reply.code == 3
+    assert "errors      measured from 600 s after the weight was set" in reply.out
+    assert not world.prometheus.queries
+
+
+def test_a_canary_that_starts_is_waited_for(world):
+    world.start()
+    set_status(world.api, CANARY, available=0)
+    seen = len(world.api.requests)
+
+    def become_ready():
+        while world.api.requests[seen:].count(f"GET {DEPLOYMENTS}/{CANARY}") < 2:
+            time.sleep(0.01)
+        set_status(world.api, CANARY, available=2)
+
+    thread = threading.Thread(target=become_ready)
+    thread.start()
+    reply = world.auto("--patience-seconds", "60", "--steps", "50")
+    thread.join()
+    assert reply.code == 0
+    assert "waiting at 0 %: readiness: Deployment crowd-canary-predictor has 0 of 2 replicas available" in reply.out
+
+
+def test_a_canary_that_dies_with_traffic_loses_it(world):
+    world.start()
+    world.moves().step(world.moves().read(), 25)
+    set_status(world.api, CANARY, available=0)
+    reply = world.auto()
+    assert reply.code == 1
+    assert world.weights() == [0, 0]
+    assert "readiness: Deployment crowd-canary-predictor has 0 of 2 replicas available" in world.record().reason
+
+
+def test_a_canary_that_somebody_changed_loses_its_traffic(world):
+    world.start()
+    world.moves().step(world.moves().read(), 25)
+    world.api.change(
+        "inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(storageUri="s3://other")
+    )
+    assert world.auto().code == 1
+    assert "canary is told to run s3://other" in world.record().reason
+    assert world.weights() == [0, 0]
+
+
+def test_a_rollout_goes_on_from_what_the_cluster_has(world):
+    world.start()
+    world.requests = 99
+    assert world.auto().code == 3
+    world.requests = 400
+    world.serve_traffic(("httproutes", "demo", "crowd"))
+    assert world.auto().code == 0
+    assert world.history() == [5, 25, 50, 100, 0]
+
+
+def test_a_rollout_that_was_killed_in_a_promotion_is_finished(world):
+    world.start()
+    moves = world.moves()
+    world.api.on_change[0] = lambda key: None  # KServe does nothing: stable does not get its version
+    moves.step(moves.read(), 100)
+    reply = world.rollout("promote", "crowd", "--ready-seconds", "0")
+    assert reply.code == 2
+    assert "Deployment crowd-predictor does not have the new version yet after 0 s" in reply.error
+    assert (world.record().phase, world.weights()) == ("promoting", [100, 100])
+
+    reconcile(world.api, "crowd")
+    assert world.auto().code == 0
+    assert (world.record().phase, world.weights()) == ("promoted", [0, 0])
+
+
+def test_faults_between_command_and_server_do_not_change_the_course(world):
+    world.start()
+    for method in ("GET", "PATCH"):
+        for fault in (lose_connection, lose_answer, answer(503), answer(429)):
+            world.api.disturb(method, fault)
+    world.api.disturb("PATCH", answer(409, "Conflict"))
+    assert world.auto().code == 0
+    assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
+
+
+def test_two_at_once_make_each_step_once(world):
+    world.start()
+    outcomes = []
+    threads = [threading.Thread(target=lambda: outcomes.append(automatic(world).run())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes == [Outcome.PASSED, Outcome.PASSED]
+    assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
+
+
+def test_an_abort_at_the_last_moment_is_not_overruled(world):
+    world.start()
+    world.api.disturb("PATCH", first(lambda: world.moves().abort("somebody saw flames")))
+    reply = world.auto()
+    assert reply.code == 2
+    assert "aborted (somebody saw flames)" in reply.error
+    assert world.weights() == [0, 0]
+    assert world.history() == []
+
+
+def test_a_dry_run_shows_every_patch_and_stores_none(world):
+    world.start()
+    stored = len(world.api.patches)
+    reply = world.auto("--dry-run", "--steps", "5,100")
+    assert reply.code == 0
+    assert len(world.api.patches) == stored
+    assert world.weights() == [0, 0]
+    shares = [line for line in reply.out.splitlines() if "backendRefs/1/weight" in line]
+    assert [line.split('"value": ')[1] for line in shares] == ["5}", "5}", "100}", "100}", "0}", "0}"]
+    assert '{"op": "add", "path": "/spec/predictor/model/storageUri", "value": "s3://models/v2"}' in reply.out
+    assert "would wait until every replica of stable is ready" in reply.out
+    assert reply.out.count("a dry run shifts no traffic that could be measured") == 2
+
+
+def test_a_dry_run_of_an_abort_exits_like_the_abort(world):
+    world.start()
+    world.errors = {CANARY: 40}
+    world.moves().step(world.moves().read(), 25)
+    stored = len(world.api.patches)
+    reply = world.auto("--dry-run")
+    assert reply.code == 1
+    assert len(world.api.patches) == stored
+    assert "would patch GRPCRoute crowd-grpc" in reply.out
+    assert world.weights() == [25, 25]
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (["--golden", "x"], "give --prometheus URL, or leave that out with --without metrics"),
+        (["--prometheus", "http://x"], "give --golden FOLDER and --url, or --without golden"),
+        (["--steps", "50,25"], "--steps is '50,25'; expected ascending percentages from 1 to 100"),
+        (["--steps", "5,x"], "--steps is '5,x'"),
+        (["--prometheus", "x", "--without", "golden"], "Prometheus' URL is 'x'; expected one like"),
+    ],
+)
+def test_a_gate_is_not_weakened_by_accident(world, missing, message):
+    world.start()
+    reply = world.rollout("auto", "crowd", *missing)
+    assert reply.code == 2
+    assert message in reply.error
+
+
+def test_parts_of_the_gate_may_be_left_out(world):
+    world.start()
+    pace = ["--settle-seconds", "0", "--soak-seconds", "0"]
+    reply = world.rollout("auto", "crowd", "--without", "metrics", "--without", "golden", *pace)
+    assert reply.code == 0
+    assert not world.prometheus.queries
+    assert not world.gateway.counted
+    assert reply.out.count("left out  golden set  not asked for") == 5
+
+
+def test_auto_needs_a_rollout(world):
+    reply = world.auto()
+    assert reply.code == 2
+    assert "the rollout of 'crowd' is idle, 0 % of the traffic to the canary; begin one with start" in reply.error
+
+
+def automatic(world):
+    moves = world.moves()
+    asked = Prometheus(world.prometheus.url, "demo"), load_golden(world.golden), world.gateway.url
+    return Auto(
+        moves, Gate(moves.cluster, Margins(), *asked, settle_seconds=0.0), Pace((5, 25, 50, 100), 0.0, 5.0, 0.02, False)
+    )

@@ -1,0 +1,39 @@
+"""The dry runs in docs/rollout.md are what the command prints; UPDATE_DOCS=1 in the environment writes them anew."""
+
+import os
+import re
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "rollout.md"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
+
+
+def check(name, output):
+    block = f"<!-- {name} -->\n```text\n{TIME.sub('2026-01-05T09:00:00+00:00', output)}```\n<!-- end -->"
+    page = PAGE.read_text()
+    shown = re.search(rf"<!-- {name} -->.*?<!-- end -->", page, re.DOTALL)[0]
+    if os.environ.get("UPDATE_DOCS"):
+        PAGE.write_text(page.replace(shown, block))
+    else:
+        assert shown == block
+
+
+def prepared(world):
+    world.gateway.error = {"crowd-predictor": 2.0, "crowd-canary-predictor": 1.5}
+    world.start()
+    return world
+
+
+def test_promotion_is_shown_as_printed(world):
+    reply = prepared(world).auto("--steps", "5,50", "--dry-run")
+    assert reply.code == 0
+    check("promotion", reply.out)
+
+
+def test_abort_is_shown_as_printed(world):
+    world.errors = {"crowd-canary-predictor": 40}
+    moves = prepared(world).moves()
+    moves.step(moves.read(), 25)
+    reply = world.auto("--dry-run")
+    assert reply.code == 1
+    check("abort", reply.out)

@@ -1,0 +1,113 @@
+import pytest
+from cluster_objects import NEW, OLD
+
+from crowdserve.rollout.failures import RolloutRefused
+
+SERVICE = ("inferenceservices", "crowd")
+
+
+def predictor(world):
+    return world.api.read(*SERVICE)["spec"]["predictor"]
+
+
+@pytest.fixture
+def tagged_world(knative_world):
+    """With URLs of the two revisions, as `enable-tag-routing` gives them; the gateway serves both by header."""
+    world = knative_world
+    tracks = {"latestUrl": f"{world.gateway.url}/latest", "prevUrl": f"{world.gateway.url}/prev"}
+    world.api.change(*SERVICE, lambda o: o["status"]["components"]["predictor"].update(tracks))
+    world.gateway.paths = {"/latest": "latest", "/prev": "prev"}
+    return world
+
+
+def observe_revisions(world, *, errors=0):
+    def observe(key):
+        if predictor(world).get("canaryTrafficPercent"):
+            world.prometheus.observe("crowd-predictor-00001-deployment-5f7c9-abcde", 300)
+            world.prometheus.observe("crowd-predictor-00002-deployment-6d8c0-fghij", 300, errors=errors)
+
+    world.api.on_change.append(observe)
+
+
+def shares(world):
+    return [
+        operation.get("value", "removed")
+        for _, _, body in world.api.patches
+        for operation in body
+        if operation["path"].endswith("canaryTrafficPercent")
+    ]
+
+
+def test_revisions_are_promoted_by_steps_and_never_split_at_100(tagged_world):
+    tagged_world.start()
+    observe_revisions(tagged_world)
+    reply = tagged_world.auto()
+    assert reply.code == 0, reply
+    assert shares(tagged_world) == [0, 5, 25, 50, "removed"]
+    assert predictor(tagged_world)["model"]["storageUri"] == NEW
+    assert {service for service, _ in tagged_world.gateway.counted} == {"latest", "prev"}
+
+
+def test_steps_make_no_revisions(knative_world):
+    knative_world.start()
+    for _ in range(3):
+        assert knative_world.rollout("step", "crowd").code == 0
+    status = knative_world.api.read(*SERVICE)["status"]["components"]["predictor"]
+    assert status["latestCreatedRevision"] == "crowd-predictor-00002"
+
+
+def test_a_step_that_comes_after_an_abort_is_taken_back(knative_world):
+    knative_world.start()
+    moves = knative_world.moves()
+    before = moves.read()
+
+    def abort_before_the_service_changes(handler):
+        if "inferenceservices" in handler.path:
+            knative_world.moves().abort("flames")
+        else:
+            knative_world.api.disturb("PATCH", abort_before_the_service_changes)
+        return False
+
+    knative_world.api.disturb("PATCH", abort_before_the_service_changes)
+    with pytest.raises(RolloutRefused, match=r"aborted \(flames\)"):
+        moves.step(before, 5)
+    assert shares(knative_world) == [0, 5, 0]
+
+
+def test_a_worse_revision_loses_its_traffic(tagged_world):
+    tagged_world.start()
+    observe_revisions(tagged_world, errors=30)
+    reply = tagged_world.auto()
+    assert reply.code == 1
+    assert "errors: 10.00% of 300 requests, stable 0.00% of 300" in reply.out
+    assert shares(tagged_world) == [0, 5, 0]
+
+
+def test_after_an_abort_the_next_start_still_knows_what_stable_is(knative_world):
+    knative_world.start()
+    assert knative_world.rollout("abort", "crowd").code == 0
+    assert knative_world.rollout("start", "crowd", "--storage-uri", "s3://models/v3").code == 0
+    text = knative_world.api.read("servingruntimes", "crowd")["metadata"]["annotations"]["crowdserve.io/rollout"]
+    assert OLD in text
+    assert NEW not in text
+
+
+def test_without_tags_the_golden_set_gives_no_verdict(knative_world):
+    knative_world.start()
+    reply = knative_world.auto()
+    assert reply.code == 3
+    assert "golden set: no rule or tag leads to the canary alone" in reply.out
+    assert not knative_world.gateway.counted
+
+
+def test_100_percent_is_refused_by_hand_too(knative_world):
+    knative_world.start()
+    reply = knative_world.rollout("step", "crowd", "--to", "100")
+    assert (reply.code, shares(knative_world)) == (2, [0])
+
+
+def test_a_standalone_transformer_is_refused(knative_world):
+    knative_world.api.change(*SERVICE, lambda o: o["spec"].update(transformer={"containers": []}))
+    reply = knative_world.rollout("start", "crowd", "--storage-uri", NEW)
+    assert reply.code == 2
+    assert "halves of the two versions mix" in reply.error

@@ -1,0 +1,116 @@
+from datetime import timedelta
+
+import pytest
+
+from crowdserve.errors import DatasetError
+from crowdserve.rollout.failures import RolloutRefused
+from crowdserve.rollout.golden import GoldenFailed, GoldenUnreachable, load_golden
+from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
+from crowdserve.rollout.record import Record, Score, Traffic, Version, now, parse_record
+from crowdserve.rollout.release import Address, read_release
+
+STABLE_ONLY = Address(None, {})
+
+
+def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
+    release = world.moves().read()
+    world.prometheus.observe("crowd-predictor-5f7c9-abcde", 50, errors=50)
+    begin = now()
+    world.prometheus.observe("crowd-predictor-5f7c9-abcde", 20, errors=1, seconds=0.5)
+    world.prometheus.observe("crowd-predictor-5f7c9ab", 2, seconds=0.5)  # a long name, cut by Kubernetes
+    world.prometheus.observe("crowd-canary-predictor-77d4b-fghij", 30)
+    world.prometheus.observe("crowd-predictor-x-predictor-5f7c9-abcde", 40)  # another release's
+    client = Prometheus(world.prometheus.url, "demo", token="secret")
+    end = begin + timedelta(seconds=3600)
+    window = (begin - timedelta(hours=1), begin)
+    assert client.traffic(release.pods("stable"), *window).errors == 50
+    assert client.traffic(release.pods("stable"), begin, end) == Traffic(22, 1, 0.5)
+    assert client.traffic(release.pods("canary"), begin, end) == Traffic(30, 0, 0.2)
+    assert client.traffic("none", begin, end) == Traffic(0, 0, None)
+    assert {*world.prometheus.tokens} == {"Bearer secret"}
+    client.close()
+
+
+@pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "no Prometheus reply")])
+def test_a_strange_answer_is_no_measurement(world, mood, message):
+    world.prometheus.mood = mood
+    client = Prometheus(world.prometheus.url, "demo")
+    with pytest.raises(PrometheusSilent, match=message):
+        client.traffic("x", now() - timedelta(seconds=1), now())
+    client.close()
+
+
+def test_golden_scores_are_mean_absolute_errors(world):
+    golden = load_golden(world.golden)
+    world.gateway.error = {"crowd-predictor": -2.5}
+    assert golden.score(world.gateway.url, STABLE_ONLY) == Score(golden.digest, 3, 2.5)
+    world.gateway.broken = {"crowd-predictor"}
+    with pytest.raises(GoldenFailed, match=r"0001\.png: crowd_dense failed"):
+        golden.score(world.gateway.url, STABLE_ONLY)
+    with pytest.raises(GoldenUnreachable):
+        golden.score("http://127.0.0.1:9", STABLE_ONLY)
+
+
+def test_another_label_is_another_golden_set(world):
+    before = load_golden(world.golden).digest
+    (world.golden / "test" / "gt" / "0001.txt").write_text("1 1 1 1 0 0\n")
+    assert load_golden(world.golden).digest != before
+    with pytest.raises(DatasetError):
+        load_golden(world.golden / "nowhere")
+
+
+def test_a_broken_canary_fails_and_a_broken_stable_gives_no_verdict(world):
+    world.start()
+    world.gateway.broken = {"crowd-canary-predictor"}
+    assert "golden set: the canary did not count 0001.png" in world.auto("--dry-run").out
+    world.gateway.broken = {"crowd-predictor"}
+    assert "the stable track itself did not count 0001.png" in world.auto("--dry-run").out
+
+
+def test_without_the_testers_rule_nothing_is_taken_for_the_canary(world):
+    world.start()
+    world.api.change("httproutes", "crowd", lambda o: o["spec"]["rules"].pop(0))
+    assert "no rule or tag leads to the canary alone" in world.auto("--dry-run").out
+    assert not world.gateway.counted
+
+
+def test_a_record_survives_its_annotation():
+    score, traffic = Score("abc", 3, 1.5), Traffic(200, 0, None)
+    record = Record("running", now().isoformat(), Version("s3://a"), Version("s3://b", "i:1"), score, traffic, "why")
+    found = {"kind": "HTTPRoute", "metadata": {"name": "x", "annotations": {"crowdserve.io/rollout": record.text()}}}
+    assert parse_record(found) == record
+    found["metadata"]["annotations"]["crowdserve.io/rollout"] = '{"phase": "running"}'
+    with pytest.raises(RolloutRefused, match="is no record of a rollout"):
+        parse_record(found)
+
+
+@pytest.mark.parametrize(
+    ("remove", "message"),
+    [
+        (("inferenceservices", "crowd"), "namespace demo has no crowdserve release 'crowd'"),
+        (("inferenceservices", "crowd-canary"), "release 'crowd' has no canary; add it with: helm upgrade"),
+    ],
+)
+def test_what_is_missing_is_named(world, remove, message):
+    world.api.delete(*remove)
+    with pytest.raises(RolloutRefused, match=message):
+        world.moves().read()
+
+
+def test_a_release_without_grpc_routes_is_whole(world):
+    world.api.known.discard("grpcroutes")  # no such kind in this cluster
+    release = read_release(world.moves().cluster, "crowd")
+    assert len(release.splits) == 1
+
+
+def test_status_shows_both_tracks(world):
+    world.start()
+    assert world.rollout("step", "crowd", "--to", "25").code == 0
+    lines = world.rollout("status", "crowd").out.splitlines()
+    assert lines[0] == "release  crowd in demo (Standard mode)"
+    assert lines[1].startswith("rollout  running since 20")
+    assert lines[2:] == [
+        "weight   25 % of the traffic to the canary",
+        "stable   s3://models/v1, ghcr.io/crowdserve/transformer:1.0.0: ready",
+        "canary   s3://models/v2, ghcr.io/crowdserve/transformer:1.0.0: ready",
+    ]

@@ -1,0 +1,272 @@
+import pytest
+from api_server import answer, delay, first, lose_answer, lose_connection
+from cluster_objects import IMAGE, NEW, OLD, reconcile, set_status
+
+from crowdserve.rollout.cluster import Cluster, connect
+from crowdserve.rollout.failures import ClusterError, RolloutRefused
+from crowdserve.rollout.objects import DEPLOYMENT
+
+CANARY_PODS = "crowd-canary-predictor"
+
+
+def predictor(world, name):
+    return world.api.read("inferenceservices", name)["spec"]["predictor"]
+
+
+def test_start_gives_the_canary_its_version_and_no_traffic(world):
+    world.api.change("httproutes", "crowd", lambda o: o["spec"]["rules"][1]["backendRefs"][1].update(weight=10))
+    image = IMAGE.replace("1.0.0", "2.0.0")
+    reply = world.rollout("start", "crowd", "--storage-uri", NEW, "--image", image)
+    assert reply.code == 0
+    assert predictor(world, "crowd-canary")["model"]["storageUri"] == NEW
+    (container,) = predictor(world, "crowd-canary")["containers"]
+    assert container["image"] == image
+    assert container["env"] == [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": NEW}]
+    assert predictor(world, "crowd")["model"]["storageUri"] == OLD
+    assert world.weights() == [0, 0]
+    assert reply.out.endswith(
+        "--set canary.enabled=true --set canary.trafficPercent=0 --set canary.storageUri=s3://models/v2 "
+        "--set canary.transformer.image.tag=2.0.0\n"
+    )
+
+
+def set_canary_uri(world, uri):
+    change = {"storageUri": uri}
+    world.api.change("inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(change))
+
+
+def test_start_takes_the_version_that_the_chart_gave(world):
+    set_canary_uri(world, NEW)
+    assert world.rollout("start", "crowd").code == 0
+    assert world.record().canary.storage_uri == NEW
+
+
+def test_start_refuses_the_version_that_stable_runs(world):
+    reply = world.rollout("start", "crowd")
+    assert reply.code == 2
+    assert reply.error.startswith(f"stable already runs {OLD}, {IMAGE}")
+    assert not world.api.patches
+
+
+def test_a_second_start_is_refused_and_the_same_one_finishes_the_first(world):
+    world.start()
+    reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
+    assert reply.code == 2
+    assert "is running, 0 % of the traffic to the canary; abort or promote it first" in reply.error
+
+    set_canary_uri(world, OLD)
+    world.start()
+    assert predictor(world, "crowd-canary")["model"]["storageUri"] == NEW
+
+
+def test_step_goes_to_the_next_share_or_the_one_asked_for(world):
+    world.start()
+    assert world.rollout("step", "crowd").code == 0
+    assert world.weights() == [5, 5]
+    assert world.rollout("step", "crowd", "--to", "33").code == 0
+    assert world.weights() == [33, 33]
+    assert world.api.read("httproutes", "crowd")["spec"]["rules"][1]["backendRefs"][0]["weight"] == 67
+    assert world.rollout("step", "crowd", "--steps", "5,25").error.startswith("the canary has 33 %, the last of")
+
+
+def test_step_needs_a_rollout(world):
+    assert "is idle" in world.rollout("step", "crowd").error
+    assert not world.api.patches
+
+
+def test_promote_needs_a_canary_that_is_ready(world):
+    world.start()
+    set_status(world.api, CANARY_PODS, available=0)
+    reply = world.rollout("promote", "crowd")
+    assert reply.code == 2
+    assert "has 0 of 2 replicas available; promote once it is" in reply.error
+    assert world.weights() == [0, 0]
+
+
+def test_promote_does_not_pass_over_another_triton(world):
+    world.start()
+    for name, tag in (("crowd", "26.05"), ("crowd-canary", "26.06")):
+        containers = [{"name": "kserve-container", "image": f"tritonserver:{tag}"}]
+        world.api.create("servingruntimes", {"metadata": {"name": name}, "spec": {"containers": containers}})
+    reply = world.rollout("promote", "crowd")
+    assert reply.code == 2
+    assert "another Triton (tritonserver:26.06) than stable (tritonserver:26.05)" in reply.error
+    assert world.weights() == [0, 0]
+
+
+def test_promote_waits_for_every_replica_of_stable(world):
+    world.start()
+    woken = []
+
+    def slow_controller(key):
+        if key == ("inferenceservices", "demo", "crowd"):
+            reconcile(world.api, "crowd", available=1)
+            world.api.disturb("WATCH", first(lambda: (woken.append(world.weights()), reconcile(world.api, "crowd"))))
+
+    world.api.on_change[0] = slow_controller
+    assert world.rollout("promote", "crowd").code == 0
+    assert woken == [[100, 100]]  # the canary had everything until stable was whole again
+    assert world.weights() == [0, 0]
+
+
+def test_abort_in_a_promotion_turns_stable_back_before_it_gets_traffic(world):
+    world.start()
+    world.api.on_change[0] = lambda key: None
+    assert world.rollout("promote", "crowd", "--ready-seconds", "0").code == 2
+    assert predictor(world, "crowd")["model"]["storageUri"] == NEW
+
+    weights = []
+    world.api.on_change[0] = lambda key: (
+        (weights.append(world.weights()), reconcile(world.api, key[2])) if key[0] == "inferenceservices" else None
+    )
+    assert world.rollout("abort", "crowd", "--reason", "second thoughts").code == 0
+    assert predictor(world, "crowd")["model"]["storageUri"] == OLD
+    assert weights == [[100, 100]]
+    assert world.weights() == [0, 0]
+    assert world.record().reason == "second thoughts"
+
+
+def test_abort_without_a_rollout_changes_nothing(world):
+    assert world.rollout("abort", "crowd").out.startswith("nothing to abort: the rollout is idle")
+    assert not world.api.patches
+
+
+def test_abort_takes_traffic_away_that_no_rollout_gave(world):
+    world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=10))
+    assert world.rollout("abort", "crowd").code == 0
+    assert world.weights() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("method", "fault"),
+    [
+        *(("GET", fault) for fault in (lose_connection, answer(503), answer(429), delay(3.0))),
+        *(
+            ("PATCH", fault)
+            for fault in (lose_connection, lose_answer, answer(409, "Conflict"), answer(504), delay(3.0))
+        ),
+    ],
+)
+def test_a_fault_is_got_over(world, method, fault):
+    world.start()
+    moves = world.moves()
+    moves.cluster._answer_seconds = 1.5
+    before = moves.read()
+    world.api.disturb(method, fault)
+    moves.step(before, 25)
+    assert world.weights() == [25, 25]
+    assert world.history() == [25]
+
+
+def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatch):
+    monkeypatch.setattr("crowdserve.rollout.cluster.FIRST_PAUSE_SECONDS", 0.001)
+    world.start()
+    for _ in range(6):
+        world.api.disturb("GET", answer(503, "ServiceUnavailable"))
+    with pytest.raises(ClusterError, match=r"cannot list inferenceservices in demo: answer 503 .*; is the"):
+        world.moves().read()
+    assert world.moves().read().record.phase == "running"
+
+
+def test_a_refusal_is_not_tried_again(world):
+    world.start()
+    before = len(world.api.requests)
+    world.api.disturb("PATCH", answer(403, "Forbidden", 'User "ci" cannot patch resource "httproutes"'))
+    reply = world.rollout("step", "crowd")
+    assert reply.error.startswith(
+        'the API server refused: 403 User "ci" cannot patch resource "httproutes"; the rights'
+    )
+    assert sum(line.startswith("PATCH") for line in world.api.requests[before:]) == 1
+
+
+def test_a_stale_step_never_raises_a_route_after_an_abort(world):
+    """The abort finds the second route at its old weight: only its record stops the other command's patch."""
+    world.start()
+    moves, other = world.moves(), world.moves()
+    before = moves.read()
+    patched = []
+
+    def abort_before_second_patch(handler):
+        if "grpcroutes" in handler.path:
+            other.abort("flames")
+        patched.append(handler.path)
+        return False
+
+    world.api.disturb("PATCH", abort_before_second_patch)
+    world.api.disturb("PATCH", abort_before_second_patch)
+    with pytest.raises(RolloutRefused, match=r"aborted \(flames\)"):
+        moves.step(before, 5)
+    assert "httproutes" in patched[0]
+    assert world.weights() == [0, 0]
+
+
+def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
+    world.start()
+    moves = world.moves()
+    before = moves.read()
+
+    def abort_before_stable_changes(handler):
+        if handler.path.split("?")[0].endswith("inferenceservices/crowd"):
+            world.moves().abort("flames")
+            return False
+        world.api.disturb("PATCH", abort_before_stable_changes)
+        return False
+
+    world.api.disturb("PATCH", abort_before_stable_changes)
+    with pytest.raises(RolloutRefused, match=r"aborted \(flames\)"):
+        moves.promote(before)
+    assert predictor(world, "crowd")["model"]["storageUri"] == OLD
+    assert world.weights() == [0, 0]
+
+
+def test_pods_are_replaced_by_a_new_version_only(world):
+    """KServe copies annotations of an InferenceService to its pods: none may change with the rollout."""
+    before = [
+        world.api.read("deployments", f"{name}-predictor")["spec"]["template"] for name in ("crowd", "crowd-canary")
+    ]
+    set_canary_uri(world, NEW)
+    assert world.rollout("start", "crowd").code == 0
+    assert world.rollout("step", "crowd").code == 0
+    assert world.rollout("abort", "crowd").code == 0
+    after = [
+        world.api.read("deployments", f"{name}-predictor")["spec"]["template"] for name in ("crowd", "crowd-canary")
+    ]
+    assert after == before
+    assert not [plural for plural, _, _ in world.api.patches if plural == "inferenceservices"]
+
+
+def test_helm_and_kubectl_in_between_are_read_again(world):
+    """A merge patch of another client between read and patch: our own is refused with 409 and made anew."""
+    world.start()
+    before = world.moves().read()
+    api = connect(None)._api
+
+    def label():
+        path = "gateway.networking.k8s.io", "v1", "demo", "httproutes", "crowd"
+        api.patch_namespaced_custom_object(*path, {"metadata": {"labels": {"team": "vision"}}})
+
+    world.api.disturb("PATCH", first(label))
+    world.moves().step(before, 25)
+    route = world.api.read("httproutes", "crowd")
+    assert route["metadata"]["labels"] == {"app.kubernetes.io/instance": "crowd", "team": "vision"}
+    assert world.weights() == [25, 25]
+    api.api_client.close()
+
+
+def test_routes_that_drifted_apart_are_made_alike(world):
+    world.start()
+    world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=70))
+    assert "the routes differ" in world.rollout("status", "crowd").out
+    assert world.rollout("step", "crowd").code == 0
+    assert world.weights() == [5, 5]
+
+
+def test_a_watch_that_breaks_is_no_reason_to_stop(world):
+    cluster = connect(None)
+    assert isinstance(cluster, Cluster)
+    found = cluster.get(DEPLOYMENT, "crowd-predictor")
+    for fault in (lose_connection, answer(410, "Expired"), answer(403)):
+        world.api.disturb("WATCH", fault)
+        cluster.await_change(DEPLOYMENT, found, 5.0)
+    assert [line.split()[0] for line in world.api.requests[-3:]] == ["WATCH"] * 3
+    cluster.close()

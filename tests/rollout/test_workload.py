@@ -1,0 +1,52 @@
+import pytest
+from cluster_objects import reconcile, set_status
+
+from crowdserve.rollout.workload import Workload, unready
+
+
+def set_ready(world, status, message=""):
+    condition = {"type": "Ready", "status": status, "message": message}
+    world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(conditions=[condition]))
+
+
+def ask(world, *, whole=False):
+    return unready(world.moves().cluster, Workload(world.api.read("inferenceservices", "crowd")), whole=whole)
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"available": 2}, None),
+        ({"available": 1}, None),  # it is being scaled up: one replica serves
+        ({"available": 0}, "Deployment crowd-predictor has 0 of 2 replicas available"),
+        ({"available": 2, "updated": 1}, "Deployment crowd-predictor still has pods of an earlier version"),
+    ],
+)
+def test_readiness_is_the_deployments(world, status, reason):
+    set_status(world.api, "crowd-predictor", **status)
+    assert ask(world) == reason
+
+
+def test_every_replica_may_be_asked_for(world):
+    set_status(world.api, "crowd-predictor", available=1)
+    assert ask(world, whole=True) == "Deployment crowd-predictor has 1 of 2 replicas available"
+
+
+def test_a_change_that_no_controller_has_seen_is_not_ready(world):
+    world.api.change("deployments", "crowd-predictor", lambda o: o["spec"].update(replicas=3))
+    assert ask(world) == "Deployment crowd-predictor has not begun its last change yet"
+    reconcile(world.api, "crowd")
+    world.api.change(
+        "inferenceservices", "crowd", lambda o: o["spec"]["predictor"]["containers"][0].update(image="i:2")
+    )
+    assert ask(world) == "Deployment crowd-predictor does not have the new version yet"
+    world.api.delete("deployments", "crowd-predictor")
+    assert ask(world) == "Deployment crowd-predictor does not exist yet"
+
+
+def test_what_kserve_says_is_passed_on(world):
+    set_ready(world, "False", "no GPU left")
+    assert ask(world) == "crowd is not ready (no GPU left)"
+    set_ready(world, "True")
+    world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(observedGeneration=0))
+    assert ask(world) == "crowd: KServe has not seen its last change yet"
