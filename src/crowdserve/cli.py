@@ -15,8 +15,19 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 import crowdserve
-from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.bundle.commands import bundle_app
 from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.evaluation.command import evaluate
+from crowdserve.rollout.command import rollout_app
+from crowdserve.service_options import (
+    DEFAULT_REPOSITORY,
+    CounterOption,
+    RepositoryOption,
+    RouteOption,
+    ThreadsOption,
+    UrlOption,
+    open_service,
+)
 from crowdserve.triton.config import PROFILES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
@@ -29,8 +40,6 @@ UNFOLDED_COLUMNS = 1_000
 """Width of a table in a file or a pipe, where nobody wants its cells folded."""
 
 ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
-RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
-CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
 
 app = typer.Typer(
     name="crowdserve",
@@ -41,12 +50,8 @@ app = typer.Typer(
 )
 repository_app = typer.Typer(help="The Triton model repository.", no_args_is_help=True)
 app.add_typer(repository_app, name="repository")
-
-RepositoryOption = Annotated[
-    Path, typer.Option(envvar="CROWDSERVE_REPOSITORY", help="Triton model repository, with the scene classifier.")
-]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
-DEFAULT_REPOSITORY = Path("model_repository")
+app.add_typer(bundle_app, name="bundle")
+app.add_typer(rollout_app, name="rollout")
 
 
 def main() -> None:
@@ -133,15 +138,13 @@ def _ending_on_signals() -> Iterator[None]:
 @app.command()
 def count(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Image files.", show_default=False)],
-    url: Annotated[
-        str | None, typer.Option(envvar="CROWDSERVE_URL", help="A running service; one is started if left out.")
-    ] = None,
+    url: UrlOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo and line.")] = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
     ] = None,
-    route: Annotated[RouteName | None, typer.Option(help="Which networks count; auto asks the classifier.")] = None,
-    counter: Annotated[CounterName | None, typer.Option(help="Which counter answers, or average.")] = None,
+    route: RouteOption = None,
+    counter: CounterOption = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     threads: ThreadsOption = None,
 ) -> None:
@@ -153,7 +156,7 @@ def count(
     reports: list[PhotoReport] = []
     choices = {"route": route and route.value, "counter": counter and counter.value}
     progress = Console(stderr=True)
-    with _service(url, repository, threads) as client:
+    with open_service(url, repository, threads) as client:
         for photo, target in zip(photos, _overlay_paths(photos, overlay), strict=True):
             with progress.status(f"counting {photo} ({len(reports) + 1} of {len(photos)})"):
                 report = _count_photo(client, photo, target, choices)
@@ -168,20 +171,7 @@ def count(
         raise typer.Exit(EXIT_PHOTO_FAILED)
 
 
-@contextmanager
-def _service(url: str | None, repository: Path, threads: int | None) -> "Iterator[ServiceClient]":
-    """A client of the service at `url`, or of one that is started now and stopped at the end."""
-    from crowdserve.service_client import ServiceClient
-
-    if url is not None:
-        with ServiceClient(url) as client:
-            yield client
-        return
-    from crowdserve.service import EmbeddedService
-
-    typer.echo("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
-    with EmbeddedService(repository, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
-        yield c
+app.command()(evaluate)
 
 
 def _overlay_paths(photos: list[Path], overlay: Path | None) -> list[Path | None]:
@@ -251,6 +241,17 @@ def tables(
     for page in pages:
         write_tables(page, repository, only_check=only_check)
         typer.echo(f"{page}: tables up to date", err=True)
+
+
+@repository_app.command("keep-evaluation")
+def keep_evaluation(
+    summary: Annotated[Path, typer.Argument(help="summary.json of crowdserve evaluate --route … --counter ….")],
+    repository: Annotated[Path, typer.Option(help="The committed repository.")] = DEFAULT_REPOSITORY,
+) -> None:
+    """Keep what crowdserve evaluate found for one network beside its model file, for the tables."""
+    from crowdserve import model_records
+
+    typer.echo(f"wrote {model_records.keep_evaluation(summary, repository)}", err=True)
 
 
 if __name__ == "__main__":

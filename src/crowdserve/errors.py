@@ -19,6 +19,7 @@
         ├── WeightsError       a checkpoint is not the one it should be
         ├── ParityError        an exported model differs from its framework model
         ├── RepositoryError    a Triton model repository is incomplete or out of date
+        ├── BundleError        a bundle's files are not those of its manifest, or it cannot be pushed
         ├── ClassifierError    a scene classifier file is not the recorded one
         └── PlatformError      this machine cannot run the embedded Triton
 
@@ -84,6 +85,10 @@ class ParityError(SetupError):
 
 class RepositoryError(SetupError):
     """A Triton model repository is incomplete, or its generated files are out of date."""
+
+
+class BundleError(SetupError):
+    """A model bundle is not what its manifest says, or its target does not take it."""
 
 
 class ClassifierError(SetupError):

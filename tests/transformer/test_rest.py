@@ -17,7 +17,7 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.cards import CARDS, COUNTERS, VGG16
-from crowdserve.scene import FILE_NAME
+from crowdserve.scene_files import FILE_NAME
 from crowdserve.service import EmbeddedService
 from crowdserve_transformer.tensors import OUTPUTS
 

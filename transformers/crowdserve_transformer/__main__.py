@@ -14,6 +14,7 @@ import threadpoolctl  # type: ignore[import-untyped]
 from crowdserve.errors import SetupError
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.model import load_classifier
+from crowdserve_transformer.repository import verify_repository, wait_for_repository
 from crowdserve_transformer.server import serve
 from crowdserve_transformer.settings import read_settings
 
@@ -31,6 +32,8 @@ def main() -> int:
         settings = read_settings(sys.argv[1:], os.environ)
         _configure_logging(settings.log_level)
         keep_freed_memory()
+        wait_for_repository(settings, os.environ)
+        verify_repository(settings)
         # The classifier is one small matrix product a photo; more BLAS threads would only spin.
         with threadpoolctl.threadpool_limits(limits=1):
             loops.run(serve(settings, load_classifier(settings)))

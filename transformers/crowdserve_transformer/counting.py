@@ -20,6 +20,7 @@ from crowdserve_transformer.parameters import Choices
 from crowdserve_transformer.pictures import batch_of_one, cropped, needs_padding, read_picture
 from crowdserve_transformer.requests import CountRequest
 from crowdserve_transformer.routing import RouteCount
+from crowdserve_transformer.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.versions import MemberVersions
 
@@ -64,9 +65,12 @@ class PictureCount:
 class CrowdCounter:
     """Counts people with a Triton and a scene classifier; shared by all requests of one event loop."""
 
-    def __init__(self, client: TritonClient, classifier: SceneClassifier, settings: Settings) -> None:
+    def __init__(
+        self, client: TritonClient, classifier: SceneClassifier, network: SceneNetwork, settings: Settings
+    ) -> None:
         self._client = client
         self._classifier = classifier
+        self._network = network
         self._max_pixels = settings.max_pixels
         self._versions = MemberVersions(client)
         self._threads = ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="picture")
@@ -129,6 +133,7 @@ class CrowdCounter:
         return _summed_up(picture.image, choices, scene, weights, counts)
 
     async def _classify(self, picture: Rgb, call: "_Call") -> Scene:
+        await self._network.require_match()
         with metrics.stage("scene"):
             features = VGG16.outputs[0].name
             answer = await call(VGG16.name, {VGG16.input.name: picture[np.newaxis]}, (features,))

@@ -9,13 +9,15 @@ from kserve import InferRequest, InferResponse, Model
 
 import crowdserve
 from crowdserve.cards import ENSEMBLES, VGG16
-from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.scene import FILE_NAME, SceneClassifier
+from crowdserve.errors import CrowdServeError, SetupError, TritonUnavailable
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
 from crowdserve_transformer.counting import CrowdCounter, PictureCount
 from crowdserve_transformer.replies import write_response
 from crowdserve_transformer.requests import CountRequest, read_request
+from crowdserve_transformer.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 
@@ -50,20 +52,32 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
             ready_timeout_seconds=settings.ready_timeout_seconds,
             use_ssl=settings.predictor_use_ssl,
         )
-        self.counter = CrowdCounter(self.client, classifier, settings)
+        self.network = SceneNetwork(self.client, classifier, settings.ready_timeout_seconds)
+        self.counter = CrowdCounter(self.client, classifier, self.network, settings)
         self.draining = False
         self.ready = True
 
     async def healthy(self) -> bool:
-        """Whether a request would be answered now: Triton and its models are ready, and nobody asked us to stop."""
+        """Whether a request would be answered now.
+
+        Triton and its models are ready, its VGG16 is the scene classifier's, and nobody asked us to stop.
+        """
         if self.draining:
             return False
         try:
-            await self.client.require_ready(TRITON_MODELS)
+            await self._require_triton()
         except CrowdServeError as err:
             log.info("not ready: %s", err)
             return False
         return True
+
+    async def _require_triton(self) -> None:
+        try:
+            await self.client.require_ready(TRITON_MODELS)
+        except TritonUnavailable:
+            self.network.suspect()
+            raise
+        await self.network.require_match(fresh=True)
 
     async def preprocess(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> CountRequest:
         """Validate a decoded request."""
@@ -93,17 +107,18 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
     async def close(self) -> None:
         """Let go of threads and connections."""
         self.counter.close()
+        await self.network.close()
         await self.client.close()
 
 
 def load_classifier(settings: Settings) -> SceneClassifier:
-    """Read the scene classifier beside the highest version of VGG16 in the repository.
+    """Read the selected scene classifier beside the highest version of VGG16 in the repository.
 
     Raises:
-        SetupError: If there is none, or it is not the recorded one.
+        SetupError: If there is none of that name, or it is not the recorded one.
     """
     folder = settings.repository / VGG16.name
     versions = model_versions(settings.repository, VGG16.name)
     if not versions:
         raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
-    return SceneClassifier.load(folder / str(versions[-1]) / FILE_NAME)
+    return SceneClassifier.load(find_classifier(folder / str(versions[-1]), settings.scene_classifier))

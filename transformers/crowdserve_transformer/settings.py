@@ -10,6 +10,7 @@ from typing import Any
 from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
+from crowdserve.scene_files import DEFAULT_NAME, check_name
 
 DEFAULT_PREDICTOR_PORT = 80
 """Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""
@@ -102,7 +103,15 @@ class Settings:
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
     repository: Path = field(
         default=Path("model_repository"),
-        metadata=_described(Path, "Triton model repository that holds vgg16/<version>/scene_classifier.joblib"),
+        metadata=_described(Path, "Triton model repository that holds vgg16/<version>/scene_classifier.json"),
+    )
+    scene_classifier: str = _setting(
+        DEFAULT_NAME, check_name, "name of the scene classifier: NAME for scene_classifier.NAME.json in that folder"
+    )
+    verify_bundle: str = _setting(
+        "auto",
+        _one_of("auto", "required", "off"),
+        "compare the repository with its manifest.json at start: auto (if it has one), required, off",
     )
     route: str = _setting(
         "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)

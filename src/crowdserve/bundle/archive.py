@@ -1,0 +1,64 @@
+"""Bundles as `.tar` files: the same folder gives the same bytes, whoever packs it, wherever and whenever."""
+
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.errors import BundleError
+
+SUFFIX = ".tar"
+
+
+def write_tar(stream: IO[bytes], folder: Path, paths: Iterable[str], *, prefix: str = "") -> None:
+    """Pack files and the folders above them: sorted, owned by root, readable by everyone, dated 1970.
+
+    Args:
+        stream: Where the archive goes.
+        folder: Where the files are.
+        paths: Relative to `folder`, with forward slashes.
+        prefix: Put before every path in the archive.
+    """
+    files = {f"{prefix}{path}": folder / path for path in paths}
+    parents = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
+    with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name in sorted(parents | set(files)):
+            member = tarfile.TarInfo(name)
+            if name in parents:
+                member.type, member.mode = tarfile.DIRTYPE, 0o755
+                archive.addfile(member)
+                continue
+            member.mode, member.size = 0o644, files[name].stat().st_size
+            with files[name].open("rb") as content:
+                archive.addfile(member, content)
+
+
+@contextmanager
+def opened_bundle(path: Path) -> Iterator[tuple[Path, Manifest]]:
+    """A bundle's folder and its manifest; a `.tar` is unpacked for as long as the block runs. Nothing is verified.
+
+    Raises:
+        BundleError: If there is no bundle.
+    """
+    if path.is_dir():
+        yield path, read_manifest(path)
+    elif path.is_file():
+        with tempfile.TemporaryDirectory(prefix="crowdserve-bundle-") as folder:
+            _unpack(path, Path(folder))
+            yield Path(folder), read_manifest(Path(folder), shown_as=path)
+    else:
+        raise BundleError(f"{path} is neither a folder nor a file; make a bundle with crowdserve bundle build")
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            strange = [member.name for member in archive if not (member.isfile() or member.isdir())]
+            if strange:
+                raise BundleError(f"{path} holds {', '.join(strange)}, expected nothing but files and folders")
+            archive.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError) as err:
+        raise BundleError(f"{path} cannot be unpacked ({err}); expected a whole {SUFFIX} file") from err

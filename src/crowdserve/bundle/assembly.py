@@ -1,0 +1,102 @@
+"""Model repository → bundle."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import crowdserve
+from crowdserve.bundle.archive import SUFFIX, write_tar
+from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, describe_files, hash_file, list_files
+from crowdserve.cards import CARDS, ENSEMBLES, VGG16
+from crowdserve.errors import BundleError
+from crowdserve.triton.config import Profile
+from crowdserve.triton.repository import PLACEHOLDER, model_versions, render_repository
+
+CLASSIFIER = "scene_classifier"
+"""What the names of its files begin with; `crowdserve.scene_files` needs scikit-learn, a bundle does not."""
+
+ENSEMBLE_FILE = "ensemble.txt"
+ENSEMBLE_NOTE = "Triton needs this folder. It is not empty, so that object stores keep it.\n"
+
+
+def build_bundle(source: Path, target: Path, profile: Profile) -> Manifest:
+    """Build a bundle; the same source, profile and crowdserve give the same bytes.
+
+    Args:
+        source: A repository of any profile.
+        target: A new or empty folder; or a `.tar` file, which is replaced.
+        profile: Where the models will run.
+
+    Raises:
+        RepositoryError: If a model is missing.
+        BundleError: If the scene classifier is missing or not the recorded one, or `target` is taken.
+    """
+    _check_target(target)
+    _check_classifiers(source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        folder = Path(scratch) / "bundle"
+        manifest = _assemble(source, folder, profile)
+        if target.suffix == SUFFIX:
+            packed = Path(scratch) / "bundle.tar"
+            with packed.open("wb") as stream:
+                write_tar(stream, folder, list_files(folder))
+            packed.replace(target)
+        else:
+            os.replace(folder, target)  # takes the place of an empty folder, and of nothing else
+    return manifest
+
+
+def _assemble(source: Path, folder: Path, profile: Profile) -> Manifest:
+    render_repository(source, folder, profile)
+    for path in list(folder.rglob("*")):
+        if path.is_symlink():
+            _replace_by_copy(path)
+        elif path.name.startswith(".") and path.name != PLACEHOLDER:
+            path.unlink()  # an editor's or a file manager's
+    for ensemble in ENSEMBLES.values():
+        (folder / ensemble.name / "1" / PLACEHOLDER).unlink()
+        (folder / ensemble.name / "1" / ENSEMBLE_FILE).write_text(ENSEMBLE_NOTE)
+    models = {name: tuple(model_versions(folder, name)) for name in CARDS}
+    manifest = Manifest(crowdserve.__version__, profile, models, describe_files(folder))
+    empty = [path for path, entry in manifest.files.items() if not entry.size_bytes]
+    if empty:
+        raise BundleError(f"{source} has empty files, which not every store keeps: {', '.join(empty)}; remove them")
+    (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    return manifest
+
+
+def _replace_by_copy(link: Path) -> None:
+    """Put the file in the place of a link to it."""
+    content = link.resolve()
+    link.unlink()
+    shutil.copyfile(content, link)
+
+
+def _check_target(target: Path) -> None:
+    if target.suffix == SUFFIX:
+        if target.is_dir():
+            raise BundleError(f"{target} is a folder; name a new {SUFFIX} file")
+    elif target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BundleError(f"{target} is not an empty folder; name a new one, or a {SUFFIX} file")
+
+
+def _check_classifiers(source: Path) -> None:
+    """Refuse classifiers that the transformer would refuse: this machine is where they can be mended."""
+    versions = model_versions(source, VGG16.name)
+    if not versions:
+        return  # rendering says which models are missing, and how they are made
+    folder = source / VGG16.name / str(versions[-1])
+    records = sorted(folder.glob(f"{CLASSIFIER}*.json"))
+    if folder / f"{CLASSIFIER}.json" not in records:
+        raise BundleError(f"{folder} lacks {CLASSIFIER}.json; copy the scene classifier's files there, or train one")
+    found = {hash_file(file): file for file in folder.glob(f"{CLASSIFIER}*") if file not in records}
+    for record in records:
+        recorded = json.loads(record.read_bytes()).get("sha256")
+        if recorded not in found:
+            raise BundleError(
+                f"{record} is of a file with SHA-256 {recorded}, and there is none beside it; copy both files together "
+                "from where they were made"
+            )

@@ -1,0 +1,83 @@
+"""A prefix of an S3 bucket as a store of bundles.
+
+boto3 finds credentials, region and endpoint as every AWS tool does: environment, ~/.aws, the role of a pod. For another
+S3 than Amazon's set `AWS_ENDPOINT_URL_S3`.
+"""
+
+import base64
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from crowdserve.bundle.manifest import FileEntry
+from crowdserve.errors import BundleError, PlatformError
+
+SCHEME = "s3://"
+_SHA256 = "sha256"
+"""Key of an object's metadata; a checksum of S3's own is not kept by every store that speaks S3."""
+
+
+class BucketStore:
+    """A prefix of a bucket.
+
+    Args:
+        address: ``s3://bucket/prefix``.
+
+    Raises:
+        BundleError: If the address has no bucket or no prefix.
+        PlatformError: If boto3 is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
+        self._prefix = prefix.strip("/")
+        if not self._bucket or not self._prefix:
+            raise BundleError(f"{address} names no folder in a bucket; expected {SCHEME}BUCKET/PREFIX")
+        self.address = f"{SCHEME}{self._bucket}/{self._prefix}"
+        if importlib.util.find_spec("boto3") is None:
+            raise PlatformError("S3 needs boto3, which is not installed; run: pip install 'crowdserve[bundle]'")
+        import boto3  # type: ignore[import-untyped]
+
+        with self._told():
+            self._client: Any = boto3.client("s3")
+
+    def listing(self) -> dict[str, str]:
+        """SHA-256 of every object under the prefix, from its metadata."""
+        with self._told():
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=f"{self._prefix}/"
+            )
+            keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
+            return {key.removeprefix(f"{self._prefix}/"): self._sha256(key) for key in keys}
+
+    def put(self, path: str, file: Path, entry: FileEntry) -> None:
+        """Upload a file; Amazon's S3, and most others, compare what arrives with its SHA-256."""
+        with self._told(), file.open("rb") as content:
+            self._client.put_object(
+                Bucket=self._bucket,
+                Key=f"{self._prefix}/{path}",
+                Body=content,
+                ChecksumAlgorithm="SHA256",
+                ChecksumSHA256=base64.b64encode(bytes.fromhex(entry.sha256)).decode(),
+                Metadata={_SHA256: entry.sha256},
+            )
+
+    def _sha256(self, key: str) -> str:
+        metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+        return str(metadata.get(_SHA256, "unknown"))
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """boto3's errors, which name what was refused, as one of ours."""
+        from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
+        from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+        try:
+            yield
+        except (BotoCoreError, ClientError, Boto3Error, ValueError) as err:
+            raise BundleError(
+                f"{self.address}: {err}; check the bucket, the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID …) and, "
+                "for another S3 than Amazon's, AWS_ENDPOINT_URL_S3"
+            ) from err

@@ -1,0 +1,138 @@
+"""The command line: `crowdserve bundle build`, `verify` and `push`.
+
+stdout has what a script goes on with: the bundle's digest, or the address to put into `storageUri`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from crowdserve.errors import BundleError
+from crowdserve.triton.config import PROFILES
+
+if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.bundle.manifest import Manifest
+    from crowdserve.bundle.placement import Progress
+
+ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
+
+DEFAULT_PROFILE = ProfileName("gpu")
+
+bundle_app = typer.Typer(help="The models as one bundle, for S3, a claim or an OCI image.", no_args_is_help=True)
+
+BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a .tar.")]
+
+
+@bundle_app.command("build")
+def build(
+    targets: Annotated[list[Path], typer.Argument(metavar="TARGET…", help="New folders or .tar files.")],
+    profile: Annotated[ProfileName, typer.Option(help="Where the models will run.")] = DEFAULT_PROFILE,
+    source: Annotated[
+        Path, typer.Option(envvar="CROWDSERVE_REPOSITORY", help="Triton model repository, with the scene classifier.")
+    ] = Path("model_repository"),
+) -> None:
+    """Build a bundle; the same models give the same bytes. Prints its digest."""
+    from crowdserve.bundle.assembly import build_bundle
+
+    for target in targets:
+        manifest = build_bundle(source, target, profile.value)
+        typer.echo(f"{target}: {_described(manifest)}", err=True)
+    typer.echo(manifest.digest)
+
+
+@bundle_app.command("verify")
+def verify(
+    bundle: BundleArgument,
+    digest: Annotated[
+        str | None, typer.Option(help="The digest that build printed, to be sure it is that one.")
+    ] = None,
+) -> None:
+    """Compare a bundle with its manifest; name every file that is missing, extra or changed."""
+    from crowdserve.bundle.archive import opened_bundle
+
+    with opened_bundle(bundle) as (folder, manifest):
+        manifest.check(folder, shown_as=bundle)
+        if digest not in (None, manifest.digest):
+            raise BundleError(f"{bundle} is whole, but has the digest {manifest.digest}, expected {digest}")
+        typer.echo(f"{bundle}: whole; {_described(manifest)}", err=True)
+        typer.echo(manifest.digest)
+
+
+@bundle_app.command("push")
+def push(
+    bundle: BundleArgument,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A folder, s3://BUCKET/PREFIX or oci://REGISTRY/REPOSITORY:TAG.")
+    ],
+    base: Annotated[
+        str | None, typer.Option(help="Image to lay an oci:// bundle on, busybox if left out; scratch for none.")
+    ] = None,
+    plain_http: Annotated[bool, typer.Option("--plain-http", help="The registry speaks HTTP without TLS.")] = False,
+) -> None:
+    """Bring a bundle to where a cluster reads it. Prints the address for `storageUri`.
+
+    An address holds one bundle for ever: pushing the same again does nothing, pushing another is refused.
+    """
+    from crowdserve.bundle.archive import opened_bundle
+
+    if (base is not None or plain_http) and not target.startswith("oci://"):
+        raise BundleError(f"--base and --plain-http are for oci:// targets, not for {target}")
+    with opened_bundle(bundle) as (folder, manifest):
+        manifest.check(folder, shown_as=bundle)
+        with _progress(manifest.size_bytes, f"pushing to {target}") as progress:
+            address = _push(folder, manifest, target, base, plain_http, progress)
+    typer.echo(f"{address}: {_described(manifest)}", err=True)
+    typer.echo(address)
+
+
+def _push(
+    folder: Path, manifest: "Manifest", target: str, base: str | None, plain_http: bool, progress: "Progress"
+) -> str:
+    if target.startswith("oci://"):
+        from crowdserve.bundle.publication import DEFAULT_BASE, push_image
+        from crowdserve.bundle.reference import parse_reference
+
+        reference = parse_reference(target)
+        return push_image(
+            folder, manifest, reference, base=base or DEFAULT_BASE, plain_http=plain_http, progress=progress
+        )
+    from crowdserve.bundle.bucket import BucketStore
+    from crowdserve.bundle.placement import FolderStore, Store, place_bundle
+
+    store: Store
+    if target.startswith("s3://"):
+        store = BucketStore(target)
+    elif "://" in target:
+        raise BundleError(
+            f"{target} cannot be pushed to; expected s3://, oci:// or a folder. For pvc:// push to a folder of the "
+            "claim in a pod that mounts it; for other stores build a folder and copy it"
+        )
+    else:
+        store = FolderStore(Path(target))
+    place_bundle(folder, manifest, store, progress)
+    return store.address
+
+
+def _described(manifest: "Manifest") -> str:
+    models = ", ".join(f"{name} {versions[-1]}" for name, versions in sorted(manifest.models.items()))
+    return (
+        f"{manifest.profile} profile, {models}; {len(manifest.files)} files, {manifest.size_bytes / 1e6:.1f} MB, "
+        f"built by crowdserve {manifest.crowdserve}"
+    )
+
+
+@contextmanager
+def _progress(total_bytes: int, description: str) -> "Iterator[Progress]":
+    """A bar on a terminal, nothing elsewhere."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(description, total=total_bytes)
+        yield lambda size_bytes: bar.advance(task, size_bytes)

@@ -1,0 +1,171 @@
+"""What a bundle holds: `manifest.json`, and the comparison of a folder with it.
+
+Reads nothing but the standard library, so that the transformer checks its repository at no cost in imports.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from crowdserve.errors import BundleError
+
+MANIFEST_FILE = "manifest.json"
+FORMAT = 1
+
+PLAN_FILE = "model.plan"
+"""Built on the GPU that serves it, after the bundle: allowed beside a model of the tensorrt profile."""
+
+_FOREIGN_FOLDERS = frozenset({"lost+found"})  # of a volume's file system
+_SHOWN_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a bundle holds.
+
+    Attributes:
+        crowdserve: Version of crowdserve that built it.
+        profile: Profile of its Triton repository.
+        models: Versions of every network, rising; Triton serves the last.
+        files: Every file but the manifest, by its path with forward slashes.
+    """
+
+    crowdserve: str
+    profile: str
+    models: Mapping[str, tuple[int, ...]]
+    files: Mapping[str, FileEntry]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(entry.size_bytes for entry in self.files.values())
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of the manifest: two bundles with the same digest are equal to the last byte."""
+        return f"sha256:{hashlib.sha256(self.to_bytes()).hexdigest()}"
+
+    def to_bytes(self) -> bytes:
+        """The content of `manifest.json`; the same manifest gives the same bytes."""
+        content = {"format": FORMAT, **asdict(self)}
+        return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
+
+    def differences(self, folder: Path) -> list[str]:
+        """What is wrong with a folder, one line a file: missing, extra, or changed.
+
+        Hidden files, which are nobody's models, are not looked at, nor is a `model.plan` of the tensorrt profile.
+        """
+        found = set(list_files(folder))
+        problems = [
+            _difference(folder / path, path, entry) if path in found else f"{path} is missing"
+            for path, entry in self.files.items()
+        ]
+        extra = sorted(path for path in found - set(self.files) if not self._may_have(path))
+        return [problem for problem in problems if problem] + [f"{path} is extra" for path in extra]
+
+    def check(self, folder: Path, *, shown_as: Path | None = None) -> None:
+        """Check that a folder holds exactly the files of this manifest.
+
+        Args:
+            folder: Where they should be.
+            shown_as: What an error calls the folder, if it is a temporary one.
+
+        Raises:
+            BundleError: Naming every file that is missing, extra or changed.
+        """
+        problems = self.differences(folder)
+        if not problems:
+            return
+        shown = problems[:_SHOWN_PROBLEMS]
+        if len(problems) > len(shown):
+            shown.append(f"and {len(problems) - len(shown)} more")
+        raise BundleError(
+            f"{shown_as or folder} is not what its {MANIFEST_FILE} says:\n  " + "\n  ".join(shown) + "\n"
+            "copy or push the whole bundle again; after a change on purpose build a new one: crowdserve bundle build"
+        )
+
+    def _may_have(self, path: str) -> bool:
+        model = str(PurePosixPath(path).with_name("model.onnx"))
+        is_plan = self.profile == "tensorrt" and PurePosixPath(path).name == PLAN_FILE and model in self.files
+        return path == MANIFEST_FILE or is_plan
+
+
+def describe_files(folder: Path) -> dict[str, FileEntry]:
+    """Size and SHA-256 of every file of a folder but its manifest."""
+    paths = [path for path in list_files(folder) if path != MANIFEST_FILE]
+    return {path: FileEntry(hash_file(folder / path), (folder / path).stat().st_size) for path in paths}
+
+
+def list_files(folder: Path) -> Iterator[str]:
+    """Paths of the files in a folder, sorted, with forward slashes; hidden ones and a volume's own are left out."""
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if path.is_file() and not any(p.startswith(".") or p in _FOREIGN_FOLDERS for p in parts):
+            yield "/".join(parts)
+
+
+def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
+    """The manifest of a bundle's folder.
+
+    Args:
+        folder: The bundle.
+        shown_as: What an error calls the folder, if it is a temporary one.
+
+    Raises:
+        BundleError: If there is none, or it cannot be read.
+    """
+    path = (shown_as or folder) / MANIFEST_FILE
+    try:
+        content = json.loads((folder / MANIFEST_FILE).read_bytes())
+    except FileNotFoundError:
+        raise BundleError(
+            f"{shown_as or folder} has no {MANIFEST_FILE}: it is no bundle, or its copy was interrupted; "
+            "make one with crowdserve bundle build, or push it again"
+        ) from None
+    except (OSError, ValueError) as err:
+        raise BundleError(f"{path} cannot be read: {err}; copy or push the bundle again") from err
+    return _parsed(content, path)
+
+
+def _parsed(content: Any, path: Path) -> Manifest:
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else content
+        raise BundleError(f"{path} has format {found!r}, expected {FORMAT}; read it with the crowdserve that built it")
+    try:
+        manifest = Manifest(
+            crowdserve=str(content["crowdserve"]),
+            profile=str(content["profile"]),
+            models={name: tuple(map(int, versions)) for name, versions in content["models"].items()},
+            files={name: FileEntry(str(f["sha256"]), int(f["size_bytes"])) for name, f in content["files"].items()},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as err:
+        raise BundleError(f"{path} is no manifest of a bundle ({type(err).__name__}: {err}); build it again") from err
+    strange = [name for name in manifest.files if PurePosixPath(name).is_absolute() or ".." in name.split("/")]
+    if strange or not manifest.files:
+        raise BundleError(f"{path} names {strange or 'no files'}, expected files inside the bundle; build it again")
+    return manifest
+
+
+def _difference(file: Path, name: str, entry: FileEntry) -> str | None:
+    size_bytes = file.stat().st_size
+    if size_bytes != entry.size_bytes:
+        return f"{name} is changed: {size_bytes:,} bytes, expected {entry.size_bytes:,}"
+    sha256 = hash_file(file)
+    return f"{name} is changed: SHA-256 {sha256}, expected {entry.sha256}" if sha256 != entry.sha256 else None
+
+
+def hash_file(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,57 @@
+"""References of container images: ``registry/repository:tag``."""
+
+import re
+from dataclasses import dataclass
+
+from crowdserve.errors import BundleError
+
+SCHEME = "oci://"
+_DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
+_PATTERN = re.compile(
+    r"(?P<registry>[a-zA-Z0-9.-]+(?::\d+)?)/"
+    r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReference:
+    """An image in a registry.
+
+    Attributes:
+        registry: Host, with a port if it has one.
+        version: Its tag, or its digest where one is named.
+    """
+
+    registry: str
+    repository: str
+    version: str
+
+    @property
+    def host(self) -> str:
+        """Where the registry answers; Docker Hub's is not the name that people write."""
+        return _DOCKER_HUB.get(self.registry, self.registry)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the registry runs on this machine, where none has a certificate."""
+        return self.registry.partition(":")[0] in {"localhost", "127.0.0.1"}
+
+    def __str__(self) -> str:
+        separator = "@" if self.version.startswith("sha256:") else ":"
+        return f"{self.registry}/{self.repository}{separator}{self.version}"
+
+
+def parse_reference(text: str) -> ImageReference:
+    """The image that a text names, with or without ``oci://``.
+
+    Raises:
+        BundleError: If it names none, or neither a tag nor a digest: `latest` would change under a running service.
+    """
+    match = _PATTERN.fullmatch(text.removeprefix(SCHEME))
+    if match is None or not (match["tag"] or match["digest"]):
+        raise BundleError(f"{text} names no image; expected REGISTRY/REPOSITORY:TAG, such as ghcr.io/me/models:1")
+    repository = match["repository"]
+    if match["registry"] in _DOCKER_HUB and "/" not in repository:
+        repository = f"library/{repository}"
+    return ImageReference(match["registry"], repository, match["digest"] or match["tag"])

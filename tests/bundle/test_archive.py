@@ -1,0 +1,62 @@
+"""Unpacking: whole archives of files and folders, and nothing else."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from crowdserve.bundle.archive import opened_bundle, write_tar
+from crowdserve.bundle.manifest import Manifest, list_files
+from crowdserve.errors import BundleError
+
+
+def packed(bundle: Path, target: Path) -> Path:
+    with target.open("wb") as stream:
+        write_tar(stream, bundle, list_files(bundle))
+    return target
+
+
+def test_a_folder_and_its_archive_are_the_same_bundle(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+    for path in (built, packed(built, tmp_path / "bundle.tar")):
+        with opened_bundle(path) as (folder, found):
+            assert found == manifest
+            found.check(folder)
+    assert not folder.exists()
+
+
+def test_a_truncated_archive_is_refused(built: Path, tmp_path: Path) -> None:
+    path = packed(built, tmp_path / "bundle.tar")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(BundleError, match=r"bundle.tar (cannot be unpacked|has no manifest)"), opened_bundle(path):
+        pass
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive at all"])
+def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "bundle.tar").write_bytes(content)
+    with pytest.raises(BundleError, match="cannot be unpacked"), opened_bundle(tmp_path / "bundle.tar"):
+        pass
+
+
+def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="neither a folder nor a file"), opened_bundle(tmp_path / "nowhere"):
+        pass
+
+
+@pytest.mark.parametrize(("kind", "message"), [(tarfile.SYMTYPE, "holds out"), (tarfile.REGTYPE, "cannot be unpacked")])
+def test_an_archive_reaches_nothing_outside(built: Path, tmp_path: Path, kind: bytes, message: str) -> None:
+    member = tarfile.TarInfo("out" if kind == tarfile.SYMTYPE else "../out")
+    member.type, member.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
+    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(BundleError, match=message), opened_bundle(tmp_path / "evil.tar"):
+        pass
+    assert not list(tmp_path.glob("**/out"))
+
+
+def test_a_prefix_and_the_folders_above_are_packed(built: Path) -> None:
+    stream = io.BytesIO()
+    write_tar(stream, built, ["vgg16/config.pbtxt"], prefix="models/")
+    with tarfile.open(fileobj=io.BytesIO(stream.getvalue())) as archive:
+        assert archive.getnames() == ["models", "models/vgg16", "models/vgg16/config.pbtxt"]

@@ -1,0 +1,137 @@
+"""What is in a bundle, and that the same models give the same bytes."""
+
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import crowdserve
+from crowdserve.bundle.archive import opened_bundle
+from crowdserve.bundle.assembly import CLASSIFIER, build_bundle
+from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
+from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.errors import BundleError, RepositoryError
+from crowdserve.scene_files import STEM
+from crowdserve.triton.config import PROFILES, Profile, repository_configs
+from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.triton.repository import render_repository
+
+
+@pytest.fixture
+def source(small_repository: Path, tmp_path: Path) -> Path:
+    """A repository that a test may change."""
+    return shutil.copytree(small_repository, tmp_path / "source")
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_bundle_is_a_repository_of_its_profile(small_repository: Path, tmp_path: Path, profile: Profile) -> None:
+    folder = tmp_path / "bundle"
+    manifest = build_bundle(small_repository, folder, profile)
+    assert (manifest.profile, manifest.crowdserve) == (profile, crowdserve.__version__)
+    assert manifest.models == dict.fromkeys(CARDS, (1,))
+    for name, text in repository_configs(profile).items():
+        assert (folder / name / "config.pbtxt").read_text() == text
+    for name in CARDS:
+        model = folder / name / "1" / "model.onnx"
+        assert not model.is_symlink()
+        assert model.read_bytes() == (small_repository / name / "1" / "model.onnx").read_bytes()
+        assert (folder / name / "1" / "model.py").is_file() is (profile == "embedded")
+    assert {f"vgg16/1/{CLASSIFIER}.joblib", f"vgg16/1/{CLASSIFIER}.json"} <= set(manifest.files)
+    assert manifest == read_manifest(folder)
+    manifest.check(folder)
+
+
+def test_a_store_may_leave_out_empty_files_and_empty_folders(built: Path, tmp_path: Path) -> None:
+    kept = [path for path in list_files(built) if (built / path).stat().st_size]
+    for path in kept:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(built / path, tmp_path / path)
+    read_manifest(tmp_path).check(tmp_path)
+    assert all(list((tmp_path / ensemble.name / "1").iterdir()) for ensemble in ENSEMBLES.values())
+
+
+@pytest.mark.e2e
+def test_triton_serves_a_bundle_as_it_is(small_repository: Path, tmp_path: Path) -> None:
+    build_bundle(small_repository, tmp_path / "bundle.tar", "embedded")
+    with (
+        opened_bundle(tmp_path / "bundle.tar") as (folder, _),
+        EmbeddedTriton(folder, threads=1) as triton,
+    ):
+        assert triton.http_url
+
+
+def test_the_same_models_give_the_same_bytes(source: Path, tmp_path: Path) -> None:
+    first = build_bundle(source, tmp_path / "a.tar", "gpu")
+    for path in source.rglob("*"):
+        os.utime(path, (1, 1))
+        if path.is_file():
+            path.chmod(0o600)
+    (source / "vgg16" / "1" / ".DS_Store").write_text("a file manager's")
+    render_repository(source, tmp_path / "embedded", "embedded")
+    second = build_bundle(tmp_path / "embedded", tmp_path / "b.tar", "gpu")
+    assert first.digest == second.digest
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+
+
+def test_another_model_gives_another_digest(source: Path, tmp_path: Path, manifest: Manifest) -> None:
+    (source / "csrnet_a" / "1").rename(source / "csrnet_a" / "2")
+    other = build_bundle(source, tmp_path / "bundle", "gpu")
+    assert other.models["csrnet_a"] == (2,)
+    assert other.digest != manifest.digest
+
+
+def test_the_archive_says_nothing_of_who_packed_it(small_repository: Path, tmp_path: Path) -> None:
+    build_bundle(small_repository, tmp_path / "bundle.tar", "gpu")
+    with tarfile.open(tmp_path / "bundle.tar") as archive:
+        members = archive.getmembers()
+    assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0, 0, "", "", 0)}
+    assert {(m.isdir(), m.mode) for m in members} == {(True, 0o755), (False, 0o644)}
+    assert [m.name for m in members] == sorted(m.name for m in members)
+    assert not list(tmp_path.glob(".*"))  # nothing is left beside it
+
+
+@pytest.mark.parametrize("target", ["full", "file", "folder.tar"])
+def test_a_taken_target_is_refused(source: Path, tmp_path: Path, target: str) -> None:
+    (tmp_path / "full" / "x").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.tar").mkdir()
+    with pytest.raises(BundleError, match="name a new"):
+        build_bundle(source, tmp_path / target, "gpu")
+
+
+def test_an_empty_folder_and_an_old_archive_are_replaced(source: Path, tmp_path: Path, manifest: Manifest) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "old.tar").write_text("old")
+    for target in ("empty", "old.tar"):
+        assert build_bundle(source, tmp_path / target, "gpu") == manifest
+
+
+def test_a_classifier_that_would_be_refused_in_the_cluster_is_refused_here(source: Path, tmp_path: Path) -> None:
+    folder = source / "vgg16" / "1"
+    assert CLASSIFIER == STEM
+    (folder / f"{CLASSIFIER}.joblib").write_bytes(b"another")
+    with pytest.raises(BundleError, match=r"scene_classifier.json is of a file with SHA-256 .* none beside it"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+    (folder / f"{CLASSIFIER}.json").unlink()
+    with pytest.raises(BundleError, match=r"lacks scene_classifier.json"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_every_named_classifier_is_checked(source: Path, tmp_path: Path) -> None:
+    folder = source / "vgg16" / "1"
+    (folder / f"{CLASSIFIER}.count.json").write_text(json.dumps({"sha256": "0" * 64}))
+    with pytest.raises(BundleError, match=r"scene_classifier.count.json"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+
+
+def test_what_is_missing_or_empty_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "csrnet_b" / "1" / "notes.txt").touch()
+    with pytest.raises(BundleError, match=r"empty files.*csrnet_b/1/notes.txt"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+    (source / "csrnet_b" / "1" / "model.onnx").unlink()
+    with pytest.raises(RepositoryError, match=r"model.onnx of csrnet_b"):
+        build_bundle(source, tmp_path / "bundle", "gpu")

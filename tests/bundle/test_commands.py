@@ -1,0 +1,52 @@
+"""`crowdserve bundle` as people use it: stdout for scripts, stderr for them, exit code 2 for a refusal."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from crowdserve.bundle.manifest import Manifest, read_manifest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_build_verify_push(run_bundle: Run, small_repository: Path, tmp_path: Path, s3: str, stand_in: Any) -> None:
+    folder, archive = tmp_path / "bundle", tmp_path / "bundle.tar"
+    built = run_bundle("build", folder, archive, "--source", small_repository)
+    assert built.returncode == 0, built.stderr
+    digest = read_manifest(folder).digest
+    assert built.stdout == f"{digest}\n"
+    assert f"{archive}: gpu profile, " in built.stderr
+    verified = run_bundle("verify", archive, "--digest", digest)
+    assert (verified.returncode, verified.stdout) == (0, f"{digest}\n")
+    assert f"{archive}: whole; gpu profile, " in verified.stderr
+    targets = {f"s3://{s3}/crowd/1": "", f"{tmp_path}/claim": "", f"oci://{stand_in.address}/m:1": "--base=scratch"}
+    for target, option in targets.items():
+        pushed = run_bundle("push", archive, target, *filter(None, [option]))
+        assert pushed.returncode == 0, pushed.stderr
+        assert pushed.stdout.startswith(target.removesuffix(":1"))
+        assert len(pushed.stdout.splitlines()) == 1
+
+
+def test_a_damaged_bundle_is_named_and_never_pushed(run_bundle: Run, bundle: Path, tmp_path: Path) -> None:
+    (bundle / "vgg16" / "config.pbtxt").write_text("damaged")
+    for arguments in (("verify", bundle), ("push", bundle, tmp_path / "claim")):
+        result = run_bundle(*arguments)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"crowdserve: {bundle} is not what its manifest.json says:\n")
+        assert "vgg16/config.pbtxt is changed: 7 bytes, expected " in result.stderr
+    assert not (tmp_path / "claim").exists()
+
+
+def test_another_bundle_than_the_expected_one_is_refused(run_bundle: Run, built: Path, manifest: Manifest) -> None:
+    result = run_bundle("verify", built, "--digest", "sha256:0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert f"has the digest {manifest.digest}, expected sha256:0" in result.stderr
+
+
+def test_a_target_that_cannot_be_pushed_to_says_what_to_do(run_bundle: Run, built: Path) -> None:
+    result = run_bundle("push", built, "pvc://claim/models")
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert "push to a folder of the claim in a pod that mounts it" in result.stderr
+    mixed = run_bundle("push", built, "s3://bucket/prefix", "--base", "scratch")
+    assert "are for oci:// targets" in mixed.stderr

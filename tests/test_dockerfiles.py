@@ -1,0 +1,195 @@
+"""The Dockerfiles, as far as they can be checked without Docker: linted, their steps compared with the tree, their
+commands run. `make image-test` also runs the transformer's build steps in a fresh virtual environment.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from crowdserve.bundle.manifest import read_manifest
+from crowdserve.service import EmbeddedService
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction of a Dockerfile."""
+
+    stage: str
+    name: str
+    text: str
+
+
+def read_steps(dockerfile: str) -> list[Step]:
+    """The instructions, with continued lines joined and arguments filled in."""
+    lines = [line for line in (ROOT / dockerfile).read_text().splitlines() if not line.startswith("#")]
+    steps, stage, arguments = [], "", {}
+    for line in re.sub(r"\\\n\s*", " ", "\n".join(lines)).splitlines():
+        if not line:
+            continue
+        name, _, text = line.partition(" ")
+        if name == "ARG":
+            arguments.update([text.split("=", 1)])
+        for argument, value in arguments.items():
+            text = text.replace(f"${{{argument}}}", value)
+        if name == "FROM":
+            stage = text.partition(" AS ")[2]
+        steps.append(Step(stage, name, text))
+    return steps
+
+
+def final(dockerfile: str, name: str) -> list[str]:
+    """Texts of an instruction in the last stage, which has no name."""
+    return [step.text for step in read_steps(dockerfile) if step.stage == "" and step.name == name]
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_hadolint_finds_nothing(dockerfile: str) -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    result = subprocess.run([hadolint, ROOT / dockerfile], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_bases_are_pinned_and_nobody_is_root(dockerfile: str) -> None:
+    bases = [step.text.split()[0] for step in read_steps(dockerfile) if step.name == "FROM"]
+    assert all(re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+(-[a-z-]+)?", base) for base in bases), bases
+    assert final(dockerfile, "USER") == ["1000:1000"]
+    assert not final(dockerfile, "RUN")
+
+
+@pytest.mark.parametrize("dockerfile", DOCKERFILES)
+def test_what_is_copied_is_there_and_in_the_context(dockerfile: str) -> None:
+    patterns = [line for line in (ROOT / f"{dockerfile}.dockerignore").read_text().splitlines() if line[:1] not in "#"]
+    for step in read_steps(dockerfile):
+        if step.name == "COPY" and not step.text.startswith("--from="):
+            for source in step.text.split()[:-1]:
+                assert (ROOT / source).exists(), source
+                assert _in_context(source, patterns), source
+    assert not _in_context("training/csrnet.py", patterns)
+    assert not _in_context(dockerfile, patterns)
+
+
+def _in_context(path: str, patterns: list[str]) -> bool:
+    """What .dockerignore says of a path: its last matching line decides."""
+    included = True
+    for pattern in patterns:
+        wanted = pattern.startswith("!")
+        parents = [path, *(str(parent) for parent in Path(path).parents)]
+        if any(fnmatch(name, pattern.removeprefix("!")) for name in parents):
+            included = wanted
+    return included
+
+
+def test_packages_are_those_of_the_constraints() -> None:
+    for dockerfile in DOCKERFILES:
+        installs = [s.text for s in read_steps(dockerfile) if s.name == "RUN" and " install " in s.text]
+        assert installs
+        assert all("--constraint constraints.txt" in text or "--no-deps" in text for text in installs)
+        assert all("--mount=type=cache,target=/root/.cache/pip" in text for text in installs)
+
+
+@pytest.mark.e2e
+def test_the_health_check_tells_a_living_transformer_from_a_dead_one(small_service: EmbeddedService) -> None:
+    (check,) = final("transformers/Dockerfile", "HEALTHCHECK")
+    _, *command = eval(check.partition("CMD ")[2])  # a JSON list, which is a Python list too
+    for port, healthy in ((small_service.http_url.rpartition(":")[2], True), ("9", False)):
+        environment = {**os.environ, "CROWDSERVE_HTTP_PORT": port}
+        result = subprocess.run([sys.executable, *command], env=environment, capture_output=True, check=False)
+        assert (result.returncode == 0) is healthy
+
+
+images_only = pytest.mark.skipif(
+    "CROWDSERVE_IMAGE_TEST" not in os.environ, reason="downloads packages, takes minutes: make image-test"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@images_only
+def test_the_build_steps_make_a_transformer(tmp_path: Path) -> None:
+    installed = tmp_path / "crowdserve"
+    run_build_stage("transformers/Dockerfile", tmp_path, {"/opt/crowdserve": str(installed)}, Path(sys.executable))
+    python = installed / "bin" / "python"
+    found = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.split() == ["False"] * 4
+    size_bytes = sum(file.lstat().st_size for file in installed.rglob("*"))
+    print(f"the transformer and its packages: {size_bytes / 1e6:.0f} MB")
+    assert size_bytes < 650e6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@images_only
+def test_the_build_steps_make_a_bundle(tmp_path: Path) -> None:
+    venv.create(tmp_path / "system", with_pip=True)
+    binaries = tmp_path / "system" / "bin"
+    places = {
+        "/model_repository": str(tmp_path / "model_repository"),
+        "/bundle": str(tmp_path / "bundle"),
+        "crowdserve bundle": f"{binaries}/crowdserve bundle",
+    }
+    run_build_stage("model_repository/Dockerfile", tmp_path, places, binaries / "python")
+    read_manifest(tmp_path / "bundle").check(tmp_path / "bundle")
+
+
+ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME")}
+
+
+def run_build_stage(dockerfile: str, folder: Path, places: dict[str, str], python: Path) -> None:
+    """Run the build stage as it stands, in a folder instead of a container.
+
+    Args:
+        dockerfile: Whose.
+        folder: Its /src becomes a folder in here.
+        places: What stands for paths of the container.
+        python: What stands for its Python.
+    """
+    source = folder / "src"
+    source.mkdir()
+    arguments = {}
+    for step in read_steps(dockerfile):
+        if step.stage != "build":
+            continue
+        text = step.text
+        for place, here in places.items():
+            text = re.sub(rf"(?<![\w/]){re.escape(place)}\b", here, text)
+        if step.name == "ARG":
+            arguments.update([text.split("=", 1)])
+        elif step.name == "COPY":
+            *names, target = text.split()
+            for name in names:
+                _copy(name, source / target, into_folder=target.endswith("/"))
+        elif step.name == "RUN":
+            command = re.sub(r"\bpython -m", f"{python} -m", re.sub(r"--mount=\S+", "", text))
+            subprocess.run(
+                ["sh", "-ec", command], cwd=source, env={**ENVIRONMENT, **arguments}, check=True, timeout=1500
+            )
+
+
+PROBE = """
+import importlib.util as u
+import crowdserve_transformer.__main__, crowdserve_transformer.server, crowdserve
+assert "site-packages" in crowdserve.__file__
+print(*(u.find_spec(name) is not None for name in ("tensorflow", "torch", "keras", "pip")))
+"""
+
+
+def _copy(name: str, target: Path, *, into_folder: bool) -> None:
+    if (ROOT / name).is_dir():
+        shutil.copytree(ROOT / name, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+        return
+    folder = target if into_folder else target.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / name, folder / Path(name).name)

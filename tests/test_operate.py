@@ -1,0 +1,127 @@
+"""docs/operate.md names what there is: values of the chart, commands, flags, files, alerts and settings."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from crowdserve.cli import app
+from crowdserve_transformer.repository import LATE_SECONDS
+from crowdserve_transformer.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "docs" / "operate.md").read_text()
+VALUES: dict[str, Any] = yaml.safe_load((ROOT / "charts" / "crowdserve" / "values.yaml").read_text())
+
+
+def code(language: str) -> list[str]:
+    """The code blocks of a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+def inline_code() -> list[str]:
+    """What stands between backticks in prose and tables."""
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE))
+
+
+def shell_commands() -> list[list[str]]:
+    """Every command line of the page, in blocks and between backticks, split as a shell would."""
+    blocks = [line for block in code("bash") for line in block.replace("\\\n", " ").splitlines()]
+    consoles = [line[2:] for block in code("console") for line in block.splitlines() if line.startswith("$ ")]
+    inline = [text for text in inline_code() if re.match(r"(crowdserve|helm|kubectl)( \S+){3}", text)]
+    return [shlex.split(line) for line in (*blocks, *consoles, *inline)]
+
+
+CROWDSERVE = [command for command in shell_commands() if command[0] == "crowdserve"]
+HELM = [command for command in shell_commands() if command[0] == "helm" and "charts/crowdserve" in command]
+
+
+def is_value(path: list[str], values: Any = VALUES) -> bool:
+    """Whether the chart has a value; below an empty map or list operators write what Kubernetes takes."""
+    if not path:
+        return True
+    if values in ({}, []):
+        return True
+    return isinstance(values, dict) and path[0] in values and is_value(path[1:], values[path[0]])
+
+
+def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
+    if not isinstance(values, dict) or not values:
+        yield list(path)
+        return
+    for key, value in values.items():
+        yield from leaves(value, (*path, key))
+
+
+@pytest.mark.parametrize("command", CROWDSERVE, ids=" ".join)
+def test_a_crowdserve_command_line_is_understood(command: list[str]) -> None:
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("crowdserve", list(command[1:]))
+    while hasattr(context.command, "resolve_command"):
+        words = [*context._protected_args, *context.args]
+        name, subcommand, rest = context.command.resolve_command(context, words)
+        context = subcommand.make_context(name, rest, parent=context)  # fails on an unknown option or a missing one
+    assert context.args == []
+
+
+def test_the_whole_life_of_a_bundle_and_of_a_rollout_is_shown() -> None:
+    shown = {" ".join(command[1:3]) for command in CROWDSERVE}
+    bundle = {"bundle build", "bundle verify", "bundle push"}
+    assert bundle | {f"rollout {verb}" for verb in ("start", "status", "auto", "step", "promote", "abort")} <= shown
+
+
+@pytest.mark.parametrize("block", code("yaml"))
+def test_a_values_file_has_values_of_the_chart(block: str) -> None:
+    for path in leaves(yaml.safe_load(block)):
+        assert is_value(path), ".".join(path)
+
+
+def test_values_set_on_the_command_line_are_values_of_the_chart() -> None:
+    settings = [word for command in HELM for flag, word in pairwise(command) if flag == "--set"]
+    assert len(settings) >= 5
+    for setting in settings:
+        assert is_value(setting.partition("=")[0].split(".")), setting
+
+
+def test_values_named_in_the_text_are_values_of_the_chart() -> None:
+    roots = "|".join(VALUES)
+    named = [text.partition(":")[0] for text in inline_code() if re.fullmatch(rf"({roots})(\.\w+)+(: .*)?", text)]
+    assert len(set(named)) > 20
+    for name in named:
+        assert is_value(name.split(".")), name
+
+
+def test_containers_named_in_commands_are_those_of_the_chart() -> None:
+    templates = "\n".join(
+        path.read_text() for path in (ROOT / "charts" / "crowdserve" / "templates").iterdir() if path.is_file()
+    )
+    named = {after for command in shell_commands() for word, after in pairwise(command) if word == "--container"}
+    assert len(named) == 2
+    assert all(name in templates for name in named)
+
+
+def test_what_the_text_quotes_from_logs_is_what_the_code_says() -> None:
+    sources = "\n".join(
+        path.read_text() for folder in ("src", "transformers") for path in (ROOT / folder).rglob("*.py")
+    )
+    for quoted in ("is not what its", "did not appear in", "features of the probe photo are off by", "not ready: "):
+        assert quoted in TEXT
+        assert quoted in sources
+    assert f"did not appear in {LATE_SECONDS:.0f} s" in TEXT
+    assert "verify_bundle" in {setting.name for setting in fields(Settings)}
+
+
+def test_links_lead_to_files_and_headings() -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    }
+    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
+        path, _, anchor = target.partition("#")
+        assert (ROOT / "docs" / path).exists() if path else anchor in headings, target

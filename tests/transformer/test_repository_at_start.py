@@ -1,0 +1,82 @@
+"""The model repository at start: waited for, compared with its manifest, or refused by the name of the file."""
+
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from crowdserve.bundle.assembly import build_bundle
+from crowdserve.errors import BundleError, SetupError
+from crowdserve_transformer.repository import verify_repository, wait_for_repository
+from crowdserve_transformer.settings import Settings
+
+ASYNC = {"MODEL_INIT_MODE": "async"}
+
+
+@pytest.fixture(scope="module")
+def built(small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle") / "models"
+    build_bundle(small_repository, folder, "gpu")
+    return folder
+
+
+@pytest.fixture
+def bundle(built: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(built, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("verify_bundle", ["auto", "required"])
+def test_a_whole_bundle_is_taken_and_its_digest_logged(
+    built: Path, verify_bundle: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        verify_repository(Settings(repository=built, verify_bundle=verify_bundle))
+    (record,) = caplog.records
+    assert "bundle sha256:" in record.getMessage()
+
+
+def test_a_damaged_file_is_named_and_the_program_does_not_start(bundle: Path) -> None:
+    model = bundle / "csrnet_a" / "1" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"!")
+    (bundle / "vgg16" / "2").mkdir()
+    (bundle / "vgg16" / "2" / "model.onnx").write_text("mixed up")
+    command = [sys.executable, "-m", "crowdserve_transformer", f"--repository={bundle}"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert "csrnet_a/1/model.onnx is changed: SHA-256 " in ended.stderr
+    assert "vgg16/2/model.onnx is extra" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_off_looks_at_nothing(bundle: Path) -> None:
+    (bundle / "csrnet_a" / "1" / "model.onnx").unlink()
+    with pytest.raises(BundleError, match=r"csrnet_a/1/model.onnx is missing"):
+        verify_repository(Settings(repository=bundle))
+    verify_repository(Settings(repository=bundle, verify_bundle="off"))
+
+
+def test_a_repository_without_a_manifest_is_taken_unless_one_is_required(small_repository: Path) -> None:
+    verify_repository(Settings(repository=small_repository))
+    with pytest.raises(BundleError, match=r"has no manifest.json"):
+        verify_repository(Settings(repository=small_repository, verify_bundle="required"))
+
+
+def test_an_image_that_comes_late_is_waited_for(built: Path, tmp_path: Path) -> None:
+    link = tmp_path / "models"
+    timer = threading.Timer(0.5, lambda: link.symlink_to(built))
+    timer.start()
+    settings = Settings(repository=link)
+    wait_for_repository(settings, ASYNC)
+    verify_repository(settings)  # a link, as KServe makes one
+    timer.join()
+
+
+def test_nobody_waits_in_vain(tmp_path: Path) -> None:
+    settings = Settings(repository=tmp_path / "models")
+    wait_for_repository(settings, {})  # is not announced to come late: what reads it says what is wrong
+    with pytest.raises(SetupError, match=r"models did not appear in 0 s"):
+        wait_for_repository(settings, ASYNC, late_seconds=0.3)

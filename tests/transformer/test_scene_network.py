@@ -1,0 +1,89 @@
+"""A vgg16 that the scene classifier was not trained on has features of the right shape, and must not be served."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from crowdserve.processes import choose_ports
+from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.triton.repository import render_repository
+
+pytestmark = pytest.mark.e2e
+
+Call = Callable[..., Any]
+REFUSAL = "Triton's vgg16 is not the network that the scene classifier was trained on"
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+
+
+def write_repository(source: Path, target: Path, *, features_scaled_by: float = 1.0) -> Path:
+    """An embedded repository whose vgg16 gives features that are off by a factor."""
+    render_repository(source, target, "embedded")
+    file = target / "vgg16" / "1" / "model.onnx"
+    network = onnx.load(file)
+    (white,) = (constant for constant in network.graph.initializer if constant.name == "white")
+    scaled = (numpy_helper.to_array(white) / features_scaled_by).astype(np.float32)
+    white.CopyFrom(numpy_helper.from_array(scaled, white.name))
+    file.unlink()
+    onnx.save(network, file)
+    return target
+
+
+def test_another_vgg16_is_refused_until_the_right_one_comes(
+    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
+    gray_photo: Call, outputs_of: Call,
+) -> None:  # fmt: skip
+    wrong = write_repository(small_repository, tmp_path / "wrong", features_scaled_by=1.1)
+    right = write_repository(small_repository, tmp_path / "right")
+    (port,) = choose_ports("127.0.0.1", None)
+
+    def infer(**message: Any) -> httpx.Response:
+        return client.post(f"{running.http_url}/v2/models/crowdserve/infer", json=json_body(gray_photo(), **message))
+
+    def is_ready() -> bool:
+        return client.get(f"{running.http_url}/v2/health/ready").status_code == 200
+
+    def check_refused() -> None:
+        wait_for(lambda: REFUSAL in infer().text)
+        assert infer().status_code == 503
+        assert not is_ready()
+
+    with start_transformer(f"127.0.0.1:{port}", ready_timeout_seconds=30) as running:
+        with EmbeddedTriton(wrong, http_port=port, threads=1):
+            check_refused()
+            # The classifier is not asked, so its network does not matter.
+            unclassified = infer(parameters={"route": "dense"}, outputs=[{"name": "count"}])
+            assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
+        with EmbeddedTriton(right, http_port=port, threads=1):
+            wait_for(is_ready)
+            assert infer().status_code == 200
+        wait_for(lambda: not is_ready())  # as the probes of a cluster see it
+        with EmbeddedTriton(wrong, http_port=port, threads=1):
+            wait_for(lambda: client.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 200)
+            assert not is_ready()
+            check_refused()
+        log = running.process.log.read_text()
+        assert log.count("the scene classifier cannot be used with Triton's vgg16") == 2  # once a change, not a probe
+        assert "off by 10.0%" in log
+        assert "Traceback" not in log
+
+
+def test_the_projects_own_vgg16_is_the_classifiers(
+    client: httpx.Client, start_transformer: Call, embedded_triton: EmbeddedTriton, embedded_repository: Path
+) -> None:
+    with start_transformer(
+        embedded_triton.http_url, repository=embedded_repository, ready_timeout_seconds=30
+    ) as running:
+        wait_for(lambda: client.get(f"{running.http_url}/v2/health/ready").status_code == 200)

@@ -1,0 +1,72 @@
+"""An operator selects one of the scene classifiers beside VGG16 by its name."""
+
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from crowdserve.cards import VGG16
+from crowdserve.errors import ClassifierError
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_files import record_path
+from crowdserve.service import EmbeddedService
+from crowdserve_transformer.model import load_classifier
+from crowdserve_transformer.settings import Settings
+from training.scene_record import save_classifier
+
+NAMES = ("default", "turned")
+
+
+@pytest.fixture(scope="module")
+def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with the usual classifier and another one, called `turned`, that answers the opposite."""
+    repository = tmp_path_factory.mktemp("two") / "repository"
+    version = repository / VGG16.name / "1"
+    shutil.copytree(small_repository / VGG16.name / "1", version)
+    usual = SceneClassifier.load(record_path(version))
+    turned = pickle.loads(pickle.dumps(usual.estimator))
+    turned.coef_, turned.intercept_ = -turned.coef_, -turned.intercept_
+    draft = SceneClassifier.from_estimator(turned, "", {}, version)
+    save_classifier(draft, version, usual.record["features"], {}, name="turned")
+    return repository
+
+
+def test_the_default_is_the_one_without_a_name(two_classifiers: Path) -> None:
+    version = two_classifiers / VGG16.name / "1"
+    found = {name: load_classifier(Settings(repository=two_classifiers, scene_classifier=name)) for name in NAMES}
+    for name in NAMES:
+        assert found[name].sha256 == json.loads(record_path(version, name).read_text())["sha256"]
+    assert found["default"].sha256 != found["turned"].sha256
+
+
+def test_a_name_that_is_not_there_is_answered_with_those_that_are(two_classifiers: Path) -> None:
+    with pytest.raises(ClassifierError, match=r"no scene classifier 'domain'; it has default, turned"):
+        load_classifier(Settings(repository=two_classifiers, scene_classifier="domain"))
+
+
+@pytest.mark.e2e
+def test_the_selected_classifier_decides_the_route(
+    small_service: EmbeddedService,
+    two_classifiers: Path,
+    start_transformer: Callable[..., Any],
+    gray_photo: Callable[..., bytes],
+    json_body: Callable[..., dict[str, Any]],
+    outputs_of: Callable[[httpx.Response], dict[str, Any]],
+    client: httpx.Client,
+) -> None:
+    version = two_classifiers / VGG16.name / "1"
+    sha256 = json.loads(record_path(version, "turned").read_text())["sha256"]
+    body = json_body(gray_photo(200))
+    path = "/v2/models/crowdserve/infer"
+    usual = outputs_of(client.post(f"{small_service.http_url}{path}", json=body))
+    settings = {"repository": two_classifiers, "scene_classifier": "turned"}
+    with start_transformer(small_service.triton.http_url, **settings) as running:
+        turned = outputs_of(client.post(f"{running.http_url}{path}", json=body))
+    assert (usual["scene"], turned["scene"]) == (["dense"], ["sparse"])
+    assert turned["count"][0] == pytest.approx(usual["count"][0] / 4, rel=1e-3)
+    assert json.loads(turned["models"][0])["scene_classifier"] == sha256[:12]

@@ -1,0 +1,111 @@
+"""Whether the VGG16 that Triton serves is the one that the scene classifier was trained on.
+
+Features of another network, or of the same one with another normalisation, have the right shape and make every scene a
+guess. So the probe photo goes through Triton before the service is ready, and again from time to time: Triton may have
+been replaced behind its Service.
+"""
+
+import asyncio
+import logging
+import time
+from enum import Enum, auto
+
+import numpy as np
+
+from crowdserve.cards import VGG16
+from crowdserve.errors import ClassifierError, CrowdServeError, TritonUnavailable
+from crowdserve.images import scene_input
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_contract import probe_photo
+from crowdserve.triton.client import TritonClient
+
+log = logging.getLogger(__name__)
+
+RECHECK_SECONDS = 60.0
+RETRY_SECONDS = 5.0
+"""How soon a network that does not match, or gave no answer, is asked again."""
+
+
+_UNCHECKED = f"{VGG16.name} has not been compared with the scene classifier yet; try again later"
+
+
+class _State(Enum):
+    UNKNOWN = auto()
+    MATCHES = auto()
+    DIFFERS = auto()
+
+
+class SceneNetwork:
+    """The VGG16 behind a Triton client, as far as the scene classifier can rely on it.
+
+    Args:
+        client: Of the Triton that serves it.
+        classifier: Trained on its features.
+        wait_seconds: Longest wait for a check in `require_match`.
+    """
+
+    def __init__(self, client: TritonClient, classifier: SceneClassifier, wait_seconds: float) -> None:
+        self._client = client
+        self._classifier = classifier
+        self._wait_seconds = wait_seconds
+        self._photo = scene_input(probe_photo())[np.newaxis]
+        self._state = _State.UNKNOWN
+        self._reason = _UNCHECKED
+        self._due = 0.0
+        self._suspected = False
+        self._check: asyncio.Task[None] | None = None
+
+    def suspect(self) -> None:
+        """Compare again at the next opportunity: Triton went away, and what comes back may be another."""
+        self._due, self._suspected = 0.0, True
+
+    async def require_match(self, *, fresh: bool = False) -> None:
+        """Check that the classifier's features are what Triton computes.
+
+        Args:
+            fresh: Whether to wait for a check that is due, for readiness; otherwise the last result stands until there
+                is a new one, so that no request waits behind the probe photo.
+
+        Raises:
+            TritonUnavailable: If they are not, or nothing is known yet.
+        """
+        if self._check is None and time.monotonic() >= self._due:
+            self._check = asyncio.create_task(self._compare())
+        if self._check is not None and (fresh or self._state is _State.UNKNOWN):
+            await asyncio.wait({self._check}, timeout=self._wait_seconds)
+        if self._state is not _State.MATCHES:
+            raise TritonUnavailable(self._reason)
+        if fresh and self._suspected:
+            raise TritonUnavailable(_UNCHECKED)
+
+    async def close(self) -> None:
+        """Give up a check that is under way."""
+        if self._check is not None:
+            self._check.cancel()
+            await asyncio.wait({self._check})
+
+    async def _compare(self) -> None:
+        features = VGG16.outputs[0].name
+        try:
+            answer = await self._client.infer(VGG16.name, {VGG16.input.name: self._photo}, (features,))
+            self._classifier.check_network(answer.tensors[features][0])
+        except ClassifierError as err:
+            self._refuse(err)
+        except CrowdServeError as err:  # nothing is learned: what was known stands
+            if self._state is _State.UNKNOWN:
+                self._reason = str(err)
+            elif not self._suspected:
+                self._due = time.monotonic() + RETRY_SECONDS
+        else:
+            self._state, self._due, self._suspected = _State.MATCHES, time.monotonic() + RECHECK_SECONDS, False
+        finally:
+            self._check = None
+
+    def _refuse(self, err: ClassifierError) -> None:
+        if self._state is not _State.DIFFERS:
+            log.error("the scene classifier cannot be used with Triton's %s: %s", VGG16.name, err)
+        self._state, self._due = _State.DIFFERS, time.monotonic() + RETRY_SECONDS
+        self._reason = (
+            f"Triton's {VGG16.name} is not the network that the scene classifier was trained on; its operator must "
+            "deploy the two together"
+        )
