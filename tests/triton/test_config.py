@@ -69,10 +69,20 @@ def test_profiles_differ_in_how_and_not_in_what(card: ModelCard) -> None:
     for one, other in itertools.pairwise(configs):
         for field in same:
             assert getattr(one, field) == getattr(other, field)
-    assert [config.backend for config in configs] == ["onnxruntime", "tensorrt", "python"]
-    assert [config.default_model_filename for config in configs] == ["model.onnx", "model.plan", ""]
+    assert [config.backend for config in configs] == ["onnxruntime", "tensorrt", "onnxruntime", "python"]
+    assert [config.default_model_filename for config in configs] == ["model.onnx", "model.plan", "model.onnx", ""]
     kinds = [schema.ModelInstanceGroup.Kind.Name(config.instance_group[0].kind) for config in configs]
-    assert kinds == ["KIND_GPU", "KIND_GPU", "KIND_CPU"]
+    assert kinds == ["KIND_GPU", "KIND_GPU", "KIND_CPU", "KIND_CPU"]
+
+
+@every_card
+def test_nothing_in_the_cpu_profile_asks_for_a_gpu(card: ModelCard) -> None:
+    config = parse(model_config(card, "cpu"))
+    assert not config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert not config.parameters
+    assert [warmup.name for warmup in config.model_warmup] == [
+        f"{card.geometry.min_side_px}x{card.geometry.min_side_px}"
+    ]
 
 
 @every_card

@@ -29,6 +29,7 @@ def test_repository_for_a_cluster_is_whole_and_holds_no_links(source: Path, tmp_
     for name, text in repository_configs(profile).items():
         assert (target / name / "config.pbtxt").read_text() == text
     for name in CARDS:
+        assert (target / name / "configs" / "cpu.pbtxt").read_text() == repository_configs("cpu")[name]
         assert (target / name / "1" / "model.onnx").read_bytes() == (source / name / "1" / "model.onnx").read_bytes()
     assert (target / "vgg16" / "1" / "scene_classifier.joblib").is_file()
     for ensemble in ENSEMBLES.values():
@@ -70,6 +71,13 @@ def test_rendering_in_place_mends_drift(source: Path) -> None:
     assert "vgg16/config.pbtxt" in str(found.value)
     render_repository(source, source, "gpu")
     check_repository(source)
+
+
+def test_alternative_for_a_cpu_that_is_stale_or_foreign_is_drift(source: Path) -> None:
+    (source / "vgg16" / "configs" / "cpu.pbtxt").write_text("max_batch_size: 1")
+    (source / "csrnet_a" / "configs" / "h100.pbtxt").write_text("max_batch_size: 1")
+    with pytest.raises(RepositoryError, match=r"csrnet_a/configs/h100.pbtxt(.|\n)*vgg16/configs/cpu.pbtxt"):
+        check_repository(source)
 
 
 def test_model_without_a_card_is_drift(source: Path) -> None:

@@ -2,6 +2,8 @@
 
     gpu        onnxruntime backend on a GPU with the TensorRT accelerator (FP16); what the repository carries
     tensorrt   tensorrt backend, `model.plan` built from `model.onnx` on the GPU that serves it
+    cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
+               `tritonserver --model-config-name=cpu` takes instead
     embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU
 
 Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are the same to
@@ -16,8 +18,11 @@ from typing import Literal, get_args
 from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard, TensorSpec
 from crowdserve.triton.pbtxt import Message, Symbol, Value, entries, format_message
 
-Profile = Literal["gpu", "tensorrt", "embedded"]
+Profile = Literal["gpu", "tensorrt", "cpu", "embedded"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+GPU_PROFILES: tuple[Profile, ...] = ("gpu", "tensorrt")
+"""Triton refuses to load their models on a machine without a GPU."""
 
 HEADER = "# Generated from the model cards by `crowdserve repository render`: do not edit."
 """Line 1 of every generated file."""
@@ -85,7 +90,7 @@ def model_config(card: ModelCard, profile: Profile) -> str:
         "version_policy": {"latest": {"num_versions": 1}},
         # No preferred sizes: a batch waits for nothing but the delay. Triton merges equal picture sizes only.
         "dynamic_batching": {"max_queue_delay_microseconds": card.batching.max_queue_delay_microseconds},
-        "instance_group": [{"count": 1, "kind": Symbol("KIND_CPU" if profile == "embedded" else "KIND_GPU")}],
+        "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if profile in GPU_PROFILES else "KIND_CPU")}],
     }
     if profile == "gpu":
         message["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [_tensorrt(card)]}}
@@ -98,6 +103,7 @@ _BACKENDS: Mapping[Profile, Mapping[str, str]] = MappingProxyType(
     {
         "gpu": {"backend": "onnxruntime", "default_model_filename": ONNX_FILE},
         "tensorrt": {"backend": "tensorrt", "default_model_filename": PLAN_FILE},
+        "cpu": {"backend": "onnxruntime", "default_model_filename": ONNX_FILE},
         "embedded": {"backend": "python"},
     }
 )
@@ -131,7 +137,7 @@ def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
 def _warmups(card: ModelCard, profile: Profile) -> list[Message]:
     """Requests that Triton answers before it is ready; on a CPU one small picture, which loads the weights' pages."""
     smallest = (card.geometry.min_side_px, card.geometry.min_side_px)
-    sizes = [smallest] if profile == "embedded" else warmup_sizes_px(card)
+    sizes = warmup_sizes_px(card) if profile in GPU_PROFILES else [smallest]
     return [_warmup(card, height, width) for height, width in sizes]
 
 
@@ -172,3 +178,8 @@ def repository_configs(profile: Profile) -> dict[str, str]:
     """The `config.pbtxt` of every network and ensemble, by model name."""
     networks = {card.name: model_config(card, profile) for card in CARDS.values()}
     return networks | {ensemble.name: ensemble_config(ensemble) for ensemble in ENSEMBLES.values()}
+
+
+def alternative_configs(profile: Profile) -> dict[str, str]:
+    """The `configs/cpu.pbtxt` of every network, by model name: a GPU profile's repository serves on a CPU as well."""
+    return {card.name: model_config(card, "cpu") for card in CARDS.values()} if profile in GPU_PROFILES else {}

@@ -1,6 +1,7 @@
 """The Triton model repository on disk: rendering a profile of it, checking the committed one.
 
 <model>/config.pbtxt                     generated
+<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
 <model>/<version>/model.onnx             from the export of the network
 <model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores what it does not know
 <ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder holds nothing, but must exist
@@ -13,9 +14,10 @@ from pathlib import Path
 
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
-from crowdserve.triton.config import ONNX_FILE, Profile, repository_configs
+from crowdserve.triton.config import ONNX_FILE, Profile, alternative_configs, repository_configs
 
 CONFIG_FILE = "config.pbtxt"
+ALTERNATIVE_FILE = "configs/cpu.pbtxt"
 BACKEND_FILE = "model.py"
 BACKEND_SOURCE = Path(__file__).parent / "python_backend" / BACKEND_FILE
 PLACEHOLDER = ".gitkeep"
@@ -54,14 +56,20 @@ def render_repository(source: Path, target: Path, profile: Profile) -> None:
 
 
 def _write_generated(target: Path, profile: Profile) -> None:
-    for model, text in repository_configs(profile).items():
-        folder = target / model
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONFIG_FILE).write_text(text)
+    for path, text in _generated(profile).items():
+        file = target / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
     for ensemble in ENSEMBLES.values():
         version = target / ensemble.name / "1"
         version.mkdir(exist_ok=True)
         (version / PLACEHOLDER).touch()
+
+
+def _generated(profile: Profile) -> dict[str, str]:
+    """Content of every generated file, by its path."""
+    configs = {f"{model}/{CONFIG_FILE}": text for model, text in repository_configs(profile).items()}
+    return configs | {f"{model}/{ALTERNATIVE_FILE}": text for model, text in alternative_configs(profile).items()}
 
 
 def _check_models(repository: Path) -> None:
@@ -110,8 +118,9 @@ def check_repository(repository: Path) -> None:
         RepositoryError: With the difference and the command that mends it.
     """
     _check_models(repository)
-    expected = repository_configs("gpu")
-    found = {path.parent.name: path.read_text() for path in sorted(repository.glob(f"*/{CONFIG_FILE}"))}
+    expected = _generated("gpu")
+    paths = [path for name in (CONFIG_FILE, "configs/*.pbtxt") for path in repository.glob(f"*/{name}")]
+    found = {path.relative_to(repository).as_posix(): path.read_text() for path in paths}
     differences = [
         line for name in sorted(expected | found) for line in _diff(name, found.get(name, ""), expected.get(name, ""))
     ]
@@ -123,6 +132,5 @@ def check_repository(repository: Path) -> None:
         )
 
 
-def _diff(model: str, found: str, expected: str) -> list[str]:
-    name = f"{model}/{CONFIG_FILE}"
+def _diff(name: str, found: str, expected: str) -> list[str]:
     return list(difflib.unified_diff(found.splitlines(), expected.splitlines(), name, name, n=1, lineterm=""))

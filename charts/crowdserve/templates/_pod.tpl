@@ -1,0 +1,53 @@
+{{/* Fields of a serving pod that KServe takes from the InferenceService. Takes {root, pod}. */}}
+{{- define "crowdserve.podFields" -}}
+serviceAccountName: {{ include "crowdserve.serviceAccountName" .root }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{ toJson . }}
+{{- end }}
+enableServiceLinks: false
+{{- if eq .root.Values.deploymentMode "Standard" }}
+automountServiceAccountToken: false
+securityContext: {{ toJson .root.Values.podSecurityContext }}
+terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .root }}
+{{- end }}
+{{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "runtimeClassName" "priorityClassName" }}
+{{- with get ($.pod | default dict) $field }}
+{{ $field }}: {{ toJson . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The transformer drains and finishes, and only then may Triton stop; 5 s to spare. */}}
+{{- define "crowdserve.terminationGraceSeconds" -}}
+{{- include "crowdserve.transformerStopSeconds" . | int | add .Values.triton.exitTimeoutSeconds 5 -}}
+{{- end }}
+
+{{/* Seconds from SIGTERM until the transformer asks Triton for nothing any more. */}}
+{{- define "crowdserve.transformerStopSeconds" -}}
+{{- with .Values.transformer.settings -}}
+{{- addf .drainSeconds .graceSeconds | ceil -}}
+{{- end -}}
+{{- end }}
+
+{{/* Resources with the GPU in the limits. Takes {root, resources, gpu}. */}}
+{{- define "crowdserve.resources" -}}
+{{- $resources := deepCopy .resources -}}
+{{- if .gpu -}}
+{{- $limits := merge (dict .root.Values.gpu.resource (toString .root.Values.gpu.count)) ($resources.limits | default dict) -}}
+{{- $_ := set $resources "limits" $limits -}}
+{{- end -}}
+{{- toJson $resources -}}
+{{- end }}
+
+{{/* The security context of a container that nothing is copied from. */}}
+{{- define "crowdserve.readOnlySecurityContext" -}}
+{{- toJson (mergeOverwrite (deepCopy .Values.containerSecurityContext) (dict "readOnlyRootFilesystem" true)) -}}
+{{- end }}
+
+{{/* An HTTP probe. Takes {path, port, period, failures}. */}}
+{{- define "crowdserve.httpProbe" -}}
+httpGet: {path: {{ .path }}, port: {{ .port }}}
+periodSeconds: {{ .period }}
+timeoutSeconds: 5
+failureThreshold: {{ .failures }}
+{{- end }}

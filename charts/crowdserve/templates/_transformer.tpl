@@ -1,0 +1,43 @@
+{{/*
+The transformer's container. KServe adds --model_name, --predictor_host and --http_port to a standalone one that lacks
+them: the first must not be the InferenceService's name, which differs between stable and canary.
+Takes {root, version}.
+*/}}
+{{- define "crowdserve.transformerContainer" -}}
+{{- $values := .root.Values -}}
+{{- $standalone := eq $values.transformer.mode "standalone" -}}
+name: {{ ternary "kserve-container" "transformer-container" $standalone }}
+image: {{ include "crowdserve.image" (dict "image" .version.transformer "tag" .root.Chart.AppVersion) }}
+imagePullPolicy: {{ .version.transformer.pullPolicy }}
+args: [--model_name, {{ $values.transformer.modelName | quote }}, --http_port, "8080", --grpc_port, "8081"]
+env:
+  - {name: CROWDSERVE_REPOSITORY, value: /mnt/models}
+  {{- if $standalone }}
+  - {name: STORAGE_URI, value: {{ include "crowdserve.storageUri" . | quote }}}
+  {{- else }}
+  - {name: CROWDSERVE_PREDICTOR_HOST, value: "127.0.0.1:8085"}
+  {{- end }}
+  {{- range $name, $value := $values.transformer.settings }}
+  - {name: CROWDSERVE_{{ $name | snakecase | upper }}, value: {{ toJson $value | trimAll "\"" | quote }}}
+  {{- end }}
+  {{- with $values.transformer.env }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+ports:
+  {{- if eq $values.deploymentMode "Standard" }}
+  - {name: http, containerPort: 8080, protocol: TCP}
+  - {name: grpc, containerPort: 8081, protocol: TCP}
+  {{- else if eq $values.knative.protocol "grpc" }}
+  - {name: h2c, containerPort: 8081, protocol: TCP}
+  {{- else }}
+  - {name: http1, containerPort: 8080, protocol: TCP}
+  {{- end }}
+readinessProbe:
+  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8080 "period" 5 "failures" 2) | nindent 2 }}
+livenessProbe:
+  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 10 "failures" 6) | nindent 2 }}
+resources: {{ toJson $values.transformer.resources }}
+securityContext: {{ if $standalone }}{{ toJson $values.containerSecurityContext }}{{ else }}{{ include "crowdserve.readOnlySecurityContext" .root }}{{ end }}
+volumeMounts:
+  - {name: transformer-tmp, mountPath: /tmp}
+{{- end }}

@@ -1,0 +1,90 @@
+"""How many replicas there are, and how they are replaced."""
+
+import pytest
+
+from crowdserve.cards import ENSEMBLES
+from tests.chart.rendering import Chart
+
+CLASS = "serving.kserve.io/autoscalerClass"
+
+
+def test_without_autoscaling_the_number_is_fixed(chart: Chart) -> None:
+    service = chart.render(replicas=3).one("InferenceService")
+    assert service["metadata"]["annotations"][CLASS] == "none"
+    assert (service["spec"]["predictor"]["minReplicas"], service["spec"]["predictor"]["maxReplicas"]) == (3, 3)
+
+
+def test_an_update_needs_no_spare_gpu(chart: Chart) -> None:
+    strategy = chart.render().one("InferenceService")["spec"]["predictor"]["deploymentStrategy"]
+    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+    chosen = chart.render("everything").one("InferenceService", "counting")["spec"]
+    for component in ("predictor", "transformer"):
+        assert chosen[component]["deploymentStrategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
+
+
+def test_keda_scales_kserves_deployment_by_what_waits_in_a_replica(chart: Chart) -> None:
+    manifests = chart.render("keda")
+    assert manifests.one("InferenceService")["metadata"]["annotations"][CLASS] == "external"
+    scaler = manifests.one("ScaledObject", "rel-predictor")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "rel-predictor"}
+    assert (scaler["minReplicaCount"], scaler["maxReplicaCount"], scaler["pollingInterval"]) == (2, 8, 15)
+    assert scaler["fallback"] == {"failureThreshold": 4, "replicas": 2}
+    assert (
+        scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"]
+        == 300
+    )
+    own = 'namespace="ns",release="rel",track="stable"'
+    in_flight, pending = scaler["triggers"]
+    for trigger, threshold in ((in_flight, "4"), (pending, "2")):
+        assert (trigger["type"], trigger["metricType"]) == ("prometheus", "AverageValue")
+        assert trigger["metadata"]["threshold"] == threshold
+        assert trigger["metadata"]["ignoreNullValues"] == "false"
+        assert trigger["authenticationRef"] == {"name": "prometheus"}
+    assert in_flight["metadata"]["query"] == f"sum(crowdserve_requests_in_flight{{{own}}})"
+    ensembles = "|".join(ensemble.name for ensemble in ENSEMBLES.values())
+    assert pending["metadata"]["query"] == f'sum(nv_inference_pending_request_count{{{own},model!~"{ensembles}"}})'
+
+
+def test_standalone_parts_scale_by_their_own_queues(chart: Chart) -> None:
+    manifests = chart.render("everything")
+    assert len(manifests.all("ScaledObject")) == 4
+    for track, name in (("stable", "counting"), ("canary", "counting-canary")):
+        for part, metric in (("predictor", "nv_inference_pending"), ("transformer", "crowdserve_requests_in_flight")):
+            (trigger,) = manifests.one("ScaledObject", f"{name}-{part}")["spec"]["triggers"]
+            assert trigger["metadata"]["query"].startswith(f"sum({metric}")
+            assert f'track="{track}"' in trigger["metadata"]["query"]
+
+
+def test_a_trigger_can_be_left_out(chart: Chart) -> None:
+    scaler = chart.render("keda", autoscaling={"keda": {"pendingPerReplica": 0, "inFlightPerReplica": 2.5}})
+    (trigger,) = scaler.one("ScaledObject")["spec"]["triggers"]
+    assert trigger["metadata"]["threshold"] == "2.5"
+
+
+def test_hpa_is_left_to_kserve(chart: Chart) -> None:
+    service = chart.render("standalone").one("InferenceService")
+    assert service["metadata"]["annotations"][CLASS] == "hpa"
+    for component in ("predictor", "transformer"):
+        part = service["spec"][component]
+        assert (part["scaleMetric"], part["scaleTarget"], part["minReplicas"], part["maxReplicas"]) == ("cpu", 70, 1, 4)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(16, 16), (0, None)])
+def test_knative_scales_on_concurrency_to_zero(chart: Chart, limit: int, expected: int | None) -> None:
+    service = chart.render("knative", autoscaling={"concurrency": {"limit": limit}}).one("InferenceService")
+    predictor = service["spec"]["predictor"]
+    assert (predictor["scaleMetric"], predictor["scaleTarget"], predictor["minReplicas"]) == ("concurrency", 4, 0)
+    assert predictor.get("containerConcurrency") == expected
+    assert CLASS not in service["metadata"]["annotations"]
+    assert "deploymentStrategy" not in predictor  # KServe ignores it here
+
+
+def test_drains_leave_replicas_of_each_part(chart: Chart) -> None:
+    manifests = chart.render("everything")
+    budgets = {each["metadata"]["name"]: each["spec"] for each in manifests.all("PodDisruptionBudget")}
+    names = ("counting", "counting-canary")
+    assert budgets.keys() == {f"{name}-{part}" for name in names for part in ("predictor", "transformer")}
+    for name, budget in budgets.items():
+        assert budget["maxUnavailable"] == 1
+        assert budget["selector"]["matchLabels"]["component"] == name.rpartition("-")[2]
+    assert not chart.render(podDisruptionBudget={"enabled": False}).all("PodDisruptionBudget")

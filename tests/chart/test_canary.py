@@ -1,0 +1,106 @@
+"""A second version beside the first, and who reaches it."""
+
+from tests.chart.rendering import Chart
+
+CANARY_ONLY = [{"headers": [{"name": "x-crowdserve-track", "value": "canary"}]}]
+
+
+def test_without_a_canary_the_route_leads_to_stable(chart: Chart) -> None:
+    route = chart.render("canary", canary={"enabled": False}).one("HTTPRoute", "rel")["spec"]
+    assert route == {
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "hostnames": ["count.example.com"],
+        "rules": [{"backendRefs": [{"name": "rel-predictor", "port": 80}], "timeouts": {"request": "120s"}}],
+    }
+
+
+def test_the_route_splits_by_weight_and_a_header_reaches_the_canary_alone(chart: Chart) -> None:
+    route = chart.render("canary").one("HTTPRoute", "rel")["spec"]
+    alone, split = route["rules"]
+    canary = {"name": "rel-canary-predictor", "port": 80}
+    timeouts = {"request": "120s"}
+    assert alone == {"matches": CANARY_ONLY, "backendRefs": [canary], "timeouts": timeouts}
+    stable = {"name": "rel-predictor", "port": 80, "weight": 90}
+    assert split == {"backendRefs": [stable, canary | {"weight": 10}], "timeouts": timeouts}
+
+
+def test_grpc_is_split_alike_under_a_host_name_of_its_own(chart: Chart) -> None:
+    route = chart.render("canary").one("GRPCRoute", "rel-grpc")["spec"]
+    assert route["hostnames"] == ["grpc.count.example.com"]
+    assert route["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
+    canary = {"name": "rel-canary-predictor", "port": 8081}
+    stable = {"name": "rel-predictor", "port": 8081, "weight": 90}
+    assert route["rules"] == [
+        {"matches": CANARY_ONLY, "backendRefs": [canary]},
+        {"backendRefs": [stable, canary | {"weight": 10}]},
+    ]
+    chosen = chart.render("everything").one("GRPCRoute")
+    assert chosen["metadata"]["annotations"] == {"example.com/policy": "keys"}
+    assert chosen["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "grpc"}]
+
+
+def test_routes_lead_to_a_standalone_transformer(chart: Chart) -> None:
+    route = chart.render("everything").one("HTTPRoute")["spec"]
+    names = [backend["name"] for rule in route["rules"] for backend in rule["backendRefs"]]
+    assert names == ["counting-canary-transformer", "counting-transformer", "counting-canary-transformer"]
+
+
+def test_all_or_nothing_are_weights_too(chart: Chart) -> None:
+    for percent in (0, 100):
+        route = chart.render("canary", canary={"trafficPercent": percent}).one("HTTPRoute")["spec"]
+        assert [backend["weight"] for backend in route["rules"][1]["backendRefs"]] == [100 - percent, percent]
+
+
+def test_stable_and_canary_are_whole_services_of_their_own_versions(chart: Chart) -> None:
+    manifests = chart.render("canary", canary={"triton": {"image": {"tag": "26.04-py3"}}, "replicas": 2})
+    stable, canary = (manifests.one("InferenceService", name) for name in ("rel", "rel-canary"))
+    for service, track in ((stable, "stable"), (canary, "canary")):
+        name = service["metadata"]["name"]
+        assert service["metadata"]["labels"]["crowdserve.io/track"] == track
+        assert service["spec"]["predictor"]["model"]["runtime"] == name
+        assert "canaryTrafficPercent" not in service["spec"]["predictor"]  # ignored in Standard mode
+        budget = manifests.one("PodDisruptionBudget", f"{name}-predictor")["spec"]["selector"]["matchLabels"]
+        assert budget["crowdserve.io/track"] == track
+    assert stable["spec"]["predictor"]["model"]["storageUri"] == "s3://models/crowdserve/1"
+    assert canary["spec"]["predictor"]["model"]["storageUri"] == "s3://models/crowdserve/2"
+    assert [manifests.transformer(n)["image"].rpartition(":")[2] for n in ("rel", "rel-canary")] == ["0.1.0", "0.2.0"]
+    assert manifests.triton("rel-canary")["image"] == "nvcr.io/nvidia/tritonserver:26.04-py3"
+    replicas = [service["spec"]["predictor"]["minReplicas"] for service in (stable, canary)]
+    assert replicas == [1, 2]
+
+
+def test_both_versions_have_the_same_model_name(chart: Chart) -> None:
+    """Callers name the model in the URL, whichever version answers."""
+    for base in ("canary", "everything"):
+        manifests = chart.render(base)
+        names = {
+            tuple(manifests.transformer(service["metadata"]["name"])["args"][:2])
+            for service in manifests.all("InferenceService")
+        }
+        assert names == {("--model_name", "crowdserve")}
+
+
+def test_a_canary_of_nothing_else_runs_what_stable_runs(chart: Chart) -> None:
+    manifests = chart.render("canary", canary={"storageUri": "", "transformer": {"image": {"tag": ""}}})
+    models = [each["spec"]["predictor"]["model"]["storageUri"] for each in manifests.all("InferenceService")]
+    assert len(set(models)) == 1
+    assert manifests.transformer("rel")["image"] == manifests.transformer("rel-canary")["image"]
+
+
+def test_a_tag_of_the_canary_replaces_stables_digest(chart: Chart) -> None:
+    stable = {"image": {"digest": f"sha256:{'3' * 64}"}}
+    manifests = chart.render("canary", transformer=stable)
+    assert manifests.transformer("rel")["image"].endswith("3" * 64)
+    assert manifests.transformer("rel-canary")["image"] == "registry.example/crowdserve-transformer:0.2.0"
+
+
+def test_in_knative_mode_the_canary_is_the_newest_revision(chart: Chart) -> None:
+    manifests = chart.render("knative")
+    service = manifests.one("InferenceService")
+    assert service["metadata"]["annotations"]["serving.kserve.io/enable-tag-routing"] == "true"
+    predictor = service["spec"]["predictor"]
+    assert predictor["canaryTrafficPercent"] == 20
+    assert predictor["model"]["storageUri"] == "gs://models/crowdserve/2"
+    before = chart.render("knative", canary={"enabled": False}).one("InferenceService")["spec"]["predictor"]
+    assert "canaryTrafficPercent" not in before
+    assert before["model"]["storageUri"] == "gs://models/crowdserve/1"

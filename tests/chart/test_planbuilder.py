@@ -1,0 +1,126 @@
+"""The Job that builds model.plan files. Its script runs with a stand-in for trtexec, which needs a GPU."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from crowdserve.cards import CARDS
+from crowdserve.triton.config import shape_range
+from tests.chart.rendering import Chart, Object
+
+TRTEXEC = """#!/bin/sh
+echo "$@" >> {log}
+for flag in "$@"; do case $flag in --saveEngine=*) echo plan > "${{flag#--saveEngine=}}" ;; esac; done
+{end}
+"""
+
+
+@pytest.fixture
+def build(chart: Chart, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the Job's script on a bundle in tmp_path/source, into tmp_path/plans."""
+    args = chart.render("tensorrt-job").one("Job")["spec"]["template"]["spec"]["containers"][0]["args"]
+    for name in CARDS:
+        (tmp_path / "source" / name / "1").mkdir(parents=True)
+        (tmp_path / "source" / name / "1" / "model.onnx").write_text(name)
+    (tmp_path / "source" / "manifest.json").write_text("{}")
+
+    def run(end: str = "") -> subprocess.CompletedProcess[str]:
+        program = tmp_path / "trtexec"
+        program.write_text(TRTEXEC.format(log=tmp_path / "log", end=end))
+        program.chmod(0o755)
+        moved = [each.replace("/source", f"{tmp_path}/source").replace("/plans", f"{tmp_path}/plans") for each in args]
+        (tmp_path / "plans").mkdir(exist_ok=True)
+        environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        return subprocess.run([*args[:3], *moved[3:]], env=environment, capture_output=True, text=True, timeout=60)
+
+    return run
+
+
+def plans(folder: Path) -> list[Path]:
+    return sorted((folder / "plans").rglob("*.plan"))
+
+
+def test_every_network_gets_a_plan_for_every_shape_of_its_card(tmp_path: Path, build: Callable[..., Object]) -> None:
+    done = build()
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "log").read_text().splitlines()
+    assert len(calls) == len(CARDS)
+    for call, card in zip(calls, CARDS.values(), strict=True):
+        shapes = shape_range(card)
+        for flag, shape in (("min", shapes.smallest), ("opt", shapes.typical), ("max", shapes.largest)):
+            assert f"--{flag}Shapes={card.input.name}:{'x'.join(map(str, shape))}" in call.split()
+        assert f"/{card.name}/1/model.onnx" in call
+        assert {"--fp16", "--memPoolSize=workspace:2048"} <= set(call.split())
+    assert [plan.parts[-3] for plan in plans(tmp_path)] == sorted(CARDS)
+    assert [path.name for path in (tmp_path / "plans").rglob("manifest.json")] == ["manifest.json"]
+
+
+def test_a_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object]) -> None:
+    build()
+    calls = (tmp_path / "log").read_text()
+    done = build("exit 1")
+    assert "is complete" in done.stdout
+    assert done.returncode == 0
+    assert (tmp_path / "log").read_text() == calls
+
+
+def test_an_interrupted_run_leaves_no_broken_plan_and_goes_on(tmp_path: Path, build: Callable[..., Object]) -> None:
+    assert build("grep -c . " + str(tmp_path / "log") + " | grep -qv 2").returncode != 0  # the second call fails
+    assert len(plans(tmp_path)) == 1
+    assert build().returncode == 0
+    assert len(plans(tmp_path)) == len(CARDS)
+    assert not list((tmp_path / "plans").rglob("*.partial"))
+    assert len((tmp_path / "log").read_text().splitlines()) == len(CARDS) + 1
+
+
+def test_what_is_no_bundle_is_named(tmp_path: Path, build: Callable[..., Object]) -> None:
+    (tmp_path / "source" / "vgg16" / "1" / "model.onnx").unlink()
+    done = build()
+    assert done.returncode != 0
+    assert "no vgg16/<version>/model.onnx" in done.stderr
+
+
+def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
+    manifests = chart.render("tensorrt-job")
+    pod = manifests.one("Job")["spec"]["template"]["spec"]
+    (folder,) = (each.removeprefix("/plans/") for each in pod["containers"][0]["args"] if each.startswith("/plans/"))
+    model = manifests.one("InferenceService")["spec"]["predictor"]["model"]
+    assert model["storageUri"] == f"pvc://plans/{folder}"
+    assert {"name": "plans", "persistentVolumeClaim": {"claimName": "plans"}} in pod["volumes"]
+    (other,) = (
+        each["spec"]["predictor"]["model"]["storageUri"]
+        for each in chart.render("tensorrt-job", planBuilder={"image": {"tag": "26.06-py3"}}).all("InferenceService")
+    )
+    assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
+
+
+def test_the_job_runs_on_the_gpu_before_the_pods_need_its_plans(chart: Chart) -> None:
+    job = chart.render("tensorrt-job", gpu={"resource": "nvidia.com/mig-1g.10gb"}).one("Job")
+    assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    (build,) = job["spec"]["template"]["spec"]["containers"]
+    assert build["resources"]["limits"]["nvidia.com/mig-1g.10gb"] == "1"
+    (download,) = job["spec"]["template"]["spec"]["initContainers"]
+    assert download["args"] == ["s3://models/crowdserve-tensorrt/1", "/source"]
+    assert download["envFrom"] == [{"secretRef": {"name": "s3-credentials"}}]
+    assert {"name": "AWS_ENDPOINT_URL", "value": "http://minio.storage:9000"} in download["env"]
+
+
+def test_a_bundle_on_a_claim_is_mounted_not_downloaded(chart: Chart) -> None:
+    manifests = chart.render("tensorrt-job", storage={"uri": "pvc://models/crowdserve/1", "secretName": ""})
+    pod = manifests.one("Job")["spec"]["template"]["spec"]
+    assert "initContainers" not in pod
+    assert {"name": "source", "persistentVolumeClaim": {"claimName": "models"}} in pod["volumes"]
+    assert "/source/crowdserve/1" in pod["containers"][0]["args"]
+
+
+def test_a_canary_has_plans_of_its_own(chart: Chart) -> None:
+    route = {"enabled": True, "parentRefs": [{"name": "public"}]}
+    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
+    manifests = chart.render("tensorrt-job", canary=canary, route=route)
+    assert {job["metadata"]["name"] for job in manifests.all("Job")} == {"rel-plans", "rel-canary-plans"}
+    uris = {each["spec"]["predictor"]["model"]["storageUri"] for each in manifests.all("InferenceService")}
+    assert len(uris) == 2
+    assert "--fp16" not in str(chart.render("tensorrt-job", planBuilder={"precision": "fp32"}).one("Job"))

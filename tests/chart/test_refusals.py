@@ -1,0 +1,126 @@
+"""Values that are wrong, or that Kubernetes or KServe would silently ignore, and what helm says to them."""
+
+from typing import Any
+
+import pytest
+
+from tests.chart.rendering import Chart
+
+ROUTE = {"enabled": True, "parentRefs": [{"name": "public"}]}
+
+SCHEMA: list[tuple[str, dict[str, Any], str]] = [
+    ("unknown", {"replcas": 2}, "additional properties 'replcas' not allowed"),
+    ("unknown deep inside", {"triton": {"image": {"tga": "x"}}}, "/triton/image"),
+    ("device", {"device": "tpu"}, "'gpu', 'tensorrt', 'cpu'"),
+    ("mode", {"deploymentMode": "RawDeployment"}, "'Standard', 'Knative'"),
+    ("switch", {"canary": {"enabled": "yes"}}, "got string, want boolean"),
+    ("percentage", {"canary": {"trafficPercent": 101}}, "maximum"),
+    ("storage", {"storage": {"uri": "ftp://models"}}, "/storage/uri"),
+    ("digest", {"triton": {"image": {"digest": "sha256:123"}}}, "/triton/image/digest"),
+    ("quantity", {"triton": {"shmSize": "lots"}}, "/triton/shmSize"),
+    ("limit of the transformer", {"transformer": {"settings": {"maxPixels": 0}}}, "/transformer/settings/maxPixels"),
+    ("setting of the transformer", {"transformer": {"settings": {"workers": 2}}}, "'workers' not allowed"),
+]
+
+RULES: list[tuple[str, str, dict[str, Any], str]] = [
+    ("no bundle", "default", {"storage": {"uri": ""}}, "storage.uri is empty: set it to"),
+    ("two bundles", "pvc", {"storage": {"uri": "s3://a/b"}}, "both set: keep one"),
+    ("no image", "default", {"transformer": {"image": {"repository": ""}}}, "build one with `make images`"),
+    ("no account", "default", {"serviceAccount": {"enabled": False}}, "name the service account"),
+    (
+        "secret on a foreign account",
+        "s3",
+        {"serviceAccount": {"enabled": False, "name": "mine"}},
+        "hang the Secret on your own service account",
+    ),
+    (
+        "placement nobody has",
+        "default",
+        {"transformer": {"pod": {"nodeSelector": {"a": "b"}}}},
+        "use pod, which places",
+    ),
+    ("cache nobody has", "pvc", {"device": "cpu"}, "would not be used with engineCache.enabled true and device cpu"),
+    ("cache that is off", "pvc", {"engineCache": {"enabled": False}}, "engineCache.enabled false"),
+    ("plans nobody serves", "tensorrt-job", {"device": "gpu"}, "set device tensorrt"),
+    ("plans without a place", "tensorrt-job", {"planBuilder": {"existingClaim": ""}}, "name the claim"),
+    ("plans from an image", "tensorrt-job", {"storage": {"uri": "oci://a/b:1"}}, "cannot download from oci://"),
+    (
+        "two autoscalers",
+        "keda",
+        {"autoscaling": {"hpa": {"enabled": True}}},
+        "would fight over the replicas; keep one",
+    ),
+    (
+        "fewest over most",
+        "keda",
+        {"autoscaling": {"minReplicas": 9}},
+        "minReplicas 9 is over autoscaling.maxReplicas 8",
+    ),
+    (
+        "concurrency in Standard mode",
+        "default",
+        {"autoscaling": {"concurrency": {"enabled": True}}},
+        "KServe ignores it in Standard mode: use autoscaling.keda or autoscaling.hpa",
+    ),
+    ("sleep without waking", "keda", {"autoscaling": {"minReplicas": 0}}, "nothing would wake the service"),
+    ("KEDA without metrics", "keda", {"podMonitor": {"enabled": False}}, "set podMonitor.enabled"),
+    (
+        "KEDA without a trigger",
+        "keda",
+        {"autoscaling": {"keda": {"inFlightPerReplica": 0, "pendingPerReplica": 0}}},
+        "needs a trigger",
+    ),
+    (
+        "KEDA without a trigger for one Deployment",
+        "everything",
+        {"autoscaling": {"keda": {"inFlightPerReplica": 0}}},
+        "both if the transformer is standalone",
+    ),
+    (
+        "canary without a route",
+        "canary",
+        {"route": {"enabled": False, "grpc": {"enabled": False}}},
+        "KServe ignores canaryTrafficPercent there",
+    ),
+    (
+        "update that cannot move",
+        "default",
+        {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}},
+        "no pod could ever be replaced",
+    ),
+    (
+        "KEDA in Knative mode",
+        "knative",
+        {"autoscaling": {"keda": {"enabled": True}, "concurrency": {"enabled": False}}},
+        "use autoscaling.concurrency",
+    ),
+    (
+        "HPA in Knative mode",
+        "knative",
+        {"autoscaling": {"hpa": {"enabled": True}, "concurrency": {"enabled": False}}},
+        "KServe ignores it in Knative mode",
+    ),
+    ("route in Knative mode", "knative", {"route": ROUTE}, "use kserveIngress.enabled"),
+    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut Knative's activator"),
+    (
+        "canary of halves",
+        "knative",
+        {"transformer": {"mode": "standalone"}},
+        "halves of both versions would mix",
+    ),
+    ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
+    ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
+    ("gRPC without REST", "default", {"route": {"grpc": {"enabled": True}}}, "needs route.enabled"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), [case[1:] for case in SCHEMA], ids=[case[0] for case in SCHEMA])
+def test_schema_names_the_value_and_what_it_may_be(chart: Chart, values: dict[str, Any], message: str) -> None:
+    said = chart.refusal(**values)
+    assert "values don't meet the specifications of the schema" in said
+    assert message in said
+
+
+@pytest.mark.parametrize(("base", "values", "message"), [case[1:] for case in RULES], ids=[case[0] for case in RULES])
+def test_rule_says_what_to_do(chart: Chart, base: str, values: dict[str, Any], message: str) -> None:
+    assert message in chart.refusal(base, **values)

@@ -1,0 +1,211 @@
+"""The pods that serve: Triton, the transformer, how they find each other, how they start and stop."""
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from crowdserve.cards import CARDS
+from crowdserve.triton.config import ENGINE_CACHE
+from crowdserve_transformer.settings import Settings, environment_variable, read_settings
+from tests.chart.rendering import CHART, CI, Chart, Object
+
+KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
+SET_BY_THE_CHART = {
+    "model_name", "host", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
+    "repository", "workers",
+}  # fmt: skip
+
+
+def environment(container: Object) -> dict[str, str]:
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def flags(container: Object) -> list[str]:
+    return container["args"][container["args"].index("tritonserver") + 1 :]
+
+
+@pytest.mark.parametrize("base", CI)
+def test_the_transformer_understands_its_flags_and_environment(chart: Chart, base: str) -> None:
+    container = chart.render(base).transformer("counting" if base == "everything" else "rel")
+    standalone = container["name"] == "kserve-container"
+    added = [flag for flag in KSERVE_FLAGS[2:4] if standalone]  # KServe adds what is not there
+    settings = read_settings(container["args"] + added, environment(container))
+    assert settings.model_name == "crowdserve"
+    assert (settings.http_port, settings.grpc_port) == (8080, 8081)
+    assert settings.predictor_host == ("rel-predictor.ns:80" if standalone else "127.0.0.1:8085")
+    assert settings.repository.as_posix() == "/mnt/models"
+    assert (settings.max_body_bytes, settings.max_pixels) == (64 * 2**20, 50_000_000)
+
+
+def test_every_setting_of_the_transformer_is_a_value(chart: Chart) -> None:
+    chosen = environment(chart.render().transformer())
+    operators = {field.name for field in fields(Settings)} - SET_BY_THE_CHART
+    assert {environment_variable(name) for name in operators} <= chosen.keys()
+
+
+def test_settings_reach_the_transformer_unchanged(chart: Chart) -> None:
+    values = {"route": "blend", "tritonTimeoutSeconds": 2.5, "maxPixels": 12_345_678, "logLevel": "DEBUG"}
+    container = chart.render(transformer={"settings": values, "modelName": "people"}).transformer()
+    settings = read_settings(container["args"], environment(container))
+    assert (settings.route, settings.triton_timeout_seconds) == ("blend", 2.5)
+    assert (settings.max_pixels, settings.log_level, settings.model_name) == (12_345_678, "DEBUG", "people")
+
+
+def test_collocated_transformer_shares_tritons_pod(chart: Chart) -> None:
+    service = chart.render().one("InferenceService")["spec"]
+    assert service.keys() == {"predictor"}
+    assert [container["name"] for container in service["predictor"]["containers"]] == ["transformer-container"]
+    assert "STORAGE_URI" not in environment(chart.render().transformer())  # KServe refuses it in this place
+
+
+def test_standalone_transformer_has_pods_and_a_download_of_its_own(chart: Chart) -> None:
+    service = chart.render("standalone").one("InferenceService")["spec"]
+    assert "containers" not in service["predictor"]
+    (container,) = service["transformer"]["containers"]
+    assert container["name"] == "kserve-container"
+    assert environment(container)["STORAGE_URI"] == service["predictor"]["model"]["storageUri"]
+    assert "containerConcurrency" not in service["transformer"]
+    assert service["transformer"]["nodeSelector"] == {"pool": "general"}
+    assert service["predictor"]["nodeSelector"] == {"pool": "gpu"}
+
+
+def test_the_service_offers_rest_first_and_then_grpc(chart: Chart) -> None:
+    """KServe's Service maps its port 80 to the first port, and a port called grpc gets HTTP/2."""
+    ports = [(port["name"], port["containerPort"]) for port in chart.render().transformer()["ports"]]
+    assert ports == [("http", 8080), ("grpc", 8081)]
+    assert not {8080, 8081} & {port["containerPort"] for port in chart.render().triton()["ports"]}
+
+
+@pytest.mark.parametrize(("protocol", "port"), [("rest", ("http1", 8080)), ("grpc", ("h2c", 8081))])
+def test_a_revision_names_one_port_in_all(chart: Chart, protocol: str, port: tuple[str, int]) -> None:
+    manifests = chart.render("knative", knative={"protocol": protocol})
+    (_, pod), *_ = manifests.pod_specs()
+    assert [(p["name"], p["containerPort"]) for c in pod["containers"] for p in c.get("ports", [])] == [port]
+
+
+def test_a_revision_has_nothing_that_knative_refuses(chart: Chart) -> None:
+    for base in ("knative", "knative-grpc"):
+        manifests = chart.render(base)
+        for name, pod in manifests.pod_specs():
+            if "-test-" in name:
+                continue
+            refused = {"terminationGracePeriodSeconds", "automountServiceAccountToken", "securityContext"}
+            assert not refused & pod.keys()
+            for container in pod["containers"]:
+                assert "lifecycle" not in container
+                assert "startupProbe" not in container
+                assert container.get("ports") or "readinessProbe" not in container
+        annotations = manifests.one("InferenceService")["metadata"]["annotations"]
+        assert annotations["serving.knative.dev/progress-deadline"] == "1800s"
+
+
+def test_triton_is_pinned_probed_and_given_time(chart: Chart) -> None:
+    triton = chart.render(triton={"startupSeconds": 601}).triton()
+    assert triton["image"] == "nvcr.io/nvidia/tritonserver:26.05-py3"
+    assert "command" not in triton  # the image's entrypoint sets CUDA up
+    startup = triton["startupProbe"]
+    assert startup["periodSeconds"] * startup["failureThreshold"] == 605
+    for name, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
+        assert triton[name]["httpGet"] == {"path": f"/v2/health/{path}", "port": 8085}
+
+
+def test_triton_is_hardened(chart: Chart) -> None:
+    script, given = chart.render().triton()["args"][2], flags(chart.render().triton())
+    for flag in (
+        "--model-control-mode=none", "--disable-auto-complete-config", "--strict-readiness=true",
+        "--exit-on-error=true", "--allow-grpc=false",
+    ):  # fmt: skip
+        assert flag in given
+    assert "--http-restricted-api=model-repository,shared-memory,trace,logging:crowdserve-admin=$key" in script
+    assert "--exit-timeout-secs=15" in given
+
+
+def test_triton_outlives_the_transformer_and_both_the_grace_period(chart: Chart) -> None:
+    settings = {"drainSeconds": 7.5, "graceSeconds": 20}
+    for base, delay in (("default", 28), ("standalone", 8)):
+        manifests = chart.render(base, transformer={"settings": settings}, triton={"exitTimeoutSeconds": 9})
+        assert manifests.triton()["lifecycle"]["preStop"] == {"sleep": {"seconds": delay}}
+        predictor = manifests.one("InferenceService")["spec"]["predictor"]
+        assert predictor["terminationGracePeriodSeconds"] == 28 + 9 + 5
+        assert delay + 9 < predictor["terminationGracePeriodSeconds"]
+
+
+def test_shared_memory_is_a_volume_of_its_own(chart: Chart) -> None:
+    manifests = chart.render(triton={"shmSize": "1Gi"})
+    mounts = {mount["mountPath"]: mount["name"] for mount in manifests.triton()["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in manifests.one("ServingRuntime")["spec"]["volumes"]}
+    assert volumes[mounts["/dev/shm"]]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+
+
+@pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu"])
+def test_the_gpu_is_asked_for_by_the_name_of_a_value(chart: Chart, resource: str) -> None:
+    manifests = chart.render(gpu={"resource": resource, "count": 2})
+    assert manifests.triton()["resources"]["limits"] == {"cpu": "4", "memory": "8Gi", resource: "2"}
+    assert resource not in json.dumps(manifests.transformer()["resources"])
+
+
+def test_device_cpu_needs_no_gpu_anywhere(chart: Chart) -> None:
+    manifests = chart.render("cpu")
+    assert "gpu" not in json.dumps(manifests.triton()["resources"])
+    given = flags(manifests.triton())
+    assert "--model-config-name=cpu" in given
+    assert "--backend-config=onnxruntime,enable-global-threadpool=1" in given
+    assert "engines" not in json.dumps(manifests.one("ServingRuntime"))
+    for name in CARDS:  # the flag names a file of every network
+        assert (CHART.parents[1] / "model_repository" / name / "configs" / "cpu.pbtxt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("limit", "chosen", "threads"), [("4", 0, 4), ("2500m", 0, 3), (1.5, 0, 2), ("8", 6, 6), ("100m", 0, 1)]
+)
+def test_onnxruntime_takes_the_cores_of_the_limit_not_of_the_node(
+    chart: Chart, limit: str | float, chosen: int, threads: int
+) -> None:
+    triton = {"cpuThreads": chosen, "resources": {"limits": {"cpu": limit}}}
+    given = flags(chart.render("cpu", triton=triton).triton())
+    assert f"--backend-config=onnxruntime,intra_op_thread_count={threads}" in given
+
+
+def test_tensorrt_engines_are_kept_where_the_models_look_for_them(chart: Chart) -> None:
+    for base, volume in (
+        ("default", {"emptyDir": {"sizeLimit": "4Gi"}}),
+        ("pvc", {"persistentVolumeClaim": {"claimName": "engines"}}),
+    ):
+        manifests = chart.render(base)
+        (mount,) = (m for m in manifests.triton()["volumeMounts"] if m["mountPath"] == ENGINE_CACHE)
+        assert {"name": mount["name"], **volume} in manifests.one("ServingRuntime")["spec"]["volumes"]
+        assert all(f"{ENGINE_CACHE}/{name}" in manifests.triton()["args"][2] for name in CARDS)
+    canary = chart.render("everything").triton("counting-canary")["volumeMounts"]
+    assert [mount["subPath"] for mount in canary if mount["mountPath"] == ENGINE_CACHE] == ["counting-canary"]
+    assert "engines" not in json.dumps(chart.render(engineCache={"enabled": False}).triton())
+
+
+def test_everything_about_placement_reaches_the_pods(chart: Chart) -> None:
+    predictor = chart.render("everything").one("InferenceService", "counting")["spec"]["predictor"]
+    assert predictor["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
+    assert predictor["tolerations"][0]["key"] == "nvidia.com/gpu"
+    assert predictor["affinity"].keys() == {"nodeAffinity"}
+    assert predictor["topologySpreadConstraints"][0]["maxSkew"] == 1
+    assert (predictor["runtimeClassName"], predictor["priorityClassName"]) == ("nvidia", "production")
+    assert (predictor["labels"], predictor["annotations"]) == ({"team": "vision"}, {"sidecar.istio.io/inject": "false"})
+    assert predictor["imagePullSecrets"] == [{"name": "registry"}]
+    assert predictor["timeout"] == 120
+
+
+def test_environment_and_flags_can_be_added(chart: Chart) -> None:
+    manifests = chart.render("everything")
+    assert manifests.triton("counting")["env"] == [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}]
+    assert flags(manifests.triton("counting"))[-1] == "--log-verbose=1"
+    assert environment(manifests.transformer("counting"))["OMP_NUM_THREADS"] == "1"
+
+
+def test_a_digest_wins_over_a_tag(chart: Chart) -> None:
+    manifests = chart.render("s3")
+    assert manifests.triton()["image"] == f"nvcr.io/nvidia/tritonserver@sha256:{'0' * 64}"
+    assert manifests.transformer()["image"] == f"registry.example/crowdserve-transformer@sha256:{'1' * 64}"
+    assert chart.render().transformer()["image"] == "registry.example/crowdserve-transformer:0.1.0"
+
+
+def test_extra_objects_are_templates(chart: Chart) -> None:
+    assert chart.render("everything").one("ConfigMap", "rel-notes")["data"] == {"owner": "vision"}
