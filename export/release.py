@@ -40,24 +40,25 @@ def release(
     """
     comparisons = check_parity(model, card, reference, pictures)
     print(f"{card.name}: names, axes, dtypes and shapes agree; {len(pictures)} batches, largest differences:")
-    for comparison in _worst(comparisons):
+    for comparison in worst_of_each(comparisons):
         print(f"  {comparison}")
     target = repository / card.name / str(version) / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _write(target, model)
+    write_whole(target, model)
     if meta is not None:
-        _write(target.with_name("meta.json"), f"{json.dumps(meta, indent=2)}\n".encode())
+        write_whole(target.with_name("meta.json"), f"{json.dumps(meta, indent=2)}\n".encode())
     print(f"wrote {target} ({len(model) / 1e6:.1f} MB)")
     return target
 
 
-def _worst(comparisons: Sequence[Comparison]) -> list[Comparison]:
+def worst_of_each(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparison of each output that came closest to failing."""
     outputs = dict.fromkeys(comparison.output for comparison in comparisons)
     return [max((c for c in comparisons if c.output == output), key=lambda c: c.difference) for output in outputs]
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that nobody ever reads half of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(path)

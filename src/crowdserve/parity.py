@@ -1,4 +1,4 @@
-"""Whether an ONNX model answers as its framework model does.
+"""Whether an exported model answers as its framework model does.
 
 Checked in this order: names, axes, dtypes, shapes, values, counts. The first difference raises a `ParityError`, so a
 model that differs never reaches a Triton repository.
@@ -21,7 +21,7 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 """Output tensors by their names."""
 
 Reference = Callable[[Pictures], Outputs]
-"""The framework model in FP32 with its original weights, its normalisation included."""
+"""A model as a function, its normalisation included: the framework model in FP32 with its original weights."""
 
 _ORT_DTYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
 
@@ -67,9 +67,20 @@ def check_parity(model: bytes, card: ModelCard, reference: Reference, pictures: 
     _check_names(session, card)
     _check_axes(session, card)
     _check_dtypes(session, card)
+    return compare_outputs(card, reference, lambda batch: _run(session, card, batch), pictures)
+
+
+def compare_outputs(
+    card: ModelCard, reference: Reference, exported: Reference, pictures: Sequence[Pictures]
+) -> list[Comparison]:
+    """Compare what two models answer: shapes, then values, then counts; whatever runs the exported one.
+
+    Raises:
+        ParityError: As `check_parity`.
+    """
     answers = []
     for batch in pictures:
-        expected, got = reference(batch), _run(session, card, batch)
+        expected, got = reference(batch), exported(batch)
         _check_shapes(card, batch, expected, got)
         answers.append((batch, expected, got))
     return [*_check_values(card, answers), *_check_counts(card, answers)]

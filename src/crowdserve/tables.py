@@ -1,70 +1,73 @@
-"""Markdown tables about the models, generated from the cards and from the `meta.json` beside each model file.
+"""What Markdown pages say about the models, generated from the cards and from the records beside the model files.
 
-A page carries a table between two comment lines, `<!-- NAME: generated -->` and `<!-- NAME: end -->`.
+A page says where by marks, see `crowdserve.markdown`: `models`, `accuracy`, and `card-<name>` for all about one model.
 """
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from crowdserve.cards import CARDS, ENSEMBLES, ModelCard, TensorSpec
+from crowdserve.card_sections import card_section, megabytes, tensor_text
+from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
+from crowdserve.markdown import fill_mark, has_mark, markdown_table
+from crowdserve.model_records import META_FILE, read_record, wall_seconds
 
 
 def model_table(repository: Path) -> str:
     """What each network takes and gives, how large it is and where it comes from."""
     rows = []
     for card in CARDS.values():
-        gives = ", ".join(_tensor(tensor) for tensor in card.outputs)
-        rows.append(
-            (f"`{card.name}`", f"{card.parameters:,}", _megabytes(repository, card), _tensor(card.input), gives)
-        )
-    networks = _markdown(("model", "parameters", "file", "takes", "gives"), rows)
+        gives = ", ".join(tensor_text(tensor) for tensor in card.outputs)
+        size, takes = megabytes(repository, card), tensor_text(card.input)
+        rows.append((f"`{card.name}`", f"{card.parameters:,}", size, takes, gives))
+    networks = markdown_table(("model", "parameters", "file", "takes", "gives"), rows)
     ensembles = [
         (f"`{ensemble.name}`", ensemble.route, ", ".join(f"`{member.name}`" for member in ensemble.members))
         for ensemble in ENSEMBLES.values()
     ]
-    return f"{networks}\n\n{_markdown(('ensemble', 'scenes', 'networks, side by side'), ensembles)}"
+    return f"{networks}\n\n{markdown_table(('ensemble', 'scenes', 'networks, side by side'), ensembles)}"
 
 
 def accuracy_table(repository: Path) -> str:
     """Validation errors of the committed counting networks, from their training records."""
     rows = []
     for card in CARDS.values():
-        meta = _meta(repository, card) if card.routes else None
-        if meta is not None:
+        meta = read_record(repository, card, META_FILE) if card.routes else None
+        if meta is not None and "validation" in meta:  # a published checkpoint has no training record
             found, mean = meta["validation"], meta["mean_predictor"]
-            spent = f"{_wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
+            spent = f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
             rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", spent))
-    return _markdown(("network", "validation split", "MAE", "RMSE", "bias", "MAE of the mean", "training"), rows)
+    return markdown_table(("network", "validation split", "MAE", "RMSE", "bias", "MAE of the mean", "training"), rows)
 
 
-TABLES: Mapping[str, Callable[[Path], str]] = MappingProxyType({"models": model_table, "accuracy": accuracy_table})
+PARTS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
+    {
+        "models": model_table,
+        "accuracy": accuracy_table,
+        **{f"card-{card.name}": partial(card_section, card=card) for card in CARDS.values()},
+    }
+)
+"""Generated parts of pages, by the names of their marks."""
 
 
 def fill_page(text: str, repository: Path) -> str:
-    """A page's text with every table in it made anew.
+    """A page's text with every generated part in it made anew.
 
     Raises:
-        RepositoryError: If a table's end mark is missing.
+        RepositoryError: If an end mark is missing.
     """
-    for name, make in TABLES.items():
-        begin, end = f"<!-- {name}: generated -->", f"<!-- {name}: end -->"
-        if begin in text:
-            if end not in text:
-                raise RepositoryError(f"the page has the mark {begin} but not {end} after the table; add it")
-            table = f"{begin}\n{make(repository)}\n{end}"
-            text = re.sub(f"{re.escape(begin)}.*?{re.escape(end)}", lambda _, t=table: t, text, flags=re.DOTALL)  # type: ignore[misc]
+    for name, make in PARTS.items():
+        if has_mark(text, name):
+            text = fill_mark(text, name, make(repository))
     return text
 
 
 def write_tables(page: Path, repository: Path, *, only_check: bool = False) -> None:
-    """Bring the tables of a page up to date.
+    """Bring the generated parts of a page up to date.
 
     Args:
         page: A Markdown file.
@@ -81,36 +84,3 @@ def write_tables(page: Path, repository: Path, *, only_check: bool = False) -> N
     if only_check:
         raise RepositoryError(f"{page} has tables that are out of date; run: crowdserve repository tables {page}")
     page.write_text(filled)
-
-
-def _markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _tensor(tensor: TensorSpec) -> str:
-    return f"`{tensor.name}` {tensor.dtype} [N, {', '.join(str(axis) for axis in tensor.axes)}]"
-
-
-def _wall_seconds(meta: Mapping[str, Any]) -> float:
-    """Of a run and the runs that it started from."""
-    earlier = meta.get("started_from")
-    return float(meta["wall_seconds"]) + (_wall_seconds(earlier) if earlier else 0.0)
-
-
-def _version_folder(repository: Path, card: ModelCard) -> Path | None:
-    versions = [path for path in (repository / card.name).glob("*") if path.name.isdigit()]
-    return max(versions, key=lambda path: int(path.name), default=None)
-
-
-def _megabytes(repository: Path, card: ModelCard) -> str:
-    folder = _version_folder(repository, card)
-    model = folder / "model.onnx" if folder else None
-    return f"{model.stat().st_size / 1e6:.1f} MB" if model and model.exists() else "none"
-
-
-def _meta(repository: Path, card: ModelCard) -> dict[str, Any] | None:
-    folder = _version_folder(repository, card)
-    path = folder / "meta.json" if folder else None
-    content: dict[str, Any] | None = json.loads(path.read_text()) if path and path.exists() else None
-    return content

@@ -1,0 +1,169 @@
+"""What the service counts in pictures without people.
+
+    python -m benchmarks.false_positives
+
+Draws 25 pictures, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
+started for it, on the route of the scene classifier and on the other one, and prints every count, the median and the
+worst. About ten minutes on two idle cores. `--page` writes the tables into the Markdown page that records them.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from PIL import Image
+from tqdm import tqdm
+
+from benchmarks.drawn_pictures import draw_pictures
+from benchmarks.free_photos import fetch_photos, read_photos
+from crowdserve.cards import ROUTES
+from crowdserve.errors import CrowdServeError
+from crowdserve.markdown import fill_mark, markdown_table
+from crowdserve.service import EmbeddedService
+from crowdserve.service_client import ServiceClient
+
+CACHE = Path(os.environ.get("CROWDSERVE_CACHE") or Path.home() / ".cache" / "crowdserve") / "false_positives"
+MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0
+"""People; of the route that the classifier takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of the set: its file, what it shows, where it comes from."""
+
+    path: Path
+    shows: str
+    source: str
+    licence: str
+
+    @property
+    def name(self) -> str:
+        """Unique in the set."""
+        return self.path.stem
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """People counted where there are none: by each route, and which one the classifier took."""
+
+    picture: Picture
+    counts: Mapping[str, float]
+    route: str
+
+    @property
+    def count(self) -> float:
+        """What a caller gets who asks for no route."""
+        return self.counts[self.route]
+
+
+def make_pictures(cache: Path) -> list[Picture]:
+    """The whole set, drawn and fetched into a cache folder.
+
+    Raises:
+        DatasetError: If a photo is not to be had.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    photos = read_photos("test")
+    pictures = [
+        Picture(path, photo.shows, photo.source, photo.licence)
+        for photo, path in zip(photos, fetch_photos(photos, cache), strict=True)
+    ]
+    for name, pixels in draw_pictures().items():
+        path = cache / f"{name}.png"
+        Image.fromarray(pixels).save(path)
+        pictures.append(Picture(path, name.partition("-")[2].replace("-", " "), "drawn", "Apache-2.0"))
+    return pictures
+
+
+def count_picture(picture: Picture, client: ServiceClient, counter: str | None = None) -> Finding:
+    """A picture by the route of the classifier, then by every other one."""
+    data = picture.path.read_bytes()
+    chosen = client.count(data, route="auto", counter=counter)
+    others = {r: client.count(data, route=r, counter=counter).count for r in ROUTES if r != chosen.route}
+    return Finding(picture, {chosen.route: chosen.count, **others}, chosen.route)
+
+
+def count_pictures(pictures: Sequence[Picture], client: ServiceClient, counter: str | None = None) -> list[Finding]:
+    """Every picture, in the order of the set; prints a JSON object a picture as it comes."""
+    findings = []
+    for picture in tqdm(pictures, unit="picture"):
+        finding = count_picture(picture, client, counter)
+        counts = {route: round(finding.counts[route], 2) for route in ROUTES}
+        print(json.dumps({"picture": picture.name, "route": finding.route, **counts}), flush=True)
+        findings.append(finding)
+    return findings
+
+
+def summary_table(findings: Sequence[Finding]) -> str:
+    """For the classifier's route and for each: median, worst, how many are over the target, how often it was taken."""
+    columns = {"auto": [f.count for f in findings]} | {r: [f.counts[r] for f in findings] for r in ROUTES}
+    rows = []
+    for name, counts in columns.items():
+        over, taken = sum(count > WORST_TARGET for count in counts), sum(f.route == name for f in findings)
+        found = f"{median(counts):.1f}", f"{max(counts):.1f}", str(over)
+        rows.append((f"`{name}`", *found, str(taken) if name in ROUTES else ""))
+    header = ("route", "median", "worst", f"over {WORST_TARGET:.0f}, of {len(findings)}", "taken by the classifier")
+    return markdown_table(header, rows)
+
+
+def picture_table(findings: Sequence[Finding]) -> str:
+    """One row a picture, the worst first; the classifier's route is in bold."""
+    rows = []
+    for finding in sorted(findings, key=lambda f: (-round(f.count, 1), f.picture.name)):
+        picture = finding.picture
+        counts = [f"**{finding.counts[r]:.1f}**" if r == finding.route else f"{finding.counts[r]:.1f}" for r in ROUTES]
+        rows.append((picture.name, picture.shows, *counts, picture.source, picture.licence))
+    return markdown_table(("picture", "shows", *ROUTES, "source", "licence"), rows)
+
+
+def write_page(page: Path, findings: Sequence[Finding], models: Mapping[str, str]) -> None:
+    """Replace the tables of a Markdown page."""
+    versions = ", ".join(f"{name} {version}" for name, version in models.items())
+    text = fill_mark(page.read_text(), "summary", f"{summary_table(findings)}\n\nCounted by {versions}.")
+    page.write_text(fill_mark(text, "pictures", picture_table(findings)))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.false_positives", description="Count nobody.")
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the pictures (%(default)s)")
+    parser.add_argument("--counter", help="which counter answers; the service's default if left out")
+    parser.add_argument("--threads", type=int, help="CPU threads of one network; every core if left out")
+    parser.add_argument("--page", type=Path, help="Markdown page whose tables are written anew")
+    options = parser.parse_args(arguments)
+    try:
+        pictures = make_pictures(options.cache)
+        with (
+            EmbeddedService(options.repository, threads=options.threads) as service,
+            ServiceClient(service.http_url, use_proxy=False) as client,
+        ):
+            findings = count_pictures(pictures, client, options.counter)
+            models = used_models(client, pictures[0])
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+    print_verdict(findings)
+    if options.page is not None:
+        write_page(options.page, findings, models)
+
+
+def used_models(client: ServiceClient, picture: Picture) -> dict[str, str]:
+    """Versions of the networks of every route."""
+    data = picture.path.read_bytes()
+    return {name: v for route in ROUTES for name, v in client.count(data, route=route).models.items()}
+
+
+def print_verdict(findings: Sequence[Finding]) -> None:
+    """Median and worst beside their targets."""
+    found = sorted(finding.count for finding in findings)
+    for name, value, target in (("median", median(found), MEDIAN_TARGET), ("worst", found[-1], WORST_TARGET)):
+        print(f"{name:<7}{value:8.1f} people, target {target:4.1f}  {'ok' if value <= target else 'OVER'}")
+
+
+if __name__ == "__main__":
+    main()

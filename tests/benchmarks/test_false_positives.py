@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.drawn_pictures import draw_pictures
+from benchmarks.false_positives import (
+    Finding,
+    Picture,
+    count_pictures,
+    picture_table,
+    print_verdict,
+    summary_table,
+    write_page,
+)
+from crowdserve.cards import ROUTES
+from crowdserve.service import EmbeddedService
+from crowdserve.service_client import ServiceClient
+
+
+def finding(name: str, route: str, **counts: float) -> Finding:
+    return Finding(Picture(Path(f"{name}.png"), f"a {name}", "drawn", "CC0-1.0"), counts, route)
+
+
+FINDINGS = [
+    finding("wall", "sparse", dense=30.0, sparse=0.5),
+    finding("gravel", "dense", dense=12.0, sparse=0.25),
+    finding("sky", "sparse", dense=0.0, sparse=0.0),
+]
+
+
+def test_the_classifiers_route_is_what_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
+    assert summary_table(FINDINGS).splitlines()[2:] == [
+        "| `auto` | 0.5 | 12.0 | 1 |  |",
+        "| `dense` | 12.0 | 30.0 | 2 | 1 |",
+        "| `sparse` | 0.2 | 0.5 | 0 | 2 |",
+    ]
+    print_verdict(FINDINGS)
+    median, worst = capsys.readouterr().out.splitlines()
+    assert median.endswith("ok")
+    assert worst.endswith("OVER")
+
+
+def test_the_worst_picture_comes_first_with_its_route_in_bold() -> None:
+    rows = picture_table(FINDINGS).splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| gravel", "| wall", "| sky"]
+    assert rows[1] == "| wall | a wall | 30.0 | **0.5** | drawn | CC0-1.0 |"
+
+
+def test_the_page_names_the_models(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    marks = "".join(f"<!-- {name}: generated -->\n<!-- {name}: end -->\n" for name in ("summary", "pictures"))
+    page.write_text(f"above\n{marks}below\n")
+    write_page(page, FINDINGS, {"csrnet_a": "2", "csrnet_b": "1"})
+    text = page.read_text()
+    assert "Counted by csrnet_a 2, csrnet_b 1." in text
+    assert picture_table(FINDINGS) in text
+    assert text.startswith("above")
+    assert text.endswith("below\n")
+
+
+@pytest.mark.e2e
+def test_pictures_are_counted_on_every_route(
+    small_service: EmbeddedService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = []
+    for name in ("plain-grey", "checkers-fine"):
+        Image.fromarray(draw_pictures()[name]).save(tmp_path / f"{name}.png")
+        pictures.append(Picture(tmp_path / f"{name}.png", name, "drawn", "Apache-2.0"))
+    with ServiceClient(small_service.http_url, use_proxy=False) as client:
+        findings = count_pictures(pictures, client)
+        for found in findings:
+            asked = {route: client.count(found.picture.path.read_bytes(), route=route).count for route in ROUTES}
+            assert found.counts == pytest.approx(asked)
+    assert [found.picture for found in findings] == pictures
+    assert {found.route for found in findings} <= set(ROUTES)
+    assert capsys.readouterr().out.count('"picture"') == len(pictures)

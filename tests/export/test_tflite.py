@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, VGG16, find_card
+from crowdserve.errors import ParityError, SetupError
+from crowdserve.normalisation import normalise
+from crowdserve.parity import Outputs, Pictures, Reference
+from export import csrnet as exporter
+from export.checkpoint import Checkpoint
+from export.pictures import PHOTO, read_photo, scaled
+from export.tflite import build_tflite, check_tflite, release_tflite
+
+CARD = find_card("csrnet_b")
+SIZES_PX = ((64, 96), (120, 88), (75, 67))
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> Checkpoint:
+    """A small chain of everything that CSRNet has, with a density that is positive nearly everywhere."""
+    keras.utils.set_random_seed(4)
+    pictures = x = keras.Input((None, None, 3))
+    for width in (8, 12, 16):
+        x = keras.layers.Conv2D(width, 3, padding="same", activation="relu", kernel_initializer="he_normal")(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    x = keras.layers.Conv2D(16, 3, padding="same", dilation_rate=2, kernel_initializer="he_normal")(x)
+    x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    density = keras.layers.Conv2D(1, 1, bias_initializer=keras.initializers.Constant(0.05), activation="relu")(x)
+    return Checkpoint(keras.Model(pictures, density), IMAGENET_TORCH, {})
+
+
+@pytest.fixture(scope="module")
+def model(checkpoint: Checkpoint) -> bytes:
+    return build_tflite(checkpoint, CARD)
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Pictures]:
+    return [scaled(read_photo(PHOTO), *size) for size in SIZES_PX]
+
+
+def test_one_file_takes_every_size_and_agrees_with_keras(
+    model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]
+) -> None:
+    comparisons = check_tflite(model, CARD, exporter.keras_reference(checkpoint), pictures)
+    assert {comparison.pictures for comparison in comparisons} == {(1, *size, 3) for size in SIZES_PX}
+    assert {comparison.output for comparison in comparisons} == {"density", "sum of density", "count"}
+
+
+def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
+    wider = keras.layers.Conv2D(64, 3, padding="same")
+    x = wider(checkpoint.model.layers[-2].output)
+    density = keras.layers.Conv2D(1, 1)(x)
+    larger = build_tflite(Checkpoint(keras.Model(checkpoint.model.input, density), IMAGENET_TORCH, {}), CARD)
+    added = wider.count_params() + 64 - 16  # the last layer has 64 inputs instead of 16
+    assert len(larger) - len(model) == pytest.approx(2 * added, rel=0.1)
+
+
+def twice(reference: Reference) -> Reference:
+    return lambda pictures: {name: 2 * output for name, output in reference(pictures).items()}
+
+
+def a_row_short(reference: Reference) -> Reference:
+    return lambda pictures: {**reference(pictures), "density": reference(pictures)["density"][:, 1:]}
+
+
+@pytest.mark.parametrize(("change", "message"), [(twice, "differs from the framework"), (a_row_short, "shape")])
+def test_a_model_that_is_off_is_refused_and_not_written(
+    change: Callable[[Reference], Reference],
+    message: str,
+    model: bytes,
+    checkpoint: Checkpoint,
+    pictures: list[Pictures],
+    tmp_path: Path,
+) -> None:
+    reference = change(exporter.keras_reference(checkpoint))
+    with pytest.raises(ParityError, match=message):
+        release_tflite(model, CARD, reference, pictures=pictures, output=tmp_path / "a.tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_normalisation_does_not_pass(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+    def reference(pictures: Pictures) -> Outputs:
+        density = np.asarray(checkpoint.model(normalise(pictures, IMAGENET_CAFFE)))[..., 0]
+        return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
+
+    with pytest.raises(ParityError, match="density"):
+        check_tflite(model, CARD, reference, pictures)
+
+
+def test_what_is_no_such_model_is_refused(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+    with pytest.raises(ParityError, match="cannot load"):
+        check_tflite(b"no flatbuffer", CARD, exporter.keras_reference(checkpoint), pictures)
+    with pytest.raises(ParityError, match=r"its card has .*features"):
+        check_tflite(model, VGG16, exporter.keras_reference(checkpoint), pictures)
+
+
+def test_a_released_file_is_whole(
+    model: bytes,
+    checkpoint: Checkpoint,
+    pictures: list[Pictures],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reference = exporter.keras_reference(checkpoint)
+    batch = np.concatenate([pictures[0], pictures[0]])  # phones count one picture at a time: left out
+    target = release_tflite(model, CARD, reference, pictures=[batch, *pictures], output=tmp_path / "new" / "a.tflite")
+    assert target.read_bytes() == model
+    assert "3 pictures" in capsys.readouterr().out
+    with pytest.raises(SetupError, match="--output"):
+        release_tflite(model, CARD, reference, pictures=pictures, output=target / "b.tflite")
+
+
+def test_command_takes_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--card", CARD.name, "--output", str(tmp_path / "b.tflite")]
+    with pytest.raises(SystemExit) as stop:
+        exporter.main(["none.h5", "--format", "tflite", *flags])
+    assert str(stop.value).startswith("error: none.h5 does not exist")
+    with pytest.raises(SystemExit):
+        exporter.main(["none.h5", "--format", "coreml", *flags])
+    assert "choose from" in capsys.readouterr().err
