@@ -3,10 +3,10 @@ PYTHON ?= python3
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify generate bench clean
+.PHONY: help demo up test check verify generate bench chart-test images image-test false-positives clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/serving: pyproject.toml constraints.txt
 	test -d .venv || $(PYTHON) -m venv .venv
@@ -14,7 +14,7 @@ help:  ## Show this list
 	touch $@
 
 .venv/development: .venv/serving
-	$(PIP) --editable '.[serving,embedded,cli,training,export,dev]'
+	$(PIP) --editable '.[serving,embedded,cli,training,export,rollout,bundle,evaluate,dev]'
 	touch $@
 
 demo: .venv/serving  ## Count the people in PHOTO with a real Triton, and draw where they are
@@ -34,14 +34,30 @@ check: .venv/development  ## Lint, types, import directions
 
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
-	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md
+	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md docs/models.md
+	.venv/bin/python charts/generate.py --check
 
 generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
-	.venv/bin/crowdserve repository tables README.md docs/accuracy.md
+	.venv/bin/crowdserve repository tables README.md docs/accuracy.md docs/models.md
+	.venv/bin/python charts/generate.py
+
+chart-test: .venv/development  ## Render the Helm chart with a real helm and check every object
+	.venv/bin/pytest tests/chart
+
+images:  ## Build the images of the transformer and of the models (Docker with BuildKit)
+	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/crowdserve/__init__.py) && export DOCKER_BUILDKIT=1 && \
+	docker build -f transformers/Dockerfile -t crowdserve-transformer:$$version . && \
+	docker build -f model_repository/Dockerfile -t crowdserve-models:$$version .
+
+image-test: .venv/development  ## Run the Dockerfiles' build steps without Docker; minutes
+	CROWDSERVE_IMAGE_TEST=1 .venv/bin/pytest -s tests/test_dockerfiles.py
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
+
+false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
+	.venv/bin/python -m benchmarks.false_positives --page docs/false_positives.md
 
 clean:  ## Remove the virtual environment and caches
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,6 @@ worst. About ten minutes on two idle cores. `--page` writes the tables into the 
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,10 +23,11 @@ from benchmarks.free_photos import fetch_photos, read_photos
 from crowdserve.cards import ROUTES
 from crowdserve.errors import CrowdServeError
 from crowdserve.markdown import fill_mark, markdown_table
+from crowdserve.nets.imagenet import cache_dir
 from crowdserve.service import EmbeddedService
 from crowdserve.service_client import ServiceClient
 
-CACHE = Path(os.environ.get("CROWDSERVE_CACHE") or Path.home() / ".cache" / "crowdserve") / "false_positives"
+CACHE = cache_dir() / "false_positives"
 MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0
 """People; of the route that the classifier takes."""
 
@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ServiceClient(service.http_url, use_proxy=False) as client,
         ):
             findings = count_pictures(pictures, client, options.counter)
-            models = used_models(client, pictures[0])
+            models = used_models(client, pictures[0], options.counter)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
     print_verdict(findings)
@@ -152,10 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_page(options.page, findings, models)
 
 
-def used_models(client: ServiceClient, picture: Picture) -> dict[str, str]:
-    """Versions of the networks of every route."""
+def used_models(client: ServiceClient, picture: Picture, counter: str | None = None) -> dict[str, str]:
+    """Versions of the networks of every route that a counter asks."""
     data = picture.path.read_bytes()
-    return {name: v for route in ROUTES for name, v in client.count(data, route=route).models.items()}
+    answers = [client.count(data, route=route, counter=counter) for route in ROUTES]
+    return {name: version for answer in answers for name, version in answer.models.items()}
 
 
 def print_verdict(findings: Sequence[Finding]) -> None:

@@ -24,8 +24,8 @@ from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.service import EmbeddedService
 from crowdserve.service_client import ServiceClient
+from export.pictures import PHOTO
 
-PHOTO = Path(__file__).parents[1] / "examples" / "pedestrians.jpg"
 FOLDER = Path("docs") / "images"
 WIDTH_PX = 400
 JPEG_QUALITY = 75

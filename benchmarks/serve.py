@@ -31,7 +31,7 @@ from PIL import Image
 
 from benchmarks.processes import PeakMemory, cpu_seconds, descendants
 from benchmarks.small_networks import write_small_repository
-from crowdserve.cards import ENSEMBLES, VGG16
+from crowdserve.cards import CARDS, VGG16
 from crowdserve.images import SCENE_SIDE_PX, Rgb, scene_input
 from crowdserve.service_client import ServiceClient
 from crowdserve.triton.repository import model_versions
@@ -99,9 +99,9 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.per
     return clock() - started
 
 
-def bare_networks(repository: Path, network: str, pixels: Rgb) -> Callable[[], object]:
-    """The ONNX runtime as it comes, on the scene network and the counting network, in this process."""
-    pictures = {VGG16.name: scene_input(pixels), network: pixels}
+def bare_networks(repository: Path, networks: list[str], pixels: Rgb) -> Callable[[], object]:
+    """The ONNX runtime as it comes, on the scene network and the counting networks, in this process."""
+    pictures = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
     sessions = {
         name: onnxruntime.InferenceSession(
             repository / name / str(model_versions(repository, name)[-1]) / "model.onnx",
@@ -127,7 +127,7 @@ def networks_figures(repository: Path, jpeg: bytes, rounds: int) -> Iterator[Fig
         with PeakMemory(service.pid) as memory:
             first = client.count(jpeg)
         yield Figure("peak memory, all processes", memory.bytes / 1e9, 3, "GB", "proportional set size")
-        counting = next(member.name for e in ENSEMBLES.values() for member in e.members if member.name in first.models)
+        counting = [card.name for card in CARDS.values() if card.routes and card.name in first.models]
         bare = bare_networks(repository, counting, pixels)
         served, alone = take_turns(rounds, lambda: seconds_of(lambda: client.count(jpeg)), lambda: seconds_of(bare))
         yield _ratio("service / bare networks", served, alone, 1.10, "s", 1)

@@ -3,74 +3,94 @@
 Their answers can be foretold, so the tests use them too.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 
-from crowdserve.cards import CARDS, VGG16, ModelCard
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, Route
 from crowdserve.scene import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
+from export.onnx_graph import OnnxGraph
 from training.scene_features import FeatureExtractor
 from training.scene_record import save_classifier
+
+AREA_PX = 8
+"""Side of the square that a counting network finds so many people in, whatever its own cells are."""
+
+_WHITE = 255.0
+_AS_IT_IS = Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 def write_small_repository(repository: Path) -> None:
     """Write a gpu-profile repository with small networks and a scene classifier.
 
-    A counting network finds brightness / 255 people a cell on the dense route and a quarter of that on the sparse one.
-    The scene classifier calls a picture brighter than 127 dense.
+    A counting network finds brightness / 255 times its `gain` in every 8x8 px. The scene classifier calls a picture
+    brighter than 127 dense.
     """
     for card in CARDS.values():
         folder = repository / card.name / "1"
         folder.mkdir(parents=True)
-        nodes, constants = _counting_graph(card) if card.density_output else _feature_graph(card)
-        onnx.save(_model(card, nodes, constants), folder / "model.onnx")
+        model = _counting_model(card) if card.density_output else _feature_model(card)
+        (folder / "model.onnx").write_bytes(model)
     render_repository(repository, repository, "gpu")
     _train_classifier(repository / VGG16.name / "1")
 
 
-def _counting_graph(card: ModelCard) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    density, count = card.density_output, next(t.name for t in card.outputs if t.axes == (1,))
-    nodes = [
-        helper.make_node("Cast", [card.input.name], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["pixels"], ["gray"], axes=[3], keepdims=0),
-        helper.make_node("Unsqueeze", ["gray", "channel"], ["plane"]),
-        # Refuses a side that is no multiple of the stride: nobody may forget to pad.
-        helper.make_node("SpaceToDepth", ["plane"], ["cells"], blocksize=card.geometry.output_stride),
-        helper.make_node("ReduceMean", ["cells"], ["brightness"], axes=[1], keepdims=0),
-        helper.make_node("Mul", ["brightness", "gain"], [density]),
-        helper.make_node("Flatten", [density], ["flat"]),
-        helper.make_node("ReduceSum", ["flat", "channel"], [count], keepdims=1),
-    ]
-    gain = (1.0 if card.routes[0] == "dense" else 0.25) / 255
-    return nodes, {"channel": np.array([1]), "gain": np.array(gain, np.float32)}
+def gain(card: ModelCard) -> float:
+    """People that a small network finds in a white square; a quarter as many if its first route is sparse."""
+    return (1.0 if card.routes[0] == "dense" else 0.25) / (1 + COUNTERS.index(card.family))
 
 
-def _feature_graph(card: ModelCard) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
-    (features,) = card.outputs
-    nodes = [
-        helper.make_node("Cast", [card.input.name], ["pixels"], to=TensorProto.FLOAT),
-        helper.make_node("Reshape", ["pixels", "groups"], ["grouped"]),
-        helper.make_node("ReduceMean", ["grouped"], ["brightness"], axes=[2], keepdims=0),
-        helper.make_node("Div", ["brightness", "white"], [features.name]),
-    ]
+def foretell(
+    gray: int, height_px: int, width_px: int, *, route: Route | None = None, counters: Sequence[str] = COUNTERS[:1]
+) -> float:
+    """The head count that the service answers for a picture of one brightness.
+
+    Args:
+        gray: Brightness, 0 to 255.
+        height_px: Height.
+        width_px: Width.
+        route: None is the route that the scene classifier chooses.
+        counters: Families whose mean it is.
+    """
+    taken = route or ("dense" if gray > 127 else "sparse")
+    cards = [card for card in ENSEMBLES[taken].members if card.family in counters]
+    return fmean(gain(card) * gray / _WHITE * _squares(height_px, card) * _squares(width_px, card) for card in cards)
+
+
+def _squares(side_px: int, card: ModelCard) -> float:
+    """Squares along one axis in the cells that the picture touches; those see repeated edges, then black."""
+    stride = card.geometry.output_stride or AREA_PX
+    padded_px = max(card.geometry.min_side_px, -(-side_px // card.geometry.pad_multiple) * card.geometry.pad_multiple)
+    return min(-(-side_px // stride) * stride, padded_px) / AREA_PX
+
+
+def _counting_model(card: ModelCard) -> bytes:
+    graph, stride = OnnxGraph(card), card.geometry.output_stride or AREA_PX
+    count = next(tensor.name for tensor in card.outputs if tensor.axes == (1,))
+    plane = graph.add("ReduceMean", graph.normalised_picture(_AS_IT_IS), name="gray", axes=[1], keepdims=1)
+    # Refuses a side that is no multiple of the stride: nobody may forget to pad.
+    pixels = graph.add("SpaceToDepth", plane, name="pixels", blocksize=stride)
+    cells = graph.add("ReduceMean", pixels, name="cells", axes=[1], keepdims=0)
+    factor = graph.constant("gain", np.float32(gain(card) * (stride / AREA_PX) ** 2 / _WHITE))
+    density = graph.add("Mul", cells, factor, name=card.density_output or "")
+    flat = graph.add("Flatten", density, name="flat")
+    graph.add("ReduceSum", flat, graph.constant("axis", np.array([1])), name=count, keepdims=1)
+    return graph.to_bytes()
+
+
+def _feature_model(card: ModelCard) -> bytes:
+    graph, (features,) = OnnxGraph(card), card.outputs
     groups = np.array([-1, features.axes[0], np.prod(card.input.axes) // features.axes[0]])
-    return nodes, {"groups": groups, "white": np.array(255, np.float32)}
-
-
-def _model(card: ModelCard, nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray]) -> onnx.ModelProto:
-    types = {"UINT8": TensorProto.UINT8, "FP32": TensorProto.FLOAT}
-    tensors = [
-        helper.make_tensor_value_info(t.name, types[t.dtype], ["batch", *t.axes]) for t in (card.input, *card.outputs)
-    ]
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, card.name, tensors[:1], tensors[1:], initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    picture = graph.normalised_picture(_AS_IT_IS)
+    pixels = graph.add("Transpose", picture, name="pixels", perm=[0, 2, 3, 1])
+    grouped = graph.add("Reshape", pixels, graph.constant("groups", groups), name="grouped")
+    gray = graph.add("ReduceMean", grouped, name="gray", axes=[2], keepdims=0)
+    graph.add("Div", gray, graph.constant("white", np.float32(_WHITE)), name=features.name)
+    return graph.to_bytes()
 
 
 def _train_classifier(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """CSRNet checkpoints as they come: a folder that training wrote, or a published HDF5 file."""
 
 import hashlib
-import json
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets import published
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.vgg16 import conv_layers
-
-META = "meta.json"
+from export.record import read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +49,8 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
 
 
 def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Checkpoint:
-    meta = _read_meta(folder / META)
-    if meta["card"] != card_name:
-        raise WeightsError(f"{folder} was trained for the card {meta['card']!r}, not {card_name!r}")
+    meta = read_record(folder, card_name, script="training/csrnet.py", needs=("batch_norm",))
     key = normalisation or meta["normalisation"]
-    if key not in NORMALISATIONS:
-        raise WeightsError(f"{folder / META}: normalisation {key!r} is not one of {', '.join(NORMALISATIONS)}")
     model = build_csrnet(batch_norm=meta["batch_norm"])
     weights = folder / f"{card_name}.weights.h5"
     try:
@@ -66,17 +60,6 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
     except (OSError, ValueError, KeyError, UserWarning) as err:
         raise WeightsError(f"{weights} does not hold the weights of a {_describe(meta)}: {err}") from err
     return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
-
-
-def _read_meta(path: Path) -> dict[str, object]:
-    try:
-        meta = json.loads(path.read_text())
-    except (OSError, ValueError) as err:
-        raise WeightsError(f"{path} cannot be read ({err}); training/csrnet.py writes it beside the weights") from err
-    missing = {"card", "normalisation", "batch_norm"} - set(meta)
-    if missing:
-        raise WeightsError(f"{path} lacks {', '.join(sorted(missing))}; train again or add what is known")
-    return meta
 
 
 def _describe(meta: dict[str, object]) -> str:

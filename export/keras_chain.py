@@ -4,45 +4,21 @@ VGG16 and CSRNet are chains: each layer takes the output of the one before it. B
 convolution here, so a network with it exports to the same graph as one without.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import keras
 import numpy as np
 
-
-@dataclass(frozen=True, slots=True)
-class Convolution:
-    """One convolution of stride 1 that keeps height and width.
-
-    Attributes:
-        name: Of the Keras layer.
-        kernel: float32 [kh, kw, in, out].
-        bias: float32 [out].
-        dilation: The same for both axes.
-        relu: Whether a ReLU follows.
-    """
-
-    name: str
-    kernel: np.ndarray
-    bias: np.ndarray
-    dilation: int
-    relu: bool
+from export.chain import Convolution, Pooling, Step
 
 
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """One 2x2 max pooling of stride 2; an odd last row or column is dropped."""
-
-    name: str
-
-
-def read_chain(model: keras.Model) -> list[Convolution | Pooling]:
+def read_chain(model: keras.Model) -> list[Step]:
     """The steps of a model, and of the models inside it, in order.
 
     Raises:
         TypeError: If the model has a layer that such a chain does not have, or one with other settings.
     """
-    steps: list[Convolution | Pooling] = []
+    steps: list[Step] = []
     for layer in _flat_layers(model):
         match layer:
             case keras.layers.Conv2D(strides=(1, 1), groups=1, use_bias=True) if _keeps_size(layer):
@@ -81,13 +57,13 @@ def _read_convolution(layer: keras.layers.Conv2D) -> Convolution:
     return Convolution(layer.name, kernel, bias, dilation, activations[layer.activation])
 
 
-def _convolution_before(last: list[Convolution | Pooling], layer: keras.Layer) -> Convolution:
+def _convolution_before(last: list[Step], layer: keras.Layer) -> Convolution:
     if not last or not isinstance(last[0], Convolution) or last[0].relu:
         raise TypeError(f"cannot convert layer {layer.name!r}: it must follow a convolution without activation")
     return last[0]
 
 
-def _fold(last: list[Convolution | Pooling], norm: keras.layers.BatchNormalization) -> Convolution:
+def _fold(last: list[Step], norm: keras.layers.BatchNormalization) -> Convolution:
     """One convolution that computes gamma * (conv(x) - mean) / sqrt(variance + epsilon) + beta."""
     conv = _convolution_before(last, norm)
     gamma, beta, mean, variance = (

@@ -1,4 +1,4 @@
-"""A chain of convolutions as a plain ONNX graph.
+"""Chains of convolutions as a plain ONNX graph.
 
 The graph is written node by node instead of through tf2onnx: TensorFlow traces a dilated convolution of unknown size as
 padding, SpaceToBatch, convolution and BatchToSpace, and tf2onnx passes all of that on, 452 nodes for CSRNet. Here every
@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import crowdserve
 from crowdserve.cards import ModelCard, Normalisation, TensorSpec
 from crowdserve.errors import WeightsError
-from export.keras_chain import Convolution, Pooling
+from export.chain import Convolution, Pooling, Step
 
 OPSET = 17
 IR_VERSION = 8
@@ -54,10 +54,15 @@ class OnnxGraph:
         return self.add("Cast", self.constant(f"{name}_fp16", half), name=name, to=TensorProto.FLOAT)
 
     def normalised_picture(self, normalisation: Normalisation) -> str:
-        """uint8 RGB [batch, height, width, 3] -> float32 [batch, 3, height, width] in the normalisation's order."""
+        """uint8 RGB [batch, height, width, 3] -> float32 [batch, 3, height, width] in the normalisation's order.
+
+        Height and width grow to the card's `graph_multiple`, if it has one.
+        """
         # TensorRT takes UINT8 only where it feeds a Cast directly, so the transpose comes after.
         x = self.add("Cast", self.card.input.name, name="image/float", to=TensorProto.FLOAT)
         x = self.add("Transpose", x, name="image/nchw", perm=[0, 3, 1, 2])
+        if self.card.geometry.graph_multiple is not None:
+            x = self._padded(x, self.card.geometry.graph_multiple)
         if normalisation.channel_order == "BGR":
             x = self.add("Gather", x, self.constant("image/bgr_order", np.array([2, 1, 0])), name="image/bgr", axis=1)
         for op, name, values, neutral in (
@@ -70,29 +75,56 @@ class OnnxGraph:
                 x = self.add(op, x, self.constant(f"image/{name}_value", vector), name=f"image/{name}")
         return x
 
-    def layers(self, x: str, steps: list[Convolution | Pooling]) -> str:
-        """Append a chain: float32 [batch, in, height, width] -> [batch, out, height', width']."""
+    def _padded(self, x: str, multiple: int) -> str:
+        """Black pixels at the bottom and right: float32 [batch, 3, height, width] -> whole multiples.
+
+        The amounts are computed by plain integer arithmetic on the shape: TensorRT has no Mod.
+        """
+        size = self.add("Shape", x, name="image/shape")
+        size = self.add("Gather", size, self.constant("image/sides", np.array([2, 3])), name="image/size")
+        whole = self.constant("image/multiple", np.array([multiple]))
+        up = self.add("Add", size, self.constant("image/multiple_less_1", np.array([multiple - 1])), name="image/up")
+        up = self.add("Mul", self.add("Div", up, whole, name="image/multiples"), whole, name="image/padded_size")
+        missing = self.add("Sub", up, size, name="image/missing")
+        pads = self.add("Concat", self.constant("image/no_pads", np.zeros(6, int)), missing, name="image/pads", axis=0)
+        return self.add("Pad", x, pads, name="image/padded")
+
+    def layers(self, x: str, steps: list[Step], *, scope: str = "") -> str:
+        """Append a chain: float32 [batch, in, height, width] -> [batch, out, height', width'].
+
+        Args:
+            x: What it is applied to.
+            steps: The chain. Applied a second time, it shares its weights.
+            scope: Put before the names of its nodes, so that each application has its own.
+        """
         for step in steps:
             if isinstance(step, Pooling):
-                x = self.add("MaxPool", x, name=step.name, kernel_shape=[2, 2], strides=[2, 2])
+                x = self.add(step.operator, x, name=f"{scope}{step.name}", kernel_shape=[2, 2], strides=[2, 2])
             else:
-                x = self._convolution(x, step)
+                x = self._convolution(x, step, scope)
         return x
 
-    def _convolution(self, x: str, conv: Convolution) -> str:
+    def _convolution(self, x: str, conv: Convolution, scope: str) -> str:
         kernel_shape = conv.kernel.shape[:2]
         pads = [conv.dilation * (side - 1) // 2 for side in kernel_shape]
         x = self.add(
             "Conv",
             x,
-            self.weight(f"{conv.name}/kernel", conv.kernel.transpose(3, 2, 0, 1)),
-            self.constant(f"{conv.name}/bias", conv.bias),
-            name=f"{conv.name}/conv",
+            *self._weights(conv),
+            name=f"{scope}{conv.name}/conv",
             kernel_shape=kernel_shape,
             pads=pads * 2,
             dilations=[conv.dilation] * 2,
         )
-        return self.add("Relu", x, name=f"{conv.name}/relu") if conv.relu else x
+        return self.add("Relu", x, name=f"{scope}{conv.name}/relu") if conv.relu else x
+
+    def _weights(self, conv: Convolution) -> tuple[str, str]:
+        """Kernel and bias, made once."""
+        kernel, bias = f"{conv.name}/kernel", f"{conv.name}/bias"
+        if all(made.name != bias for made in self.initializers):
+            self.weight(kernel, conv.kernel.transpose(3, 2, 0, 1))
+            self.constant(bias, conv.bias)
+        return kernel, bias
 
     def to_bytes(self) -> bytes:
         """The checked model file. Its inputs and outputs are the card's, so nodes must bear the outputs' names."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from crowdserve.cards import ModelCard
+from crowdserve.model_records import EVALUATION_FILE, META_FILE
 from crowdserve.parity import Comparison, Pictures, Reference, check_parity
 
 REPOSITORY = Path("model_repository")
@@ -29,7 +30,8 @@ def release(
         reference: The framework model.
         pictures: What to compare on.
         repository: A Triton model repository.
-        version: Triton's version number, from 1; an existing version is replaced.
+        version: Triton's version number, from 1; an existing version is replaced, and the evaluation of other weights
+            removed.
         meta: Written beside the model as meta.json.
 
     Returns:
@@ -44,9 +46,11 @@ def release(
         print(f"  {comparison}")
     target = repository / card.name / str(version) / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.read_bytes() != model:
+        target.with_name(EVALUATION_FILE).unlink(missing_ok=True)
     write_whole(target, model)
     if meta is not None:
-        write_whole(target.with_name("meta.json"), f"{json.dumps(meta, indent=2)}\n".encode())
+        write_whole(target.with_name(META_FILE), f"{json.dumps(meta, indent=2)}\n".encode())
     print(f"wrote {target} ({len(model) / 1e6:.1f} MB)")
     return target
 

@@ -17,8 +17,9 @@ from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 from crowdserve.cards import ModelCard, Normalisation
 from crowdserve.errors import ParityError, SetupError
 from crowdserve.parity import Comparison, Outputs, Pictures, Reference, compare_outputs
+from export.chain import Pooling, Step
 from export.checkpoint import Checkpoint
-from export.keras_chain import Convolution, Pooling, read_chain
+from export.keras_chain import read_chain
 from export.release import worst_of_each, write_whole
 
 DTYPES = {"UINT8": "uint8", "FP32": "float32"}
@@ -46,7 +47,7 @@ def _normalised(image: tf.Tensor, normalisation: Normalisation) -> tf.Tensor:
     return (pixels - tf.constant(normalisation.mean)) / tf.constant(normalisation.std)
 
 
-def _layers(x: tf.Tensor, steps: Sequence[Convolution | Pooling]) -> tf.Tensor:
+def _layers(x: tf.Tensor, steps: Sequence[Step]) -> tf.Tensor:
     """float32 [1, height, width, in] -> [1, height', width', out]."""
     for step in steps:
         if isinstance(step, Pooling):

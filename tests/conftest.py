@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -12,6 +13,9 @@ from crowdserve.cards import CARDS
 from crowdserve.service import EmbeddedService
 from crowdserve.triton.embedded import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
+
+if TYPE_CHECKING:
+    from crowdserve.nets.ssdcnet import SSDCNet
 
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
@@ -78,6 +82,25 @@ def write_published() -> Callable[..., Path]:
             group.create_dataset(tensor, data=array)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def ssdcnet() -> "SSDCNet":
+    """An SSDCNet of random weights that keep the signal's variance; they are FP16 numbers."""
+    import torch
+
+    from crowdserve.nets.ssdcnet import SSDCNet
+
+    net = SSDCNet(CARDS["ssdcnet_sha"].max_local_count or 0)
+    draw = torch.Generator().manual_seed(11)
+    with torch.no_grad():
+        for name, tensor in net.named_parameters():
+            if name.endswith("bias"):
+                tensor.uniform_(0, 0.1, generator=draw)
+            else:
+                tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=draw)
+            tensor.copy_(tensor.half().float())
+    return net.eval()
 
 
 ROOT = Path(__file__).parents[1]

@@ -50,9 +50,14 @@ def test_input_matches_geometry(card: ModelCard) -> None:
 
 @every_counter
 def test_density_axes_name_the_output_stride(card: ModelCard) -> None:
-    stride = card.geometry.output_stride
+    stride, multiple = card.geometry.output_stride, card.geometry.graph_multiple
     assert card.density_output is not None
-    assert card.output(card.density_output).axes == (f"height/{stride}", f"width/{stride}")
+    assert stride is not None
+    cells = [
+        f"{side}/{stride}" if multiple is None else f"{multiple // stride} ceil({side}/{multiple})"
+        for side in ("height", "width")
+    ]
+    assert card.output(card.density_output).axes == tuple(cells)
     assert card.tolerance.count_people is not None
     assert [t.axes for t in card.outputs if t.name != card.density_output] == [(1,)]
 
@@ -115,7 +120,7 @@ def test_contradictions_are_refused(card: ModelCard) -> None:
         card.output("logits")
     if card.density_output:
         with pytest.raises(CardError, match="is not one of"):
-            replace(card, density_output="map")
+            replace(card, density_output="nothing")
         with pytest.raises(CardError, match="needs an output_stride"):
             replace(card, geometry=replace(card.geometry, output_stride=None))
 
@@ -126,10 +131,12 @@ def test_contradictions_are_refused(card: ModelCard) -> None:
         ((8, 8, 128, 64), "is over max_side_px"),
         ((8, 8, 60, 64), "min_side_px 60 is not a multiple"),
         ((8, 8, 64, 100), "max_side_px 100 is not a multiple"),
-        ((8, 3, 64, 128), "not a multiple of stride"),
+        ((8, 3, 64, 128), "map_multiple 8 is not a multiple of stride 3"),
+        ((8, 16, 64, 128), "map_multiple 8 is not a multiple of stride 16"),
+        ((8, 16, 64, 128, 60), "graph_multiple 60 is not a multiple of pad_multiple 8"),
     ],
 )
-def test_impossible_geometry_is_refused(sides: tuple[int, int, int, int], message: str) -> None:
+def test_impossible_geometry_is_refused(sides: tuple[int, ...], message: str) -> None:
     with pytest.raises(CardError, match=message):
         Geometry(*sides)
 

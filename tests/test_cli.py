@@ -9,16 +9,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import crowdserve
+from benchmarks.small_networks import foretell
 from crowdserve.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 
+GRAY = {"white": 255, "dark": 51}
 COMMAND = [sys.executable, "-m", "crowdserve.cli"]
 
 
@@ -30,11 +33,16 @@ def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.Completed
     )
 
 
+def people(name: str, **choices: Any) -> float:
+    """What the small networks count in one of the photos."""
+    return foretell(GRAY[name], 96, 128, **choices)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, Path]:
-    """A white photo with 12 x 16 cells, a dark one, and a file that is no photo."""
-    files = {name: tmp_path / f"{name}.png" for name in ("white", "dark", "broken")}
-    for name, gray in (("white", 255), ("dark", 51)):
+    """A white photo, a dark one, and a file that is no photo."""
+    files = {name: tmp_path / f"{name}.png" for name in (*GRAY, "broken")}
+    for name, gray in GRAY.items():
         Image.fromarray(np.full((96, 128, 3), gray, np.uint8)).save(files[name])
     files["broken"].write_bytes(b"not a photo")
     return files
@@ -58,7 +66,7 @@ def test_help_imports_nothing_heavy() -> None:
 def test_one_photo_is_told_in_lines(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--url", small_service.http_url)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"{photos['white']}: 192 people\n")
+    assert result.stdout.startswith(f"{photos['white']}: {people('white'):.0f} people\n")
     assert re.search(r"scene +dense \(\d+%\)", result.stdout)
     assert re.search(r"models +.*vgg16 1.*csrnet_a 1", result.stdout)
     assert re.search(r"time +\d+\.\d\d s", result.stdout)
@@ -69,8 +77,8 @@ def test_several_photos_are_told_in_a_table(small_service: EmbeddedService, phot
     assert (result.returncode, result.stderr) == (0, "")
     heading, white, dark = (line.split() for line in result.stdout.splitlines())
     assert heading == ["photo", "people", "scene", "models", "seconds"]
-    assert white[:3] == [str(photos["white"]), "192.0", "dense"]
-    assert dark[:3] == [str(photos["dark"]), "9.6", "sparse"]  # 192 cells x 0.2 x a quarter
+    assert white[:3] == [str(photos["white"]), f"{people('white'):.1f}", "dense"]
+    assert dark[:3] == [str(photos["dark"]), f"{people('dark'):.1f}", "sparse"]
 
 
 def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
@@ -82,14 +90,15 @@ def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, p
     assert broken == {"photo": str(photos["broken"]), "error": broken["error"]}
     assert "no picture" in broken["error"]
     assert absent["error"] == "No such file or directory"
-    assert dark["count"] == pytest.approx(9.6, rel=1e-4)
+    assert dark["count"] == pytest.approx(people("dark"), rel=1e-4)
     assert (dark["scene"], dark["route"], dark["models"]["csrnet_b"]) == ("sparse", "sparse", "1")
     assert f"{photos['broken']}: " in result.stderr
 
 
 def test_route_can_be_chosen(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--route", "sparse", "--counter", "csrnet", "--url", small_service.http_url)
-    assert result.stdout.startswith(f"{photos['white']}: 48 people\n")
+    expected = people("white", route="sparse", counters=["csrnet"])
+    assert result.stdout.startswith(f"{photos['white']}: {expected:.0f} people\n")
     assert "counted as sparse" in result.stdout
     wrong = run("count", photos["white"], "--route", "crowded", "--url", small_service.http_url)
     assert wrong.returncode == 2
@@ -127,7 +136,7 @@ def test_away_service_is_one_line_and_no_traceback(photos: dict[str, Path]) -> N
 def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--json", "--repository", small_repository, "--threads", "1")
     assert result.returncode == 0
-    assert json.loads(result.stdout)["count"] == pytest.approx(192, rel=1e-4)
+    assert json.loads(result.stdout)["count"] == pytest.approx(people("white"), rel=1e-4)
     assert "starting Triton" in result.stderr
 
 
@@ -152,7 +161,7 @@ def test_up_serves_until_ctrl_c(small_repository: Path, photos: dict[str, Path])
         assert shell is not None
         reply = subprocess.run(["sh", "-c", shell[0].replace("photo.jpg", str(photos["white"]))], capture_output=True)
         outputs = {output["name"]: output["data"] for output in json.loads(reply.stdout)["outputs"]}
-        assert outputs["count"] == [pytest.approx(192, rel=1e-4)]
+        assert outputs["count"] == [pytest.approx(people("white"), rel=1e-4)]
         url = re.search(r"--url (\S+)", welcome)
         assert url is not None
         assert run("count", photos["dark"], "--url", url[1]).returncode == 0

@@ -58,6 +58,16 @@ def test_the_last_cells_may_reach_over_the_border() -> None:
     assert hottest(strength) == pytest.approx((44, 52), abs=1)
 
 
+def test_cells_of_a_small_picture_have_the_size_that_they_are_given() -> None:
+    """2x2 cells of 16 px over 18x18 px: of the last ones only two pixels show."""
+    density = np.array([[1, 0], [0, 0]], np.float32)
+    given = heat(density, 18, 18, 16)
+    guessed = heat(density, 18, 18)
+    assert cell_side_px(density, 18, 18) == 9
+    np.testing.assert_allclose(given, heat(density, 32, 32)[:18, :18], atol=1e-6)
+    assert given[16, 16] > guessed[16, 16]
+
+
 @given(height=st.integers(1, 700), width=st.integers(1, 700), stride=st.sampled_from([8, 16]))
 def test_any_size_of_picture(height: int, width: int, stride: int) -> None:
     density = np.full((-(-height // stride), -(-width // stride)), 0.5, np.float32)

@@ -169,6 +169,39 @@ def test_tolerance_decides(model: onnx.ModelProto) -> None:
         check_parity(model.SerializeToString(), strict, reference, PICTURES)
 
 
+def move_cell(pictures: Pictures, people: float) -> Outputs:
+    """The reference with one cell of the last picture somewhere else; the count follows."""
+    outputs = {name: values.copy() for name, values in reference(pictures).items()}
+    outputs["density"][-1, 0, 0] += people
+    outputs["count"][-1] += people
+    return outputs
+
+
+def test_a_share_of_the_cells_may_stray_if_the_count_holds(model: onnx.ModelProto) -> None:
+    """The smallest map has 15 cells, so that a twentieth of them is less than one and a tenth is one."""
+    content, strayed = model.SerializeToString(), lambda pictures: move_cell(pictures, 0.5)
+    for stray_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
+        card = replace(
+            CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=stray_share)
+        )
+        if passes:
+            check_parity(content, card, strayed, PICTURES)
+        else:
+            with pytest.raises(ParityError, match="differs from the framework: density"):
+                check_parity(content, card, strayed, PICTURES)
+
+
+def test_counts_are_judged_absolutely_below_the_floor(model: onnx.ModelProto) -> None:
+    tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=0.1)
+    with pytest.raises(ParityError, match="differs from the framework: sum of density"):
+        check_parity(
+            model.SerializeToString(),
+            replace(CARD, tolerance=tolerance),
+            lambda pictures: move_cell(pictures, 2.0),
+            PICTURES,
+        )
+
+
 def test_pictures_that_leave_the_reference_at_zero_prove_nothing(model: onnx.ModelProto) -> None:
     black = [np.zeros_like(pictures) for pictures in PICTURES]
     with pytest.raises(ParityError, match="nothing to compare; give a photo with people"):

@@ -49,6 +49,12 @@ def test_what_is_no_head_is_refused(content, tmp_path):
         read_head(content, tmp_path / "scene_classifier.npz")
 
 
+def test_a_single_array_is_no_head(tmp_path):
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    with pytest.raises(ClassifierError, match="holds no dense head"):
+        read_head((tmp_path / "array.npy").read_bytes(), tmp_path / "scene_classifier.npz")
+
+
 def test_arrays_that_do_not_fit_together_are_refused(model, tmp_path):
     head = to_dense_head(model)
     wrong = DenseHead(head.hidden_kernel, head.hidden_bias[1:], head.kernel, head.bias, head.classes_)

@@ -1,7 +1,6 @@
 """The whole service on this machine, and its client, with models whose answers can be foretold."""
 
 import io
-import math
 import os
 import signal
 import socket
@@ -9,11 +8,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.small_networks import foretell
+from crowdserve.cards import COUNTERS
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
 from crowdserve.service import EmbeddedService
 from crowdserve.service_client import ServiceClient, decode_reply, encode_request
@@ -28,9 +30,9 @@ def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
     return file.getvalue()
 
 
-def people(gray: int, height_px: int = 96, width_px: int = 130) -> float:
-    """What the small networks count: brightness times cells, on the sparse route a quarter of it."""
-    return gray / 255 * math.ceil(height_px / 8) * math.ceil(width_px / 8) * (1 if gray > 127 else 0.25)
+def people(gray: int, **choices: Any) -> float:
+    """What the small networks count in `photo`."""
+    return foretell(gray, 96, 130, **choices)
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ def client(small_service: EmbeddedService) -> Iterator[ServiceClient]:
 def test_photo_is_counted_by_the_network_of_its_scene(
     client: ServiceClient, gray: int, scene: str, network: str
 ) -> None:
-    result = client.count(photo(gray))
-    assert result.count == pytest.approx(people(gray), rel=1e-5)
-    assert result.counts == {"csrnet": pytest.approx(people(gray), rel=1e-5)}
+    result = client.count(photo(gray), counter="average")
+    assert result.count == pytest.approx(people(gray, counters=COUNTERS), rel=1e-5)
+    assert result.counts == {name: pytest.approx(people(gray, counters=[name]), rel=1e-5) for name in COUNTERS}
     assert (result.scene, result.route) == (scene, scene)
     assert 0.5 < result.scene_probability <= 1
     assert result.models["vgg16"] == result.models[network] == "1"
@@ -56,7 +58,7 @@ def test_photo_is_counted_by_the_network_of_its_scene(
 def test_route_and_overlay_can_be_chosen(client: ServiceClient) -> None:
     result = client.count(photo(255), route="sparse", counter="csrnet", overlay=True)
     assert (result.scene, result.route) == ("dense", "sparse")
-    assert result.count == pytest.approx(people(255) / 4, rel=1e-5)
+    assert result.count == pytest.approx(people(255, route="sparse", counters=["csrnet"]), rel=1e-5)
     assert result.overlay is not None
     with Image.open(io.BytesIO(result.overlay)) as overlay:
         assert (overlay.format, overlay.size) == ("PNG", (130, 96))

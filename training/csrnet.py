@@ -12,28 +12,28 @@ The output folder then holds `<card>.weights.h5` (the best on the validation spl
 `log.jsonl` and `curves.png`.
 """
 
-import dataclasses
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation, find_card
+from crowdserve.cards import ModelCard, Normalisation, find_card, normalisation_name
 from crowdserve.count_errors import count_errors
-from crowdserve.datasets import load_dataset, split_samples
+from crowdserve.errors import CrowdServeError
 from crowdserve.nets.csrnet import FEATURES, build_back_end, build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.normalisation import normalise
-from training.crops import batches_of_equal_size
+from training.crops import Pair, batches_of_equal_size
+from training.csrnet_loss import count_loss
 from training.feature_cache import FeatureCache
 from training.flags import read_flags
-from training.folds import leave_fold_out
-from training.photos import Photos, Windows
-from training.run import RunFolder, describe_run, read_earlier, step_progress
+from training.loop import run_steps
+from training.photos import Photos, Windows, choose_samples
+from training.run import RunFolder, describe_run, read_earlier
 
 OUTPUT_GAIN = 100.0
 """Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
@@ -171,29 +171,6 @@ def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
     return 1.0 / np.maximum(deviation, 0.01 * deviation.mean())
 
 
-def count_loss(
-    density: tf.Tensor, target: tf.Tensor, pools: tuple[int, ...], squared_pools: tuple[int, ...] = ()
-) -> tf.Tensor:
-    """Mean absolute and squared errors of counts over blocks of several sizes, each in people a cell.
-
-    An absolute error is content with the median, which is zero for a block that seldom holds a head: sparse scenes are
-    under-counted. A squared error wants the mean.
-
-    Args:
-        density: [batch, h, w].
-        target: [batch, h, w].
-        pools: Sides of the blocks whose absolute errors count, in cells; the whole window is always one more.
-        squared_pools: Sides of the blocks whose squared errors count.
-    """
-    error = (density - target)[..., tf.newaxis]
-    total = tf.reduce_mean(tf.abs(tf.reduce_mean(error, axis=[1, 2])))
-    for side in pools:
-        total += tf.reduce_mean(tf.abs(tf.nn.avg_pool2d(error, side, side, "VALID")))
-    for side in squared_pools:
-        total += tf.reduce_mean(tf.square(tf.nn.avg_pool2d(error, side, side, "VALID")))
-    return total
-
-
 class Trainer:
     """Optimiser, averaged weights, checkpoints."""
 
@@ -222,9 +199,17 @@ class Trainer:
         if self.checkpoints.latest_checkpoint:
             state.restore(self.checkpoints.latest_checkpoint).assert_consumed()
 
-    @tf.function(reduce_retracing=True)
-    def train(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    @property
+    def done(self) -> int:
+        """Steps taken."""
+        return int(self.step.numpy())
+
+    def train(self, batch: Pair) -> float:
         """One optimiser step; returns the loss."""
+        return float(self._train(*batch))
+
+    @tf.function(reduce_retracing=True)
+    def _train(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             density = self.net(source, training=True)
             loss = count_loss(density, target * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
@@ -243,6 +228,10 @@ class Trainer:
             current = tf.identity(variable.value)
             variable.assign(average)
             average.assign(current)
+
+    def save(self) -> None:
+        """Write everything that going on later needs."""
+        self.checkpoints.save()
 
 
 def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
@@ -276,50 +265,40 @@ def train(
         every: Steps between two validations.
         start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
     """
-    run = RunFolder(folder)
+    earlier = read_earlier(start_from)
     net = TrainingNet(recipe, training)
     if start_from is not None:
         net.start_from(start_from / f"{card.name}.weights.h5")
-    trainer = Trainer(net, recipe, folder)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
-    losses: list[float] = []
-    for step in step_progress(int(trainer.step.numpy()), recipe.steps):
-        losses.append(float(trainer.train(*training.batch(step))))
-        if (step + 1) % every == 0 or step + 1 == recipe.steps:
-            trainer.swap_averages()
-            errors = validate(held_out, forward)
-            if errors["mae"] <= min((r["mae"] for r in run.records()), default=np.inf):
-                net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5")
-            trainer.swap_averages()
-            trainer.checkpoints.save()
-            run.record(step=step + 1, loss=float(np.mean(losses)), **errors)
-            best = min(run.records(), key=lambda record: record["mae"])
-            run.write_meta({**_meta(card, recipe, training, held_out, best), "started_from": read_earlier(start_from)})
-            tqdm.write(f"step {step + 1}: loss {np.mean(losses):.4f}, validation {errors}")
-            losses.clear()
+    run_steps(
+        RunFolder(folder),
+        Trainer(net, recipe, folder),
+        training,
+        steps=recipe.steps,
+        every=every,
+        validate=lambda: validate(held_out, forward),
+        save_weights=lambda: net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5"),
+        describe=lambda best: {**_meta(card, recipe, training, held_out, best), "started_from": earlier},
+    )
 
 
 def _meta(
-    card: ModelCard, recipe: Recipe, training: Photos, held_out: Photos, best: dict[str, float]
+    card: ModelCard, recipe: Recipe, training: Photos, held_out: Photos, best: Mapping[str, float]
 ) -> dict[str, object]:
-    name = next(name for name, n in NORMALISATIONS.items() if n == card.normalisation)
-    extra = {"normalisation": name, "batch_norm": recipe.batch_norm}
+    extra = {"normalisation": normalisation_name(card.normalisation), "batch_norm": recipe.batch_norm}
     return {"card": card.name, **extra, **describe_run(recipe, training, held_out, best)}
 
 
 def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> tuple[Photos, Photos]:
-    """Training and validation photos; the classifier's test photos train here, only `validate` is kept apart."""
+    """Training and validation photos."""
     keras.config.set_dtype_policy(recipe.precision)
     cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe)
-    samples = [sample for folder in folders for sample in load_dataset(folder)]
-    splits = split_samples(samples, recipe.split_seed)
-    learnt = leave_fold_out(
-        splits["train"] + splits["test"], samples, folds=recipe.folds, fold=recipe.fold, seed=recipe.split_seed
+    learnt, kept_apart = choose_samples(folders, recipe)
+    return (
+        Photos(learnt, recipe, card.normalisation, cache),
+        Photos(kept_apart, recipe.for_validation(), card.normalisation, cache),
     )
-    training = Photos(learnt, recipe, card.normalisation, cache)
-    held_out = dataclasses.replace(recipe, mirrored=False, negatives=0, negative_photos="")
-    return training, Photos(splits["validate"], held_out, card.normalisation, cache)
 
 
 def open_cache(folder: Path, normalisation: Normalisation, recipe: Recipe) -> FeatureCache:
@@ -340,8 +319,11 @@ def main() -> None:
     flags, recipe = read_flags(__doc__, Recipe, "csrnet")
     keras.utils.set_random_seed(recipe.seed)
     card = find_card(flags.card)
-    photos = make_photos(flags.datasets, card, recipe, flags.cache)
-    train(card, flags.output, recipe, *photos, every=flags.validate_every, start_from=flags.start_from)
+    try:
+        photos = make_photos(flags.datasets, card, recipe, flags.cache)
+        train(card, flags.output, recipe, *photos, every=flags.validate_every, start_from=flags.start_from)
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
 
 
 if __name__ == "__main__":

@@ -35,7 +35,10 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     for field in fields:
         parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(field))
     flags = parser.parse_args()
-    return flags, recipe(**{field.name: _frozen(getattr(flags, field.name)) for field in fields})
+    try:
+        return flags, recipe(**{field.name: _frozen(getattr(flags, field.name)) for field in fields})
+    except ValueError as err:
+        parser.error(str(err))
 
 
 def _argument(field: dataclasses.Field[Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from crowdserve.cards import ROUTES, ModelCard, Route, find_card
 from crowdserve.errors import SetupError, WeightsError
+from crowdserve.model_records import META_FILE
 from training.csrnet import Recipe
 
 
@@ -48,7 +49,7 @@ def read_checkpoint(folder: Path) -> FoldCheckpoint:
         WeightsError: If the folder holds no finished run that left a fold out.
     """
     try:
-        meta = json.loads((folder / "meta.json").read_text())
+        meta = json.loads((folder / META_FILE).read_text())
         written = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["recipe"].items()}
         card = find_card(meta["card"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SetupError) as err:

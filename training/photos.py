@@ -1,6 +1,8 @@
 """The material of a training run: labelled photos, their inputs and density maps, and random windows of them."""
 
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +11,13 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from crowdserve.cards import Normalisation
-from crowdserve.datasets import Sample
+from crowdserve.datasets import Sample, load_dataset, split_samples
 from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 from crowdserve.images import Density, Rgb, decode_image
 from crowdserve.normalisation import normalise
 from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
+from training.folds import leave_fold_out
 from training.negatives import load_negatives, make_negatives
 
 STRIDE_PX = 8
@@ -50,6 +53,23 @@ class Windows:
     folds: int = 1
     fold: int = 0
 
+    def for_validation(self) -> "Windows":
+        """The same for photos that are only looked at whole."""
+        return dataclasses.replace(self, mirrored=False, negatives=0, negative_photos="")
+
+
+def choose_samples(folders: Sequence[Path], windows: Windows) -> tuple[list[Sample], list[Sample]]:
+    """Photos to learn from and photos to validate on.
+
+    The scene classifier's test photos are learnt from too: only the `validate` split is kept apart.
+    """
+    samples = [sample for folder in folders for sample in load_dataset(folder)]
+    splits = split_samples(samples, windows.split_seed)
+    learnt = leave_fold_out(
+        splits["train"] + splits["test"], samples, folds=windows.folds, fold=windows.fold, seed=windows.split_seed
+    )
+    return learnt, splits["validate"]
+
 
 class Photos:
     """The training material: for each photo its input (cached features or normalised pixels) and its density map."""
@@ -74,31 +94,35 @@ class Photos:
         """
         self.samples, self.windows, self.cache = samples, windows, cache
         self._normalisation, self._multiple = normalisation, pad_multiple_px
+        self._views = (False, True) if windows.mirrored else (False,)
         self._negatives = make_negatives(windows.negatives, windows.seed)
         if windows.negative_photos:
             self._negatives += load_negatives(Path(windows.negative_photos), max(STRIDE_PX, pad_multiple_px))
         if cache is not None:
             self._fill(cache)
-        self._targets = [self._target(sample) for sample in tqdm(samples, desc="density maps", unit="photo")]
+        self._targets = [
+            {mirrored: self._target(sample, mirrored) for mirrored in self._views}
+            for sample in tqdm(samples, desc="density maps", unit="photo")
+        ]
 
     def _fill(self, cache: FeatureCache) -> None:
         for picture in self._negatives:
             if not cache.holds(_key(picture)):
                 cache.write(_key(picture), picture)
         for sample in tqdm(self.samples, desc="features", unit="photo"):
-            for mirrored in (False, True) if self.windows.mirrored else (False,):
+            for mirrored in self._views:
                 if not cache.holds(self._photo_key(sample), mirrored=mirrored):
                     picture = self._picture(sample, mirrored=mirrored)
                     cache.write(self._photo_key(sample), picture, mirrored=mirrored)
 
     def whole(self, index: int, *, mirrored: bool = False) -> Pair:
         """Input and density map of one photo at full size."""
-        sample, target = self.samples[index], self._targets[index]
+        sample, target = self.samples[index], self._targets[index][mirrored]
         if self.cache is not None:
             source = self.cache.read(self._photo_key(sample), mirrored=mirrored)
         else:
             source = self._pixels(self._picture(sample, mirrored=mirrored))
-        return source, self._extended(target[:, ::-1] if mirrored else target, source)
+        return source, self._extended(target, source)
 
     def window(self, draw: np.random.Generator) -> Pair:
         """A random window of a random photo, now and then of a picture without people."""
@@ -116,7 +140,8 @@ class Photos:
 
     def mean_density(self) -> float:
         """People a cell over all photos."""
-        return float(sum(t.sum() for t in self._targets) / sum(t.size for t in self._targets))
+        maps = [views[False] for views in self._targets]
+        return float(sum(m.sum() for m in maps) / sum(m.size for m in maps))
 
     def _negative(self, index: int) -> Pair:
         height, width = (side // STRIDE_PX for side in self._negatives[index].shape[:2])
@@ -125,11 +150,13 @@ class Photos:
             return self.cache.read(_key(self._negatives[index])), target
         return self._pixels(self._negatives[index]), target
 
-    def _target(self, sample: Sample) -> Density:
+    def _target(self, sample: Sample, mirrored: bool) -> Density:
+        """The density map; a mirrored one is no mirror image of the other where the width is not of whole cells."""
         height, width = decode_image(sample.image.read_bytes()).shape[:2]
+        points = sample.points * (-1, 1) + (width, 0) if mirrored else sample.points
         sigma = self.windows.sigma_px
-        sigmas = adaptive_sigmas(sample.points) if sigma is None else fixed_sigmas(sample.points, sigma)
-        return density_map(sample.points, sigmas, height, width, stride=STRIDE_PX)
+        sigmas = adaptive_sigmas(points) if sigma is None else fixed_sigmas(points, sigma)
+        return density_map(points, sigmas, height, width, stride=STRIDE_PX)
 
     def _picture(self, sample: Sample, *, mirrored: bool) -> Rgb:
         image = decode_image(sample.image.read_bytes())

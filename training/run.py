@@ -2,18 +2,20 @@
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from crowdserve.count_errors import count_errors
+from crowdserve.errors import WeightsError
+from crowdserve.model_records import META_FILE
 from training.photos import Photos
 
 
@@ -38,8 +40,17 @@ class RunFolder:
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """Every logged record, oldest first."""
-        return [json.loads(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+        """Every logged record, oldest first; of a step that was done again after a stop, the last."""
+        lines = self._log.read_text().splitlines() if self._log.exists() else []
+        return list({record["step"]: record for record in map(json.loads, lines)}.values())
+
+    def is_best(self, step: int, mae: float) -> bool:
+        """Whether no earlier step had a smaller validation error."""
+        return mae <= min((r["mae"] for r in self.records() if r["step"] < step), default=math.inf)
+
+    def best(self) -> dict[str, Any]:
+        """The record of the step whose weights were kept: of equal ones, the last."""
+        return min(reversed(self.records()), key=lambda record: float(record["mae"]))
 
     def record(self, **figures: float) -> None:
         """Append one record with the clocks, and draw the curves anew."""
@@ -51,7 +62,7 @@ class RunFolder:
         """Write `meta.json`, with the machine and the time spent added."""
         machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
         stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(UTC).strftime("%Y-%m-%d")}
-        (self.folder / "meta.json").write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
+        (self.folder / META_FILE).write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
 
 
 def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[str, float]) -> dict[str, Any]:
@@ -68,7 +79,7 @@ def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[
     return {
         "data": sorted({f"{s.dataset} {s.subset}" for s in training.samples}),
         "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": {**dataclasses.asdict(recipe), "negative_photos": Path(recipe.negative_photos).name},
         "seed": recipe.seed,
         "validation": {name: best[name] for name in ("step", "mae", "rmse", "bias")},
         "mean_predictor": count_errors(np.full(len(truth), np.mean(counts)), truth),
@@ -76,13 +87,17 @@ def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[
 
 
 def read_earlier(folder: Path | None) -> Any:
-    """The record of the run that another one starts from."""
-    return None if folder is None else json.loads((folder / "meta.json").read_text())
+    """The record of the run that another one starts from.
 
-
-def step_progress(start: int, stop: int) -> Iterator[int]:
-    """The steps that are left to do, with a progress bar."""
-    return iter(tqdm(range(start, stop), initial=start, total=stop, desc="training", unit="step"))
+    Raises:
+        WeightsError: If the folder holds no finished run.
+    """
+    if folder is None:
+        return None
+    try:
+        return json.loads((folder / META_FILE).read_text())
+    except (OSError, ValueError) as err:
+        raise WeightsError(f"--start-from {folder} is no finished run ({err}); give a run's --output") from err
 
 
 def draw_curves(records: list[dict[str, Any]], path: Path) -> None:

@@ -52,10 +52,10 @@ def save_classifier(
         "training": dict(training),
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for other in TYPES.values():
-        path.with_suffix(other.suffix).unlink(missing_ok=True)
     _write(path.with_suffix(TYPES[kind].suffix), content)
     _write(path, (json.dumps(record, indent=2) + "\n").encode())
+    for other in TYPES.keys() - {kind}:
+        path.with_suffix(TYPES[other].suffix).unlink(missing_ok=True)
     return SceneClassifier.load(path)
 
 

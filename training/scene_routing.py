@@ -25,6 +25,7 @@ import numpy.typing as npt
 from crowdserve.cards import ROUTES, Route
 from crowdserve.count_errors import count_errors
 from crowdserve.errors import DatasetError, SetupError
+from crowdserve.markdown import markdown_table
 from crowdserve.scene import SceneClassifier
 from crowdserve.scene_files import classifier_name
 from training.feature_set import load_features
@@ -185,14 +186,14 @@ def write_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """The figures as a Markdown table."""
     references = list(dict.fromkeys(name for row in rows for name in row["against"]))
     parts = list(rows[0]["mae_by_part"])
-    header = ["policy", "MAE", "RMSE", "bias", *(f"MAE, {part}" for part in parts), "dense share"]
-    header += [f"MAE against {name} (95 % interval)" for name in references]
-    lines = [header, ["---"] * len(header)]
+    header = ("policy", "MAE", "RMSE", "bias", *(f"MAE, {part}" for part in parts), "dense share")
+    against = tuple(f"MAE against {name} ({100 * CONFIDENCE:.0f} % interval)" for name in references)
+    cells = []
     for row in rows:
-        cells = [row["policy"], *(f"{row[name]:.1f}" for name in ("mae", "rmse", "bias"))]
-        cells += [f"{row['mae_by_part'][part]:.1f}" for part in parts]
-        lines.append([*cells, f"{row['dense_share']:.0%}", *(_difference(row["against"].get(r)) for r in references)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        errors = [row[name] for name in ("mae", "rmse", "bias")] + [row["mae_by_part"][part] for part in parts]
+        differences = [_difference(row["against"].get(name)) for name in references]
+        cells.append((row["policy"], *(f"{error:.1f}" for error in errors), f"{row['dense_share']:.0%}", *differences))
+    return markdown_table((*header, *against), cells)
 
 
 def _difference(found: Mapping[str, Any] | None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from crowdserve.cards import ModelCard, Normalisation, TensorSpec
 from crowdserve.markdown import markdown_table
-from crowdserve.model_records import EVALUATION_FILE, META_FILE, newest_version, read_record, wall_seconds
+from crowdserve.model_records import EVALUATION_FILE, META_FILE, newest_version, read_record, training_time
 
 
 def card_section(repository: Path, card: ModelCard) -> str:
@@ -68,7 +68,7 @@ def _training(meta: Mapping[str, Any]) -> dict[str, str]:
     return {
         "photos": f"{', '.join(meta['data'])}: {photos['training']} to train on, {photos['validation']} held back",
         **{f"recipe, run {i}": _recipe(run) for i, run in enumerate(_runs(meta), start=1)},
-        "training time": f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores",
+        "training time": training_time(meta),
         "validation": f"{errors}; always answering the mean count: MAE {mean['mae']:.1f}",
     }
 

@@ -1,4 +1,4 @@
-"""The command line: `crowdserve up`, `crowdserve count`, `crowdserve repository`.
+"""The command line, see `crowdserve --help`.
 
 Results go to stdout, everything else to stderr. Exit code 1: a photo was not counted; 2: the command could not run.
 """
@@ -21,12 +21,14 @@ from crowdserve.evaluation.command import evaluate
 from crowdserve.rollout.command import rollout_app
 from crowdserve.service_options import (
     DEFAULT_REPOSITORY,
+    EXIT_PHOTO_FAILED,
     CounterOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
     UrlOption,
     open_service,
+    stdout_console,
 )
 from crowdserve.triton.config import PROFILES
 
@@ -34,10 +36,7 @@ if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --hel
     from crowdserve.count_report import PhotoReport
     from crowdserve.service_client import ServiceClient
 
-EXIT_PHOTO_FAILED = 1
 EXIT_COMMAND_FAILED = 2
-UNFOLDED_COLUMNS = 1_000
-"""Width of a table in a file or a pipe, where nobody wants its cells folded."""
 
 ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
 
@@ -166,7 +165,7 @@ def count(
             if as_json:
                 typer.echo(json_line(report))
     if not as_json:
-        print_reports(reports, Console(width=None if sys.stdout.isatty() else UNFOLDED_COLUMNS))
+        print_reports(reports, stdout_console())
     if any(report.error for report in reports):
         raise typer.Exit(EXIT_PHOTO_FAILED)
 

@@ -23,18 +23,19 @@ _MIN_CAPTION_PX = 11
 _PNG_COMPRESSION = 1  # a photo hardly gets smaller beyond, only slower
 
 
-def overlay_png(image: Rgb, density: Density, *, people: float | None = None) -> bytes:
+def overlay_png(image: Rgb, density: Density, *, people: float | None = None, cell_px: int | None = None) -> bytes:
     """A PNG of the photo with its density map laid over it.
 
     Args:
         image: uint8 [height, width, 3].
         density: float32 [rows, columns] of square cells that cover the image, the last ones partly: people a cell.
         people: Head count to write in a corner; None for no caption.
+        cell_px: Side of a cell; None for `cell_side_px`.
 
     Returns:
         The PNG file, as large as the image.
     """
-    picture = Image.fromarray(overlay(image, density))
+    picture = Image.fromarray(overlay(image, density, cell_px))
     if people is not None:
         _write_caption(picture, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
     file = io.BytesIO()
@@ -42,17 +43,18 @@ def overlay_png(image: Rgb, density: Density, *, people: float | None = None) ->
     return file.getvalue()
 
 
-def overlay(image: Rgb, density: Density) -> Rgb:
+def overlay(image: Rgb, density: Density, cell_px: int | None = None) -> Rgb:
     """The photo with its density map laid over it, uint8 [height, width, 3]; see `overlay_png`."""
-    strength = heat(density, *image.shape[:2])
+    height_px, width_px = image.shape[:2]
+    strength = heat(density, height_px, width_px, cell_px)
     colours = colour_table()[np.rint(strength * 255).astype(np.uint8)]
     alpha = (strength * _MAX_ALPHA)[..., np.newaxis]
     mixed: Rgb = np.rint(image + alpha * (colours - image.astype(np.float32))).astype(np.uint8)
     return mixed
 
 
-def heat(density: Density, height_px: int, width_px: int) -> npt.NDArray[np.float32]:
-    """How strongly each pixel glows, from 0 to 1.
+def heat(density: Density, height_px: int, width_px: int, cell_px: int | None = None) -> npt.NDArray[np.float32]:
+    """How strongly each pixel glows, from 0 to 1; see `overlay_png` for the arguments.
 
     It is the square root of the density relative to the fullest cells, so that a lone head beside a packed crowd stays
     visible.
@@ -60,7 +62,7 @@ def heat(density: Density, height_px: int, width_px: int) -> npt.NDArray[np.floa
     Returns:
         float32 [height_px, width_px].
     """
-    cell_px = cell_side_px(density, height_px, width_px)
+    cell_px = cell_px or cell_side_px(density, height_px, width_px)
     smooth = _smoothed(np.maximum(density, 0.0))
     peak = max(float(np.percentile(smooth, _PEAK_PERCENTILE)), _MIN_PEAK_PEOPLE_PER_PX * cell_px**2)
     covered = (0.0, 0.0, width_px / cell_px, height_px / cell_px)
@@ -72,7 +74,10 @@ def heat(density: Density, height_px: int, width_px: int) -> npt.NDArray[np.floa
 
 
 def cell_side_px(density: Density, height_px: int, width_px: int) -> int:
-    """Pixels a side of the square cells of a map that covers a picture, the last cells partly."""
+    """Pixels a side of the square cells of a map that covers a picture, the last cells partly.
+
+    Too few for a picture whose sides are under the square of the cell's: its last row and column hide the difference.
+    """
     rows, columns = density.shape
     return max(math.ceil(height_px / rows), math.ceil(width_px / columns))
 

@@ -43,6 +43,11 @@ def wall_seconds(meta: Mapping[str, Any]) -> float:
     return float(meta["wall_seconds"]) + (wall_seconds(earlier) if earlier else 0.0)
 
 
+def training_time(meta: Mapping[str, Any]) -> str:
+    """Training time for people, with the machine that it was taken on."""
+    return f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
+
+
 def keep_evaluation(summary_file: Path, repository: Path) -> Path:
     """Keep an evaluation of one network beside its model file.
 

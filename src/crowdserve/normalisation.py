@@ -21,3 +21,15 @@ def normalise(pictures: npt.NDArray[np.uint8], normalisation: Normalisation) -> 
     mean, std = (np.array(values, np.float32) for values in (normalisation.mean, normalisation.std))
     normalised: npt.NDArray[np.float32] = (scaled - mean) / std
     return normalised
+
+
+def pad_black(pictures: npt.NDArray[np.uint8], multiple: int) -> npt.NDArray[np.uint8]:
+    """Extend height and width to multiples of `multiple` with black pixels at the bottom and right.
+
+    Args:
+        pictures: uint8 [..., height, width, 3].
+        multiple: The card's `graph_multiple`.
+    """
+    height, width = pictures.shape[-3:-1]
+    missing = [(0, 0)] * (pictures.ndim - 3) + [(0, -height % multiple), (0, -width % multiple), (0, 0)]
+    return np.pad(pictures, missing)

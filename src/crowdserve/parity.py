@@ -33,7 +33,7 @@ class Comparison:
     Attributes:
         pictures: Shape of the batch.
         output: Name of the tensor.
-        difference: Largest of the batch, as a share of what `Tolerance` says.
+        difference: Largest of the batch that the tolerance binds, as a share of what `Tolerance` says.
         tolerance: Largest that is allowed.
     """
 
@@ -145,7 +145,7 @@ Answers = list[tuple[Pictures, Outputs, Outputs]]
 
 
 def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
-    """Maps and features: differences as a share of the largest magnitude over all pictures."""
+    """Maps and features: differences as a share of the largest magnitude over all pictures, less those that stray."""
     for tensor in card.outputs if card.density_output is None else [card.output(card.density_output)]:
         largest = max(float(np.abs(expected[tensor.name]).max()) for _, expected, _ in answers)
         if not 0 < largest < np.inf:
@@ -154,8 +154,17 @@ def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
                 f"nothing to compare; give a photo with people in it, and check that the network is trained"
             )
         for pictures, expected, got in answers:
-            difference = float(np.abs(got[tensor.name] - expected[tensor.name]).max()) / largest
+            differences = np.abs(got[tensor.name] - expected[tensor.name])
+            difference = _largest_bound(differences, card.tolerance.stray_share) / largest
             yield _within(card, Comparison(pictures.shape, tensor.name, difference, card.tolerance.relative))
+
+
+def _largest_bound(differences: npt.NDArray[np.float32], stray_share: float) -> float:
+    """The largest but for the share that may stray; NaN if there is one, since it sorts last."""
+    if np.isnan(differences).any():
+        return float("nan")
+    strays = int(stray_share * differences.size)
+    return float(np.sort(differences, axis=None)[differences.size - 1 - strays])
 
 
 def _check_counts(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
@@ -166,7 +175,7 @@ def _check_counts(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
         name = f"sum of {tensor.name}" if tensor.name == card.density_output else tensor.name
         for pictures, expected, got in answers:
             counts = _head_counts(expected[card.density_output])
-            shares = np.abs(_head_counts(got[tensor.name]) - counts) / np.maximum(counts, 1)
+            shares = np.abs(_head_counts(got[tensor.name]) - counts) / np.maximum(counts, card.tolerance.count_floor)
             yield _within(card, Comparison(pictures.shape, name, float(shares.max()), card.tolerance.count_people))
 
 

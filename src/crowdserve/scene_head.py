@@ -78,7 +78,7 @@ def read_head(content: bytes, path: Path) -> DenseHead:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as err:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
         raise ClassifierError(f"{path} holds no dense head ({err}); train again") from err
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     if not _fit_together(arrays):

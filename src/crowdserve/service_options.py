@@ -1,5 +1,6 @@
 """What every command that asks a service has in common: its options, and the service behind them."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
@@ -11,9 +12,15 @@ import typer
 from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from rich.console import Console
+
     from crowdserve.service_client import ServiceClient
 
 DEFAULT_REPOSITORY = Path("model_repository")
+EXIT_PHOTO_FAILED = 1
+
+_UNFOLDED_COLUMNS = 1_000
+"""Width of a table in a file or a pipe, where nobody wants its cells folded."""
 
 RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
@@ -27,6 +34,13 @@ RepositoryOption = Annotated[
     Path, typer.Option(envvar="CROWDSERVE_REPOSITORY", help="Triton model repository, with the scene classifier.")
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
+
+
+def stdout_console() -> "Console":
+    """Where tables go: as wide as the terminal, and unfolded where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else _UNFOLDED_COLUMNS)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from crowdserve.card_sections import card_section, megabytes, tensor_text
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
 from crowdserve.markdown import fill_mark, has_mark, markdown_table
-from crowdserve.model_records import META_FILE, read_record, wall_seconds
+from crowdserve.model_records import META_FILE, read_record, training_time
 
 
 def model_table(repository: Path) -> str:
@@ -37,10 +37,9 @@ def accuracy_table(repository: Path) -> str:
         meta = read_record(repository, card, META_FILE) if card.routes else None
         if meta is not None and "validation" in meta:  # a published checkpoint has no training record
             found, mean = meta["validation"], meta["mean_predictor"]
-            spent = f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
-            rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", spent))
+            rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", training_time(meta)))
     return markdown_table(("network", "validation split", "MAE", "RMSE", "bias", "MAE of the mean", "training"), rows)
 
 

@@ -28,7 +28,7 @@ def test_keda_scales_kserves_deployment_by_what_waits_in_a_replica(chart: Chart)
     scaler = manifests.one("ScaledObject", "rel-predictor")["spec"]
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "rel-predictor"}
     assert (scaler["minReplicaCount"], scaler["maxReplicaCount"], scaler["pollingInterval"]) == (2, 8, 15)
-    assert scaler["fallback"] == {"failureThreshold": 4, "replicas": 2}
+    assert scaler["fallback"] == {"failureThreshold": 4, "replicas": 1, "behavior": "currentReplicasIfHigher"}
     assert (
         scaler["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleDown"]["stabilizationWindowSeconds"]
         == 300

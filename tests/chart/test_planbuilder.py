@@ -1,6 +1,8 @@
 """The Job that builds model.plan files. Its script runs with a stand-in for trtexec, which needs a GPU."""
 
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +11,7 @@ import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import shape_range
-from tests.chart.rendering import Chart, Object
+from tests.chart.rendering import CHART, Chart, Object
 
 TRTEXEC = """#!/bin/sh
 echo "$@" >> {log}
@@ -95,6 +97,27 @@ def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
         for each in chart.render("tensorrt-job", planBuilder={"image": {"tag": "26.06-py3"}}).all("InferenceService")
     )
     assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
+
+
+def test_other_shapes_get_other_plans(chart: Chart, tmp_path: Path) -> None:
+    """A later chart may allow larger photos; plans of an earlier one would refuse them."""
+    copy = tmp_path / "chart"
+    shutil.copytree(CHART, copy)
+    models = copy / "files" / "models.json"
+    models.write_text(models.read_text().replace("4x2048x2048x3", "4x4096x4096x3"))
+    values = ("--namespace", "ns", "--values", str(CHART / "ci" / "tensorrt-job-values.yaml"))
+    changed = chart.run("template", "rel", str(copy), *values).stdout
+    assert re.findall(r"pvc://plans/\S+", changed)
+    now = chart.render("tensorrt-job").one("InferenceService")["spec"]["predictor"]["model"]["storageUri"]
+    assert now not in changed
+
+
+def test_the_job_runs_under_an_account_that_is_there_before_it(chart: Chart) -> None:
+    given = {"serviceAccount": {"enabled": False, "name": "models-reader"}, "storage": {"secretName": ""}}
+    assert chart.render("tensorrt-job", **given).one("Job")["spec"]["template"]["spec"]["serviceAccountName"] == (
+        "models-reader"
+    )
+    assert "serviceAccountName" not in chart.render("tensorrt-job").one("Job")["spec"]["template"]["spec"]
 
 
 def test_the_job_runs_on_the_gpu_before_the_pods_need_its_plans(chart: Chart) -> None:

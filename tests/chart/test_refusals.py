@@ -44,6 +44,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ("plans nobody serves", "tensorrt-job", {"device": "gpu"}, "set device tensorrt"),
     ("plans without a place", "tensorrt-job", {"planBuilder": {"existingClaim": ""}}, "name the claim"),
     ("plans from an image", "tensorrt-job", {"storage": {"uri": "oci://a/b:1"}}, "cannot download from oci://"),
+    ("plans with a key file", "tensorrt-job", {"storage": {"uri": "gs://a/b"}}, "use workload identity"),
     (
         "two autoscalers",
         "keda",
@@ -110,6 +111,13 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
+    (
+        "one host name for REST and gRPC",
+        "canary",
+        {"route": {"grpc": {"hostnames": ["grpc.example.com", "count.example.com"]}}},
+        "a gateway takes a host name for one of REST and gRPC only",
+    ),
+    ("every host name for REST and gRPC", "canary", {"route": {"hostnames": []}}, "give each its own"),
     ("gRPC without REST", "default", {"route": {"grpc": {"enabled": True}}}, "needs route.enabled"),
 ]
 

@@ -7,6 +7,7 @@ import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import ENGINE_CACHE
+from crowdserve_transformer.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
 from tests.chart.rendering import CHART, CI, Chart, Object
 
@@ -108,6 +109,13 @@ def test_triton_is_pinned_probed_and_given_time(chart: Chart) -> None:
     assert startup["periodSeconds"] * startup["failureThreshold"] == 605
     for name, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
         assert triton[name]["httpGet"] == {"path": f"/v2/health/{path}", "port": 8085}
+
+
+@pytest.mark.parametrize("base", ["default", "standalone"])
+def test_the_transformer_is_not_killed_while_it_waits_for_its_bundle(chart: Chart, base: str) -> None:
+    startup = chart.render(base).transformer()["startupProbe"]
+    assert startup["httpGet"] == {"path": "/v2/health/live", "port": 8080}
+    assert startup["periodSeconds"] * startup["failureThreshold"] >= LATE_SECONDS + 30  # and compares it
 
 
 def test_triton_is_hardened(chart: Chart) -> None:

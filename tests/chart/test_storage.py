@@ -7,7 +7,16 @@ from tests.chart.rendering import Chart
 
 @pytest.mark.parametrize(
     "uri",
-    ["s3://b/c", "gs://b/c", "hf://o/m:1", "oci://r/b:1", "oci+native://r/b:1", "pvc://claim/1", "https://h/b.tar"],
+    [
+        "s3://b/c",
+        "gs://b/c",
+        "hf://o/m:1",
+        "oci://r/b:1",
+        "oci+native://r/b:1",
+        "oci+fetch://r/b:1",
+        "pvc://claim/1",
+        "https://h/b.tar",
+    ],
 )
 def test_every_kind_of_address_is_passed_on(chart: Chart, uri: str) -> None:
     model = chart.render(storage={"uri": uri}).one("InferenceService")["spec"]["predictor"]["model"]

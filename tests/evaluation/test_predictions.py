@@ -74,6 +74,16 @@ def test_row_that_a_crash_cut_off_is_dropped_and_written_over(prediction, tmp_pa
     assert path.read_bytes() == whole
 
 
+def test_rows_of_another_run_are_not_written_over(prediction, tmp_path):
+    path = tmp_path / "predictions.csv"
+    late = PredictionsFile(path)
+    write(path, prediction())
+    before = path.read_bytes()
+    with pytest.raises(SetupError, match=r"has changed since it was read; end the other run .* another --output"), late:
+        pytest.fail("two runs write to one file")
+    assert path.read_bytes() == before
+
+
 def test_other_files_are_refused(prediction, tmp_path):
     path = tmp_path / "predictions.csv"
     path.write_text("photo,count\n1.jpg,3\n")

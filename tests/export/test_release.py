@@ -54,6 +54,17 @@ def test_without_a_record_no_file_of_it(model: bytes, tmp_path: Path) -> None:
     assert set(files(tmp_path)) == {"doubled/1/model.onnx"}
 
 
+def test_an_evaluation_stays_beside_the_weights_that_it_judged(model: bytes, tmp_path: Path) -> None:
+    path = release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    evaluation = path.with_name("evaluation.json")
+    evaluation.write_text("{}")
+    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    assert evaluation.exists()
+    path.write_bytes(model[:-1])
+    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    assert not evaluation.exists()
+
+
 def test_a_failed_check_leaves_the_repository_as_it_was(model: bytes, tmp_path: Path) -> None:
     release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1, meta={"seed": 1})
     before = files(tmp_path)

@@ -8,7 +8,8 @@ from onnx import helper, numpy_helper
 from crowdserve.errors import WeightsError
 from crowdserve.nets import imagenet
 from crowdserve.nets.csrnet import FRONT_END_CONVS, build_csrnet
-from crowdserve.nets.vgg16 import CONV_NAMES, build_vgg16, conv_layers
+from crowdserve.nets.vgg16 import build_vgg16, conv_layers
+from crowdserve.nets.vgg_layout import CONV_NAMES
 
 REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
 

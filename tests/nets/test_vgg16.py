@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 
 from crowdserve.cards import VGG16
-from crowdserve.nets.vgg16 import CONV_NAMES, build_vgg16, conv_layers
+from crowdserve.nets.vgg16 import build_vgg16, conv_layers
+from crowdserve.nets.vgg_layout import CONV_NAMES
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,19 @@ def test_start_gives_the_canary_its_version_and_no_traffic(world):
     assert world.weights() == [0, 0]
     assert reply.out.endswith(
         "--set canary.enabled=true --set canary.trafficPercent=0 --set canary.storageUri=s3://models/v2 "
-        "--set canary.transformer.image.tag=2.0.0\n"
+        "--set canary.transformer.image.tag=2.0.0 --set canary.transformer.image.digest=\n"
     )
+
+
+def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world):
+    pinned = IMAGE.replace(":1.0.0", "@sha256:" + "1" * 64)
+    change = {"image": pinned}
+    for name in ("crowd", "crowd-canary"):
+        world.api.change("inferenceservices", name, lambda o: o["spec"]["predictor"]["containers"][0].update(change))
+    assert world.rollout("start", "crowd", "--image", IMAGE).code == 0
+    reply = world.rollout("promote", "crowd")
+    assert "--set transformer.image.tag=1.0.0 --set transformer.image.digest= --set canary" in reply.out
+    assert "(with Helm 4 add --force-conflicts): helm upgrade crowd CHART" in reply.out
 
 
 def set_canary_uri(world, uri):

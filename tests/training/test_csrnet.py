@@ -1,4 +1,4 @@
-"""The CSRNet training loop on pictures made here: white dots on grey, one a head."""
+"""Training CSRNet on pictures of dots, one a head."""
 
 import dataclasses
 import json
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from scipy.io import savemat
 
 from crowdserve.cards import IMAGENET_CAFFE, find_card
 from crowdserve.datasets import load_dataset
@@ -17,7 +16,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
-from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, count_loss, make_photos, open_cache, train
+from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, main, make_photos, open_cache, train
 from training.photos import Photos
 from training.run import RunFolder
 
@@ -39,20 +38,6 @@ def give_weights(model):
 @pytest.fixture(autouse=True)
 def vgg16_weights(monkeypatch):
     monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_weights)
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ucf")
-    draw = np.random.default_rng(0)
-    for n in range(11):
-        points = draw.uniform(8, [88, 64], (n + 1, 2))
-        picture = np.full((72, 96, 3), 90, np.uint8)
-        for x, y in points.astype(int):
-            picture[y - 2 : y + 2, x - 2 : x + 2] = 250
-        Image.fromarray(picture).save(folder / f"{n}.png")
-        savemat(folder / f"{n}_ann.mat", {"annPoints": points})
-    return folder
 
 
 def run(dataset, folder, recipe, every=2):
@@ -167,17 +152,11 @@ def test_a_dead_output_still_learns(photos):
     assert float(tape.gradient(loss, bias.value)[0]) < 0.0
 
 
-def test_the_loss_is_the_mean_of_block_errors():
-    draw = np.random.default_rng(0)
-    density, target = (draw.uniform(size=(2, 8, 8)).astype(np.float32) for _ in range(2))
-    expected = np.abs((density - target).mean(axis=(1, 2))).mean()
-    for side in (2, 4):
-        blocks = (density - target).reshape(2, 8 // side, side, 8 // side, side).mean(axis=(2, 4))
-        expected += np.abs(blocks).mean()
-    loss = count_loss(tf.constant(density), tf.constant(target), (2, 4))
-    assert float(loss) == pytest.approx(expected, rel=1e-5)
-    squared = count_loss(tf.constant(density), tf.constant(target), (2, 4), squared_pools=(1,))
-    assert float(squared - loss) == pytest.approx(np.square(density - target).mean(), rel=1e-4)
+def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
+    command = ["train", str(tmp_path / "none"), "--card", CARD.name, "--output", str(tmp_path / "run"), "--unfreeze"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=r"^error: .*none is not a folder"):
+        main()
 
 
 def test_windows_are_the_same_for_the_same_seed_and_step(photos):

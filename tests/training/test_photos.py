@@ -50,6 +50,19 @@ def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_p
     assert heads_left == pytest.approx(1 if mirrored else 2, abs=0.05)
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("left", [7, 8, 9, 14, 15])
+def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mirrored):
+    picture = np.zeros((70, 90, 3), np.uint8)
+    picture[20, left] = 255
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    sample = Sample(tmp_path / "photo.png", np.array([[left + 0.5, 20.5]]), "made", "train")
+    windows = dataclasses.replace(WINDOWS, sigma_px=0.1)
+    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    source, target = photos.whole(0, mirrored=mirrored)
+    assert source[..., 0].argmax() == target.argmax()
+
+
 def test_features_are_computed_once(sample, tmp_path):
     seen = []
 

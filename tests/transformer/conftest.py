@@ -1,7 +1,7 @@
 """Pictures, requests and running transformers for the tests of the transformer.
 
-The services run the small models of `small_repository`: brightness / 255 people a cell of 8x8 px on the dense route,
-which a picture brighter than 127 takes, and a quarter of that on the sparse one.
+The services run the small models of `small_repository`: a picture brighter than 127 takes the dense route, and
+`people` says what is found there.
 """
 
 import base64
@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.small_networks import foretell
+from crowdserve.cards import COUNTERS, Route
 from crowdserve.processes import ChildProcess, choose_ports
 from crowdserve.service import EmbeddedService
 
@@ -54,12 +56,13 @@ def gray_photo() -> Callable[..., bytes]:
 
 @pytest.fixture(scope="session")
 def people() -> Callable[..., float]:
-    """`people(value, width, height)`: what the small models find in a gray photo."""
+    """`people(value, width, height, route, counter)`: what the small models find in a gray photo."""
 
-    def count(value: int = 200, width: int = 96, height: int = 80, route: str | None = None) -> float:
-        cells = -(-width // 8) * -(-height // 8)
-        taken = route or ("dense" if value > 127 else "sparse")
-        return cells * value / 255 * (1.0 if taken == "dense" else 0.25)
+    def count(
+        value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
+    ) -> float:
+        counters = COUNTERS if counter == "average" else (counter,)
+        return foretell(value, height, width, route=route, counters=counters)
 
     return count
 

@@ -6,7 +6,7 @@ from crowdserve_transformer.parameters import KNOWN, parameter_help, read_choice
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.tensors import OUTPUTS, count_name
 
-SETTINGS = Settings()
+SETTINGS = Settings(counter="average")
 USUAL = tuple(name for name, tensor in OUTPUTS.items() if not tensor.optional)
 
 
@@ -14,6 +14,7 @@ def test_the_settings_are_the_defaults() -> None:
     choices = read_choices({}, None, Settings(route="sparse", counter=COUNTERS[0]))
     assert (choices.route, choices.counters) == ("sparse", (COUNTERS[0],))
     assert read_choices({}, None, SETTINGS).counters == COUNTERS
+    assert read_choices({}, None, Settings()).counters == COUNTERS[:1]
 
 
 def test_without_wishes_everything_that_is_not_optional_is_returned() -> None:

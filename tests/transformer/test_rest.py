@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,31 @@ import pytest
 from PIL import Image
 
 import crowdserve
-from crowdserve.cards import CARDS, COUNTERS, VGG16
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
 from crowdserve.scene_files import FILE_NAME
 from crowdserve.service import EmbeddedService
-from crowdserve_transformer.tensors import OUTPUTS
+from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 pytestmark = pytest.mark.e2e
 
 Call = Callable[..., Any]
+
+
+def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
+    """Names of the networks of a route."""
+    return [card.name for card in ENSEMBLES[route].members if card.family in counters]
+
+
+def cell_px(counters: Sequence[str]) -> int:
+    """Side of the cells of the finest of some counters."""
+    return min(card.geometry.output_stride or 0 for card in CARDS.values() if card.family in counters)
+
+
+def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]:
+    """How often Triton has run each network, by its metrics."""
+    text = client.get(f"http://{service.triton.metrics_url}/metrics").text
+    found = re.findall(r'^nv_inference_exec_count\{model="(\w+)",.*\} (\d+)', text, re.MULTILINE)
+    return {name: int(number) for name, number in found}
 
 
 @pytest.fixture(scope="module")
@@ -33,19 +50,27 @@ def infer(client: httpx.Client, infer_url: str, json_body: Call, outputs_of: Cal
 
 
 class TestAnswer:
-    @pytest.mark.parametrize(("value", "scene", "network"), [(200, "dense", "csrnet_a"), (60, "sparse", "csrnet_b")])
+    @pytest.mark.parametrize(("value", "scene"), [(200, "dense"), (60, "sparse")])
     def test_a_photo_is_counted_by_the_networks_of_its_scene(
-        self, infer: Call, gray_photo: Call, people: Call, value: int, scene: str, network: str, small_repository: Path
+        self, infer: Call, gray_photo: Call, people: Call, value: int, scene: Route, small_repository: Path
     ) -> None:
-        outputs = infer(gray_photo(value))
+        outputs = infer(gray_photo(value), parameters={"counter": "average"})
         assert set(outputs) == {name for name, tensor in OUTPUTS.items() if not tensor.optional}
-        assert outputs["count"] == pytest.approx([people(value)], rel=1e-5)
-        assert outputs["count_csrnet"] == outputs["count"]
+        assert outputs["count"] == pytest.approx([people(value, counter="average")], rel=1e-5)
+        for counter in COUNTERS:
+            assert outputs[count_name(counter)] == pytest.approx([people(value, counter=counter)], rel=1e-5)
         assert (outputs["scene"], outputs["route"]) == ([scene], [scene])
         assert 0.5 <= outputs["scene_probability"][0] <= 1
         sha256 = hashlib.sha256((small_repository / VGG16.name / "1" / FILE_NAME).read_bytes()).hexdigest()
         models = json.loads(outputs["models"][0])
-        assert models == {"vgg16": "1", "scene_classifier": sha256[:12], network: "1"}
+        assert models == {"vgg16": "1", "scene_classifier": sha256[:12], **dict.fromkeys(members(scene), "1")}
+
+    def test_the_first_counter_answers_alone_unless_another_is_asked_for(
+        self, infer: Call, gray_photo: Call, people: Call
+    ) -> None:
+        outputs = infer(gray_photo())
+        assert {name for name in outputs if name.startswith("count_")} == {count_name(COUNTERS[0])}
+        assert outputs["count"] == outputs[count_name(COUNTERS[0])] == pytest.approx([people()], rel=1e-5)
 
     @pytest.mark.parametrize(("width", "height"), [(96, 80), (93, 77), (1, 1), (65, 64), (640, 9)])
     def test_padding_is_not_counted(self, infer: Call, gray_photo: Call, people: Call, width: int, height: int) -> None:
@@ -57,7 +82,7 @@ class TestAnswer:
         assert infer(gray_photo(255, 2 * side, 100))["count"] == pytest.approx([people(255, side, 50)], rel=1e-5)
 
     def test_counts_are_not_cut_to_whole_people(self, infer: Call, gray_photo: Call) -> None:
-        (count,) = infer(gray_photo(1, 8, 8))["count"]
+        (count,) = infer(gray_photo(1, 8, 8), parameters={"counter": "csrnet"})["count"]
         assert count == pytest.approx(0.25 / 255, rel=1e-4)
 
     def test_a_route_can_be_chosen(self, infer: Call, gray_photo: Call, people: Call) -> None:
@@ -69,21 +94,57 @@ class TestAnswer:
     def test_blend_weights_both_routes_by_the_scenes_probability(
         self, infer: Call, gray_photo: Call, people: Call
     ) -> None:
-        outputs = infer(gray_photo(150), parameters={"route": "blend", "density": True})
+        outputs = infer(gray_photo(150), parameters={"route": "blend", "counter": "average", "density": True})
         p_dense = outputs["scene_probability"][0]
         assert outputs["scene"] == ["dense"]
-        expected = p_dense * people(150, route="dense") + (1 - p_dense) * people(150, route="sparse")
+        dense, sparse = (people(150, route=route, counter="average") for route in ROUTES)
+        expected = p_dense * dense + (1 - p_dense) * sparse
         assert outputs["count"] == pytest.approx([expected], rel=1e-5)
         assert sum(outputs["density"]) == pytest.approx(expected, rel=1e-5)
         assert outputs["route"] == ["dense+sparse"]
-        assert set(json.loads(outputs["models"][0])) == {"vgg16", "scene_classifier", "csrnet_a", "csrnet_b"}
+        networks = {*members("dense"), *members("sparse")}
+        assert set(json.loads(outputs["models"][0])) == {"vgg16", "scene_classifier"} | networks
 
     @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
-    def test_a_counter_can_be_chosen(self, infer: Call, gray_photo: Call, counter: str) -> None:
+    def test_a_counter_can_be_chosen(self, infer: Call, gray_photo: Call, people: Call, counter: str) -> None:
         outputs = infer(gray_photo(), parameters={"counter": counter})
-        ran = {name for name in outputs if name.startswith("count_")}
-        assert ran == {f"count_{family}" for family in (COUNTERS if counter == "average" else [counter])}
-        assert outputs["count"][0] == pytest.approx(np.mean([outputs[name][0] for name in ran]))
+        ran = COUNTERS if counter == "average" else [counter]
+        assert {name for name in outputs if name.startswith("count_")} == {count_name(family) for family in ran}
+        for family in ran:
+            assert outputs[count_name(family)] == pytest.approx([people(counter=family)], rel=1e-5)
+        assert outputs["count"] == pytest.approx([people(counter=counter)], rel=1e-5)
+
+    @pytest.mark.parametrize("route", ROUTES)
+    @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
+    def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
+        self, infer: Call, gray_photo: Call, small_service: EmbeddedService, client: httpx.Client, route: Route,
+        counter: str,
+    ) -> None:  # fmt: skip
+        before = executions(client, small_service)
+        outputs = infer(gray_photo(), parameters={"route": route, "counter": counter}, outputs=[{"name": "models"}])
+        ran = members(route, COUNTERS if counter == "average" else (counter,))
+        after = executions(client, small_service)
+        assert {name: after[name] - before[name] for name in CARDS} == {name: int(name in ran) for name in CARDS}
+        assert set(json.loads(outputs["models"][0])) == set(ran)
+
+    @pytest.mark.parametrize(("width", "height"), [(93, 77), (40, 200), (1, 1)])
+    def test_a_counters_count_does_not_depend_on_who_else_counts(
+        self, infer: Call, gray_photo: Call, width: int, height: int
+    ) -> None:
+        together = infer(gray_photo(200, width, height), parameters={"counter": "average"})
+        for counter in COUNTERS:
+            alone = infer(gray_photo(200, width, height), parameters={"counter": counter})
+            assert alone["count"] == pytest.approx(together[count_name(counter)], rel=1e-6)
+
+    @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
+    @pytest.mark.parametrize(("width", "height"), [(104, 80), (93, 77), (130, 66)])
+    def test_the_density_is_the_map_of_the_counter_on_its_own_cells(
+        self, infer: Call, gray_photo: Call, counter: str, width: int, height: int
+    ) -> None:
+        outputs = infer(gray_photo(255, width, height), parameters={"counter": counter, "density": True})
+        stride = cell_px(COUNTERS if counter == "average" else (counter,))
+        assert outputs["density_shape"] == [-(-height // stride), -(-width // stride)]
+        assert sum(outputs["density"]) == pytest.approx(outputs["count"][0], rel=1e-5)
 
     def test_a_batch_of_different_sizes(self, client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call,
                                         people: Call) -> None:  # fmt: skip
@@ -109,7 +170,7 @@ class TestAnswer:
     def test_only_what_is_asked_for_is_returned_and_run(self, infer: Call, gray_photo: Call) -> None:
         outputs = infer(gray_photo(), outputs=[{"name": "models"}, {"name": "count"}], parameters={"route": "sparse"})
         assert list(outputs) == ["models", "count"]
-        assert json.loads(outputs["models"][0]) == {"csrnet_b": "1"}
+        assert json.loads(outputs["models"][0]) == dict.fromkeys(members("sparse", COUNTERS[:1]), "1")
 
     def test_ids(self, client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call) -> None:
         photo = gray_photo()
@@ -148,13 +209,15 @@ class TestForms:
 
     def test_v1(self, client: httpx.Client, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
         instances = [{"image_bytes": {"b64": base64.b64encode(gray_photo(value)).decode()}} for value in (200, 60)]
-        body = {"instances": instances, "parameters": {"density": True, "heatmap": True}}
+        body = {"instances": instances, "parameters": {"counter": "average", "density": True, "heatmap": True}}
         response = client.post(f"{small_service.http_url}/v1/models/crowdserve:predict", json=body)
         assert response.status_code == 200, response.text
         dense, sparse = response.json()["predictions"]
-        assert (dense["count"], sparse["count"]) == pytest.approx((people(200), people(60)), rel=1e-5)
+        expected = people(200, counter="average"), people(60, counter="average")
+        assert (dense["count"], sparse["count"]) == pytest.approx(expected, rel=1e-5)
         assert (dense["scene"], sparse["scene"]) == ("dense", "sparse")
-        assert dense["models"]["csrnet_a"] == sparse["models"]["csrnet_b"] == "1"
+        assert set(members("dense")) < set(dense["models"])
+        assert set(members("sparse")) < set(sparse["models"])
         assert np.shape(dense["density"]) == (10, 12)
         assert base64.b64decode(sparse["heatmap"]["b64"]).startswith(b"\x89PNG")
 
@@ -300,6 +363,7 @@ class TestDescription:
     ) -> None:
         metadata = client.get(f"{small_service.http_url}/v2/models/crowdserve").json()
         everything = {"outputs": [{"name": output["name"]} for output in metadata["outputs"]]}
+        everything["parameters"] = {"counter": "average"}
         response = client.post(infer_url, json=json_body(gray_photo(), gray_photo(60), **everything)).json()
         assert response["model_version"] in metadata["versions"]
         for described, output in zip(metadata["outputs"], response["outputs"], strict=True):

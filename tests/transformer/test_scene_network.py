@@ -64,7 +64,7 @@ def test_another_vgg16_is_refused_until_the_right_one_comes(
         with EmbeddedTriton(wrong, http_port=port, threads=1):
             check_refused()
             # The classifier is not asked, so its network does not matter.
-            unclassified = infer(parameters={"route": "dense"}, outputs=[{"name": "count"}])
+            unclassified = infer(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
             assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
         with EmbeddedTriton(right, http_port=port, threads=1):
             wait_for(is_ready)

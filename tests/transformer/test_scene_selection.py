@@ -61,7 +61,7 @@ def test_the_selected_classifier_decides_the_route(
 ) -> None:
     version = two_classifiers / VGG16.name / "1"
     sha256 = json.loads(record_path(version, "turned").read_text())["sha256"]
-    body = json_body(gray_photo(200))
+    body = json_body(gray_photo(200), parameters={"counter": "csrnet"})
     path = "/v2/models/crowdserve/infer"
     usual = outputs_of(client.post(f"{small_service.http_url}{path}", json=body))
     settings = {"repository": two_classifiers, "scene_classifier": "turned"}

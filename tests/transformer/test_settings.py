@@ -13,7 +13,7 @@ from crowdserve_transformer.settings import Settings, environment_variable, read
 def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
     environment = {"CROWDSERVE_HTTP_PORT": "9000", "CROWDSERVE_ROUTE": "dense"}
     settings = read_settings(["--http_port", "9001"], environment)
-    assert (settings.http_port, settings.route, settings.counter) == (9001, "dense", "average")
+    assert (settings.http_port, settings.route, settings.counter) == (9001, "dense", "csrnet")
     assert read_settings([], {}) == Settings()
 
 

@@ -177,11 +177,11 @@ def _summed_up(
 ) -> PictureCount:
     people = sum(weights[route] * count.people for route, count in counts.items())
     wants_map = choices.needs_density or choices.needs_heatmap
-    density = routing.combined_map(weights, counts).density if wants_map else None
+    combined = routing.combined_map(weights, counts) if wants_map else None
     heatmap = None
-    if density is not None and choices.needs_heatmap:
+    if combined is not None and choices.needs_heatmap:
         with metrics.stage("heatmap"):
-            heatmap = overlay_png(image, density, people=people)
+            heatmap = overlay_png(image, combined.density, people=people, cell_px=combined.stride)
     metrics.PICTURES.labels("+".join(counts)).inc()
     metrics.PEOPLE.observe(people)
     members = {name: version for count in counts.values() for name, version in count.models.items()}
@@ -191,7 +191,7 @@ def _summed_up(
         scene=scene,
         routes=tuple(counts),
         models={**(scene.models if scene else {}), **members},
-        density=density if choices.needs_density else None,
+        density=combined.density if combined is not None and choices.needs_density else None,
         heatmap=heatmap,
     )
 

@@ -1,7 +1,8 @@
 """Density maps of several networks as one map that keeps their people.
 
-Networks have different strides, and two maps of one picture need not have the same number of cells. A combined map has
-the finest stride; a coarser cell's people are spread evenly over the fine cells that it covers.
+Networks have different strides: CSRNet's cells are 8 px a side, SSDCNet's 16 px. One network's map is returned as it
+is. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells that it
+covers, the picture's only, so that none is lost where the last coarse cell reaches over the border.
 """
 
 from collections.abc import Sequence
@@ -34,17 +35,17 @@ def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
     """The weighted sum of some maps of one picture; its people are the weighted sum of theirs.
 
     Args:
-        maps: At least one; each stride must be a multiple of the finest.
+        maps: At least one, each without padding: ``ceil(side / stride)`` cells a side. Each stride must be a multiple
+            of the finest.
         weights: One a map.
     """
     if len(maps) == 1 and weights[0] == 1:
         return maps[0]
-    stride = min(m.stride for m in maps)
-    fine = [_refined(m, stride) for m in maps]
-    total = np.zeros((max(d.shape[0] for d in fine), max(d.shape[1] for d in fine)), np.float32)
-    for density, weight in zip(fine, weights, strict=True):
-        total[: density.shape[0], : density.shape[1]] += np.float32(weight) * density
-    return CountMap(total, stride)
+    finest = min(maps, key=lambda m: m.stride)
+    total = np.zeros_like(finest.density)
+    for m, weight in zip(maps, weights, strict=True):
+        total += np.float32(weight) * _refined(m, finest)
+    return CountMap(total, finest.stride)
 
 
 def stacked(densities: Sequence[Density]) -> Density:
@@ -56,9 +57,12 @@ def stacked(densities: Sequence[Density]) -> Density:
     return batch
 
 
-def _refined(coarse: CountMap, stride: int) -> Density:
-    factor = coarse.stride // stride
-    if factor == 1:
+def _refined(coarse: CountMap, fine: CountMap) -> Density:
+    """A map on another's cells, its people spread evenly inside each of its own."""
+    if coarse.stride == fine.stride:
         return coarse.density
-    spread = coarse.density / np.float32(factor * factor)
-    return np.repeat(np.repeat(spread, factor, axis=0), factor, axis=1)
+    factor = coarse.stride // fine.stride
+    covering = [np.arange(cells) // factor for cells in fine.density.shape]
+    rows, columns = (np.bincount(index)[index] for index in covering)  # fine cells in each one's coarse cell
+    spread: Density = (coarse.density[np.ix_(*covering)] / np.outer(rows, columns)).astype(np.float32)
+    return spread

@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
 from crowdserve.scene_files import DEFAULT_NAME, check_name
@@ -117,7 +117,7 @@ class Settings:
         "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)
     )
     counter: str = _setting(
-        "average", _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
+        COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest picture, pixels")

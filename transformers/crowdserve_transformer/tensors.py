@@ -41,7 +41,13 @@ OUTPUTS: Mapping[str, OutputTensor] = {
         *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
         OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
         OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),
-        OutputTensor("density", "FP32", (-1, -1, -1), "people a cell, zero-padded to the batch's largest map", True),
+        OutputTensor(
+            "density",
+            "FP32",
+            (-1, -1, -1),
+            "people a cell of the counter's finest grid, zero-padded to the batch's largest map",
+            True,
+        ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
         OutputTensor("heatmap", "BYTES", (-1,), "PNG: the picture with its density laid over it", True, True),
     )

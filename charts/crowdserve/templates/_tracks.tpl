@@ -56,7 +56,7 @@ of the one InferenceService, so there is one track, of the canary's version, who
 {{/* A folder for everything that plans depend on: another bundle, TensorRT or option never touches the plans in use. */}}
 {{- define "crowdserve.planFolder" -}}
 {{- with .root.Values.planBuilder -}}
-{{- $inputs := list $.version.source (include "crowdserve.image" (dict "image" .image)) .precision .workspaceMiB $.root.Values.gpu.resource -}}
+{{- $inputs := list $.version.source (include "crowdserve.image" (dict "image" .image)) .precision .workspaceMiB $.root.Values.gpu.resource ($.root.Files.Get "files/models.json") -}}
 {{- printf "%s-%s" (include "crowdserve.fullname" $.root) (toJson $inputs | sha256sum | trunc 10) -}}
 {{- end -}}
 {{- end }}

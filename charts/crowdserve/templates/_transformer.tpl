@@ -32,6 +32,11 @@ ports:
   {{- else }}
   - {name: http1, containerPort: 8080, protocol: TCP}
   {{- end }}
+{{- if eq $values.deploymentMode "Standard" }}
+# It answers once the bundle is there and compared; with oci:// it waits two minutes for the sidecar that brings it.
+startupProbe:
+  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 5 "failures" 36) | nindent 2 }}
+{{- end }}
 readinessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8080 "period" 5 "failures" 2) | nindent 2 }}
 livenessProbe:

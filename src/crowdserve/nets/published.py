@@ -13,7 +13,7 @@ import numpy as np
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import BACK_END
-from crowdserve.nets.vgg16 import BLOCKS
+from crowdserve.nets.vgg_layout import BLOCKS
 
 NORMALISATION = "imagenet_torch"
 """Key of `crowdserve.cards.NORMALISATIONS`."""

@@ -2,13 +2,7 @@
 
 import keras
 
-BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Filters of each 3x3 convolution, by block; a 2x2 max pooling ends a block."""
-
-CONV_NAMES: tuple[str, ...] = tuple(
-    f"block{b}_conv{c}" for b, block in enumerate(BLOCKS, 1) for c in range(1, len(block) + 1)
-)
-"""The 13 convolutions in order, under Keras' names."""
+from crowdserve.nets.vgg_layout import BLOCKS
 
 
 def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: bool = False) -> keras.KerasTensor:

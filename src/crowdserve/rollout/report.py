@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from crowdserve.rollout.cluster import Cluster
-from crowdserve.rollout.record import Version
+from crowdserve.rollout.record import Record
 from crowdserve.rollout.release import Release
 from crowdserve.rollout.workload import unready
 
@@ -30,8 +30,8 @@ def start_values(release: Release) -> str:
     version = release.record.canary
     values = ["canary.enabled=true", "canary.trafficPercent=0"]
     values += [f"canary.storageUri={version.storage_uri}"] if version.storage_uri else []
-    values += _image("canary.transformer.image", version) if version.image != release.record.stable.image else []
-    return f"keep it through helm upgrades with: {_upgrade(release, values)}"
+    values += _image("canary.transformer.image", release.record)
+    return f"keep it through helm upgrades{_upgrade(release, values)}"
 
 
 def promoted_values(release: Release) -> str:
@@ -40,17 +40,23 @@ def promoted_values(release: Release) -> str:
     values = [f"storage.uri={version.storage_uri}"] if version.storage_uri else []
     if (release.record.stable.storage_uri or "").startswith("pvc://"):
         values.append("storage.existingClaim.name=")  # the chart takes one of the two
-    values += _image("transformer.image", version) if version.image != release.record.stable.image else []
-    return f"make it last and remove the canary with: {_upgrade(release, [*values, 'canary.enabled=false'])}"
+    values += _image("transformer.image", release.record)
+    return f"make it last and remove the canary{_upgrade(release, [*values, 'canary.enabled=false'])}"
 
 
-def _image(prefix: str, version: Version) -> list[str]:
-    image = version.image or ""
+def _image(prefix: str, record: Record) -> list[str]:
+    """Values of the canary's image, if it is not stable's; a tag has to clear the digest, which the chart prefers."""
+    image = record.canary.image or ""
+    if image == record.stable.image:
+        return []
     if "@" in image:
         return [f"{prefix}.digest={image.partition('@')[2]}"]
-    return [f"{prefix}.tag={image.rpartition(':')[2]}"] if ":" in image.rpartition("/")[2] else []
+    tag = image.rpartition("/")[2].partition(":")[2]
+    return [f"{prefix}.tag={tag}", f"{prefix}.digest="] if tag else []
 
 
 def _upgrade(release: Release, values: list[str]) -> str:
+    """The command; Helm 4 applies on the server, where the fields that a rollout has patched belong to the rollout."""
     chosen = " ".join(f"--set {value}" for value in values)
-    return f"helm upgrade {release.name} CHART --namespace {release.namespace} --reuse-values {chosen}"
+    command = f"helm upgrade {release.name} CHART --namespace {release.namespace} --reuse-values {chosen}"
+    return f" (with Helm 4 add --force-conflicts): {command}"

@@ -1,0 +1,36 @@
+"""Steps of a network as export writes them, whichever framework it was read from."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """One convolution of stride 1 that keeps height and width.
+
+    Attributes:
+        name: Of the framework's layer.
+        kernel: float32 [kh, kw, in, out].
+        bias: float32 [out].
+        dilation: The same for both axes.
+        relu: Whether a ReLU follows.
+    """
+
+    name: str
+    kernel: np.ndarray
+    bias: np.ndarray
+    dilation: int
+    relu: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """One 2x2 pooling of stride 2; an odd last row or column is dropped."""
+
+    name: str
+    operator: Literal["MaxPool", "AveragePool"] = "MaxPool"
+
+
+Step = Convolution | Pooling

@@ -1,0 +1,37 @@
+"""The `meta.json` that training writes beside its weights: all that export knows of a run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from crowdserve.cards import NORMALISATIONS
+from crowdserve.errors import WeightsError
+from crowdserve.model_records import META_FILE
+
+
+def read_record(folder: Path, card_name: str, *, script: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Read a checkpoint folder's record.
+
+    Args:
+        folder: What training wrote.
+        card_name: The card that it must have been trained for.
+        script: What writes such folders, for messages.
+        needs: Entries besides card and normalisation that must be there.
+
+    Raises:
+        WeightsError: If it is missing or damaged, lacks an entry or belongs to another card.
+    """
+    path = folder / META_FILE
+    try:
+        meta = json.loads(path.read_text())
+    except (OSError, ValueError) as err:
+        raise WeightsError(f"{path} cannot be read ({err}); {script} writes it beside the weights") from err
+    missing = {"card", "normalisation", *needs} - set(meta)
+    if missing:
+        raise WeightsError(f"{path} lacks {', '.join(sorted(missing))}; train again or add what is known")
+    if meta["card"] != card_name:
+        raise WeightsError(f"{folder} was trained for the card {meta['card']!r}, not {card_name!r}")
+    if meta["normalisation"] not in NORMALISATIONS:
+        raise WeightsError(f"{path}: normalisation {meta['normalisation']!r} is not one of {', '.join(NORMALISATIONS)}")
+    record: dict[str, Any] = meta
+    return record

@@ -1,0 +1,52 @@
+"""The command line of the training scripts."""
+
+import dataclasses
+
+import pytest
+
+from training.flags import read_flags
+from training.photos import Windows
+
+COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Recipe(Windows):
+    """As the networks have theirs."""
+
+    pools: tuple[int, ...] = (2, 4)
+    rate: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.rate > 1:
+            raise ValueError(f"--rate {self.rate}: must be at most 1")
+
+
+@pytest.fixture
+def read(monkeypatch):
+    def read(*arguments):
+        monkeypatch.setattr("sys.argv", [*COMMAND, *arguments])
+        return read_flags("Train.", Recipe, "csrnet")
+
+    return read
+
+
+def test_without_flags_the_recipe_is_its_defaults(read):
+    flags, recipe = read()
+    assert recipe == Recipe()
+    assert [path.name for path in flags.datasets] == ["photos", "more"]
+
+
+def test_each_field_has_a_flag(read):
+    _, recipe = read("--pools", "3", "9", "--rate", "0.25", "--mirrored", "--sigma-px", "adaptive", "--crop-cells", "8")
+    assert recipe == Recipe(pools=(3, 9), rate=0.25, mirrored=True, sigma_px=None, crop_cells=8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(("--rate", "2"), "--rate 2.0: must be at most 1"), (("--rate", "fast"), "invalid float")],
+)
+def test_what_cannot_be_is_told_in_one_line(read, arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        read(*arguments)
+    assert message in capsys.readouterr().err.splitlines()[-1]

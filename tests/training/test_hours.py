@@ -1,0 +1,34 @@
+import json
+
+import pytest
+from PIL import Image
+
+from training.hours import main, read_points
+
+
+@pytest.fixture
+def runs(tmp_path):
+    for name, seconds in (("first", (1800, 3600)), ("second", (720,))):
+        (tmp_path / name).mkdir()
+        lines = [
+            json.dumps({"step": n, "mae": 100.0 - n, "cpu_seconds": s, "wall_seconds": s})
+            for n, s in enumerate(seconds)
+        ]
+        (tmp_path / name / "log.jsonl").write_text("\n".join(lines) + "\n")
+    return [tmp_path / "first", tmp_path / "second"]
+
+
+def test_the_clock_goes_on_from_run_to_run(runs):
+    assert read_points(runs) == [(0.5, 100.0), (1.0, 99.0), (1.2, 100.0)]
+
+
+def test_curves_are_drawn_side_by_side(runs, tmp_path):
+    main([f"A={runs[0]},{runs[1]}", f"B={runs[1]}", "--output", str(tmp_path / "hours.png")])
+    with Image.open(tmp_path / "hours.png") as picture:
+        assert picture.width > 2 * picture.height
+
+
+def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([f"A={tmp_path / 'nothing'}", "--output", str(tmp_path / "hours.png")])
+    assert "nothing has no log.jsonl" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""What SSDCNet is trained on: the classes of local counts, how cells are divided, and the final map.
+
+Targets come from a density map with cells of 8 px; a cell of 64, 32 or 16 px is the sum of its 8x8, 4x4 or 2x2 values.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from crowdserve.nets.ssdcnet import Division, SSDCNet
+
+SIDES = (8, 4, 2)
+"""Sides of the cells of 64, 32 and 16 px, in values of the density map."""
+
+COUNT_BLOCKS = (1, 4)
+"""Sides of the blocks of 16 px cells whose final counts are compared; the whole window is one more."""
+
+
+def division_loss(net: SSDCNet, division: Division, density: Tensor, *, count_weight: float) -> Tensor:
+    """Cross entropy of the classes at three scales, plus errors of shares, weights, expected and final counts.
+
+    The choice of a class passes no gradient, so classes learn from cross entropy, and from the count that their
+    probabilities expect: cross entropy alone is content with the likeliest class, which in sparse cells is nobody.
+
+    Args:
+        net: Gives the classes' edges and counts.
+        division: What it made of a batch.
+        density: People [N, h, w] a cell of 8 px; h and w multiples of 8.
+        count_weight: Of the absolute errors against the cross entropies.
+    """
+    counts = [_sums(density[:, None], side) for side in SIDES]
+    logits = (division.logits0, division.logits1, division.logits2)
+    scales = [(found.float(), true, side) for found, true, side in zip(logits, counts, SIDES, strict=True)]
+    classes = sum(_class_loss(net, found, true) for found, true, _ in scales)
+    expected = sum(_expectation_loss(net, found, true) * 2 / side for found, true, side in scales)
+    coarse, middle, fine = counts
+    shares = _share_loss(division.den0, coarse, middle) / 2 + _share_loss(division.den1, middle, fine)
+    undivided = _undivided_loss(net, division.w1, coarse) + _undivided_loss(net, division.w2, middle)
+    return classes + undivided + count_weight * (expected + shares + _count_loss(division.div2 - fine))
+
+
+def _class_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, torch.bucketize(counts[:, 0], net.edges))
+
+
+def _expectation_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
+    """Mean error of the expected count of a cell, people; a cell beyond the last class is to say the last class."""
+    expected = torch.einsum("nchw,c->nhw", logits.softmax(dim=1), net.table)
+    return (expected - counts[:, 0].clamp(max=float(net.table[-1]))).abs().mean()
+
+
+def _share_loss(shares: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Mean error of the quarters' counts when a cell's true count is shared out, people."""
+    return (_repeat(before) * shares - after).abs().mean()
+
+
+def _undivided_loss(net: SSDCNet, weights: Tensor, before: Tensor) -> Tensor:
+    """Cells that hold more than the last class must be divided: their quarters' weights are to be 1."""
+    must = _repeat((before > float(net.table[-1])).float())
+    return -(must * torch.log(weights.float().clamp(min=1e-6))).mean()
+
+
+def _count_loss(error: Tensor) -> Tensor:
+    """Absolute errors of blocks' counts and of whole windows' counts, people a cell of 16 px."""
+    total = error.mean(dim=(1, 2, 3)).abs().mean()
+    for side in COUNT_BLOCKS:
+        total = total + functional.avg_pool2d(error, side).abs().mean()
+    return total
+
+
+def _sums(density: Tensor, side: int) -> Tensor:
+    return functional.avg_pool2d(density, side) * side**2
+
+
+def _repeat(x: Tensor) -> Tensor:
+    return functional.interpolate(x, scale_factor=2, mode="nearest")
