@@ -44,7 +44,9 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize(("kind", "message"), [(tarfile.SYMTYPE, "holds out"), (tarfile.REGTYPE, "cannot be unpacked")])
+@pytest.mark.parametrize(
+    ("kind", "message"), [(tarfile.SYMTYPE, "out is neither a file"), (tarfile.REGTYPE, "out lies outside")]
+)
 def test_an_archive_reaches_nothing_outside(built: Path, tmp_path: Path, kind: bytes, message: str) -> None:
     member = tarfile.TarInfo("out" if kind == tarfile.SYMTYPE else "../out")
     member.type, member.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""

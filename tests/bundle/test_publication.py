@@ -38,7 +38,8 @@ def unpack(registry: Any, repository: str, digest: str, folder: Path) -> list[di
             tar = gzip.decompress(content) if layer["mediaType"].endswith("+gzip") else content
             assert f"sha256:{hashlib.sha256(tar).hexdigest()}" == diff
             with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-                archive.extractall(folder / config["architecture"], filter="data")
+                safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}  # from Python 3.11.4 on
+                archive.extractall(folder / config["architecture"], **safely)
         configs.append(config)
     return configs
 

@@ -1,5 +1,6 @@
 """Bundles as `.tar` files: the same folder gives the same bytes, whoever packs it, wherever and whenever."""
 
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -56,9 +57,28 @@ def opened_bundle(path: Path) -> Iterator[tuple[Path, Manifest]]:
 def _unpack(path: Path, folder: Path) -> None:
     try:
         with tarfile.open(path, "r:*") as archive:
-            strange = [member.name for member in archive if not (member.isfile() or member.isdir())]
-            if strange:
-                raise BundleError(f"{path} holds {', '.join(strange)}, expected nothing but files and folders")
-            archive.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as err:
+            for member in archive:
+                _unpack_member(archive, member, folder)
+    except (tarfile.TarError, EOFError, OSError, ValueError) as err:
         raise BundleError(f"{path} cannot be unpacked ({err}); expected a whole {SUFFIX} file") from err
+
+
+def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write one file or folder, with nothing of the archive's owners, modes and links.
+
+    Raises:
+        ValueError: If it is something else, or lies outside of the folder.
+    """
+    name = PurePosixPath(member.name)
+    if name.is_absolute() or ".." in name.parts:
+        raise ValueError(f"{member.name} lies outside of the bundle")
+    target = folder / name
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    content = archive.extractfile(member) if member.isfile() else None
+    if content is None:
+        raise ValueError(f"{member.name} is neither a file nor a folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with content, target.open("wb") as file:
+        shutil.copyfileobj(content, file)
