@@ -59,6 +59,16 @@ def test_start_refuses_the_version_that_stable_runs(world):
     assert not world.api.patches
 
 
+def test_start_refuses_an_image_of_another_repository(world):
+    image = "other.example:5000/elsewhere:2"
+    reply = world.rollout("start", "crowd", "--storage-uri", NEW, "--image", image)
+    assert reply.code == 2
+    assert "is of the repository other.example:5000/elsewhere, stable's of " in reply.error
+    assert not world.api.patches
+    digest = f"{IMAGE.rpartition(':')[0]}@sha256:{'0' * 64}"
+    assert world.rollout("start", "crowd", "--storage-uri", NEW, "--image", digest).code == 0
+
+
 def test_a_second_start_is_refused_and_the_same_one_finishes_the_first(world):
     world.start()
     reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")

@@ -260,7 +260,21 @@ def _stable_before(before: Release, wanted: Version) -> Version:
         return before.record.stable
     if wanted == before.stable.version:
         raise RolloutRefused(f"stable already runs {wanted}; give the canary another --storage-uri or --image")
+    names = [_repository(version.image) for version in (wanted, before.stable.version)]
+    if None not in names and names[0] != names[1]:
+        raise RolloutRefused(
+            f"the canary's image is of the repository {names[0]}, stable's of {names[1]}, and the chart has one for "
+            "both: push it there under a tag of its own"
+        )
     return before.stable.version
+
+
+def _repository(image: str | None) -> str | None:
+    """An image's name without tag and digest."""
+    if image is None:
+        return None
+    folder, slash, name = image.partition("@")[0].rpartition("/")
+    return f"{folder}{slash}{name.partition(':')[0]}"
 
 
 def _first(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
