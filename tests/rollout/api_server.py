@@ -1,8 +1,8 @@
 """A Kubernetes API server as far as custom objects, patches and watches go, over real HTTP.
 
 It keeps resource versions, answers 409 to a patch that holds an old one, knows dry runs, field and label selectors,
-JSON patches (RFC 6902: add, remove, replace, test) and merge patches (RFC 7386), and streams watch events. Faults are
-injected per request with `ApiServer.disturb`.
+JSON patches (RFC 6902: add, remove, replace, test) and merge patches (RFC 7386), and streams watch events. Faults, of
+`api_faults`, are injected per request with `ApiServer.disturb`.
 """
 
 import copy
@@ -252,51 +252,6 @@ class Handler(BaseHTTPRequestHandler):
         """Break the connection without an answer."""
         self.close_connection = True
         self.connection.shutdown(socket.SHUT_RDWR)
-
-
-def lose_connection(handler: Handler) -> bool:
-    """The connection breaks before the request is looked at."""
-    handler.hang_up()
-    return True
-
-
-def lose_answer(handler: Handler) -> bool:
-    """The request is performed, the connection breaks before the answer."""
-    handler.perform()
-    handler.hang_up()
-    return True
-
-
-def answer(code: int, reason: str = "Injected", message: str = "injected") -> Callable[[Handler], bool]:
-    """An error instead of an answer."""
-
-    def fault(handler: Handler) -> bool:
-        handler.refuse(code, reason, message)
-        return True
-
-    return fault
-
-
-def delay(seconds: float) -> Callable[[Handler], bool]:
-    """The answer comes late; the request is performed."""
-
-    def fault(handler: Handler) -> bool:
-        handler.perform()
-        time.sleep(seconds)
-        handler.hang_up()
-        return True
-
-    return fault
-
-
-def first(act: Callable[[], None]) -> Callable[[Handler], bool]:
-    """Something else happens just before the request is looked at."""
-
-    def fault(handler: Handler) -> bool:
-        act()
-        return False
-
-    return fault
 
 
 def _selected(found: Object, query: dict[str, str]) -> bool:

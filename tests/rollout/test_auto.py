@@ -2,7 +2,7 @@ import threading
 import time
 
 import pytest
-from api_server import answer, first, lose_answer, lose_connection
+from api_faults import answer, first, lose_answer, lose_connection
 from cluster_objects import NEW, OLD, reconcile, set_status
 
 from crowdserve.rollout.auto import Auto, Pace

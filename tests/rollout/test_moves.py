@@ -1,5 +1,5 @@
 import pytest
-from api_server import answer, delay, first, lose_answer, lose_connection
+from api_faults import answer, delay, first, lose_answer, lose_connection
 from cluster_objects import IMAGE, NEW, OLD, reconcile, set_status
 
 from crowdserve.rollout.cluster import Cluster, connect
