@@ -119,9 +119,15 @@ class TrainingNet:
             _convolutions(self.blocks[index + 1])[0].weight.div_(factor)
 
     def start_from(self, weights: Path) -> None:
-        """Take over the weights of a finished run, and the units that its front-end is written in."""
+        """Take over the weights of a finished run, and the units that its front-end is written in.
+
+        Of a variant with other classes of count, the classes that both have: their tables agree up to the shorter end.
+        """
         raw = _convolutions(self.blocks[0])[-1].bias.detach().clone()
-        self.net.load_state_dict(torch.load(weights, weights_only=True)[STATE])
+        own = self.net.state_dict()
+        for name, tensor in torch.load(weights, weights_only=True)[STATE].items():
+            shared = min(len(tensor), len(own[name]))
+            own[name][:shared] = tensor[:shared]
         scaled = _convolutions(self.blocks[0])[-1].bias.detach()
         self.cached_unit *= float(scaled.norm() / raw.norm())
 
@@ -267,7 +273,7 @@ def train(
     if start_from is None:
         net.scale_taps(training)
     else:
-        net.start_from(start_from / f"{card.name}.pth")
+        net.start_from(start_from / f"{earlier['card']}.pth")
     run_steps(
         RunFolder(folder),
         Trainer(net, folder),

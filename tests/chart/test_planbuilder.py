@@ -99,6 +99,15 @@ def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
     assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
 
 
+def test_the_runtime_names_the_bundle_that_its_plans_are_of(chart: Chart) -> None:
+    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
+    route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}
+    runtimes = chart.render("tensorrt-job", canary=canary, route=route).all("ServingRuntime")
+    sources = [each["metadata"]["annotations"]["crowdserve.io/models-source"] for each in runtimes]
+    assert sources == ["s3://models/crowdserve-tensorrt/1", "s3://models/crowdserve-tensorrt/2"]
+    assert "annotations" not in chart.render("s3").one("ServingRuntime")["metadata"]
+
+
 def test_other_shapes_get_other_plans(chart: Chart, tmp_path: Path) -> None:
     """A later chart may allow larger photos; plans of an earlier one would refuse them."""
     copy = tmp_path / "chart"
@@ -142,6 +151,7 @@ def test_a_bundle_on_a_claim_is_mounted_not_downloaded(chart: Chart) -> None:
 def test_a_canary_has_plans_of_its_own(chart: Chart) -> None:
     route = {"enabled": True, "parentRefs": [{"name": "public"}]}
     canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
+    route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}
     manifests = chart.render("tensorrt-job", canary=canary, route=route)
     assert {job["metadata"]["name"] for job in manifests.all("Job")} == {"rel-plans", "rel-canary-plans"}
     uris = {each["spec"]["predictor"]["model"]["storageUri"] for each in manifests.all("InferenceService")}

@@ -41,13 +41,13 @@ def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world):
     assert "(with Helm 4 add --force-conflicts): helm upgrade crowd CHART" in reply.out
 
 
-def set_canary_uri(world, uri):
+def set_uri(world, name, uri):
     change = {"storageUri": uri}
-    world.api.change("inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(change))
+    world.api.change("inferenceservices", name, lambda o: o["spec"]["predictor"]["model"].update(change))
 
 
 def test_start_takes_the_version_that_the_chart_gave(world):
-    set_canary_uri(world, NEW)
+    set_uri(world, "crowd-canary", NEW)
     assert world.rollout("start", "crowd").code == 0
     assert world.record().canary.storage_uri == NEW
 
@@ -75,7 +75,7 @@ def test_a_second_start_is_refused_and_the_same_one_finishes_the_first(world):
     assert reply.code == 2
     assert "is running, 0 % of the traffic to the canary; abort or promote it first" in reply.error
 
-    set_canary_uri(world, OLD)
+    set_uri(world, "crowd-canary", OLD)
     world.start()
     assert predictor(world, "crowd-canary")["model"]["storageUri"] == NEW
 
@@ -113,6 +113,32 @@ def test_promote_does_not_pass_over_another_triton(world):
     assert reply.code == 2
     assert "another Triton (tritonserver:26.06) than stable (tritonserver:26.05)" in reply.error
     assert world.weights() == [0, 0]
+
+
+def build_plans(world):
+    """Each track's models as a plan builder's Job leaves them, the canary's of the new bundle."""
+    for name, source in (("crowd", OLD), ("crowd-canary", NEW)):
+        metadata = {"name": name, "annotations": {"crowdserve.io/models-source": source}}
+        world.api.create("servingruntimes", {"metadata": metadata, "spec": {"containers": [{"image": "triton"}]}})
+        set_uri(world, name, f"pvc://plans/crowd-of-{source[-2:]}")
+        reconcile(world.api, name)
+
+
+def test_plans_are_promoted_and_their_bundle_is_named(world):
+    build_plans(world)
+    assert f"--set canary.storageUri={NEW}\n" in world.rollout("start", "crowd").out
+    reply = world.rollout("promote", "crowd")
+    assert reply.code == 0, reply
+    assert predictor(world, "crowd")["model"]["storageUri"] == "pvc://plans/crowd-of-v2"
+    assert reply.out.endswith(f"--set storage.uri={NEW} --set canary.enabled=false\n")
+
+
+def test_start_refuses_models_that_no_job_has_built_plans_of(world):
+    build_plans(world)
+    reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
+    assert reply.code == 2
+    assert "--reuse-values --set canary.storageUri=s3://models/v3), then start without --storage-uri" in reply.error
+    assert not world.api.patches
 
 
 def test_promote_waits_for_every_replica_of_stable(world):
@@ -245,7 +271,7 @@ def test_pods_are_replaced_by_a_new_version_only(world):
     before = [
         world.api.read("deployments", f"{name}-predictor")["spec"]["template"] for name in ("crowd", "crowd-canary")
     ]
-    set_canary_uri(world, NEW)
+    set_uri(world, "crowd-canary", NEW)
     assert world.rollout("start", "crowd").code == 0
     assert world.rollout("step", "crowd").code == 0
     assert world.rollout("abort", "crowd").code == 0

@@ -78,7 +78,7 @@ def start(
     with _moves(release, namespace, context, dry_run=dry_run) as moves:
         started = moves.start(Version(storage_uri, image))
         typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
-        typer.echo(start_values(started))
+        typer.echo(start_values(moves.cluster, started))
 
 
 @rollout_app.command()
@@ -115,7 +115,7 @@ def promote(
     with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
         before = moves.read()
         moves.promote(before)
-        _tell_values(before)
+        _tell_values(moves, before)
 
 
 @rollout_app.command()
@@ -176,7 +176,7 @@ def auto(
         finally:
             gate.close()
         if outcome is Outcome.PASSED:
-            _tell_values(before)
+            _tell_values(moves, before)
     exits = {Outcome.FAILED: EXIT_GATE_FAILED, Outcome.UNKNOWN: EXIT_NO_VERDICT}
     raise typer.Exit(exits.get(outcome, 0))
 
@@ -234,7 +234,7 @@ def _gate(
     return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds)
 
 
-def _tell_values(release: "Release") -> None:
+def _tell_values(moves: "Moves", release: "Release") -> None:
     from crowdserve.rollout.report import promoted_values
 
-    typer.echo(promoted_values(release))
+    typer.echo(promoted_values(moves.cluster, release))

@@ -29,7 +29,7 @@ from crowdserve.rollout.record import (
 )
 from crowdserve.rollout.release import Release, read_release
 from crowdserve.rollout.traffic import RevisionSplit
-from crowdserve.rollout.workload import Workload, triton_image, unready
+from crowdserve.rollout.workload import Workload, built_from, triton_image, unready
 
 WATCH_SECONDS = 10.0
 Say = Callable[[str], None]
@@ -62,9 +62,16 @@ class Moves:
             version: Parts that are None stay as the canary has them.
 
         Raises:
-            RolloutRefused: If another rollout is under way, or stable runs the version already.
+            RolloutRefused: If another rollout is under way, stable runs the version already, or only the chart can
+                give the canary these models.
         """
         before = self.read()
+        if version.storage_uri and built_from(self.cluster, before.canary):
+            raise RolloutRefused(
+                "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
+                f"(helm upgrade {self.name} CHART --reuse-values --set canary.storageUri={version.storage_uri}), "
+                "then start without --storage-uri"
+            )
         wanted = _filled(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
         if before.record.under_way:

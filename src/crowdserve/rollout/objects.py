@@ -10,6 +10,8 @@ Object = dict[str, Any]
 RELEASE_LABEL = "app.kubernetes.io/instance"
 TRACK_LABEL = "crowdserve.io/track"
 RECORD_ANNOTATION = "crowdserve.io/rollout"
+SOURCE_ANNOTATION = "crowdserve.io/models-source"
+"""On a ServingRuntime: the bundle that a plan builder made the models of."""
 TRACK_HEADER = "x-crowdserve-track"
 STABLE, CANARY = "stable", "canary"
 

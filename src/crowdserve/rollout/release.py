@@ -11,7 +11,6 @@ from crowdserve.rollout.objects import (
     HTTP_ROUTE,
     INFERENCE_SERVICE,
     RELEASE_LABEL,
-    SERVING_RUNTIME,
     STABLE,
     TRACK_HEADER,
     TRACK_LABEL,
@@ -19,7 +18,7 @@ from crowdserve.rollout.objects import (
 )
 from crowdserve.rollout.record import Record, Version
 from crowdserve.rollout.traffic import RevisionSplit, RouteSplit, Split
-from crowdserve.rollout.workload import Workload
+from crowdserve.rollout.workload import Workload, serving_runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +145,7 @@ def _track(services: list[Workload], track: str) -> Workload | None:
 
 
 def _runtime(cluster: Cluster, workload: Workload) -> Object:
-    name = workload.found["spec"]["predictor"].get("model", {}).get("runtime")
-    found = cluster.get(SERVING_RUNTIME, name) if name else None
+    found = serving_runtime(cluster, workload)
     if found is None:
         raise RolloutRefused(f"{workload.name} names no ServingRuntime of its namespace, where the record would stand")
     return found

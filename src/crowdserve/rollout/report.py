@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.record import Record
 from crowdserve.rollout.release import Release
-from crowdserve.rollout.workload import unready
+from crowdserve.rollout.workload import built_from, unready
 
 
 def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
@@ -25,20 +25,21 @@ def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
         yield f"         the rollout began with {record.canary}"
 
 
-def start_values(release: Release) -> str:
+def start_values(cluster: Cluster, release: Release) -> str:
     """The values that keep `helm upgrade` from undoing `start`."""
-    version = release.record.canary
+    source = built_from(cluster, release.canary) or release.record.canary.storage_uri
     values = ["canary.enabled=true", "canary.trafficPercent=0"]
-    values += [f"canary.storageUri={version.storage_uri}"] if version.storage_uri else []
+    values += [f"canary.storageUri={source}"] if source else []
     values += _image("canary.transformer.image", release.record)
     return f"keep it through helm upgrades{_upgrade(release, values)}"
 
 
-def promoted_values(release: Release) -> str:
+def promoted_values(cluster: Cluster, release: Release) -> str:
     """The values that make a promotion the chart's own state, and free what the canary held."""
-    version = release.record.canary
-    values = [f"storage.uri={version.storage_uri}"] if version.storage_uri else []
-    if (release.record.stable.storage_uri or "").startswith("pvc://"):
+    source = built_from(cluster, release.canary) or release.record.canary.storage_uri
+    values = [f"storage.uri={source}"] if source else []
+    earlier = built_from(cluster, release.stable) or release.record.stable.storage_uri or ""
+    if earlier.startswith("pvc://"):
         values.append("storage.existingClaim.name=")  # the chart takes one of the two
     values += _image("transformer.image", release.record)
     return f"make it last and remove the canary{_upgrade(release, [*values, 'canary.enabled=false'])}"

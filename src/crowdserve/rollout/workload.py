@@ -8,6 +8,7 @@ from crowdserve.rollout.objects import (
     DEPLOYMENT,
     INFERENCE_SERVICE,
     SERVING_RUNTIME,
+    SOURCE_ANNOTATION,
     Object,
     Patch,
     annotations,
@@ -137,11 +138,22 @@ def unready(cluster: Cluster, workload: Workload, *, whole: bool = False) -> str
     return None
 
 
-def triton_image(cluster: Cluster, workload: Workload) -> str | None:
-    """The image of the ServingRuntime that a workload names; None if it names none of its namespace."""
+def serving_runtime(cluster: Cluster, workload: Workload) -> Object | None:
+    """The ServingRuntime that a workload names; None if it names none of its namespace."""
     name = workload.found["spec"]["predictor"].get("model", {}).get("runtime")
-    runtime = cluster.get(SERVING_RUNTIME, name) if name else None
+    return cluster.get(SERVING_RUNTIME, name) if name else None
+
+
+def triton_image(cluster: Cluster, workload: Workload) -> str | None:
+    """The image of a workload's Triton; None if it has no ServingRuntime."""
+    runtime = serving_runtime(cluster, workload)
     return str(runtime["spec"]["containers"][0]["image"]) if runtime else None
+
+
+def built_from(cluster: Cluster, workload: Workload) -> str | None:
+    """The bundle that a plan builder made a workload's models of; None without a plan builder."""
+    runtime = serving_runtime(cluster, workload)
+    return annotations(runtime).get(SOURCE_ANNOTATION) if runtime else None
 
 
 def _because(condition: Object) -> str:
