@@ -7,25 +7,25 @@
 Takes a folder that training/csrnet.py wrote, with or without batch normalisation, or a checkpoint that others
 published for Keras 2. Writes model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside
 it, after ten seconds of one core. A TFLite file is as large and no part of the repository; it takes under a minute.
+With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
+of the service with this network are printed and kept.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
-from crowdserve.errors import CrowdServeError
+from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.normalisation import normalise
 from crowdserve.parity import Outputs, Pictures, Reference
 from export.checkpoint import Checkpoint, load_csrnet
+from export.command import counter_parser, run
 from export.keras_chain import read_chain
 from export.onnx_graph import OnnxGraph
-from export.pictures import PHOTO, check_pictures, read_photo, scaled
-from export.release import REPOSITORY, release
+from export.pictures import check_pictures, read_photo, scaled
+from export.release import release
 
 FAMILY = "csrnet"
 ODD_SIZE_PX = (107, 75)
@@ -59,6 +59,7 @@ def export_csrnet(
     repository: Path,
     version: int = 1,
     photo: Rgb,
+    photos: Iterable[Pictures] = (),
     normalisation: str | None = None,
 ) -> Path:
     """Export a checkpoint; returns the path of the model file.
@@ -69,6 +70,7 @@ def export_csrnet(
         repository: A Triton model repository.
         version: Triton's version number.
         photo: What to check the export on; it must show people.
+        photos: Whole photos to compare head counts on.
         normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
 
     Raises:
@@ -81,6 +83,7 @@ def export_csrnet(
         card,
         keras_reference(checkpoint),
         pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        photos=photos,
         repository=repository,
         version=version,
         meta=checkpoint.meta,
@@ -118,43 +121,23 @@ def export_csrnet_tflite(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    options = _parser().parse_args(arguments)
-    card = find_card(options.card)
-    try:
-        photo = read_photo(options.photo)
-        if options.format == "tflite":
-            export_csrnet_tflite(
-                options.checkpoint,
-                card,
-                output=options.output or Path(f"{card.name}.tflite"),
-                photo=photo,
-                normalisation=options.normalisation,
-            )
-        else:
-            export_csrnet(
-                options.checkpoint,
-                card,
-                repository=options.repository,
-                version=options.version,
-                photo=photo,
-                normalisation=options.normalisation,
-            )
-    except CrowdServeError as err:
-        sys.exit(f"error: {err}")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m export.csrnet", description="Export a CSRNet checkpoint.")
-    parser.add_argument("checkpoint", type=Path, help="folder written by training/csrnet.py, or a published .h5 file")
-    names = [card.name for card in CARDS.values() if card.family == FAMILY]
-    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
-    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
-    parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
-    parser.add_argument("--version", type=int, default=1, help="version folder to write (%(default)s)")
-    parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
+    takes = "folder written by training/csrnet.py, or a published .h5 file"
+    parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
     parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="what to write (%(default)s)")
     parser.add_argument("--output", type=Path, help="TFLite file to write (<card>.tflite)")
-    return parser
+    options = parser.parse_args(arguments)
+    if options.format == "tflite" and options.evaluate:
+        parser.error("--evaluate judges what the service runs, which no TFLite file is; leave out --format tflite")
+
+    def export(card: ModelCard, photos: Iterator[Pictures]) -> Path:
+        common = {"photo": read_photo(options.photo), "normalisation": options.normalisation}
+        if options.format == "tflite":
+            output = options.output or Path(f"{card.name}.tflite")
+            return export_csrnet_tflite(options.checkpoint, card, output=output, **common)
+        target = {"repository": options.repository, "version": options.version}
+        return export_csrnet(options.checkpoint, card, photos=photos, **target, **common)
+
+    run(options, export)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Sequence
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crowdserve.cards import ModelCard
 from crowdserve.model_records import EVALUATION_FILE, META_FILE
-from crowdserve.parity import Comparison, Pictures, Reference, check_parity
+from crowdserve.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
 
@@ -18,6 +19,7 @@ def release(
     reference: Reference,
     *,
     pictures: Sequence[Pictures],
+    photos: Iterable[Pictures] = (),
     repository: Path,
     version: int,
     meta: dict[str, object] | None = None,
@@ -29,6 +31,7 @@ def release(
         card: What it is served as.
         reference: The framework model.
         pictures: What to compare on.
+        photos: Whole photos to compare head counts on, one a batch.
         repository: A Triton model repository.
         version: Triton's version number, from 1; an existing version is replaced, and the evaluation of other weights
             removed.
@@ -44,6 +47,12 @@ def release(
     print(f"{card.name}: names, axes, dtypes and shapes agree; {len(pictures)} batches, largest differences:")
     for comparison in worst_of_each(comparisons):
         print(f"  {comparison}")
+    differences = check_counts(model, card, reference, photos)
+    if differences:
+        print(
+            f"  head counts of {len(differences)} photos differ by at most {max(differences):.3%}, "
+            f"{statistics.median(differences):.3%} in the median ({COUNT_DIFFERENCE:.1%} is allowed)"
+        )
     target = repository / card.name / str(version) / "model.onnx"
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.read_bytes() != model:

@@ -9,23 +9,23 @@ one core.
 
 The graph pads pictures to multiples of 64 px itself, with black, as the network was trained; a caller pads to 8 px as
 for the other counter. The map covers the padding too: 4 ceil(height/64) x 4 ceil(width/64) cells of 16 px.
+With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
+of the service with this network are printed and kept.
 """
 
-import argparse
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 
-from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
-from crowdserve.errors import CrowdServeError
+from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.nets.ssdcnet import STRIDE
 from crowdserve.normalisation import normalise, pad_black
 from crowdserve.parity import Outputs, Pictures, Reference
-from export.pictures import PHOTO, check_pictures, read_photo, scaled
-from export.release import REPOSITORY, release
+from export.command import counter_parser, run
+from export.pictures import check_pictures, read_photo, scaled
+from export.release import release
 from export.ssdcnet_checkpoint import Checkpoint, load_ssdcnet
 from export.ssdcnet_graph import build_onnx
 
@@ -53,6 +53,7 @@ def export_ssdcnet(
     repository: Path,
     version: int = 1,
     photo: Rgb,
+    photos: Iterable[Pictures] = (),
     normalisation: str | None = None,
 ) -> Path:
     """Export a checkpoint; returns the path of the model file.
@@ -63,6 +64,7 @@ def export_ssdcnet(
         repository: A Triton model repository.
         version: Triton's version number.
         photo: What to check the export on; it must show people.
+        photos: Whole photos to compare head counts on.
         normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
 
     Raises:
@@ -75,6 +77,7 @@ def export_ssdcnet(
         card,
         torch_reference(checkpoint),
         pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        photos=photos,
         repository=repository,
         version=version,
         meta=checkpoint.meta,
@@ -83,26 +86,21 @@ def export_ssdcnet(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m export.ssdcnet", description="Export an SSDCNet to ONNX.")
-    parser.add_argument("checkpoint", type=Path, help="folder written by training/ssdcnet.py, or a published .pth file")
-    names = [card.name for card in CARDS.values() if card.family == FAMILY]
-    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
-    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
-    parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
-    parser.add_argument("--version", type=int, default=1, help="version folder to write (%(default)s)")
-    parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
-    options = parser.parse_args(arguments)
-    try:
-        export_ssdcnet(
+    takes = "folder written by training/ssdcnet.py, or a published .pth file"
+    options = counter_parser(FAMILY, "Export an SSDCNet checkpoint.", takes).parse_args(arguments)
+
+    def export(card: ModelCard, photos: Iterator[Pictures]) -> Path:
+        return export_ssdcnet(
             options.checkpoint,
-            find_card(options.card),
+            card,
             repository=options.repository,
             version=options.version,
             photo=read_photo(options.photo),
+            photos=photos,
             normalisation=options.normalisation,
         )
-    except CrowdServeError as err:
-        sys.exit(f"error: {err}")
+
+    run(options, export)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crowdserve.cards import CARDS, Tolerance
 from crowdserve.errors import ParityError
-from crowdserve.parity import Outputs, Pictures, check_parity
+from crowdserve.parity import COUNT_DIFFERENCE, Outputs, Pictures, check_counts, check_parity
 
 CARD = replace(CARDS["csrnet_a"], name="pooling", tolerance=Tolerance(relative=1e-3, count_people=1e-3))
 WEIGHTS = np.array([0.01, 0.02, 0.03], np.float32)
@@ -211,3 +211,23 @@ def test_pictures_that_leave_the_reference_at_zero_prove_nothing(model: onnx.Mod
 def test_a_file_that_is_no_model_fails() -> None:
     with pytest.raises(ParityError, match="ONNX Runtime cannot load"):
         check_parity(b"not ONNX", CARD, reference, PICTURES)
+
+
+def test_head_counts_of_whole_photos_are_compared(model: onnx.ModelProto) -> None:
+    photos = [PICTURES[1], PICTURES[0][:1]]
+    assert max(check_counts(model.SerializeToString(), CARD, reference, iter(photos))) < 1e-5
+    scale_count(model)
+    differences = check_counts(model.SerializeToString(), CARD, reference, photos)
+    assert differences == pytest.approx([0.002, 0.002], rel=1e-2)
+
+
+@pytest.mark.parametrize("people", [1.1, float("nan")])
+def test_a_photo_that_is_counted_otherwise_does_not_pass(model: onnx.ModelProto, people: float) -> None:
+    def other(pictures: Pictures) -> Outputs:
+        more = (people if len(pictures[0]) == 43 else 0) * COUNT_DIFFERENCE * float(reference(pictures)["count"][0, 0])
+        return move_cell(pictures, -more)
+
+    with pytest.raises(
+        ParityError, match=r"counts [\d.]+ people in photo 1 where the framework counts .*0\.5% is allowed"
+    ):
+        check_counts(model.SerializeToString(), CARD, other, [PICTURES[0][:1], PICTURES[1]])

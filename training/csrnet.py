@@ -48,6 +48,7 @@ class Recipe(Windows):
         pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
         squared_pools: The same, by squared error.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
+        front_end_rate: The front-end's learning rate, as a share of the back-end's.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
         last_block: Train the front-end's last block too.
         unfreeze: Train the whole front-end.
@@ -59,6 +60,7 @@ class Recipe(Windows):
     pools: tuple[int, ...] = (2, 4, 8, 16)
     squared_pools: tuple[int, ...] = ()
     learning_rate: float = 5e-4
+    front_end_rate: float = 0.1
     weight_decay: float = 1e-4
     warmup_steps: int = 100
     gradient_norm: float = 1.0
@@ -95,6 +97,11 @@ class TrainingNet:
     def models(self) -> list[keras.Model]:
         """The models that are trained."""
         return [self.back_end] if self.front_end is None else [self.front_end, self.back_end]
+
+    @property
+    def front_end_variables(self) -> list[keras.Variable]:
+        """Those of them that learn more slowly."""
+        return [] if self.front_end is None else self.front_end.trainable_variables
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -213,7 +220,10 @@ class Trainer:
         with tf.GradientTape() as tape:
             density = self.net(source, training=True)
             loss = count_loss(density, target * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
+        before = [tf.identity(v.value) for v in self.net.front_end_variables]
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
+        for variable, old in zip(self.net.front_end_variables, before, strict=True):
+            variable.assign(old + self.recipe.front_end_rate * (variable.value - old))
         # A young average would remember its random start: weigh steps evenly at first.
         step = tf.cast(self.step, tf.float32)
         momentum = tf.minimum(self.recipe.averaging, (1.0 + step) / (10.0 + step))

@@ -4,7 +4,7 @@ Checked in this order: names, axes, dtypes, shapes, values, counts. The first di
 model that differs never reaches a Triton repository.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ Outputs = Mapping[str, npt.NDArray[np.float32]]
 
 Reference = Callable[[Pictures], Outputs]
 """A model as a function, its normalisation included: the framework model in FP32 with its original weights."""
+
+COUNT_DIFFERENCE = 5e-3
+"""Largest difference of a photo's head count, as a share of it."""
 
 _ORT_DTYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
 
@@ -68,6 +71,36 @@ def check_parity(model: bytes, card: ModelCard, reference: Reference, pictures: 
     _check_axes(session, card)
     _check_dtypes(session, card)
     return compare_outputs(card, reference, lambda batch: _run(session, card, batch), pictures)
+
+
+def check_counts(model: bytes, card: ModelCard, reference: Reference, photos: Iterable[Pictures]) -> list[float]:
+    """Compare the head counts of an ONNX model and its framework model on whole photos.
+
+    Args:
+        model: The ONNX file's content.
+        card: Of a counting network.
+        reference: The framework model.
+        photos: One a batch.
+
+    Returns:
+        For each photo the difference as a share of the framework's count, or of one person where that is less.
+
+    Raises:
+        ParityError: If it is over `COUNT_DIFFERENCE` for any photo.
+    """
+    session = _open_session(model, card)
+    return [_count_difference(card, i, reference(photo), _run(session, card, photo)) for i, photo in enumerate(photos)]
+
+
+def _count_difference(card: ModelCard, index: int, expected: Outputs, got: Outputs) -> float:
+    framework, exported = (float(outputs["count"].sum()) for outputs in (expected, got))
+    difference = abs(exported - framework) / max(framework, 1.0)
+    if not difference <= COUNT_DIFFERENCE:  # not `>`: a NaN must fail too
+        raise ParityError(
+            f"{card.name}: the exported model counts {exported:.2f} people in photo {index} where the framework "
+            f"counts {framework:.2f}; {COUNT_DIFFERENCE:.1%} is allowed. Do not serve it"
+        )
+    return difference
 
 
 def compare_outputs(

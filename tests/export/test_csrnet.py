@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -89,6 +90,35 @@ def test_command_fills_a_repository(
     printed = capsys.readouterr().out
     assert "7 batches" in printed
     assert "wrote" in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("csrnet", [False], indirect=True)
+def test_command_evaluates_what_it_has_exported(
+    checkpoint_folder: Path,
+    small_repository: Path,
+    dataset: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As a new version, which the service then runs; the other networks are the small ones."""
+    repository = shutil.copytree(small_repository, tmp_path / "repository")
+    monkeypatch.chdir(tmp_path)
+    target = ["--card", CARD.name, "--repository", str(repository), "--version", "2"]
+    exporter.main([str(checkpoint_folder), *target, "--evaluate", str(dataset)])
+    printed = capsys.readouterr().out
+    assert "head counts of 11 photos differ by at most 0.0" in printed
+    evaluation = json.loads((repository / CARD.name / "2" / "evaluation.json").read_text())
+    assert evaluation["errors"]["all"]["all photos"]["photos"] == 11
+    (output,) = (tmp_path / "evaluation").iterdir()
+    assert json.loads((output / "summary.json").read_text())["models"][CARD.name] == "2"
+
+
+def test_a_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        exporter.main(["none.h5", "--card", CARD.name, "--format", "tflite", "--evaluate", str(dataset)])
+    assert "--evaluate judges what the service runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

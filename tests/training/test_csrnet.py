@@ -16,7 +16,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
-from training.csrnet import OUTPUT_GAIN, Recipe, TrainingNet, main, make_photos, open_cache, train
+from training.csrnet import OUTPUT_GAIN, Recipe, Trainer, TrainingNet, main, make_photos, open_cache, train
 from training.photos import Photos
 from training.run import RunFolder
 
@@ -111,6 +111,23 @@ def test_only_the_chosen_part_of_the_front_end_learns(dataset, tmp_path, part, t
         assert np.isfinite(kernel).all()
         changed = not np.array_equal(kernel, before.get_layer(conv.name).get_weights()[0])
         assert changed == conv.name.startswith(trained), conv.name
+
+
+def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
+    recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
+        material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
+        net = TrainingNet(recipe, material)
+    before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
+    Trainer(net, recipe, tmp_path / "run").train(material.batch(0))
+    longest = [
+        max(float(np.abs(v.numpy() - old).max()) for v, old in zip(model.trainable_variables, olds, strict=True))
+        for model, olds in zip(net.models, before, strict=True)
+    ]
+    assert longest == pytest.approx([0.2e-3, 1e-3], rel=1e-2)
 
 
 @pytest.fixture(scope="module")

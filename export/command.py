@@ -1,0 +1,94 @@
+"""The command line that exports of counting networks share, and what it says of a network on labelled photos."""
+
+import argparse
+import hashlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
+from crowdserve.errors import CrowdServeError
+from crowdserve.images import decode_image, fit_within, pad_bottom_right
+from crowdserve.parity import Pictures
+from export.pictures import PHOTO
+from export.release import REPOSITORY
+
+PARITY_PHOTOS = 50
+"""Photos on which head counts of both models are compared; the evaluation takes all."""
+
+
+def counter_parser(family: str, description: str, checkpoint: str) -> argparse.ArgumentParser:
+    """Flags of an export.
+
+    Args:
+        family: Of the cards that may be exported to.
+        description: Printed by --help.
+        checkpoint: What it takes.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m export.{family}", description=description)
+    parser.add_argument("checkpoint", type=Path, help=checkpoint)
+    names = [card.name for card in CARDS.values() if card.family == family]
+    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
+    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
+    parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
+    parser.add_argument("--version", type=int, default=1, help="version folder to write (%(default)s)")
+    parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
+    parser.add_argument(
+        "--evaluate",
+        nargs="+",
+        type=Path,
+        metavar="DATASET",
+        default=[],
+        help="labelled photos: compare the head counts of both models on some, then count all through the service",
+    )
+    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    return parser
+
+
+def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Pictures]], Path]) -> None:
+    """Export a network, and evaluate it if that was asked for; errors end the process with one line.
+
+    Args:
+        options: Of `counter_parser`.
+        export: Card, photos to compare head counts on -> path of the model file.
+    """
+    card = find_card(options.card)
+    try:
+        model = export(card, labelled_photos(card, options.evaluate, options.split))
+        if options.evaluate:
+            evaluate_served(card, model, options.evaluate, options.split)
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+
+
+def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Pictures]:
+    """Up to `PARITY_PHOTOS` of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
+    if not datasets:
+        return
+    from crowdserve.evaluation.photos import choose_photos
+
+    geometry = card.geometry
+    for photo in choose_photos(datasets, split=split, limit=PARITY_PHOTOS):
+        image = fit_within(decode_image(photo.sample.image.read_bytes()), geometry.max_side_px)
+        yield pad_bottom_right(image, multiple=geometry.pad_multiple, min_side_px=geometry.min_side_px)[None]
+
+
+def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: str | None) -> None:
+    """Run the exported network in the service, print its errors, and keep them beside the model file.
+
+    Args:
+        card: Of the network.
+        model: `<repository>/<card>/<version>/model.onnx`.
+        datasets: Folders of labelled photos.
+        split: As in `crowdserve evaluate`.
+    """
+    from crowdserve.evaluation.command import evaluate
+    from crowdserve.evaluation.run import SUMMARY_FILE
+    from crowdserve.model_records import keep_evaluation
+    from crowdserve.service_options import CounterName, RouteName
+
+    repository, digest = model.parents[2], hashlib.sha256(model.read_bytes()).hexdigest()
+    output = Path("evaluation") / f"{card.name}-{digest[:12]}"
+    route, counter = RouteName(card.routes[0]), CounterName(card.family)
+    evaluate(datasets, output=output, split=split, route=route, counter=counter, repository=repository)
+    print(f"wrote {keep_evaluation(output / SUMMARY_FILE, repository)}")
