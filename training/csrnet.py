@@ -274,15 +274,19 @@ def train(
         held_out: Photos to validate on.
         every: Steps between two validations.
         start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
+
+    Raises:
+        WeightsError: If the folder's run has another recipe, or `start_from` is no finished run.
     """
-    earlier = read_earlier(start_from)
+    run, earlier = RunFolder(folder), read_earlier(start_from)
+    run.check_recipe(recipe)
     net = TrainingNet(recipe, training)
     if start_from is not None:
         net.start_from(start_from / f"{card.name}.weights.h5")
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(
-        RunFolder(folder),
+        run,
         Trainer(net, recipe, folder),
         training,
         steps=recipe.steps,

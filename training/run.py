@@ -32,6 +32,31 @@ class RunFolder:
         self._earlier_cpu = last[0]["cpu_seconds"] if last else 0.0
         self._wall, self._cpu = time.monotonic(), time.process_time()
 
+    def check_recipe(self, recipe: Any) -> None:
+        """Whether a run that goes on here goes on with what it began with.
+
+        `steps` may change: the rest of the run then follows the new length.
+
+        Args:
+            recipe: A dataclass.
+
+        Raises:
+            WeightsError: If the folder's run has another recipe.
+        """
+        path = self.folder / META_FILE
+        began = json.loads(path.read_text())["recipe"] if path.exists() else {}
+        now = json.loads(json.dumps(_recorded(recipe)))
+        changed = [
+            f"{name} {began[name]!r} → {now[name]!r}"
+            for name in now
+            if name != "steps" and name in began and began[name] != now[name]
+        ]
+        if changed:
+            raise WeightsError(
+                f"{self.folder} was begun with another recipe ({', '.join(changed)}); "
+                "repeat it, or name another --output"
+            )
+
     def clocks(self) -> dict[str, float]:
         """Wall-clock and processor seconds of the whole run, all sittings."""
         return {
@@ -79,11 +104,16 @@ def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[
     return {
         "data": sorted({f"{s.dataset} {s.subset}" for s in training.samples}),
         "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
-        "recipe": {**dataclasses.asdict(recipe), "negative_photos": Path(recipe.negative_photos).name},
+        "recipe": _recorded(recipe),
         "seed": recipe.seed,
         "validation": {name: best[name] for name in ("step", "mae", "rmse", "bias")},
         "mean_predictor": count_errors(np.full(len(truth), np.mean(counts)), truth),
     }
+
+
+def _recorded(recipe: Any) -> dict[str, Any]:
+    """A recipe as `meta.json` has it: without anything of this machine."""
+    return {**dataclasses.asdict(recipe), "negative_photos": Path(recipe.negative_photos).name}
 
 
 def read_earlier(folder: Path | None) -> Any:

@@ -268,14 +268,18 @@ def train(
         held_out: Photos to validate on.
         every: Steps between two validations.
         start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
+
+    Raises:
+        WeightsError: If the folder's run has another recipe, or `start_from` is no finished run.
     """
-    earlier = read_earlier(start_from)
+    run, earlier = RunFolder(folder), read_earlier(start_from)
+    run.check_recipe(net.recipe)
     if start_from is None:
         net.scale_taps(training)
     else:
         net.start_from(start_from / f"{earlier['card']}.pth")
     run_steps(
-        RunFolder(folder),
+        run,
         Trainer(net, folder),
         training,
         steps=net.recipe.steps,

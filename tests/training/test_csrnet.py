@@ -11,7 +11,7 @@ from PIL import Image
 
 from crowdserve.cards import IMAGENET_CAFFE, find_card
 from crowdserve.datasets import load_dataset
-from crowdserve.errors import DatasetError
+from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.vgg16 import conv_layers
@@ -92,6 +92,12 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_with_its_own_recipe_only(dataset, finished):
+    other = dataclasses.replace(RECIPE, learning_rate=1e-5, pools=(2,), steps=RECIPE.steps + 9)
+    with pytest.raises(WeightsError, match=r"another recipe \(pools \[.*\] → \[2\], learning_rate .* → 1e-05\)"):
+        run(dataset, finished.parent, other)
+
+
 @pytest.mark.parametrize(
     ("part", "trained"),
     [
