@@ -53,6 +53,8 @@ class Recipe(Windows):
         front_end_rate: The front-end's learning rate, as a share of the others'.
         trained_blocks: How many of the front-end's last two blocks learn.
         count_weight: Of the absolute errors of counts, against the cross entropies of classes.
+        squared_blocks: Sides of the blocks, in cells of 16 px, over which final counts are compared by squared error.
+        straight_through: Let the choice of a class pass the gradient of the expected count.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
         precision: float32, or bfloat16 where the processor has it.
     """
@@ -65,6 +67,8 @@ class Recipe(Windows):
     warmup_steps: int = 100
     gradient_norm: float = 5.0
     count_weight: float = 5.0
+    squared_blocks: tuple[int, ...] = ()
+    straight_through: bool = False
     averaging: float = 0.995
     precision: str = "float32"
 
@@ -140,7 +144,7 @@ class TrainingNet:
     def __call__(self, sources: np.ndarray) -> Division:
         """Cached features [N, h, w, 256] -> every step of the answer."""
         with self.autocast():
-            return self.net.divide(self._taps(_to_nchw(sources)))
+            return self.net.divide(self._taps(_to_nchw(sources)), straight_through=self.recipe.straight_through)
 
     def _taps(self, features: Tensor) -> Taps:
         conv3 = features * self.cached_unit
@@ -206,7 +210,11 @@ class Trainer:
         """One optimiser step; returns the loss."""
         sources, density = batch
         loss = division_loss(
-            self.net.net, self.net(sources), torch.from_numpy(density), count_weight=self.recipe.count_weight
+            self.net.net,
+            self.net(sources),
+            torch.from_numpy(density),
+            count_weight=self.recipe.count_weight,
+            squared_blocks=self.recipe.squared_blocks,
         )
         self.optimizer.zero_grad()
         loss.backward()

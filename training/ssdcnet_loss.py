@@ -3,6 +3,8 @@
 Targets come from a density map with cells of 8 px; a cell of 64, 32 or 16 px is the sum of its 8x8, 4x4 or 2x2 values.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,7 +18,9 @@ COUNT_BLOCKS = (1, 4)
 """Sides of the blocks of 16 px cells whose final counts are compared; the whole window is one more."""
 
 
-def division_loss(net: SSDCNet, division: Division, density: Tensor, *, count_weight: float) -> Tensor:
+def division_loss(
+    net: SSDCNet, division: Division, density: Tensor, *, count_weight: float, squared_blocks: Sequence[int] = ()
+) -> Tensor:
     """Cross entropy of the classes at three scales, plus errors of shares, weights, expected and final counts.
 
     The choice of a class passes no gradient, so classes learn from cross entropy, and from the count that their
@@ -27,6 +31,7 @@ def division_loss(net: SSDCNet, division: Division, density: Tensor, *, count_we
         division: What it made of a batch.
         density: People [N, h, w] a cell of 8 px; h and w multiples of 8.
         count_weight: Of the absolute errors against the cross entropies.
+        squared_blocks: Sides of the blocks, in cells of 16 px, whose final counts are compared by squared error.
     """
     counts = [_sums(density[:, None], side) for side in SIDES]
     logits = (division.logits0, division.logits1, division.logits2)
@@ -36,7 +41,9 @@ def division_loss(net: SSDCNet, division: Division, density: Tensor, *, count_we
     coarse, middle, fine = counts
     shares = _share_loss(division.den0, coarse, middle) / 2 + _share_loss(division.den1, middle, fine)
     undivided = _undivided_loss(net, division.w1, coarse) + _undivided_loss(net, division.w2, middle)
-    return classes + undivided + count_weight * (expected + shares + _count_loss(division.div2 - fine))
+    error = division.div2 - fine
+    squared = sum(_squared_loss(error, side) for side in squared_blocks)
+    return classes + undivided + squared + count_weight * (expected + shares + _count_loss(error))
 
 
 def _class_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
@@ -45,7 +52,7 @@ def _class_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
 
 def _expectation_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
     """Mean error of the expected count of a cell, people; a cell beyond the last class is to say the last class."""
-    expected = torch.einsum("nchw,c->nhw", logits.softmax(dim=1), net.table)
+    expected = net.expected_counts(logits)
     return (expected - counts[:, 0].clamp(max=float(net.table[-1]))).abs().mean()
 
 
@@ -66,6 +73,15 @@ def _count_loss(error: Tensor) -> Tensor:
     for side in COUNT_BLOCKS:
         total = total + functional.avg_pool2d(error, side).abs().mean()
     return total
+
+
+def _squared_loss(error: Tensor, side: int) -> Tensor:
+    """Mean squared error of blocks' counts, people² an area of 64 px: as large for any side if cells err independently.
+
+    Where heads are rare an absolute error is content with too few; a squared one wants the mean.
+    """
+    sums = functional.avg_pool2d(error, side) * side**2
+    return sums.square().mean() * (4 / side) ** 2
 
 
 def _sums(density: Tensor, side: int) -> Tensor:

@@ -150,6 +150,21 @@ def test_gradients_reach_every_parameter(ssdcnet: SSDCNet, pictures: Callable[..
     assert net.back_end_lw_fc[3].weight.grad.any()
 
 
+def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(
+    ssdcnet: SSDCNet, pictures: Callable[..., Tensor]
+) -> None:
+    net = copy.deepcopy(ssdcnet)
+    classifier = net.back_end_cls[3].weight
+    taps = net.taps(pictures(1, 3, 64, 64))
+    hard, passing = net.divide(taps), net.divide(taps, straight_through=True)
+    torch.testing.assert_close(passing.div2, hard.div2)
+    assert not hard.c2.requires_grad
+    (wanted,) = torch.autograd.grad(net.expected_counts(passing.logits2).sum(), classifier, retain_graph=True)
+    (found,) = torch.autograd.grad(passing.c2.sum(), classifier)
+    torch.testing.assert_close(found, wanted)
+    assert wanted.any()
+
+
 def test_ported_front_end_answers_as_keras() -> None:
     """Each block's output, though one network takes caffe's BGR and the other RGB of 0 to 1."""
     keras_net = port_vgg16_weights(build_vgg16())

@@ -23,6 +23,18 @@ def test_the_loss_is_the_sum_of_its_terms():
     assert loss == pytest.approx(plain_loss(net, found, density[0].numpy().astype(np.float64), 3.0), rel=1e-4)
 
 
+def test_squared_errors_are_of_blocks_in_people_an_area_of_64_px():
+    net = SSDCNet(7.0)
+    found = made_division(net)
+    density = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.4
+    error = found.div2[0, 0].numpy() - density[0].numpy().reshape(8, 2, 8, 2).sum(axis=(1, 3))
+    blocks = error.reshape(2, 4, 2, 4).sum(axis=(1, 3))
+    with_squares, without = (
+        float(division_loss(net, found, density, count_weight=3.0, squared_blocks=sides)) for sides in ((4, 8), ())
+    )
+    assert with_squares - without == pytest.approx((blocks**2).mean() + error.sum() ** 2 / 4, rel=1e-3)
+
+
 def plain_loss(net, found, density, count_weight):
     """The same by loops over cells."""
     counts = {side: density.reshape(16 // side, side, 16 // side, side).sum(axis=(1, 3)) for side in (8, 4, 2)}

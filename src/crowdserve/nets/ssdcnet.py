@@ -50,7 +50,7 @@ class Division(NamedTuple):
         logits0: Classes of the cells of 64 px, [N, C, H/64, W/64].
         logits1: The same for cells of 32 px, [N, C, H/32, W/32].
         logits2: The same for cells of 16 px, [N, C, H/16, W/16].
-        c0: Count of each cell's likeliest class, [N, 1, H/64, W/64]; no gradient.
+        c0: Count of each cell's likeliest class, [N, 1, H/64, W/64].
         c1: The same for cells of 32 px.
         c2: The same for cells of 16 px.
         den0: How a cell of 64 px shares out its count over its four quarters, [N, 1, H/32, W/32]; four sum to 1.
@@ -130,12 +130,18 @@ class SSDCNet(nn.Module):
             raise ValueError(f"pictures of {height}x{width} px; both sides must be multiples of {STRIDE}: pad with 0")
         return self.front_end(pictures)
 
-    def divide(self, taps: Taps) -> Division:
-        """Classify and divide; differentiable in everything but the choice of a class."""
+    def divide(self, taps: Taps, *, straight_through: bool = False) -> Division:
+        """Classify and divide; differentiable in everything but the choice of a class.
+
+        Args:
+            taps: Features of the front-end.
+            straight_through: Let the choice pass the gradient of the count that the classes' probabilities expect.
+        """
         f1 = self.back_end_up[0](taps.conv5, taps.conv4)
         f2 = self.back_end_up[1](f1, taps.conv3)
         logits0, logits1, logits2 = (self.back_end_cls(features) for features in (taps.conv5, f1, f2))
-        c0, c1, c2 = (self._counts(logits) for logits in (logits0, logits1, logits2))
+        count = self._straight_through if straight_through else self._counts
+        c0, c1, c2 = (count(logits) for logits in (logits0, logits1, logits2))
         den0, den1 = (softmax_in_blocks(self.back_end_denisty(features)) for features in (taps.conv5, f1))
         w1, w2 = (torch.sigmoid(self.back_end_lw_fc(features)) for features in (f1, f2))
         div1 = (1 - w1) * _repeat(c0) * den0 + w1 * c1
@@ -149,6 +155,15 @@ class SSDCNet(nn.Module):
 
     def _counts(self, logits: Tensor) -> Tensor:
         return self.table[logits.argmax(dim=1, keepdim=True)]
+
+    def _straight_through(self, logits: Tensor) -> Tensor:
+        """The chosen class' count, with the gradient of the expected one."""
+        expected = self.expected_counts(logits)[:, None]
+        return expected + (self._counts(logits) - expected).detach()
+
+    def expected_counts(self, logits: Tensor) -> Tensor:
+        """Logits [N, C, h, w] -> the mean count by the classes' probabilities [N, h, w]."""
+        return torch.einsum("nchw,c->nhw", logits.float().softmax(dim=1), self.table)
 
 
 def softmax_in_blocks(logits: Tensor) -> Tensor:
