@@ -40,6 +40,7 @@ def shell_commands() -> list[list[str]]:
 
 
 CROWDSERVE = [command for command in shell_commands() if command[0] == "crowdserve"]
+SET = {"--set", "--set-string"}
 HELM = [command for command in shell_commands() if command[0] == "helm" and "charts/crowdserve" in command]
 
 
@@ -84,7 +85,7 @@ def test_a_values_file_has_values_of_the_chart(block: str) -> None:
 
 
 def test_values_set_on_the_command_line_are_values_of_the_chart() -> None:
-    settings = [word for command in HELM for flag, word in pairwise(command) if flag == "--set"]
+    settings = [word for command in HELM for flag, word in pairwise(command) if flag in SET]
     assert len(settings) >= 5
     for setting in settings:
         assert is_value(setting.partition("=")[0].split(".")), setting

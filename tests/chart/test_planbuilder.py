@@ -99,6 +99,33 @@ def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
     assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
 
 
+def test_without_its_job_a_release_serves_the_plans_that_are_there(chart: Chart) -> None:
+    """So that an upgrade needs no free GPU."""
+    without = chart.render("tensorrt-job", planBuilder={"job": {"enabled": False}})
+    assert not without.all("Job")
+    both = [
+        each.one("InferenceService")["spec"]["predictor"]["model"] for each in (without, chart.render("tensorrt-job"))
+    ]
+    assert both[0]["storageUri"] == both[1]["storageUri"]
+
+
+@pytest.mark.parametrize(
+    ("placement", "builds_anew"),
+    [
+        ({"nodeSelector": {"nvidia.com/gpu.product": "NVIDIA-L4"}}, True),
+        ({"affinity": {"nodeAffinity": {}}}, True),
+        ({"runtimeClassName": "nvidia"}, True),
+        ({"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}], "labels": {"team": "vision"}}, False),
+    ],
+)
+def test_plans_are_of_the_nodes_that_they_were_built_on(chart: Chart, placement: Object, builds_anew: bool) -> None:
+    moved, before = (
+        manifests.one("InferenceService")["spec"]["predictor"]["model"]["storageUri"]
+        for manifests in (chart.render("tensorrt-job", pod=placement), chart.render("tensorrt-job"))
+    )
+    assert (moved != before) == builds_anew
+
+
 def test_the_runtime_names_the_bundle_that_its_plans_are_of(chart: Chart) -> None:
     canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
     route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}

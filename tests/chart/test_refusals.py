@@ -1,10 +1,12 @@
 """Values that are wrong, or that Kubernetes or KServe would silently ignore, and what helm says to them."""
 
+import json
 from typing import Any
 
+import jsonschema
 import pytest
 
-from tests.chart.rendering import Chart
+from tests.chart.rendering import CHART, Chart
 
 ROUTE = {"enabled": True, "parentRefs": [{"name": "public"}]}
 
@@ -21,6 +23,46 @@ SCHEMA: list[tuple[str, dict[str, Any], str]] = [
     ("limit of the transformer", {"transformer": {"settings": {"maxPixels": 0}}}, "/transformer/settings/maxPixels"),
     ("setting of the transformer", {"transformer": {"settings": {"workers": 2}}}, "'workers' not allowed"),
 ]
+
+IGNORED: list[tuple[str, str, dict[str, Any], str]] = [
+    (
+        "concurrency in Standard mode",
+        "default",
+        {"autoscaling": {"concurrency": {"enabled": True}}},
+        "at '/autoscaling/concurrency/enabled': value must be 'false: KServe ignores it in Standard mode",
+    ),
+    (
+        "canary without a route",
+        "canary",
+        {"route": {"enabled": False, "grpc": {"enabled": False}}},
+        "at '/canary/enabled': value must be 'false, or route.enabled true: KServe ignores canaryTrafficPercent",
+    ),
+    (
+        "KEDA in Knative mode",
+        "knative",
+        {"autoscaling": {"keda": {"enabled": True}, "concurrency": {"enabled": False}}},
+        "at '/autoscaling/keda/enabled': value must be 'false: in Knative mode the revision scales itself",
+    ),
+    (
+        "HPA in Knative mode",
+        "knative",
+        {"autoscaling": {"hpa": {"enabled": True}, "concurrency": {"enabled": False}}},
+        "at '/autoscaling/hpa/enabled': value must be 'false: KServe ignores it in Knative mode",
+    ),
+    (
+        "route in Knative mode",
+        "knative",
+        {"route": ROUTE},
+        "at '/route/enabled': value must be 'false: in Knative mode its own gateway divides the traffic",
+    ),
+    (
+        "canary of halves",
+        "knative",
+        {"transformer": {"mode": "standalone"}},
+        "at '/canary/enabled': value must be 'false, or transformer.mode collocated",
+    ),
+]
+"""What KServe would silently ignore: the schema refuses it, so that helm lint and editors do."""
 
 RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ("no bundle", "default", {"storage": {"uri": ""}}, "storage.uri is empty: set it to"),
@@ -57,12 +99,6 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         {"autoscaling": {"minReplicas": 9}},
         "minReplicas 9 is over autoscaling.maxReplicas 8",
     ),
-    (
-        "concurrency in Standard mode",
-        "default",
-        {"autoscaling": {"concurrency": {"enabled": True}}},
-        "KServe ignores it in Standard mode: use autoscaling.keda or autoscaling.hpa",
-    ),
     ("sleep without waking", "keda", {"autoscaling": {"minReplicas": 0}}, "nothing would wake the service"),
     ("KEDA without metrics", "keda", {"podMonitor": {"enabled": False}}, "set podMonitor.enabled"),
     (
@@ -77,38 +113,15 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         {"autoscaling": {"keda": {"inFlightPerReplica": 0}}},
         "both if the transformer is standalone",
     ),
-    (
-        "canary without a route",
-        "canary",
-        {"route": {"enabled": False, "grpc": {"enabled": False}}},
-        "KServe ignores canaryTrafficPercent there",
+    *(
+        ("update that cannot move", "default", {"rollingUpdate": update}, "no pod could ever be replaced")
+        for update in (
+            {"maxSurge": 0, "maxUnavailable": 0},
+            {"maxSurge": "0%", "maxUnavailable": 0},
+            {"maxSurge": 0, "maxUnavailable": "00%"},
+        )
     ),
-    (
-        "update that cannot move",
-        "default",
-        {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}},
-        "no pod could ever be replaced",
-    ),
-    (
-        "KEDA in Knative mode",
-        "knative",
-        {"autoscaling": {"keda": {"enabled": True}, "concurrency": {"enabled": False}}},
-        "use autoscaling.concurrency",
-    ),
-    (
-        "HPA in Knative mode",
-        "knative",
-        {"autoscaling": {"hpa": {"enabled": True}, "concurrency": {"enabled": False}}},
-        "KServe ignores it in Knative mode",
-    ),
-    ("route in Knative mode", "knative", {"route": ROUTE}, "use kserveIngress.enabled"),
     ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut Knative's activator"),
-    (
-        "canary of halves",
-        "knative",
-        {"transformer": {"mode": "standalone"}},
-        "halves of both versions would mix",
-    ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
     (
@@ -127,6 +140,34 @@ def test_schema_names_the_value_and_what_it_may_be(chart: Chart, values: dict[st
     said = chart.refusal(**values)
     assert "values don't meet the specifications of the schema" in said
     assert message in said
+
+
+@pytest.mark.parametrize(
+    ("base", "values", "message"), [case[1:] for case in IGNORED], ids=[case[0] for case in IGNORED]
+)
+def test_what_kserve_would_ignore_is_refused_by_lint_too(
+    chart: Chart, base: str, values: dict[str, Any], message: str
+) -> None:
+    assert message in chart.refusal(base, **values)
+    done = chart.run("lint", ".", "--values", f"ci/{base}-values.yaml", "--values", "-", text=json.dumps(values))
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "valid"),
+    [
+        ({}, True),
+        ({"canary": {"enabled": True}}, False),
+        ({"canary": {"enabled": True}, "route": {"enabled": True}}, True),
+        ({"canary": {"enabled": True}, "deploymentMode": "Knative"}, True),
+        ({"canary": {"enabled": True}, "deploymentMode": "Knative", "transformer": {"mode": "standalone"}}, False),
+        ({"autoscaling": {"concurrency": {"enabled": True}}}, False),
+    ],
+)
+def test_an_editor_refuses_it_in_a_file_without_the_defaults(values: dict[str, Any], valid: bool) -> None:
+    schema = jsonschema.Draft202012Validator(json.loads((CHART / "values.schema.json").read_text()))
+    assert schema.is_valid(values) == valid
 
 
 @pytest.mark.parametrize(("base", "values", "message"), [case[1:] for case in RULES], ids=[case[0] for case in RULES])

@@ -70,6 +70,21 @@ def test_root_file_systems_are_read_only_where_nothing_is_downloaded(chart: Char
         assert "readOnlyRootFilesystem" not in container["securityContext"]  # KServe copies it to the download
 
 
+def test_contexts_may_be_left_to_the_cluster(chart: Chart) -> None:
+    """OpenShift chooses the user of a pod itself, and refuses pods that do."""
+    nothing = {"podSecurityContext": None, "containerSecurityContext": None}
+    for base in ("everything", "tensorrt-job", "knative", "standalone"):
+        for name, pod in chart.render(base, **nothing).pod_specs():
+            contexts = [
+                each.get("securityContext", {}) for each in (pod, *pod.get("initContainers", []), *pod["containers"])
+            ]
+            assert all(context in ({}, {"readOnlyRootFilesystem": True}) for context in contexts), name
+    users = {"runAsUser": None, "runAsGroup": None}
+    for _, pod in chart.render(podSecurityContext=users, containerSecurityContext=users).pod_specs():
+        assert "runAsUser" not in pod["containers"][0]["securityContext"]
+        assert pod["containers"][0]["securityContext"]["runAsNonRoot"] is True
+
+
 def test_only_the_transformer_may_call_triton(chart: Chart) -> None:
     policy = chart.render("everything").one("NetworkPolicy")["spec"]
     own, clients, monitoring = policy["ingress"]

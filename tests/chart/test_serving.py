@@ -1,6 +1,7 @@
 """The pods that serve: Triton, the transformer, how they find each other, how they start and stop."""
 
 import json
+from copy import deepcopy
 from dataclasses import fields
 
 import pytest
@@ -94,11 +95,25 @@ def test_a_revision_has_nothing_that_knative_refuses(chart: Chart) -> None:
             refused = {"terminationGracePeriodSeconds", "automountServiceAccountToken", "securityContext"}
             assert not refused & pod.keys()
             for container in pod["containers"]:
-                assert "lifecycle" not in container
-                assert "startupProbe" not in container
-                assert container.get("ports") or "readinessProbe" not in container
+                assert not {"lifecycle", "startupProbe"} & container.keys()
+                assert container.get("ports") or not {"readinessProbe", "livenessProbe"} & container.keys()
         annotations = manifests.one("InferenceService")["metadata"]["annotations"]
         assert annotations["serving.knative.dev/progress-deadline"] == "1800s"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "check"),
+    [("rest", {"httpGet": {"path": "/v2/health/live", "port": 8080}}), ("grpc", {"tcpSocket": {"port": 8081}})],
+)
+@pytest.mark.parametrize("base", ["knative", "knative-grpc"])
+def test_a_revision_is_probed_for_life_on_its_one_port_once_its_bundle_is_there(
+    chart: Chart, base: str, protocol: str, check: Object
+) -> None:
+    """Knative puts that port in the place of any other, where HTTP/1 and gRPC do not understand each other."""
+    probe = chart.render(base, knative={"protocol": protocol}).transformer()["livenessProbe"]
+    assert check.items() <= probe.items()
+    assert len({"httpGet", "tcpSocket"} & probe.keys()) == 1
+    assert probe["initialDelaySeconds"] + probe["periodSeconds"] * probe["failureThreshold"] >= LATE_SECONDS + 30
 
 
 def test_triton_is_pinned_probed_and_given_time(chart: Chart) -> None:
@@ -116,6 +131,12 @@ def test_the_transformer_is_not_killed_while_it_waits_for_its_bundle(chart: Char
     startup = chart.render(base).transformer()["startupProbe"]
     assert startup["httpGet"] == {"path": "/v2/health/live", "port": 8080}
     assert startup["periodSeconds"] * startup["failureThreshold"] >= LATE_SECONDS + 30  # and compares it
+
+
+@pytest.mark.parametrize("base", CI)
+def test_kserve_finds_no_placeholder_in_what_a_runtime_runs(chart: Chart, base: str) -> None:
+    """It fills a runtime's containers in as templates of its own."""
+    assert "{{" not in "".join(chart.render(base).triton("counting" if base == "everything" else "rel")["args"])
 
 
 def test_triton_is_hardened(chart: Chart) -> None:
@@ -137,6 +158,13 @@ def test_triton_outlives_the_transformer_and_both_the_grace_period(chart: Chart)
         predictor = manifests.one("InferenceService")["spec"]["predictor"]
         assert predictor["terminationGracePeriodSeconds"] == 28 + 9 + 5
         assert delay + 9 < predictor["terminationGracePeriodSeconds"]
+
+
+def test_triton_that_need_not_wait_has_no_sleep_of_zero_seconds(chart: Chart) -> None:
+    """Kubernetes before 1.33 refuses one."""
+    for base in ("default", "standalone"):
+        at_once = {"settings": {"drainSeconds": 0, "graceSeconds": 0}}
+        assert "lifecycle" not in chart.render(base, transformer=at_once).triton()
 
 
 def test_shared_memory_is_a_volume_of_its_own(chart: Chart) -> None:
@@ -176,16 +204,22 @@ def test_onnxruntime_takes_the_cores_of_the_limit_not_of_the_node(
 
 
 def test_tensorrt_engines_are_kept_where_the_models_look_for_them(chart: Chart) -> None:
-    for base, volume in (
-        ("default", {"emptyDir": {"sizeLimit": "4Gi"}}),
-        ("pvc", {"persistentVolumeClaim": {"claimName": "engines"}}),
+    """test_start.py runs the shell that fills these folders."""
+    own = {ENGINE_CACHE: {"emptyDir": {"sizeLimit": "4Gi"}}}
+    claim = {"/engines": {"persistentVolumeClaim": {"claimName": "engines"}}}
+    for base, name, expected in (
+        ("default", "rel", own),
+        ("pvc", "rel", own | claim),
+        ("everything", "counting", own | claim),
+        ("everything", "counting-canary", own | claim),  # the same: folders in it are named after weights
     ):
         manifests = chart.render(base)
-        (mount,) = (m for m in manifests.triton()["volumeMounts"] if m["mountPath"] == ENGINE_CACHE)
-        assert {"name": mount["name"], **volume} in manifests.one("ServingRuntime")["spec"]["volumes"]
-        assert all(f"{ENGINE_CACHE}/{name}" in manifests.triton()["args"][2] for name in CARDS)
-    canary = chart.render("everything").triton("counting-canary")["volumeMounts"]
-    assert [mount["subPath"] for mount in canary if mount["mountPath"] == ENGINE_CACHE] == ["counting-canary"]
+        volumes = {
+            volume.pop("name"): volume for volume in deepcopy(manifests.one("ServingRuntime", name)["spec"]["volumes"])
+        }
+        mounts = {mount["mountPath"]: mount for mount in manifests.triton(name)["volumeMounts"]}
+        assert {path: volumes[mounts[path]["name"]] for path in mounts if "engines" in path} == expected
+        assert not any("subPath" in mount for mount in mounts.values())
     assert "engines" not in json.dumps(chart.render(engineCache={"enabled": False}).triton())
 
 

@@ -123,6 +123,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "knative.protocol": ("knative", {}, "grpc"),
     "planBuilder.precision": ("tensorrt-job", {}, "fp32"),
     "planBuilder.enabled": ("tensorrt-job", {}, False),
+    "planBuilder.job.enabled": ("tensorrt-job", {}, False),
     "engineCache.enabled": ("default", {}, False),
     "serviceAccount.enabled": ("s3", WITHOUT_SECRET, False),
     "autoscaling.concurrency.enabled": ("knative", {}, False),

@@ -7,7 +7,7 @@ imagePullSecrets: {{ toJson . }}
 enableServiceLinks: false
 {{- if eq .root.Values.deploymentMode "Standard" }}
 automountServiceAccountToken: false
-securityContext: {{ toJson .root.Values.podSecurityContext }}
+securityContext: {{ include "crowdserve.podSecurityContext" .root }}
 terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .root }}
 {{- end }}
 {{- range $field := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "runtimeClassName" "priorityClassName" }}
@@ -39,9 +39,17 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 {{- toJson $resources -}}
 {{- end }}
 
+{{/* Security contexts; a value that was set to null leaves them to the cluster, as OpenShift wants it. */}}
+{{- define "crowdserve.podSecurityContext" -}}
+{{- toJson (.Values.podSecurityContext | default dict) -}}
+{{- end }}
+{{- define "crowdserve.securityContext" -}}
+{{- toJson (.Values.containerSecurityContext | default dict) -}}
+{{- end }}
+
 {{/* The security context of a container that nothing is copied from. */}}
 {{- define "crowdserve.readOnlySecurityContext" -}}
-{{- toJson (mergeOverwrite (deepCopy .Values.containerSecurityContext) (dict "readOnlyRootFilesystem" true)) -}}
+{{- toJson (mergeOverwrite (include "crowdserve.securityContext" . | fromJson) (dict "readOnlyRootFilesystem" true)) -}}
 {{- end }}
 
 {{/* An HTTP probe. Takes {path, port, period, failures}. */}}

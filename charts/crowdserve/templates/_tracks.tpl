@@ -53,10 +53,11 @@ of the one InferenceService, so there is one track, of the canary's version, who
 {{- end -}}
 {{- end }}
 
-{{/* A folder for everything that plans depend on: another bundle, TensorRT or option never touches the plans in use. */}}
+{{/* A folder for all that plans depend on: another bundle, TensorRT, option or kind of node leaves those in use alone. */}}
 {{- define "crowdserve.planFolder" -}}
 {{- with .root.Values.planBuilder -}}
-{{- $inputs := list $.version.source (include "crowdserve.image" (dict "image" .image)) .precision .workspaceMiB $.root.Values.gpu.resource ($.root.Files.Get "files/models.json") -}}
+{{- $nodes := pick $.root.Values.pod "nodeSelector" "affinity" "runtimeClassName" -}}
+{{- $inputs := list $.version.source (include "crowdserve.image" (dict "image" .image)) .precision .workspaceMiB $.root.Values.gpu.resource $nodes ($.root.Files.Get "files/models.json") -}}
 {{- printf "%s-%s" (include "crowdserve.fullname" $.root) (toJson $inputs | sha256sum | trunc 10) -}}
 {{- end -}}
 {{- end }}

@@ -40,9 +40,22 @@ startupProbe:
 readinessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8080 "period" 5 "failures" 2) | nindent 2 }}
 livenessProbe:
+  {{- if eq $values.deploymentMode "Standard" }}
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 10 "failures" 6) | nindent 2 }}
+  {{- else }}
+  # Knative puts the one port in the place of any other here, and HTTP/1 gets no answer on gRPC's.
+  {{- if eq $values.knative.protocol "grpc" }}
+  tcpSocket: {port: 8081}
+  {{- else }}
+  httpGet: {path: /v2/health/live, port: 8080}
+  {{- end }}
+  initialDelaySeconds: 120 # in place of a startup probe, which older Knatives refuse
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+  {{- end }}
 resources: {{ toJson $values.transformer.resources }}
-securityContext: {{ if $standalone }}{{ toJson $values.containerSecurityContext }}{{ else }}{{ include "crowdserve.readOnlySecurityContext" .root }}{{ end }}
+securityContext: {{ if $standalone }}{{ include "crowdserve.securityContext" .root }}{{ else }}{{ include "crowdserve.readOnlySecurityContext" .root }}{{ end }}
 volumeMounts:
   - {name: transformer-tmp, mountPath: /tmp}
 {{- end }}

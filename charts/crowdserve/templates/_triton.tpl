@@ -1,12 +1,16 @@
 {{/*
 Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell,
 which draws a key that nobody learns: the endpoints it guards load models, read shared memory, trace and set logging.
+Before that the shell looks after the models and the engines: in a pod of its own nobody else compares the download.
 Takes {root, version}.
 */}}
 {{- define "crowdserve.tritonContainer" -}}
 {{- $values := .root.Values -}}
 {{- $standard := eq $values.deploymentMode "Standard" -}}
 {{- $standalone := eq $values.transformer.mode "standalone" -}}
+{{- $caches := eq (include "crowdserve.hasEngineCache" .root) "true" -}}
+{{- $keeps := and $caches (ne $values.engineCache.existingClaim "") -}}
+{{- $engines := (.root.Files.Get "files/models.json" | fromJson).engineCache -}}
 name: kserve-container
 image: {{ include "crowdserve.image" (dict "image" .version.triton) }}
 imagePullPolicy: {{ .version.triton.pullPolicy }}
@@ -15,9 +19,14 @@ args:
   - -c
   - |
     set -eu
-    {{- if eq (include "crowdserve.hasEngineCache" .root) "true" }}
-    {{- $models := .root.Files.Get "files/models.json" | fromJson }}
-    mkdir -p{{ range $models.networks }} {{ $models.engineCache }}/{{ .name }}{{ end }}
+    until [ -d /mnt/models ]; do sleep 1; done # with oci:// a sidecar brings it
+    {{- if and $standalone (ne $values.transformer.settings.verifyBundle "off") }}
+    verify={{ $values.transformer.settings.verifyBundle }}
+    {{- .root.Files.Get "files/verify-models.sh" | trim | nindent 4 }}
+    {{- end }}
+    {{- if $caches }}
+    engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
+    {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
     read -r key < /proc/sys/kernel/random/uuid
     exec "$@" "--http-restricted-api=model-repository,shared-memory,trace,logging:crowdserve-admin=$key"
@@ -39,25 +48,27 @@ readinessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" 3) | nindent 2 }}
 livenessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8085 "period" 10 "failures" 6) | nindent 2 }}
+{{- $delay := include "crowdserve.tritonStopDelay" .root | int }}
+{{- if $delay }}
 lifecycle:
   preStop:
-    sleep: {seconds: {{ include "crowdserve.tritonStopDelay" .root }}}
+    sleep: {seconds: {{ $delay }}}
+{{- end }}
 {{- else if $standalone }}
 ports:
   - {name: http1, containerPort: 8085, protocol: TCP}
 readinessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" 3) | nindent 2 }}
 {{- end }}
-securityContext: {{ toJson $values.containerSecurityContext }}
+securityContext: {{ include "crowdserve.securityContext" .root }}
 volumeMounts:
   - {name: shm, mountPath: /dev/shm}
   - {name: tmp, mountPath: /tmp}
-  {{- if eq (include "crowdserve.hasEngineCache" .root) "true" }}
-  - name: engines
-    mountPath: {{ (.root.Files.Get "files/models.json" | fromJson).engineCache }}
-    {{- if $values.engineCache.existingClaim }}
-    subPath: {{ .version.name }}
-    {{- end }}
+  {{- if $caches }}
+  - {name: engines, mountPath: {{ $engines }}}
+  {{- end }}
+  {{- if $keeps }}
+  - {name: kept-engines, mountPath: /engines}
   {{- end }}
 {{- end }}
 
@@ -113,12 +124,10 @@ volumeMounts:
   emptyDir: {}
 {{- if eq (include "crowdserve.hasEngineCache" .root) "true" }}
 - name: engines
-  {{- with .root.Values.engineCache }}
-  {{- if .existingClaim }}
-  persistentVolumeClaim: {claimName: {{ .existingClaim }}}
-  {{- else }}
-  emptyDir: {sizeLimit: {{ .sizeLimit }}}
-  {{- end }}
-  {{- end }}
+  emptyDir: {sizeLimit: {{ .root.Values.engineCache.sizeLimit }}}
+{{- with .root.Values.engineCache.existingClaim }}
+- name: kept-engines
+  persistentVolumeClaim: {claimName: {{ . }}}
+{{- end }}
 {{- end }}
 {{- end }}

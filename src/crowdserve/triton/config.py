@@ -34,7 +34,8 @@ COMMON_SIZES_PX = ((768, 1024), (1024, 768), (1080, 1920), (1920, 1080))
 """(height, width) that cameras send most; GPU profiles run one picture of each before they report ready."""
 
 ENGINE_CACHE = "/tmp/crowdserve/engines"
-"""Where the gpu profile keeps TensorRT engines; mount a volume here to keep them over a restart."""
+"""Where the gpu profile keeps TensorRT engines; mount a volume here to keep them over a restart, one for each bundle:
+onnxruntime names an engine after the names in a network, not its weights. The chart links folders named after both."""
 
 _GIB = 1 << 30
 

@@ -16,7 +16,7 @@ spec:
   {{- with .root.Values.imagePullSecrets }}
   imagePullSecrets: {{ toJson . }}
   {{- end }}
-  securityContext: {{ toJson .root.Values.podSecurityContext }}
+  securityContext: {{ include "crowdserve.podSecurityContext" .root }}
   containers:
     - name: count
       image: {{ include "crowdserve.image" (dict "image" .root.Values.transformer.image "tag" .root.Chart.AppVersion) }}

@@ -1,0 +1,211 @@
+"""The shell that starts Triton and looks after models and engines. A stand-in replaces Triton, which needs a GPU."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from crowdserve.bundle.manifest import Manifest, describe_files
+from crowdserve.cards import CARDS
+from crowdserve.processes import choose_ports
+from crowdserve.triton.config import ENGINE_CACHE
+from tests.chart.rendering import Chart
+
+TRITON = """#!{python}
+import http.server, json, pathlib, sys
+engines = dict()
+for onnx in pathlib.Path({models!r}).glob("*/1/model.onnx"):
+    engine = pathlib.Path({engines!r}, onnx.parts[-3], "TensorrtExecutionProvider_1_fp16_sm89.engine")
+    if not engine.exists():
+        engine.write_bytes(onnx.read_bytes() * 1000)
+        print("built", onnx.parts[-3], file=sys.stderr)
+    engines[onnx.parts[-3]] = engine.read_bytes()[:2].decode()
+print(json.dumps(engines), flush=True)
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+if {ready}:
+    http.server.HTTPServer(("127.0.0.1", {port}), Ready).serve_forever()
+"""
+"""Builds an engine where there is none, as onnxruntime does: named after no weights, here made of them."""
+
+
+class Pod:
+    """A pod's own folders, and Triton's shell running in it."""
+
+    def __init__(self, folder: Path, args: list[str], models: Path, claim: Path, *, ready: bool = True) -> None:
+        (port,) = choose_ports("127.0.0.1", None)
+        self.engines, self.claim = folder / "cache", claim
+        places = {
+            "/mnt/models": str(models), ENGINE_CACHE: str(self.engines), "kept=/engines": f"kept={claim}",
+            ":8085/": f":{port}/", "sleep 5": "sleep 0.1",
+        }  # fmt: skip
+        for rendered, here in places.items():
+            args = [argument.replace(rendered, here) for argument in args]
+        folder.mkdir()
+        program = folder / "tritonserver"
+        program.write_text(
+            TRITON.format(python=sys.executable, models=str(models), engines=str(self.engines), port=port, ready=ready)
+        )
+        program.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+        self._output, self._log = folder / "output", folder / "log"
+        with self._output.open("w") as output, self._log.open("w") as log:
+            self.process = subprocess.Popen(args, env=environment, stdout=output, stderr=log, start_new_session=True)
+
+    @property
+    def log(self) -> str:
+        """What the pod said so far."""
+        return self._log.read_text()
+
+    def served(self) -> dict[str, str]:
+        """The weights that each network's engine is made of; empty if the pod ended instead of serving."""
+        self.wait_until(lambda: self._output.read_text().endswith("\n") or self.process.poll() is not None)
+        return json.loads(self._output.read_text() or "{}")
+
+    def wait_until(self, reached: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 20
+        while not reached():
+            assert time.monotonic() < deadline, self.log
+            time.sleep(0.05)
+
+    def wait_until_kept(self) -> None:
+        """Wait until the claim has every engine of this pod."""
+        self.wait_until(lambda: all((self.claim / e.relative_to(self.engines)).exists() for e in engines(self.engines)))
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def engines(folder: Path) -> list[Path]:
+    """Files below a folder, not those that links lead to."""
+    return [path for path in folder.rglob("*") if path.is_file() and not path.parent.is_symlink()]
+
+
+def bundle(folder: Path, weights: str) -> Path:
+    """A bundle whose networks have the names of all bundles, and weights of their own."""
+    for name in CARDS:
+        (folder / name / "1").mkdir(parents=True)
+        (folder / name / "1" / "model.onnx").write_text(f"{weights}{name}")
+    (folder / "crowd_dense" / "1").mkdir(parents=True)
+    (folder / "crowd_dense" / "config.pbtxt").write_text("ensemble")
+    manifest = Manifest("0.1.0", "gpu", dict.fromkeys(CARDS, (1,)), describe_files(folder))
+    (folder / "manifest.json").write_bytes(manifest.to_bytes())
+    return folder
+
+
+@pytest.fixture
+def start(chart: Chart, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
+    """Start a pod with the shell command that values render."""
+    pods: list[Pod] = []
+
+    def started(models: Path, base: str = "pvc", *, ready: bool = True, **values: object) -> Pod:
+        args = chart.render(base, **values).triton()["args"]
+        claim = tmp_path / "claim"
+        pods.append(Pod(tmp_path / f"pod{len(pods)}", args, models, claim, ready=ready))
+        return pods[-1]
+
+    (tmp_path / "claim").mkdir()
+    yield started
+    for pod in pods:
+        pod.stop()
+
+
+def test_new_weights_never_meet_the_engines_of_old_ones(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    first, second = bundle(tmp_path / "a", "A:"), bundle(tmp_path / "b", "B:")
+    for models, weights in ((first, "A:"), (second, "B:"), (first, "A:")):
+        pod = start(models)
+        assert pod.served() == dict.fromkeys(CARDS, weights)
+        pod.wait_until_kept()
+        pod.stop()
+    assert "built" not in pod.log  # the third pod found what the first had kept
+    assert len(list((tmp_path / "claim").iterdir())) == 2 * len(CARDS)
+
+
+def test_without_a_claim_engines_are_kept_apart_too(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    pod = start(models, "default")
+    assert pod.served() == dict.fromkeys(CARDS, "A:")
+    links = {name: os.readlink(pod.engines / name) for name in CARDS}
+    assert all(link.startswith(f"{name}-") and len(link) == len(name) + 17 for name, link in links.items())
+    assert not list((tmp_path / "claim").iterdir())
+
+
+def test_pods_that_start_at_once_share_a_claim(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    pods = [start(models) for _ in range(3)]
+    for pod in pods:
+        assert pod.served() == dict.fromkeys(CARDS, "A:")
+    for pod in pods:
+        pod.wait_until_kept()
+    kept = engines(tmp_path / "claim")
+    assert {engine.parent.name.rpartition("-")[0] for engine in kept} == set(CARDS)
+    assert all(engine.read_bytes() == f"A:{engine.parent.name.rpartition('-')[0]}".encode() * 1000 for engine in kept)
+
+
+def test_engines_of_a_triton_that_never_served_are_not_kept(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    pod = start(bundle(tmp_path / "a", "A:"), ready=False)
+    assert pod.served() == dict.fromkeys(CARDS, "A:")
+    time.sleep(0.5)  # five looks at its health
+    assert not list((tmp_path / "claim").iterdir())
+
+
+def test_a_claim_that_cannot_be_written_stops_nobody(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    shutil.rmtree(tmp_path / "claim")
+    (tmp_path / "claim").write_text("no folder")
+    pod = start(bundle(tmp_path / "a", "A:"))
+    assert pod.served() == dict.fromkeys(CARDS, "A:")
+    pod.wait_until(lambda: "cannot keep" in pod.log)
+
+
+def test_triton_waits_for_models_that_come_late(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    pod = start(tmp_path / "late")
+    assert pod.process.poll() is None
+    bundle(tmp_path / "ready", "A:").rename(tmp_path / "late")
+    assert pod.served() == dict.fromkeys(CARDS, "A:")
+
+
+def test_a_whole_bundle_is_served_by_tritons_own_pod(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    assert start(bundle(tmp_path / "a", "A:"), "standalone").served() == dict.fromkeys(CARDS, "A:")
+
+
+@pytest.mark.parametrize("spoilt", ["vgg16/1/model.onnx", "crowd_dense/config.pbtxt"])
+@pytest.mark.parametrize("broken", ["changed", "missing"])
+def test_a_download_that_is_not_the_bundle_stops_tritons_own_pod(
+    tmp_path: Path, start: Callable[..., Pod], spoilt: str, broken: str
+) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    (models / spoilt).write_text("other") if broken == "changed" else (models / spoilt).unlink()
+    pod = start(models, "standalone")
+    assert pod.process.wait(20) == 1
+    assert f"{spoilt}: FAILED" in pod.log
+    assert "is not what its manifest.json says: push the bundle" in pod.log
+
+
+@pytest.mark.parametrize(("verify", "serves"), [("required", False), ("auto", True), ("off", True)])
+def test_a_manifest_is_asked_for_as_the_setting_says(
+    tmp_path: Path, start: Callable[..., Pod], verify: str, serves: bool
+) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    (models / "manifest.json").unlink()
+    pod = start(models, "standalone", transformer={"settings": {"verifyBundle": verify}})
+    assert bool(pod.served()) == serves
+    if not serves:
+        assert "has no manifest.json" in pod.log
+
+
+def test_in_one_pod_the_transformer_compares_for_both(chart: Chart) -> None:
+    assert "manifest.json" not in chart.render().triton()["args"][2]
+    off = {"settings": {"verifyBundle": "off"}}
+    assert "manifest.json" not in chart.render("standalone", transformer=off).triton()["args"][2]
