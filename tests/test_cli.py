@@ -25,9 +25,10 @@ GRAY = {"white": 255, "dark": 51}
 COMMAND = [sys.executable, "-m", "crowdserve.cli"]
 
 
-def run(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100"}
-    env.pop("CROWDSERVE_URL", None)
+def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run the command with no variable of crowdserve in its environment but those given."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("CROWDSERVE_")}
+    env = {**others, "NO_COLOR": "1", "COLUMNS": "100", **variables}
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, env=env
     )
@@ -133,8 +134,22 @@ def test_away_service_is_one_line_and_no_traceback(photos: dict[str, Path]) -> N
     assert len(result.stderr.splitlines()) == 1
 
 
+def test_model_and_token_are_those_of_the_service_asked(
+    small_service: EmbeddedService, photos: dict[str, Path]
+) -> None:
+    ask = ("count", photos["white"], "--url", small_service.http_url)
+    assert run(*ask, "--model", "crowdserve", CROWDSERVE_TOKEN="s3cret", CROWDSERVE_MODEL="people").returncode == 0
+    other = run(*ask, CROWDSERVE_MODEL="people")
+    assert (other.returncode, other.stdout) == (2, "")
+    assert "answered 404 Not Found: no model 'people' there; check the URL" in other.stderr
+    blank = run(*ask, CROWDSERVE_TOKEN="s3cret s3cret")
+    assert (blank.returncode, "s3cret" in blank.stderr) == (2, False)
+    assert "CROWDSERVE_TOKEN is no bearer token" in blank.stderr
+
+
 def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dict[str, Path]) -> None:
-    result = run("count", photos["white"], "--json", "--repository", small_repository, "--threads", "1")
+    elsewhere = {"CROWDSERVE_MODEL": "people", "CROWDSERVE_TOKEN": "not to be sent: of another service"}
+    result = run("count", photos["white"], "--json", "--repository", small_repository, "--threads", "1", **elsewhere)
     assert result.returncode == 0
     assert json.loads(result.stdout)["count"] == pytest.approx(people("white"), rel=1e-4)
     assert "starting Triton" in result.stderr

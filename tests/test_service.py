@@ -97,7 +97,7 @@ def test_url_without_a_service_says_how_to_start_one() -> None:
 def test_other_servers_are_recognised(small_service: EmbeddedService) -> None:
     with (
         ServiceClient(f"http://{small_service.triton.http_url}", use_proxy=False) as client,
-        pytest.raises((InvalidRequest, TritonFailed), match="crowdserve"),
+        pytest.raises(SetupError, match="no model 'crowdserve' there; check the URL"),
     ):
         client.count(photo(0))
 

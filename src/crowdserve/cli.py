@@ -23,6 +23,7 @@ from crowdserve.service_options import (
     DEFAULT_REPOSITORY,
     EXIT_PHOTO_FAILED,
     CounterOption,
+    ModelOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
@@ -138,6 +139,7 @@ def _ending_on_signals() -> Iterator[None]:
 def count(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Image files.", show_default=False)],
     url: UrlOption = None,
+    model: ModelOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo and line.")] = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
@@ -155,7 +157,7 @@ def count(
     reports: list[PhotoReport] = []
     choices = {"route": route and route.value, "counter": counter and counter.value}
     progress = Console(stderr=True)
-    with open_service(url, repository, threads) as client:
+    with open_service(url, model, repository, threads) as client:
         for photo, target in zip(photos, _overlay_paths(photos, overlay), strict=True):
             with progress.status(f"counting {photo} ({len(reports) + 1} of {len(photos)})"):
                 report = _count_photo(client, photo, target, choices)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -22,6 +23,7 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
+from crowdserve.tokens import SERVICE_TOKEN
 
 MODEL_NAME = "crowdserve"
 TIMEOUT_SECONDS = 600.0
@@ -60,16 +62,23 @@ class PhotoCount:
 class ServiceClient:
     """Context manager around the connection to one service.
 
+    Redirects are not followed, so that neither photo nor token reaches a host that nobody named.
+
     Args:
         url: Such as ``http://127.0.0.1:8080``; a path in it is kept.
+        model: Name of the model in its URLs.
+        token: Sent as bearer token.
         use_proxy: Whether the proxy settings of the environment apply.
     """
 
-    def __init__(self, url: str, *, use_proxy: bool = True) -> None:
+    def __init__(self, url: str, *, model: str = MODEL_NAME, token: str | None = None, use_proxy: bool = True) -> None:
         if not url.startswith(("http://", "https://")):
             raise SetupError(f"the service's URL is {url!r}; expected one like http://127.0.0.1:8080")
         self._url = url.rstrip("/")
+        self._model = model
         self._http = httpx.Client(timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=10.0), trust_env=use_proxy)
+        if token:
+            self._http.headers["Authorization"] = f"Bearer {token}"
 
     def __enter__(self) -> "ServiceClient":
         return self
@@ -89,14 +98,14 @@ class ServiceClient:
             overlay: Whether to ask for the heat-map overlay.
 
         Raises:
-            SetupError: If no crowdserve answers at the URL.
+            SetupError: If no crowdserve answers at the URL, or not to this caller.
             CrowdServeError: What the service answered instead of a count.
         """
         chosen = {"route": route, "counter": counter, "heatmap": overlay or None}
         parameters = {name: value for name, value in chosen.items() if value is not None}
         started = time.perf_counter()
         body, headers = encode_request(photo, parameters)
-        reply = self._post(f"{self._url}/v2/models/{MODEL_NAME}/infer", body, headers)
+        reply = self._post(f"{self._url}/v2/models/{quote(self._model, safe='')}/infer", body, headers)
         tensors = decode_reply(reply.content, reply.headers.get(_HEADER_LENGTH))
         return _photo_count(tensors, time.perf_counter() - started)
 
@@ -108,8 +117,23 @@ class ServiceClient:
         except httpx.HTTPError as err:
             raise SetupError(f"no service answers at {self._url} ({err}); start one with: crowdserve up") from err
         if reply.status_code != httpx.codes.OK:
+            self._check_access(reply)
             raise _ERRORS.get(reply.status_code, TritonFailed)(_message(reply))
         return reply
+
+    def _check_access(self, reply: httpx.Response) -> None:
+        """Fail if URL, model or token is to blame, with which no other photo would fare better."""
+        answer = f"{self._url} answered {reply.status_code} {reply.reason_phrase}"
+        if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            sent = "Authorization" in self._http.headers
+            remedy = f"it refuses the token in {SERVICE_TOKEN}" if sent else f"set {SERVICE_TOKEN} to a bearer token"
+            raise SetupError(f"{answer}: {remedy}")
+        if reply.status_code == httpx.codes.NOT_FOUND:
+            remedy = "check the URL, and the model's name (--model of count and evaluate)"
+            raise SetupError(f"{answer}: no model {self._model!r} there; {remedy}")
+        if reply.is_redirect:
+            remedy = f"name the service's own URL, or set {SERVICE_TOKEN} if that leads to a login"
+            raise SetupError(f"{answer}, and redirects are not followed: {remedy}")
 
 
 def encode_request(photo: bytes, parameters: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:

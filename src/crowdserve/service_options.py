@@ -26,7 +26,18 @@ RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str) 
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
 
 UrlOption = Annotated[
-    str | None, typer.Option(envvar="CROWDSERVE_URL", help="A running service; one is started if left out.")
+    str | None,
+    typer.Option(
+        envvar="CROWDSERVE_URL",
+        help="A running service; one is started if left out. It gets the bearer token in CROWDSERVE_TOKEN, if set.",
+    ),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CROWDSERVE_MODEL",
+        help="Name of the model at --url: the chart's transformer.modelName; crowdserve if left out.",
+    ),
 ]
 RouteOption = Annotated[RouteName | None, typer.Option(help="Which networks count; auto asks the classifier.")]
 CounterOption = Annotated[CounterName | None, typer.Option(help="Which counter answers, or average.")]
@@ -44,12 +55,18 @@ def stdout_console() -> "Console":
 
 
 @contextmanager
-def open_service(url: str | None, repository: Path, threads: int | None) -> "Iterator[ServiceClient]":
-    """A client of the service at `url`, or of one that is started now and stopped at the end."""
-    from crowdserve.service_client import ServiceClient
+def open_service(
+    url: str | None, model: str | None, repository: Path, threads: int | None
+) -> "Iterator[ServiceClient]":
+    """A client of the service at `url`, or of one that is started now and stopped at the end.
+
+    Only the former gets the token of the environment and the name of the model.
+    """
+    from crowdserve.service_client import MODEL_NAME, ServiceClient
+    from crowdserve.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:
-        with ServiceClient(url) as client:
+        with ServiceClient(url, model=model or MODEL_NAME, token=read_token(SERVICE_TOKEN)) as client:
             yield client
         return
     from crowdserve.service import EmbeddedService

@@ -193,6 +193,12 @@ def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tm
     assert len(rows(tmp_path)) == 2
 
 
+def test_service_without_the_named_model_is_told(evaluate, dataset):
+    result = evaluate(dataset, "--model", "people")
+    assert isinstance(result.exception, SetupError)
+    assert "no model 'people' there; check the URL, and the model's name (--model" in str(result.exception)
+
+
 def test_output_that_is_a_file_is_refused(evaluate, dataset, tmp_path):
     (tmp_path / "results").write_text("")
     assert "must be a folder" in str(evaluate(dataset).exception)

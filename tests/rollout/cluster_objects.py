@@ -21,6 +21,7 @@ def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "S
                     {
                         "name": "transformer-container",
                         "image": image,
+                        "args": ["--model_name", "crowdserve", "--http_port", "8080", "--grpc_port", "8081"],
                         "env": [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": storage_uri}],
                     }
                 ],

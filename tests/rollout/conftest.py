@@ -22,6 +22,7 @@ from crowdserve.errors import CrowdServeError
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.moves import Moves
 from crowdserve.rollout.record import Record, parse_record
+from tests.chart.conftest import chart as chart
 
 PEOPLE = (3, 10, 50)
 PODS = {

@@ -21,6 +21,9 @@ class Gateway:
         error: People too many, by service.
         paths: Services that have an address of their own, by the start of its path.
         broken: Services that answer 500.
+        model: Name of the model in every URL.
+        token: The bearer token that it asks for, if any.
+        tokens: The `Authorization` of each request.
         counted: Service and photo of each request.
     """
 
@@ -30,6 +33,9 @@ class Gateway:
         self.broken: set[str] = set()
         self.counted: list[tuple[str, bytes]] = []
         self.paths: dict[str, str] = {}
+        self.model = "crowdserve"
+        self.token: str | None = None
+        self.tokens: list[str | None] = []
         self.read_route, self.on_count = read_route, on_count
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"gateway": self}))
         self._http.daemon_threads = True
@@ -66,7 +72,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         start_of_path, _, path = self.path.rpartition("/v2/")
-        if path != "models/crowdserve/infer":
+        self.gateway.tokens.append(self.headers["Authorization"])
+        if self.gateway.token and self.gateway.tokens[-1] != f"Bearer {self.gateway.token}":
+            return self._reply(401, {"error": f"{self.gateway.tokens[-1]} is not welcome"})
+        if path != f"models/{self.gateway.model}/infer":
             return self._reply(404, {"error": f"no {self.path} here"})
         start = int(self.headers["Inference-Header-Content-Length"])
         (tensor,) = json.loads(body[:start])["inputs"]

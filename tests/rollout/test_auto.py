@@ -25,7 +25,7 @@ def test_a_canary_that_is_not_worse_is_promoted_by_steps(world):
     assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
     assert stable_uri(world) == NEW
     assert world.record().phase == "promoted"
-    assert "--set storage.uri=s3://models/v2" in reply.out.splitlines()[-1]
+    assert "--set-string storage.uri=s3://models/v2" in reply.out.splitlines()[-1]
 
 
 def test_steps_are_the_ones_asked_for(world):
@@ -50,6 +50,7 @@ def test_a_canary_that_answers_worse_loses_its_traffic(world, fault, reason):
     assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 0]
     assert f"aborted, all traffic to stable: gate at 5 %: {reason}\n" in reply.out
     assert world.record().reason == f"gate at 5 %: {reason}"
+    assert "--reuse-values --set canary.enabled=false" in reply.out.splitlines()[-1]
     assert stable_uri(world) == OLD
 
 
@@ -212,6 +213,16 @@ def test_faults_between_command_and_server_do_not_change_the_course(world):
     world.api.disturb("PATCH", answer(409, "Conflict"))
     assert world.auto().code == 0
     assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
+
+
+def test_a_canary_that_is_smaller_than_stable_is_promoted_once_it_has_answered_everything(world):
+    world.start()
+    set_status(world.api, CANARY, available=1)
+    reply = world.auto("--steps", "5,50")
+    assert (reply.code, world.history()) == (2, [5, 50])
+    assert "with 1 predictor replicas against 2: let it show that it can, with 100 as the last of auto's" in reply.error
+    assert world.auto("--steps", "5,50,100").code == 0
+    assert world.history() == [5, 50, 100, 0]
 
 
 def test_two_at_once_make_each_step_once(world):

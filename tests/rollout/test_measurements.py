@@ -9,7 +9,7 @@ from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
 from crowdserve.rollout.record import Record, Score, Traffic, Version, now, parse_record
 from crowdserve.rollout.release import Address, read_release
 
-STABLE_ONLY = Address(None, {})
+STABLE_ONLY = Address(None, {}, "crowdserve")
 
 
 def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
@@ -49,6 +49,63 @@ def test_golden_scores_are_mean_absolute_errors(world):
         golden.score(world.gateway.url, STABLE_ONLY)
     with pytest.raises(GoldenUnreachable):
         golden.score("http://127.0.0.1:9", STABLE_ONLY)
+
+
+def rename_model(world, name):
+    """What `transformer.modelName` does to both tracks and to the service that they are."""
+    for track in ("crowd", "crowd-canary"):
+        world.api.change(
+            "inferenceservices", track, lambda o: o["spec"]["predictor"]["containers"][0]["args"].__setitem__(1, name)
+        )
+    world.gateway.model = name
+
+
+def test_the_golden_set_asks_for_the_model_by_its_name_in_the_cluster(world):
+    world.start()
+    rename_model(world, "people")
+    assert "ok        golden set  MAE 0.00 on 3 photos" in world.auto("--dry-run").out
+    assert len(world.gateway.counted) == 6
+
+
+def test_a_url_without_the_model_blames_no_track(world):
+    world.start()
+    world.gateway.model = "another"
+    reply = world.auto("--dry-run")
+    assert reply.code == 3
+    assert "unknown   golden set" in reply.out
+    assert "answered 404 Not Found: no model 'crowdserve' there; check the URL" in reply.out
+
+
+def test_the_golden_set_is_sent_with_the_token_of_the_environment(world, monkeypatch):
+    world.start()
+    world.gateway.token = "s3cret"
+    monkeypatch.setenv("CROWDSERVE_TOKEN", "s3cret\n")
+    assert "ok        golden set  MAE 0.00 on 3 photos" in world.auto("--dry-run").out
+    assert world.gateway.tokens == ["Bearer s3cret"] * 6
+    assert {*world.prometheus.tokens} <= {None}
+
+
+@pytest.mark.parametrize(
+    ("token", "remedy"),
+    [(None, "set CROWDSERVE_TOKEN to a bearer token"), ("0ld", "it refuses the token in CROWDSERVE_TOKEN")],
+)
+def test_without_the_right_token_there_is_no_verdict(world, monkeypatch, token, remedy):
+    world.start()
+    world.gateway.token = "s3cret"
+    if token:
+        monkeypatch.setenv("CROWDSERVE_TOKEN", token)
+    reply = world.auto()
+    assert reply.code == 3
+    assert f"{world.gateway.url} answered 401 Unauthorized: {remedy}" in reply.out
+    assert "0ld" not in reply.out + reply.error
+    assert world.weights() == [0, 0]
+
+
+def test_a_token_for_https_is_never_sent_in_the_clear(world):
+    golden, plain = load_golden(world.golden), Address(world.gateway.url, {}, "crowdserve")
+    with pytest.raises(GoldenUnreachable, match="is not encrypted as https://count"):
+        golden.score("https://count.example.com", plain, "s3cret")
+    assert not world.gateway.tokens
 
 
 def test_another_label_is_another_golden_set(world):

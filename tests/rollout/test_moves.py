@@ -24,21 +24,6 @@ def test_start_gives_the_canary_its_version_and_no_traffic(world):
     assert container["env"] == [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": NEW}]
     assert predictor(world, "crowd")["model"]["storageUri"] == OLD
     assert world.weights() == [0, 0]
-    assert reply.out.endswith(
-        "--set canary.enabled=true --set canary.trafficPercent=0 --set canary.storageUri=s3://models/v2 "
-        "--set canary.transformer.image.tag=2.0.0 --set canary.transformer.image.digest=\n"
-    )
-
-
-def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world):
-    pinned = IMAGE.replace(":1.0.0", "@sha256:" + "1" * 64)
-    change = {"image": pinned}
-    for name in ("crowd", "crowd-canary"):
-        world.api.change("inferenceservices", name, lambda o: o["spec"]["predictor"]["containers"][0].update(change))
-    assert world.rollout("start", "crowd", "--image", IMAGE).code == 0
-    reply = world.rollout("promote", "crowd")
-    assert "--set transformer.image.tag=1.0.0 --set transformer.image.digest= --set canary" in reply.out
-    assert "(with Helm 4 add --force-conflicts): helm upgrade crowd CHART" in reply.out
 
 
 def set_uri(world, name, uri):
@@ -104,6 +89,29 @@ def test_promote_needs_a_canary_that_is_ready(world):
     assert world.weights() == [0, 0]
 
 
+def test_promote_gives_all_traffic_to_no_canary_that_is_smaller_than_stable(world):
+    world.start()
+    assert world.rollout("step", "crowd", "--to", "50").code == 0
+    set_status(world.api, CANARY_PODS, available=1)
+    reason = "the canary would answer everything while stable takes its version, with 1 predictor replicas against 2"
+    reply = world.rollout("promote", "crowd")
+    assert (reply.code, world.weights()) == (2, [50, 50])
+    assert reply.error.startswith(f"{reason}: let it show that it can")
+    assert f"would refuse: {reason}" in world.rollout("promote", "crowd", "--dry-run").out
+
+    assert world.rollout("step", "crowd", "--to", "100").code == 0
+    assert world.rollout("promote", "crowd").code == 0  # it has answered everything already
+
+
+def test_a_promotion_that_began_is_finished_whatever_the_replicas(world):
+    world.start()
+    world.api.on_change[0] = lambda key: None
+    assert world.rollout("promote", "crowd", "--ready-seconds", "0").code == 2
+    reconcile(world.api, "crowd")
+    set_status(world.api, CANARY_PODS, available=1)
+    assert world.rollout("promote", "crowd").code == 0
+
+
 def test_promote_does_not_pass_over_another_triton(world):
     world.start()
     for name, tag in (("crowd", "26.05"), ("crowd-canary", "26.06")):
@@ -126,18 +134,18 @@ def build_plans(world):
 
 def test_plans_are_promoted_and_their_bundle_is_named(world):
     build_plans(world)
-    assert f"--set canary.storageUri={NEW}\n" in world.rollout("start", "crowd").out
+    assert f"--set-string canary.storageUri={NEW} " in world.rollout("start", "crowd").out
     reply = world.rollout("promote", "crowd")
     assert reply.code == 0, reply
     assert predictor(world, "crowd")["model"]["storageUri"] == "pvc://plans/crowd-of-v2"
-    assert reply.out.endswith(f"--set storage.uri={NEW} --set canary.enabled=false\n")
+    assert f"--set-string storage.uri={NEW} --set canary.enabled=false" in reply.out.splitlines()[-1]
 
 
 def test_start_refuses_models_that_no_job_has_built_plans_of(world):
     build_plans(world)
     reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
     assert reply.code == 2
-    assert "--reuse-values --set canary.storageUri=s3://models/v3), then start without --storage-uri" in reply.error
+    assert "--set-string canary.storageUri=s3://models/v3), then start without --storage-uri" in reply.error
     assert not world.api.patches
 
 
@@ -171,6 +179,13 @@ def test_abort_in_a_promotion_turns_stable_back_before_it_gets_traffic(world):
     assert weights == [[100, 100]]
     assert world.weights() == [0, 0]
     assert world.record().reason == "second thoughts"
+
+
+def test_abort_tells_how_to_free_what_the_canary_holds(world):
+    world.start()
+    last = world.rollout("abort", "crowd").out.splitlines()[-1]
+    assert last.startswith("remove the canary once you have seen enough of it (with Helm 4 add --force-conflicts): ")
+    assert "helm upgrade crowd CHART --namespace demo --reuse-values --set canary.enabled=false " in last
 
 
 def test_abort_without_a_rollout_changes_nothing(world):

@@ -27,6 +27,25 @@ def test_readiness_is_the_deployments(world, status, reason):
     assert ask(world) == reason
 
 
+@pytest.mark.parametrize(
+    ("args", "model"),
+    [
+        (["--http_port", "8080", "--model_name", "people"], "people"),
+        (["--model-name=people", "--http_port", "8080"], "people"),
+        (["--http_port", "8080"], "crowdserve"),
+        ([], "crowdserve"),
+    ],
+)
+def test_the_model_is_called_as_the_transformer_is_told(world, args, model):
+    found = world.api.read("inferenceservices", "crowd")
+    (container,) = found["spec"]["predictor"]["containers"]
+    container["args"] = args
+    assert Workload(found).model == model
+    container["name"] = "kserve-container"
+    found["spec"] = {"predictor": {}, "transformer": found["spec"]["predictor"]}
+    assert Workload(found).model == model
+
+
 def test_every_replica_may_be_asked_for(world):
     set_status(world.api, "crowd-predictor", available=1)
     assert ask(world, whole=True) == "Deployment crowd-predictor has 1 of 2 replicas available"

@@ -11,6 +11,7 @@ from crowdserve.service_options import (
     DEFAULT_REPOSITORY,
     EXIT_PHOTO_FAILED,
     CounterOption,
+    ModelOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
@@ -32,6 +33,7 @@ def evaluate(
         list[Path], typer.Argument(metavar="DATASET…", help="Folders of labelled photos.", show_default=False)
     ],
     url: UrlOption = None,
+    model: ModelOption = None,
     output: Annotated[Path, typer.Option(help="Folder of the results; a second run goes on in it.")] = Path(
         "evaluation"
     ),
@@ -61,7 +63,7 @@ def evaluate(
     choices = Choices(route and route.value, counter and counter.value, every_route)
     photos = choose_photos(datasets, subset=subset, split=split, limit=limit)
     evaluation = Evaluation(output, photos, choices)
-    with open_service(url, repository, threads) as client:
+    with open_service(url, model, repository, threads) as client:
         outcome = _count(evaluation, client, concurrency)
     selection = {"datasets": list(map(str, datasets)), "subset": subset, "split": split, "limit": limit}
     summary = summary_of(outcome, choices, selection)

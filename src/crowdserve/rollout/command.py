@@ -4,7 +4,6 @@ Exit code 0: done; 1: the gate failed and all traffic went back to stable; 2: th
 the canary's share stays as it is.
 """
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -142,7 +141,11 @@ def auto(
         Path | None, typer.Option(help="Folder with labelled photos: a data set.", show_default=False)
     ] = None,
     url: Annotated[
-        str | None, typer.Option(envvar="CROWDSERVE_URL", help="Of the service, as its callers use it.")
+        str | None,
+        typer.Option(
+            envvar="CROWDSERVE_URL",
+            help="Of the service, as its callers use it. It gets the bearer token in CROWDSERVE_TOKEN, if set.",
+        ),
     ] = None,
     without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
@@ -220,18 +223,18 @@ def _gate(
     from crowdserve.rollout.gate import Gate
     from crowdserve.rollout.golden import load_golden
     from crowdserve.rollout.prometheus import Prometheus
+    from crowdserve.tokens import PROMETHEUS_TOKEN, SERVICE_TOKEN, read_token
 
     if prometheus is None and Part.METRICS not in without:
         raise SetupError("the gate asks Prometheus: give --prometheus URL, or leave that out with --without metrics")
     if (golden is None or url is None) and Part.GOLDEN not in without:
         raise SetupError("the gate counts a golden set: give --golden FOLDER and --url, or --without golden")
-    asked = golden_set = None
+    asked = golden_set = token = None
     if prometheus and Part.METRICS not in without:
-        token = os.environ.get("CROWDSERVE_PROMETHEUS_TOKEN")
-        asked = Prometheus(prometheus, moves.cluster.namespace, token=token)
+        asked = Prometheus(prometheus, moves.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
     if golden and Part.GOLDEN not in without:
-        golden_set = load_golden(golden)
-    return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds)
+        golden_set, token = load_golden(golden), read_token(SERVICE_TOKEN)
+    return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
 
 
 def _tell_values(moves: "Moves", release: "Release") -> None:

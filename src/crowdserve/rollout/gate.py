@@ -1,7 +1,7 @@
 """The gate: whether the canary may have more traffic."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
@@ -96,6 +96,7 @@ class Gate:
         url: Of the service, for the golden set.
         settle_seconds: After the weight changed, before the measurement begins: a scrape interval of Prometheus at
             least, or what came before the change is counted with what came after it.
+        token: For the service, sent as bearer token.
     """
 
     cluster: Cluster
@@ -104,6 +105,7 @@ class Gate:
     golden: GoldenSet | None
     url: str
     settle_seconds: float = 30.0
+    token: str | None = field(default=None, repr=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -186,7 +188,7 @@ class Gate:
             if score is None:
                 reason = "the stable track was not measured while it had all the traffic; abort, then start again"
                 return Check("golden set", Outcome.UNKNOWN, reason), None
-            canary = self.golden.score(self.url, address)
+            canary = self.golden.score(self.url, address, self.token)
         except GoldenUnreachable as err:
             return Check("golden set", Outcome.UNKNOWN, str(err)), None
         except GoldenFailed as err:
@@ -204,7 +206,7 @@ class Gate:
             return known
         address = release.address(STABLE)
         try:
-            return golden.score(self.url, address) if address else None
+            return golden.score(self.url, address, self.token) if address else None
         except GoldenFailed as err:
             raise GoldenUnreachable(f"the stable track itself did not count {err}") from err
 

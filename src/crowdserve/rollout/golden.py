@@ -1,7 +1,7 @@
 """The golden set: labelled photos that each track counts, and its mean absolute error on them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from crowdserve.errors import CrowdServeError, DatasetError, SetupError
 from crowdserve.rollout.record import Score
 from crowdserve.rollout.release import Address
 from crowdserve.service_client import ServiceClient
+from crowdserve.tokens import SERVICE_TOKEN
 
 
 class GoldenFailed(Exception):
@@ -25,12 +26,16 @@ class TrackClient(ServiceClient):
 
     Args:
         url: Of the service.
-        headers: That lead to the track.
+        address: Of the track; its own URL goes before `url`.
+        token: Sent as bearer token.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        super().__init__(url)
-        self._http.headers.update(headers)
+    def __init__(self, url: str, address: Address, token: str | None = None) -> None:
+        target = address.url or url
+        if token and url.startswith("https://") and not target.startswith("https://"):
+            raise GoldenUnreachable(f"{target} is not encrypted as {url} is, so that {SERVICE_TOKEN} is not sent there")
+        super().__init__(target, model=address.model, token=token)
+        self._http.headers.update(address.headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +50,19 @@ class GoldenSet:
     samples: Sequence[Sample]
     digest: str
 
-    def score(self, url: str, address: Address) -> Score:
+    def score(self, url: str, address: Address, token: str | None = None) -> Score:
         """The error of a track.
 
         Args:
             url: Of the service.
             address: Of the track; its own URL goes before `url`.
+            token: Sent as bearer token.
 
         Raises:
             GoldenFailed: If the track does not count a photo.
-            GoldenUnreachable: If nobody answers.
+            GoldenUnreachable: If nobody answers, or not to this caller.
         """
-        with TrackClient(address.url or url, address.headers) as client:
+        with TrackClient(url, address, token) as client:
             errors = [abs(_count(client, sample) - sample.count) for sample in self.samples]
         return Score(self.digest, len(errors), sum(errors) / len(errors))
 

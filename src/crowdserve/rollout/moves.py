@@ -28,8 +28,9 @@ from crowdserve.rollout.record import (
     stamp,
 )
 from crowdserve.rollout.release import Release, read_release
+from crowdserve.rollout.report import aborted_values, upgrade
 from crowdserve.rollout.traffic import RevisionSplit
-from crowdserve.rollout.workload import Workload, built_from, triton_image, unready
+from crowdserve.rollout.workload import Workload, available_replicas, built_from, triton_image, unready
 
 WATCH_SECONDS = 10.0
 Say = Callable[[str], None]
@@ -69,8 +70,7 @@ class Moves:
         if version.storage_uri and built_from(self.cluster, before.canary):
             raise RolloutRefused(
                 "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
-                f"(helm upgrade {self.name} CHART --reuse-values --set canary.storageUri={version.storage_uri}), "
-                "then start without --storage-uri"
+                f"({upgrade(before, {'canary.storageUri': version.storage_uri})}), then start without --storage-uri"
             )
         wanted = _filled(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
@@ -109,13 +109,14 @@ class Moves:
             before: What the decision rests on; another command's move since then calls it off.
 
         Raises:
-            RolloutRefused: If the canary is not ready, or no rollout is under way.
+            RolloutRefused: If the canary is not ready or too small, or no rollout is under way.
         """
         _require(before.record.phase in {RUNNING, PROMOTING}, before, "start one first")
         reason = unready(self.cluster, before.canary)
         if reason and not self.cluster.dry_run:
             raise RolloutRefused(f"{reason}; promote once it is")
         self._require_same_triton(before)
+        self._require_room(before)
         try:
             release = before if before.knative else self._replace_stable(before)
             self._settle(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
@@ -133,6 +134,21 @@ class Moves:
                 f"the canary has another Triton ({canary}) than stable ({stable}), which promote does not change: "
                 "give the canary all traffic with `step --to 100`, change triton.image in the values, then abort"
             )
+
+    def _require_room(self, before: Release) -> None:
+        """A canary that answers everything already has shown that it can; any other needs the replicas of stable."""
+        if before.knative or before.record.phase != RUNNING or before.weight == 100:
+            return
+        canary, stable = (available_replicas(self.cluster, each) for each in (before.canary, before.stable))
+        short = [f"{n} {each} replicas against {stable[each]}" for each, n in canary.items() if n < stable[each]]
+        if short:
+            reason = (
+                f"the canary would answer everything while stable takes its version, with {', '.join(short)}: let it "
+                "show that it can, with 100 as the last of auto's --steps or with `step --to 100`, then promote"
+            )
+            if not self.cluster.dry_run:
+                raise RolloutRefused(reason)
+            self.say(f"would refuse: {reason}")
 
     def _replace_stable(self, before: Release) -> Release:
         """Let the canary answer everything until every replica of stable has its version."""
@@ -162,6 +178,7 @@ class Moves:
             self._await_stable(REVERTING)
         self._insist(reason)
         self.say(f"aborted, all traffic to stable: {reason}")
+        self.say(aborted_values(before))
 
     def _insist(self, reason: str) -> None:
         """Abort over whatever other commands do meanwhile, save a promotion, which has to be turned back first."""

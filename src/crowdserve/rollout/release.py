@@ -28,10 +28,12 @@ class Address:
     Attributes:
         url: Of the service; None for the URL that every caller uses.
         headers: To send with each request.
+        model: Name of the model there.
     """
 
     url: str | None
     headers: dict[str, str]
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,15 @@ class Release:
         return f"{self._revision(track)}-deployment-[a-z0-9]+(-[a-z0-9]+)?"
 
     def address(self, track: str) -> Address | None:
-        """Where a track answers alone; None if nothing leads there now."""
+        """Where a track answers alone, under the name that callers use; None if nothing leads there now."""
+        model = self.stable.model
         if self.knative:
             url = self._target(track).get("url")
-            return Address(url, {}) if url else None
+            return Address(url, {}, model) if url else None
         if track == CANARY:
             alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
-            return Address(None, {TRACK_HEADER: CANARY}) if alone else None
-        return Address(None, {}) if self.weight == 0 else None
+            return Address(None, {TRACK_HEADER: CANARY}, model) if alone else None
+        return Address(None, {}, model) if self.weight == 0 else None
 
     def _target(self, track: str) -> Object:
         targets = self.stable.found.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])
@@ -129,7 +132,8 @@ def read_release(cluster: Cluster, name: str) -> Release:
         missing = "canary" if canary is None else "HTTPRoute that leads to both stable and canary"
         raise RolloutRefused(
             f"release {name!r} has no {missing}; add it with: "
-            f"helm upgrade {name} CHART --reuse-values --set canary.enabled=true --set canary.trafficPercent=0"
+            f"helm upgrade {name} CHART --namespace {cluster.namespace} --reuse-values "
+            "--set canary.enabled=true --set canary.trafficPercent=0"
         )
     return Release(name, cluster.namespace, stable, canary, splits)
 

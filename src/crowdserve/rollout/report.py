@@ -1,11 +1,29 @@
 """What the commands tell a person: the state of a rollout, and the chart values that belong to it."""
 
-from collections.abc import Iterator
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
 
 from crowdserve.rollout.cluster import Cluster
-from crowdserve.rollout.record import Record
 from crowdserve.rollout.release import Release
 from crowdserve.rollout.workload import built_from, unready
+
+Values = Mapping[str, str | int]
+"""Values of the chart by their path."""
+
+_NO_CANARY: Values = {
+    "canary.enabled": False,
+    "canary.storageUri": "",
+    "canary.transformer.image.tag": "",
+    "canary.transformer.image.digest": "",
+    "canary.triton.image.tag": "",
+    "canary.triton.image.digest": "",
+}
+"""Empty values follow stable's: what one canary leaves behind, the next one would run."""
+
+_WITH_HELM_4 = " (with Helm 4 add --force-conflicts)"
+"""It applies on the server, where the fields that a rollout has patched belong to the rollout."""
 
 
 def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
@@ -26,38 +44,49 @@ def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
 
 
 def start_values(cluster: Cluster, release: Release) -> str:
-    """The values that keep `helm upgrade` from undoing `start`."""
-    source = built_from(cluster, release.canary) or release.record.canary.storage_uri
-    values = ["canary.enabled=true", "canary.trafficPercent=0"]
-    values += [f"canary.storageUri={source}"] if source else []
-    values += _image("canary.transformer.image", release.record)
-    return f"keep it through helm upgrades{_upgrade(release, values)}"
+    """What keeps `helm upgrade` from undoing `start`."""
+    canary = release.record.canary
+    source = built_from(cluster, release.canary) or canary.storage_uri
+    values: dict[str, str | int] = {"canary.enabled": True, "canary.trafficPercent": 0}
+    values |= {"canary.storageUri": source} if source else {}
+    values |= _image("canary.transformer.image", None if canary.image == release.record.stable.image else canary.image)
+    return f"keep it through helm upgrades{_WITH_HELM_4}: {upgrade(release, values)}"
 
 
 def promoted_values(cluster: Cluster, release: Release) -> str:
-    """The values that make a promotion the chart's own state, and free what the canary held."""
-    source = built_from(cluster, release.canary) or release.record.canary.storage_uri
-    values = [f"storage.uri={source}"] if source else []
-    earlier = built_from(cluster, release.stable) or release.record.stable.storage_uri or ""
+    """What makes a promotion the chart's own state, and frees what the canary held."""
+    record = release.record
+    source = built_from(cluster, release.canary) or record.canary.storage_uri
+    values: dict[str, str | int] = {"storage.uri": source} if source else {}
+    earlier = built_from(cluster, release.stable) or record.stable.storage_uri or ""
     if earlier.startswith("pvc://"):
-        values.append("storage.existingClaim.name=")  # the chart takes one of the two
-    values += _image("transformer.image", release.record)
-    return f"make it last and remove the canary{_upgrade(release, [*values, 'canary.enabled=false'])}"
+        values["storage.existingClaim.name"] = ""  # the chart takes one of the two
+    if record.canary.image and record.canary.image != record.stable.image:
+        values |= _image("transformer.image", record.canary.image)
+    return f"make it last and remove the canary{_WITH_HELM_4}: {upgrade(release, {**values, **_NO_CANARY})}"
 
 
-def _image(prefix: str, record: Record) -> list[str]:
-    """Values of the canary's image, if it is not stable's; a tag has to clear the digest, which the chart prefers."""
-    image = record.canary.image or ""
-    if image == record.stable.image:
-        return []
-    if "@" in image:
-        return [f"{prefix}.digest={image.partition('@')[2]}"]
-    tag = image.rpartition("/")[2].partition(":")[2]
-    return [f"{prefix}.tag={tag}", f"{prefix}.digest="] if tag else []
+def aborted_values(release: Release) -> str:
+    """What frees the GPU of a canary that gets no traffic any more."""
+    return f"remove the canary once you have seen enough of it{_WITH_HELM_4}: {upgrade(release, _NO_CANARY)}"
 
 
-def _upgrade(release: Release, values: list[str]) -> str:
-    """The command; Helm 4 applies on the server, where the fields that a rollout has patched belong to the rollout."""
-    chosen = " ".join(f"--set {value}" for value in values)
-    command = f"helm upgrade {release.name} CHART --namespace {release.namespace} --reuse-values {chosen}"
-    return f" (with Helm 4 add --force-conflicts): {command}"
+def upgrade(release: Release, values: Values) -> str:
+    """The `helm upgrade` that changes values of the chart and keeps all others."""
+    chosen = " ".join(_flag(name, value) for name, value in values.items())
+    return f"helm upgrade {release.name} CHART --namespace {release.namespace} --reuse-values {chosen}"
+
+
+def _image(prefix: str, image: str | None) -> dict[str, str | int]:
+    """Tag and digest of an image, both, since the chart prefers a digest; both cleared without an image."""
+    name, _, digest = (image or "").partition("@")
+    tag = name.rpartition("/")[2].partition(":")[2] or "latest"
+    return {f"{prefix}.tag": tag if image and not digest else "", f"{prefix}.digest": digest}
+
+
+def _flag(name: str, value: str | int) -> str:
+    """A value as Helm's flags take it: a tag of digits stays text, and a comma begins no other value."""
+    if not isinstance(value, str):
+        return f"--set {name}={json.dumps(value)}"
+    escaped = re.sub(r"([\\,])", r"\\\1", value)
+    return f"--set-string {shlex.quote(f'{name}={escaped}')}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.objects import (
@@ -15,10 +16,12 @@ from crowdserve.rollout.objects import (
     patch_of,
 )
 from crowdserve.rollout.record import Version
+from crowdserve.service_client import MODEL_NAME
 
 _MODE = "serving.kserve.io/deploymentMode"
 _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 _STORAGE_PATH = "/spec/predictor/model/storageUri"
+_MODEL_FLAGS = "--model_name", "--model-name"
 _POD = "-[a-z0-9]+(-[a-z0-9]+)?"
 """What Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
 
@@ -70,6 +73,16 @@ class Workload:
         """What it is told to run."""
         image = self._image()
         return Version(self.found["spec"]["predictor"].get("model", {}).get("storageUri"), image and image[1])
+
+    @property
+    def model(self) -> str:
+        """Name of the model in every URL, as the transformer is told it."""
+        words: list[str] = [word for _, each in self._transformer() for word in each.get("args", [])]
+        for word, after in pairwise([*words, ""]):
+            flag, _, value = word.partition("=")
+            if flag in _MODEL_FLAGS:
+                return value or after
+        return MODEL_NAME
 
     def run(self, version: Version) -> Patch | None:
         """The patch that makes it run a version; None if it is told to already. Parts that are None stay.
@@ -136,6 +149,12 @@ def unready(cluster: Cluster, workload: Workload, *, whole: bool = False) -> str
         if reason:
             return reason
     return None
+
+
+def available_replicas(cluster: Cluster, workload: Workload) -> dict[str, int]:
+    """Replicas that answer, by component, in Standard mode."""
+    found = {each: cluster.get(DEPLOYMENT, f"{workload.name}-{each}") or {} for each in workload.components}
+    return {each: deployment.get("status", {}).get("availableReplicas", 0) for each, deployment in found.items()}
 
 
 def serving_runtime(cluster: Cluster, workload: Workload) -> Object | None:

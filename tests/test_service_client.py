@@ -1,0 +1,118 @@
+"""Whom the client tells its token, and what it makes of a service that does not let it in."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from crowdserve.errors import SetupError, TritonFailed
+from crowdserve.service_client import ServiceClient
+from crowdserve.tokens import read_token
+
+TOKEN = "s3cret.t0ken"
+
+
+class Stranger(ThreadingHTTPServer):
+    """A gateway that gives one answer to everything and repeats what it was told.
+
+    Attributes:
+        seen: Path and `Authorization` of each request.
+        answer: Status and headers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.seen: list[tuple[str, str | None]] = []
+        self.answer: tuple[int, dict[str, str]] = (500, {})
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Stranger
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.seen.append((self.path, self.headers["Authorization"]))
+        status, headers = self.server.answer
+        text = json.dumps({"error": f"refused: {self.headers['Authorization']}"}).encode()
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST
+
+
+@pytest.fixture
+def strangers() -> Iterator[tuple[Stranger, Stranger]]:
+    servers = Stranger(), Stranger()
+    for server in servers:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    yield servers
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def refusal(server: Stranger, token: str | None = None, **options: str) -> str:
+    with ServiceClient(server.url, token=token, use_proxy=False, **options) as client:
+        with pytest.raises(SetupError) as caught:
+            client.count(b"photo")
+        assert TOKEN not in f"{client!r} {vars(client)}"
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_names_the_variable_and_never_the_token(strangers: tuple[Stranger, Stranger], status: int) -> None:
+    server, _ = strangers
+    server.answer = (status, {})
+    assert refusal(server).endswith(": set CROWDSERVE_TOKEN to a bearer token")
+    told = refusal(server, TOKEN)
+    assert told.startswith(f"{server.url} answered {status} ")
+    assert told.endswith(": it refuses the token in CROWDSERVE_TOKEN")
+    assert TOKEN not in told
+    assert [authorization for _, authorization in server.seen] == [None, f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_no_other_host_gets_photo_or_token(strangers: tuple[Stranger, Stranger], status: int) -> None:
+    server, other = strangers
+    server.answer = (status, {"Location": f"{other.url}/login"})
+    assert "redirects are not followed: name the service's own URL, or set CROWDSERVE_TOKEN" in refusal(server, TOKEN)
+    assert (len(server.seen), other.seen) == (1, [])
+
+
+def test_the_model_of_the_url_is_the_one_asked_for(strangers: tuple[Stranger, Stranger]) -> None:
+    server, _ = strangers
+    server.answer = (404, {})
+    assert "answered 404 Not Found: no model 'crowdserve' there" in refusal(server)
+    assert "no model 'heads/2' there; check the URL, and the model's name (--model" in refusal(server, model="heads/2")
+    assert [path for path, _ in server.seen] == [f"/v2/models/{name}/infer" for name in ("crowdserve", "heads%2F2")]
+
+
+def test_a_failure_of_the_service_is_no_question_of_access(strangers: tuple[Stranger, Stranger]) -> None:
+    with ServiceClient(strangers[0].url, use_proxy=False) as client, pytest.raises(TritonFailed, match="refused: None"):
+        client.count(b"photo")
+
+
+def test_a_token_is_read_without_the_line_break_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CROWDSERVE_TOKEN", raising=False)
+    assert read_token("CROWDSERVE_TOKEN") is None
+    monkeypatch.setenv("CROWDSERVE_TOKEN", f" {TOKEN}\n")
+    assert read_token("CROWDSERVE_TOKEN") == TOKEN
+    monkeypatch.setenv("CROWDSERVE_TOKEN", "\n")
+    assert read_token("CROWDSERVE_TOKEN") is None
+
+
+@pytest.mark.parametrize("token", ["two words", "line\nbreak", "schlüssel", "nul\x7f"])
+def test_what_could_not_stand_in_a_header_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+    monkeypatch.setenv("CROWDSERVE_TOKEN", token)
+    with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is no bearer token") as caught:
+        read_token("CROWDSERVE_TOKEN")
+    assert token not in str(caught.value)
