@@ -108,15 +108,25 @@ def test_containers_named_in_commands_are_those_of_the_chart() -> None:
     assert all(name in templates for name in named)
 
 
+def sources(folder: str, names: str) -> str:
+    """The code of a folder."""
+    return "\n".join(path.read_text() for path in (ROOT / folder).rglob(names))
+
+
 def test_what_the_text_quotes_from_logs_is_what_the_code_says() -> None:
-    sources = "\n".join(
-        path.read_text() for folder in ("src", "transformers") for path in (ROOT / folder).rglob("*.py")
-    )
+    python = sources("src", "*.py") + sources("transformers", "*.py")
     for quoted in ("is not what its", "did not appear in", "features of the probe photo are off by", "not ready: "):
         assert quoted in TEXT
-        assert quoted in sources
+        assert quoted in python
     assert f"did not appear in {LATE_SECONDS:.0f} s" in TEXT
     assert "verify_bundle" in {setting.name for setting in fields(Settings)}
+
+
+def test_what_the_text_quotes_from_tritons_log_is_what_its_shell_says() -> None:
+    shell = sources("charts/crowdserve/files", "*.sh")
+    for quoted in ("… is not what its manifest.json says", "… has no manifest.json", "cannot keep …", "cannot take …"):
+        assert f"`{quoted}`" in TEXT
+        assert re.search(rf'echo "[^"]*{re.escape(quoted.strip("… "))}\b', shell), quoted
 
 
 def test_links_lead_to_files_and_headings() -> None:

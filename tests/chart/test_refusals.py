@@ -100,6 +100,13 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "minReplicas 9 is over autoscaling.maxReplicas 8",
     ),
     ("sleep without waking", "keda", {"autoscaling": {"minReplicas": 0}}, "nothing would wake the service"),
+    ("sleep without an autoscaler", "default", {"autoscaling": {"minReplicas": 0}}, "nothing would wake the service"),
+    (
+        "sleep without concurrency",
+        "knative",
+        {"autoscaling": {"concurrency": {"enabled": False}}},
+        "or use Knative mode with autoscaling.concurrency.enabled",
+    ),
     ("KEDA without metrics", "keda", {"podMonitor": {"enabled": False}}, "set podMonitor.enabled"),
     (
         "KEDA without a trigger",

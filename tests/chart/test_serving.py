@@ -181,6 +181,12 @@ def test_the_gpu_is_asked_for_by_the_name_of_a_value(chart: Chart, resource: str
     assert resource not in json.dumps(manifests.transformer()["resources"])
 
 
+def test_resources_that_are_left_to_the_cluster_still_ask_for_the_gpu(chart: Chart) -> None:
+    nothing = {"resources": None}
+    assert chart.render(triton=nothing).triton()["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
+    assert chart.render("cpu", triton=nothing).triton()["resources"] == {}
+
+
 def test_device_cpu_needs_no_gpu_anywhere(chart: Chart) -> None:
     manifests = chart.render("cpu")
     assert "gpu" not in json.dumps(manifests.triton()["resources"])

@@ -31,18 +31,30 @@ for onnx in pathlib.Path({models!r}).glob("*/1/model.onnx"):
 print(json.dumps(engines), flush=True)
 class Ready(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.send_response(200)
+        self.send_response(200 if pathlib.Path({ready!r}).exists() else 400)
         self.end_headers()
-if {ready}:
-    http.server.HTTPServer(("127.0.0.1", {port}), Ready).serve_forever()
+http.server.HTTPServer(("127.0.0.1", {port}), Ready).serve_forever()
 """
 """Builds an engine where there is none, as onnxruntime does: named after no weights, here made of them."""
+
+HALF_A_COPY = """#!/bin/sh
+for place; do :; done # the last of the arguments
+[ ! -d "$place" ] || place=$place/${1##*/}
+head -c 10 "$1" > "$place"
+"""
+"""A cp that comes no further than this."""
+FULL = f"{HALF_A_COPY}echo 'No space left on device' >&2; exit 1"
+
+TOOLS = ("cat", "cp", "cut", "find", "head", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sleep")
+"""What Triton's shell runs, less curl."""
 
 
 class Pod:
     """A pod's own folders, and Triton's shell running in it."""
 
-    def __init__(self, folder: Path, args: list[str], models: Path, claim: Path, *, ready: bool = True) -> None:
+    def __init__(
+        self, folder: Path, args: list[str], models: Path, claim: Path, *, ready: bool, cp: str | None, curl: bool
+    ) -> None:
         (port,) = choose_ports("127.0.0.1", None)
         self.engines, self.claim = folder / "cache", claim
         places = {
@@ -52,12 +64,17 @@ class Pod:
         for rendered, here in places.items():
             args = [argument.replace(rendered, here) for argument in args]
         folder.mkdir()
-        program = folder / "tritonserver"
-        program.write_text(
-            TRITON.format(python=sys.executable, models=str(models), engines=str(self.engines), port=port, ready=ready)
+        self.ready = folder / "ready"
+        if ready:
+            self.ready.touch()
+        triton = TRITON.format(
+            python=sys.executable, models=str(models), engines=str(self.engines), port=port, ready=str(self.ready)
         )
-        program.chmod(0o755)
-        environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+        environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH'] if curl else _tools(folder / 'tools')}"}
+        for name, text in {"tritonserver": triton, "cp": cp}.items():
+            if text:
+                (folder / name).write_text(text)
+                (folder / name).chmod(0o755)
         self._output, self._log = folder / "output", folder / "log"
         with self._output.open("w") as output, self._log.open("w") as log:
             self.process = subprocess.Popen(args, env=environment, stdout=output, stderr=log, start_new_session=True)
@@ -80,12 +97,20 @@ class Pod:
 
     def wait_until_kept(self) -> None:
         """Wait until the claim has every engine of this pod."""
+        assert self.served()
         self.wait_until(lambda: all((self.claim / e.relative_to(self.engines)).exists() for e in engines(self.engines)))
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+def _tools(folder: Path) -> Path:
+    folder.mkdir()
+    for name in TOOLS:
+        (folder / name).symlink_to(shutil.which(name) or name)
+    return folder
 
 
 def engines(folder: Path) -> list[Path]:
@@ -110,10 +135,18 @@ def start(chart: Chart, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
     """Start a pod with the shell command that values render."""
     pods: list[Pod] = []
 
-    def started(models: Path, base: str = "pvc", *, ready: bool = True, **values: object) -> Pod:
+    def started(
+        models: Path,
+        base: str = "pvc",
+        *,
+        ready: bool = True,
+        cp: str | None = None,
+        curl: bool = True,
+        **values: object,
+    ) -> Pod:
         args = chart.render(base, **values).triton()["args"]
-        claim = tmp_path / "claim"
-        pods.append(Pod(tmp_path / f"pod{len(pods)}", args, models, claim, ready=ready))
+        folder, claim = tmp_path / f"pod{len(pods)}", tmp_path / "claim"
+        pods.append(Pod(folder, args, models, claim, ready=ready, cp=cp, curl=curl))
         return pods[-1]
 
     (tmp_path / "claim").mkdir()
@@ -154,10 +187,52 @@ def test_pods_that_start_at_once_share_a_claim(tmp_path: Path, start: Callable[.
     assert all(engine.read_bytes() == f"A:{engine.parent.name.rpartition('-')[0]}".encode() * 1000 for engine in kept)
 
 
-def test_engines_of_a_triton_that_never_served_are_not_kept(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_engines_are_not_kept_before_triton_serves(tmp_path: Path, start: Callable[..., Pod]) -> None:
     pod = start(bundle(tmp_path / "a", "A:"), ready=False)
     assert pod.served() == dict.fromkeys(CARDS, "A:")
+    pod.wait_until(lambda: pod.log.count(" 400 ") >= 3)  # looks at its health
+    assert not list((tmp_path / "claim").iterdir())
+    pod.ready.touch()
+    pod.wait_until_kept()
+
+
+def test_no_pod_ever_finds_half_an_engine_on_the_claim(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    claim, go_on = tmp_path / "claim", tmp_path / "go on"
+    slow = f"{HALF_A_COPY}until [ -e '{go_on}' ]; do sleep 0.05; done; exec {shutil.which('cp')} \"$@\""
+    pod = start(bundle(tmp_path / "a", "A:"), cp=slow)
+    pod.wait_until(lambda: any(file.stat().st_size for file in engines(claim)))
+    assert not list(claim.rglob("*.engine"))
+    go_on.touch()
+    pod.wait_until_kept()
+    assert all(file.read_bytes() == (pod.engines / file.relative_to(claim)).read_bytes() for file in engines(claim))
+
+
+def test_half_an_engine_from_the_claim_is_not_used(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    first = start(models)
+    first.wait_until_kept()
+    second = start(models, cp=FULL)
+    assert second.served() == dict.fromkeys(CARDS, "A:")
+    assert second.log.count("cannot take engines from") == second.log.count("built") == len(CARDS)
+    for engine in engines(second.engines):
+        assert engine.read_bytes() == (first.engines / engine.relative_to(second.engines)).read_bytes()
+
+
+def test_a_full_claim_is_left_as_it_was(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    models = bundle(tmp_path / "a", "A:")
+    pod = start(models, cp=FULL)
+    pod.wait_until(lambda: pod.log.count("cannot keep") == len(CARDS) and not engines(tmp_path / "claim"))
+    after = start(models)  # there is room again
+    after.wait_until_kept()
+    assert "cannot" not in after.log
+
+
+def test_an_image_without_curl_serves_and_says_that_it_keeps_nothing(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    pod = start(bundle(tmp_path / "a", "A:"), curl=False)
+    assert pod.served() == dict.fromkeys(CARDS, "A:")
     time.sleep(0.5)  # five looks at its health
+    assert pod.log.count("the image has no curl") == 1
+    assert "not found" not in pod.log
     assert not list((tmp_path / "claim").iterdir())
 
 

@@ -126,7 +126,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "planBuilder.job.enabled": ("tensorrt-job", {}, False),
     "engineCache.enabled": ("default", {}, False),
     "serviceAccount.enabled": ("s3", WITHOUT_SECRET, False),
-    "autoscaling.concurrency.enabled": ("knative", {}, False),
+    "autoscaling.concurrency.enabled": ("knative", {"autoscaling": {"minReplicas": 1}}, False),
     "autoscaling.hpa.enabled": ("standalone", {}, False),
     "autoscaling.keda.enabled": ("keda", {}, False),
     "kserveIngress.enabled": ("default", {}, True),

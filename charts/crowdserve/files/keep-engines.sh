@@ -6,12 +6,16 @@ for network in /mnt/models/*; do
   folder=$name-$(cat "$network"/*/model.onnx | sha256sum | cut -c 1-16)
   mkdir -p "$engines/$folder"
   ln -sfn "$folder" "$engines/$name"
-  if [ -n "$kept" ] && [ -d "$kept/$folder" ]; then
-    cp "$kept/$folder"/* "$engines/$folder/" || echo "cannot take engines from $kept/$folder" >&2
+  if [ -n "$kept" ] && ls "$kept/$folder"/* > /dev/null 2>&1; then
+    cp "$kept/$folder"/* "$engines/$folder/" || {
+      rm -f "$engines/$folder"/* # Triton would load half an engine, and builds a missing one
+      echo "cannot take engines from $kept/$folder" >&2
+    }
   fi
 done
 # What this pod builds goes to the claim once Triton serves it, by a rename: no pod ever finds half an engine.
 keep_engines() {
+  command -v curl > /dev/null || { echo "cannot keep engines in $kept: the image has no curl" >&2; return; }
   read -r part < /proc/sys/kernel/random/uuid
   until curl --silent --fail --output /dev/null --noproxy '*' http://127.0.0.1:8085/v2/health/ready; do sleep 5; done
   find "$engines" -type f | while read -r file; do
@@ -19,5 +23,6 @@ keep_engines() {
     [ -e "$place" ] && continue
     mkdir -p "${place%/*}" && cp "$file" "$kept/.$part" && mv "$kept/.$part" "$place" || echo "cannot keep $place" >&2
   done
+  rm -f "$kept/.$part" # of a copy that failed
 }
 if [ -n "$kept" ]; then keep_engines & fi

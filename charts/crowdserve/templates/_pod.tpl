@@ -31,7 +31,7 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 
 {{/* Resources with the GPU in the limits. Takes {root, resources, gpu}. */}}
 {{- define "crowdserve.resources" -}}
-{{- $resources := deepCopy .resources -}}
+{{- $resources := deepCopy (.resources | default dict) -}}
 {{- if .gpu -}}
 {{- $limits := merge (dict .root.Values.gpu.resource (toString .root.Values.gpu.count)) ($resources.limits | default dict) -}}
 {{- $_ := set $resources "limits" $limits -}}
