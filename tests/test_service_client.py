@@ -1,13 +1,15 @@
 """Whom the client tells its token, and what it makes of a service that does not let it in."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
 import pytest
 
-from crowdserve.errors import SetupError, TritonFailed
+from crowdserve.errors import SetupError, TritonFailed, TritonUnavailable
 from crowdserve.service_client import ServiceClient
 from crowdserve.tokens import read_token
 
@@ -60,6 +62,10 @@ def strangers() -> Iterator[tuple[Stranger, Stranger]]:
         server.server_close()
 
 
+def url_of(server: socket.socket) -> str:
+    return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
 def refusal(server: Stranger, token: str | None = None, **options: str) -> str:
     with ServiceClient(server.url, token=token, use_proxy=False, **options) as client:
         with pytest.raises(SetupError) as caught:
@@ -99,6 +105,37 @@ def test_the_model_of_the_url_is_the_one_asked_for(strangers: tuple[Stranger, St
 def test_a_failure_of_the_service_is_no_question_of_access(strangers: tuple[Stranger, Stranger]) -> None:
     with ServiceClient(strangers[0].url, use_proxy=False) as client, pytest.raises(TritonFailed, match="refused: None"):
         client.count(b"photo")
+
+
+def test_a_host_that_does_not_connect_is_no_fault_of_the_service() -> None:
+    waiting = [socket.socket() for _ in range(3)]
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as server,
+        ServiceClient(url_of(server), use_proxy=False) as client,
+    ):
+        for each in waiting:  # more than may wait: the next one gets no answer at all
+            each.setblocking(False)
+            each.connect_ex(server.getsockname())
+        client._http.timeout = httpx.Timeout(30, connect=0.2)
+        with pytest.raises(SetupError, match=r"no service answers at http://127.0.0.1:\d+ \(timed out\)"):
+            client.count(b"photo")
+    for each in waiting:
+        each.close()
+
+
+def test_a_service_that_is_too_slow_is_unavailable() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ServiceClient(url_of(server), use_proxy=False) as client:
+        client._http.timeout = httpx.Timeout(30, read=0.2)
+        with pytest.raises(TritonUnavailable, match="did not answer in time"):
+            client.count(b"photo")
+
+
+@pytest.mark.parametrize("url", ["http://bob:p/w0rd@127.0.0.1:9", "http://bob:w0rd@127.0.0.1:9", "bob:w0rd@127.0.0.1"])
+def test_no_message_repeats_a_password(url: str) -> None:
+    with pytest.raises(SetupError, match=r"127\.0\.0\.1") as caught, ServiceClient(url, use_proxy=False) as client:
+        client.count(b"photo")
+    assert "w0rd" not in str(caught.value)
+    assert "bob" not in str(caught.value)
 
 
 def test_a_token_is_read_without_the_line_break_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:

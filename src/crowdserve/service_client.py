@@ -4,6 +4,7 @@ The photo's bytes travel as they are, and so does the overlay that comes back.
 """
 
 import json
+import re
 import struct
 import time
 from collections.abc import Mapping
@@ -73,8 +74,9 @@ class ServiceClient:
 
     def __init__(self, url: str, *, model: str = MODEL_NAME, token: str | None = None, use_proxy: bool = True) -> None:
         if not url.startswith(("http://", "https://")):
-            raise SetupError(f"the service's URL is {url!r}; expected one like http://127.0.0.1:8080")
+            raise SetupError(f"the service's URL is {without_user(url)!r}; expected one like http://127.0.0.1:8080")
         self._url = url.rstrip("/")
+        self._shown = without_user(self._url)
         self._model = model
         self._http = httpx.Client(timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=10.0), trust_env=use_proxy)
         if token:
@@ -112,10 +114,13 @@ class ServiceClient:
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         try:
             reply = self._http.post(url, content=body, headers=dict(headers))
-        except httpx.TimeoutException as err:
-            raise TritonUnavailable(f"{self._url} did not answer in time; try again later") from err
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as err:
+            raise TritonUnavailable(f"{self._shown} did not answer in time; try again later") from err
+        except httpx.InvalidURL as err:  # its text may repeat a password
+            raise SetupError(f"{self._shown} cannot be read as a URL; expected one like http://127.0.0.1:8080") from err
         except httpx.HTTPError as err:
-            raise SetupError(f"no service answers at {self._url} ({err}); start one with: crowdserve up") from err
+            reason = str(err) or type(err).__name__
+            raise SetupError(f"no service answers at {self._shown} ({reason}); start one with: crowdserve up") from err
         if reply.status_code != httpx.codes.OK:
             self._check_access(reply)
             raise _ERRORS.get(reply.status_code, TritonFailed)(_message(reply))
@@ -123,7 +128,7 @@ class ServiceClient:
 
     def _check_access(self, reply: httpx.Response) -> None:
         """Fail if URL, model or token is to blame, with which no other photo would fare better."""
-        answer = f"{self._url} answered {reply.status_code} {reply.reason_phrase}"
+        answer = f"{self._shown} answered {reply.status_code} {reply.reason_phrase}"
         if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             sent = "Authorization" in self._http.headers
             remedy = f"it refuses the token in {SERVICE_TOKEN}" if sent else f"set {SERVICE_TOKEN} to a bearer token"
@@ -134,6 +139,11 @@ class ServiceClient:
         if reply.is_redirect:
             remedy = f"name the service's own URL, or set {SERVICE_TOKEN} if that leads to a login"
             raise SetupError(f"{answer}, and redirects are not followed: {remedy}")
+
+
+def without_user(url: str) -> str:
+    """A URL as a message may show it: without the name and password before its host."""
+    return re.sub(r"^(\w+://)?.*@", r"\1", url)
 
 
 def encode_request(photo: bytes, parameters: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:

@@ -46,6 +46,20 @@ def bundle(built: Path, tmp_path: Path) -> Path:
     return shutil.copytree(built, tmp_path / "bundle")
 
 
+@pytest.fixture
+def unreadable() -> Path:
+    """A file without content whose reading fails, for root as well."""
+    return Path("/proc/self/mem")
+
+
+@pytest.fixture
+def private_umask() -> Iterator[None]:
+    """New files and folders are for their owner alone, as on many administrators' machines."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 @dataclass
 class RunningRegistry:
     """A registry that listens, and what it has seen if it is the stand-in.

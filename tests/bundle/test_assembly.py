@@ -2,7 +2,11 @@
 
 import json
 import os
+import resource
 import shutil
+import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -135,3 +139,53 @@ def test_what_is_missing_or_empty_is_named(source: Path, tmp_path: Path) -> None
     (source / "csrnet_b" / "1" / "model.onnx").unlink()
     with pytest.raises(RepositoryError, match=r"model.onnx of csrnet_b"):
         build_bundle(source, tmp_path / "bundle", "gpu")
+
+
+@pytest.mark.parametrize("text", ["[]", "{x", "{}", '"x"', b"\xff"])
+def test_a_damaged_record_of_a_classifier_is_named(source: Path, tmp_path: Path, text: str | bytes) -> None:
+    record = source / "vgg16" / "1" / f"{CLASSIFIER}.json"
+    record.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BundleError, match=rf"^{record} is no record of a scene classifier"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+
+
+def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, unreadable: Path) -> None:
+    (source / "vgg16" / "1" / "notes.txt").symlink_to(unreadable)
+    with pytest.raises(BundleError, match=r"Input/output error; check the file, its rights"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+    model = source / "vgg16" / "1" / f"{CLASSIFIER}.joblib"
+    model.unlink()
+    model.mkdir()
+    with pytest.raises(BundleError, match=rf"{model}: Is a directory"):
+        build_bundle(source, tmp_path / "bundle", "gpu")
+    assert not list(tmp_path.glob("*bundle*"))
+
+
+@pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
+def test_a_disk_without_space_is_said(source: Path, tmp_path: Path, name: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    try:
+        with pytest.raises(BundleError, match=rf"{tmp_path}.*: File too large; check .* the disk's space"):
+            build_bundle(source, tmp_path / name, "gpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_a_volume_that_is_mounted_there_is_no_target(source: Path, tmp_path: Path) -> None:
+    target = tmp_path / "claim"
+    target.mkdir()
+    own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', target]
+    if shutil.which("unshare") is None or subprocess.run([*own_mounts, "true"], check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    build = [sys.executable, "-m", "crowdserve.cli", "bundle", "build", target, "--source", source]
+    done = subprocess.run([*own_mounts, *build], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"crowdserve: {target} is a mounted volume; name a folder inside, such as {target}/bundle\n"
+
+
+def test_pods_may_read_a_bundle_whatever_the_umask(source: Path, tmp_path: Path, private_umask: None) -> None:
+    build_bundle(source, tmp_path / "made" / "bundle", "gpu")
+    paths = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
+    assert {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths} == {(True, 0o755), (False, 0o644)}

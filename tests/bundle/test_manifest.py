@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, list_files, read_manifest
+from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, list_files, read_manifest
 from crowdserve.errors import BundleError
 
 MODEL = "csrnet_a/1/model.onnx"
@@ -16,6 +16,14 @@ def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def test_a_file_that_cannot_be_read_is_named(bundle: Path, unreadable: Path) -> None:
+    (bundle / "notes.txt").symlink_to(unreadable)
+    manifest = read_manifest(bundle)
+    files = {**manifest.files, "notes.txt": FileEntry("0" * 64, 0)}
+    other = Manifest(manifest.crowdserve, manifest.profile, manifest.models, files)
+    assert other.differences(bundle) == ["notes.txt cannot be read: Input/output error"]
 
 
 def test_a_bundle_as_built_is_whole(bundle: Path) -> None:

@@ -93,6 +93,24 @@ def test_a_file_is_no_place_for_a_bundle(built: Path, manifest: Manifest, tmp_pa
         FolderStore(tmp_path / "file" / "x").put("a", built / MANIFEST_FILE, FileEntry("", 0))
 
 
+def test_pods_may_enter_the_folders_of_a_push_whatever_the_umask(
+    built: Path, manifest: Manifest, tmp_path: Path, private_umask: None
+) -> None:
+    place_bundle(built, manifest, FolderStore(tmp_path / "claim" / "models" / "1"))
+    folders = [path for path in (tmp_path / "claim", *(tmp_path / "claim").rglob("*")) if path.is_dir()]
+    assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    built: Path, manifest: Manifest, tmp_path: Path, unreadable: Path
+) -> None:
+    (tmp_path / "notes.txt").symlink_to(unreadable)
+    with pytest.raises(BundleError, match=rf"^{tmp_path} cannot be read: Input/output error; check the volume"):
+        place_bundle(built, manifest, FolderStore(tmp_path))
+    with pytest.raises(BundleError, match="cannot be read: File name too long"):
+        place_bundle(built, manifest, FolderStore(tmp_path / ("x" * 300)))
+
+
 def test_s3_is_told_what_must_arrive(built: Path, manifest: Manifest, s3: str) -> None:
     import boto3
 

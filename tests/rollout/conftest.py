@@ -139,6 +139,7 @@ def make_world(kubernetes_api: ApiServer, tmp_path: Path) -> Iterator[Callable[.
                 lambda: kubernetes_api.read("httproutes", "crowd"),
                 lambda service: prometheus.observe(PODS.get(service, service), 1),
             )
+            gateway.pods = dict(PODS)
             gateways.append(gateway.__enter__())
             world = World(kubernetes_api, prometheus, gateway, write_golden(tmp_path / "golden", gateway))
             kubernetes_api.on_change.append(world.serve_traffic)

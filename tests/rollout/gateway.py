@@ -22,6 +22,8 @@ class Gateway:
         paths: Services that have an address of their own, by the start of its path.
         broken: Services that answer 500.
         model: Name of the model in every URL.
+        pods: Pods that answer, by service.
+        drops: Headers that a proxy before it does not pass on.
         token: The bearer token that it asks for, if any.
         tokens: The `Authorization` of each request.
         counted: Service and photo of each request.
@@ -34,6 +36,8 @@ class Gateway:
         self.counted: list[tuple[str, bytes]] = []
         self.paths: dict[str, str] = {}
         self.model = "crowdserve"
+        self.pods: dict[str, str] = {}
+        self.drops: set[str] = set()
         self.token: str | None = None
         self.tokens: list[str | None] = []
         self.read_route, self.on_count = read_route, on_count
@@ -71,6 +75,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
+        for name in self.gateway.drops:
+            del self.headers[name]
         start_of_path, _, path = self.path.rpartition("/v2/")
         self.gateway.tokens.append(self.headers["Authorization"])
         if self.gateway.token and self.gateway.tokens[-1] != f"Bearer {self.gateway.token}":
@@ -86,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.gateway.counted.append((service, photo))
         self.gateway.on_count(service)
         if service in self.gateway.broken:
-            return self._reply(500, {"error": "crowd_dense failed; its log tells why, under request id 7"})
+            return self._reply(500, {"error": "crowd_dense failed; its log tells why, under request id 7"}, service)
         count = self.gateway.truth[photo] + self.gateway.error.get(service, 0.0)
         outputs = {
             "count": ("FP32", count),
@@ -99,11 +105,13 @@ class _Handler(BaseHTTPRequestHandler):
             {"name": name, "datatype": datatype, "shape": [1], "data": [value]}
             for name, (datatype, value) in outputs.items()
         ]
-        return self._reply(200, {"model_name": "crowdserve", "id": "7", "outputs": tensors})
+        return self._reply(200, {"model_name": "crowdserve", "id": "7", "outputs": tensors}, service)
 
-    def _reply(self, code: int, content: dict) -> None:
+    def _reply(self, code: int, content: dict, service: str = "") -> None:
         text = json.dumps(content).encode()
         self.send_response(code)
+        if service in self.gateway.pods:
+            self.send_header("x-crowdserve-pod", self.gateway.pods[service])
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)

@@ -35,7 +35,7 @@ class PrometheusServer:
 
     Attributes:
         seen: Requests that pods answered.
-        mood: "well", "refuses" (answers 503 with an error) or "confused" (answers with HTML).
+        mood: "well", "refuses" (answers 503 with an error), "confused" (answers with HTML) or "closed" (answers 401).
         queries: Asked for.
         tokens: Sent along.
     """
@@ -100,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.prometheus.tokens.append(self.headers.get("Authorization"))
         if self.path != "/api/v1/query" or self.prometheus.mood == "confused":
             return self._reply(404 if self.prometheus.mood == "well" else 200, "<html>login</html>")
+        if self.prometheus.mood == "closed":
+            return self._reply(401, "<html>who are you?</html>")
         if self.prometheus.mood == "refuses":
             error = {"status": "error", "errorType": "timeout", "error": "query timed out in expression evaluation"}
             return self._reply(503, json.dumps(error))

@@ -17,6 +17,10 @@ def tagged_world(knative_world):
     tracks = {"latestUrl": f"{world.gateway.url}/latest", "prevUrl": f"{world.gateway.url}/prev"}
     world.api.change(*SERVICE, lambda o: o["status"]["components"]["predictor"].update(tracks))
     world.gateway.paths = {"/latest": "latest", "/prev": "prev"}
+    world.gateway.pods = {
+        "latest": "crowd-predictor-00002-deployment-6d8c0-fghij",
+        "prev": "crowd-predictor-00001-deployment-5f7c9-abcde",
+    }
     return world
 
 
@@ -98,6 +102,18 @@ def test_without_tags_the_golden_set_gives_no_verdict(knative_world):
     assert reply.code == 3
     assert "golden set: no rule or tag leads to the canary alone" in reply.out
     assert not knative_world.gateway.counted
+
+
+def test_a_tag_that_leads_to_the_other_revision_gives_no_verdict(tagged_world):
+    tagged_world.start()
+    tagged_world.gateway.paths["/latest"] = "prev"
+    reply = tagged_world.auto()
+    assert reply.code == 3
+    assert (
+        "pod crowd-predictor-00001-deployment-5f7c9-abcde answered, expected one like crowd-predictor-00002-"
+        in reply.out
+    )
+    assert shares(tagged_world) == [0]
 
 
 def test_100_percent_is_refused_by_hand_too(knative_world):

@@ -2,14 +2,15 @@ from datetime import timedelta
 
 import pytest
 
-from crowdserve.errors import DatasetError
+from crowdserve.errors import DatasetError, SetupError
 from crowdserve.rollout.failures import RolloutRefused
 from crowdserve.rollout.golden import GoldenFailed, GoldenUnreachable, load_golden
 from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
 from crowdserve.rollout.record import Record, Score, Traffic, Version, now, parse_record
 from crowdserve.rollout.release import Address, read_release
 
-STABLE_ONLY = Address(None, {}, "crowdserve")
+STABLE_ONLY = Address(None, {}, "crowdserve", "crowd-predictor-.*")
+CANARY_ONLY = Address(None, {"x-crowdserve-track": "canary"}, "crowdserve", "crowd-canary-predictor-.*")
 
 
 def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
@@ -38,6 +39,41 @@ def test_a_strange_answer_is_no_measurement(world, mood, message):
     with pytest.raises(PrometheusSilent, match=message):
         client.traffic("x", now() - timedelta(seconds=1), now())
     client.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "remedy"),
+    [
+        (None, "set CROWDSERVE_PROMETHEUS_TOKEN to a bearer token"),
+        ("0ld", "it refuses the token in CROWDSERVE_PROMETHEUS_TOKEN"),
+    ],
+)
+def test_a_prometheus_that_refuses_this_caller_ends_the_command(world, monkeypatch, token, remedy):
+    world.start()
+    world.prometheus.mood = "closed"
+    if token:
+        monkeypatch.setenv("CROWDSERVE_PROMETHEUS_TOKEN", token)
+    client = Prometheus(world.prometheus.url, "demo", token=token)
+    with pytest.raises(SetupError, match=remedy):
+        client.traffic("x", now() - timedelta(seconds=1), now())
+    client.close()
+    reply = world.auto("--patience-seconds", "3600")
+    assert (reply.code, world.weights()) == (2, [0, 0])
+    assert reply.error == f"Prometheus at {world.prometheus.url} answered 401 Unauthorized: {remedy}"
+
+
+@pytest.mark.parametrize("url", ["http://bob:p/w0rd@127.0.0.1:9", "http://bob:w0rd@127.0.0.1:9", "bob:w0rd@127.0.0.1"])
+def test_no_message_repeats_a_password(world, url):
+    world.start()
+    moves = world.moves()
+    for options in (["--url", url], ["--prometheus", url]):
+        reply = world.auto(*options)
+        told = reply.out + reply.error
+        assert reply.code in {2, 3}
+        assert "127.0.0.1" in told
+        assert "bob" not in told
+        assert "w0rd" not in told
+        moves.step(moves.read(), 5)  # from where Prometheus is asked
 
 
 def test_golden_scores_are_mean_absolute_errors(world):
@@ -102,7 +138,7 @@ def test_without_the_right_token_there_is_no_verdict(world, monkeypatch, token, 
 
 
 def test_a_token_for_https_is_never_sent_in_the_clear(world):
-    golden, plain = load_golden(world.golden), Address(world.gateway.url, {}, "crowdserve")
+    golden, plain = load_golden(world.golden), Address(world.gateway.url, {}, "crowdserve", ".*")
     with pytest.raises(GoldenUnreachable, match="is not encrypted as https://count"):
         golden.score("https://count.example.com", plain, "s3cret")
     assert not world.gateway.tokens
@@ -122,6 +158,33 @@ def test_a_broken_canary_fails_and_a_broken_stable_gives_no_verdict(world):
     assert "golden set: the canary did not count 0001.png" in world.auto("--dry-run").out
     world.gateway.broken = {"crowd-predictor"}
     assert "the stable track itself did not count 0001.png" in world.auto("--dry-run").out
+
+
+def test_stable_is_never_taken_for_the_canary(world):
+    world.start()
+    world.gateway.drops = {"x-crowdserve-track"}  # as a proxy before the gateway does, or a port-forward to stable
+    world.gateway.error = {"crowd-canary-predictor": 20.0}
+    reply = world.auto()
+    assert reply.code == 3
+    expected = (
+        "unknown   golden set  pod crowd-predictor-5f7c9-abcde answered, expected one like crowd-canary-predictor-"
+    )
+    assert expected in reply.out
+    assert world.weights() == [0, 0]
+    world.gateway.broken = {"crowd-predictor"}
+    with pytest.raises(GoldenUnreachable, match="pod crowd-predictor-5f7c9-abcde answered"):
+        load_golden(world.golden).score(world.gateway.url, CANARY_ONLY)
+
+
+def test_an_answer_of_nobody_knows_which_pod_gives_no_verdict(world):
+    world.start()
+    del world.gateway.pods["crowd-canary-predictor"]
+    reply = world.auto()
+    assert reply.code == 3
+    assert "unknown   golden set  an answer lacks the header x-crowdserve-pod" in reply.out
+    assert world.weights() == [0, 0]
+    world.gateway.broken = {"crowd-canary-predictor"}  # the gateway's own 5xx: the track is gone
+    assert "golden set: the canary did not count 0001.png" in world.auto("--dry-run").out
 
 
 def test_without_the_testers_rule_nothing_is_taken_for_the_canary(world):

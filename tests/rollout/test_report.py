@@ -86,6 +86,18 @@ def test_an_image_that_both_run_is_left_to_stables_values(world, chart):
     assert upgraded(chart, promoted).transformer("crowd")["image"] == IMAGE
 
 
+def test_a_bundle_on_a_claim_gives_way_to_a_promoted_one(world, chart):
+    def move_to_claim(found: Object) -> None:
+        found["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v1"
+
+    world.api.change("inferenceservices", "crowd", move_to_claim)
+    claim = {"storage": {"uri": "", "existingClaim": {"name": "models", "path": "v1"}}}
+    started = world.rollout("start", "crowd", "--storage-uri", NEW)
+    assert runs(upgraded(chart, started.out, **claim), "crowd")[0] == "pvc://models/v1"
+    promoted = world.rollout("promote", "crowd")
+    assert runs(upgraded(chart, promoted.out, **claim), "crowd")[0] == NEW
+
+
 def test_a_comma_in_an_address_begins_no_other_value(world, chart):
     uri = "https://models.example.com/a,b=c/v2.tar?x=1&y=2"
     started = world.rollout("start", "crowd", "--storage-uri", uri)

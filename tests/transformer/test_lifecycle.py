@@ -18,6 +18,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 from crowdserve.cards import CARDS
 from crowdserve.errors import PlatformError
+from crowdserve.pods import POD_HEADER
 from crowdserve.processes import choose_ports
 from crowdserve.service import EmbeddedService
 from crowdserve.triton.embedded import EmbeddedTriton
@@ -194,3 +195,15 @@ def test_a_taken_port_is_named(small_service: EmbeddedService, start_transformer
         ):
             pass
         assert "Traceback" not in str(caught.value)
+
+
+def test_in_kubernetes_every_answer_names_its_pod(
+    client: httpx.Client, start_transformer: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("HOSTNAME", "crowd-predictor-5f7c9-abcde")
+    with start_transformer("127.0.0.1:9") as running:
+        live = client.get(f"{running.http_url}/v2/health/live")
+        refused = client.post(f"{running.http_url}/v2/models/crowdserve/infer", content=b"{")
+    assert (live.status_code, refused.status_code) == (200, 400)
+    assert [each.headers.get(POD_HEADER) for each in (live, refused)] == ["crowd-predictor-5f7c9-abcde"] * 2

@@ -1,6 +1,7 @@
 """The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
@@ -14,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crowdserve.errors import InvalidRequest
+from crowdserve.pods import POD_HEADER, pod_name
 from crowdserve_transformer.body_limit import BodyLimit
 from crowdserve_transformer.codec import decode_rest, encode_rest
 from crowdserve_transformer.dataplane import CrowdDataPlane
@@ -118,6 +120,8 @@ class RestEndpoints:
 
 
 def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
+    pod = pod_name(os.environ)
+
     @wraps(endpoint)
     async def answer(request: Request) -> Response:
         try:
@@ -132,6 +136,8 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
             if failure.http_status == 413:  # whoever is still sending must not go on for ever
                 response.headers["connection"] = "close"
         response.headers["x-request-id"] = _id_of(request)
+        if pod:
+            response.headers[POD_HEADER] = pod
         return response
 
     return answer

@@ -1,5 +1,6 @@
 """Model repository → bundle."""
 
+import errno
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 import crowdserve
 from crowdserve.bundle.archive import SUFFIX, write_tar
 from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, describe_files, hash_file, list_files
+from crowdserve.bundle.placement import make_folder
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.errors import BundleError
 from crowdserve.triton.config import Profile
@@ -31,11 +33,24 @@ def build_bundle(source: Path, target: Path, profile: Profile) -> Manifest:
 
     Raises:
         RepositoryError: If a model is missing.
-        BundleError: If the scene classifier is missing or not the recorded one, or `target` is taken.
+        BundleError: If the scene classifier is missing or not the recorded one, `target` is taken, or a file cannot be
+            read or written.
     """
+    try:
+        return _build(source, target, profile)
+    except OSError as err:
+        if err.errno in {errno.EBUSY, errno.EXDEV}:
+            raise BundleError(
+                f"{target} is a mounted volume; name a folder inside, such as {target / 'bundle'}"
+            ) from err
+        reason = f"{err.filename or target}: {err.strerror or err}"
+        raise BundleError(f"no bundle was built, {reason}; check the file, its rights and the disk's space") from err
+
+
+def _build(source: Path, target: Path, profile: Profile) -> Manifest:
     _check_target(target)
     _check_classifiers(source)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
         manifest = _assemble(source, folder, profile)
@@ -65,6 +80,8 @@ def _assemble(source: Path, folder: Path, profile: Profile) -> Manifest:
     if empty:
         raise BundleError(f"{source} has empty files, which not every store keeps: {', '.join(empty)}; remove them")
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)  # pods read it, whatever the umask
     return manifest
 
 
@@ -94,9 +111,20 @@ def _check_classifiers(source: Path) -> None:
         raise BundleError(f"{folder} lacks {CLASSIFIER}.json; copy the scene classifier's files there, or train one")
     found = {hash_file(file): file for file in folder.glob(f"{CLASSIFIER}*") if file not in records}
     for record in records:
-        recorded = json.loads(record.read_bytes()).get("sha256")
+        recorded = _recorded(record)
         if recorded not in found:
             raise BundleError(
                 f"{record} is of a file with SHA-256 {recorded}, and there is none beside it; copy both files together "
                 "from where they were made"
             )
+
+
+def _recorded(record: Path) -> str:
+    """SHA-256 of the classifier that a record describes."""
+    try:
+        return str(json.loads(record.read_bytes())["sha256"])
+    except (ValueError, LookupError, TypeError) as err:
+        reason = f"{type(err).__name__}: {err}"
+        raise BundleError(
+            f"{record} is no record of a scene classifier ({reason}); copy it again from where it was made"
+        ) from err

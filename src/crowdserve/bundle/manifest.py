@@ -161,7 +161,10 @@ def _difference(file: Path, name: str, entry: FileEntry) -> str | None:
     size_bytes = file.stat().st_size
     if size_bytes != entry.size_bytes:
         return f"{name} is changed: {size_bytes:,} bytes, expected {entry.size_bytes:,}"
-    sha256 = hash_file(file)
+    try:
+        sha256 = hash_file(file)
+    except OSError as err:
+        return f"{name} cannot be read: {err.strerror}"
     return f"{name} is changed: SHA-256 {sha256}, expected {entry.sha256}" if sha256 != entry.sha256 else None
 
 

@@ -68,6 +68,14 @@ def _shortened(names: Iterable[str], at_most: int = 5) -> str:
     return ", ".join(names[:at_most]) + more
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, which every pod may enter whatever the umask."""
+    for each in reversed([folder, *folder.parents]):
+        if not each.is_dir():
+            each.mkdir(exist_ok=True)
+            each.chmod(0o755)
+
+
 class FolderStore:
     """A folder, such as one of a mounted claim."""
 
@@ -77,20 +85,24 @@ class FolderStore:
 
     def listing(self) -> dict[str, str]:
         """SHA-256 of every file there."""
-        if not self._folder.exists():
-            return {}
-        if not self._folder.is_dir():
-            raise BundleError(f"{self._folder} is a file; name a folder")
-        found = {path: entry.sha256 for path, entry in describe_files(self._folder).items()}
-        manifest = self._folder / MANIFEST_FILE
-        return found | ({MANIFEST_FILE: hash_file(manifest)} if manifest.is_file() else {})
+        try:
+            if not self._folder.exists():
+                return {}
+            if not self._folder.is_dir():
+                raise BundleError(f"{self._folder} is a file; name a folder")
+            found = {path: entry.sha256 for path, entry in describe_files(self._folder).items()}
+            manifest = self._folder / MANIFEST_FILE
+            return found | ({MANIFEST_FILE: hash_file(manifest)} if manifest.is_file() else {})
+        except OSError as err:
+            place = err.filename or self._folder
+            raise BundleError(f"{place} cannot be read: {err.strerror}; check the volume and its rights") from err
 
     def put(self, path: str, file: Path, entry: FileEntry) -> None:
         """Copy a file beside its place, then put it there."""
         target = self._folder / path
         partial = target.with_name(f".{target.name}.partial")
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             shutil.copyfile(file, partial)
             partial.chmod(0o644)
             os.replace(partial, target)

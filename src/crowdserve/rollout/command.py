@@ -232,6 +232,7 @@ def _gate(
     asked = golden_set = token = None
     if prometheus and Part.METRICS not in without:
         asked = Prometheus(prometheus, moves.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
+        asked.check_access()
     if golden and Part.GOLDEN not in without:
         golden_set, token = load_golden(golden), read_token(SERVICE_TOKEN)
     return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds, token)

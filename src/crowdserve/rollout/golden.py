@@ -1,15 +1,20 @@
 """The golden set: labelled photos that each track counts, and its mean absolute error on them."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from crowdserve.datasets import Sample, load_dataset
 from crowdserve.errors import CrowdServeError, DatasetError, SetupError
+from crowdserve.pods import POD_HEADER
+from crowdserve.rollout.objects import TRACK_HEADER
 from crowdserve.rollout.record import Score
 from crowdserve.rollout.release import Address
-from crowdserve.service_client import ServiceClient
+from crowdserve.service_client import ServiceClient, without_user
 from crowdserve.tokens import SERVICE_TOKEN
 
 
@@ -18,7 +23,7 @@ class GoldenFailed(Exception):
 
 
 class GoldenUnreachable(Exception):
-    """Nobody answers at the service's URL, so that the track cannot be blamed."""
+    """Nobody answers at the service's URL, or somebody else than the track, which cannot be blamed."""
 
 
 class TrackClient(ServiceClient):
@@ -33,9 +38,30 @@ class TrackClient(ServiceClient):
     def __init__(self, url: str, address: Address, token: str | None = None) -> None:
         target = address.url or url
         if token and url.startswith("https://") and not target.startswith("https://"):
-            raise GoldenUnreachable(f"{target} is not encrypted as {url} is, so that {SERVICE_TOKEN} is not sent there")
+            plain, secure = without_user(target), without_user(url)
+            raise GoldenUnreachable(
+                f"{plain} is not encrypted as {secure} is, so that {SERVICE_TOKEN} is not sent there"
+            )
         super().__init__(target, model=address.model, token=token)
+        self._pods = address.pods
         self._http.headers.update(address.headers)
+        self._http.event_hooks = {"response": [self._check_pod]}
+
+    def _check_pod(self, reply: httpx.Response) -> None:
+        """Fail unless the track has answered: a proxy may drop its header, a port-forward passes the route by."""
+        pod = reply.headers.get(POD_HEADER)
+        if pod is None and reply.status_code != httpx.codes.OK:
+            return  # a gateway's word for a track that does not answer
+        if pod is None:
+            raise GoldenUnreachable(
+                f"an answer lacks the header {POD_HEADER}, so that nobody knows which track gave it: an older "
+                "transformer does not send it, or a proxy drops it; let it pass, or use --without golden"
+            )
+        if not re.fullmatch(self._pods, pod):
+            raise GoldenUnreachable(
+                f"pod {pod} answered, expected one like {self._pods}: name the gateway that the route belongs to in "
+                f"--url, and let no proxy drop {TRACK_HEADER}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +86,7 @@ class GoldenSet:
 
         Raises:
             GoldenFailed: If the track does not count a photo.
-            GoldenUnreachable: If nobody answers, or not to this caller.
+            GoldenUnreachable: If nobody answers, or not to this caller, or another track does.
         """
         with TrackClient(url, address, token) as client:
             errors = [abs(_count(client, sample) - sample.count) for sample in self.samples]

@@ -1,13 +1,16 @@
 """How the tracks answered, from Prometheus."""
 
 import math
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 
 from crowdserve.errors import SetupError
-from crowdserve.rollout.record import Traffic
+from crowdserve.rollout.record import Traffic, now
+from crowdserve.service_client import without_user
+from crowdserve.tokens import PROMETHEUS_TOKEN
 
 REQUESTS = "crowdserve_requests_total"
 SECONDS = "crowdserve_request_seconds_bucket"
@@ -30,8 +33,11 @@ class Prometheus:
 
     def __init__(self, url: str, namespace: str, *, token: str | None = None) -> None:
         if not url.startswith(("http://", "https://")):
-            raise SetupError(f"Prometheus' URL is {url!r}; expected one like http://prometheus.monitoring:9090")
+            raise SetupError(
+                f"Prometheus' URL is {without_user(url)!r}; expected one like http://prometheus.monitoring:9090"
+            )
         self._url = url.rstrip("/")
+        self._shown = without_user(self._url)
         self._namespace = namespace
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(headers=headers, timeout=ANSWER_SECONDS)
@@ -39,6 +45,15 @@ class Prometheus:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def check_access(self) -> None:
+        """Fail if Prometheus refuses this caller; if it does not answer, it may do so later.
+
+        Raises:
+            SetupError: Naming the variable with the token.
+        """
+        with suppress(PrometheusSilent):
+            self._ask("vector(1)", now())
 
     def traffic(self, pods: str, begin: datetime, end: datetime) -> Traffic:
         """How the pods of a track answered for a time.
@@ -50,6 +65,7 @@ class Prometheus:
 
         Raises:
             PrometheusSilent: If Prometheus does not answer, or not with numbers.
+            SetupError: If it refuses this caller.
         """
         where = f'namespace="{self._namespace}",pod=~"{pods}"'
         window = f"{max(1, (end - begin) // timedelta(milliseconds=1))}ms"
@@ -68,14 +84,26 @@ class Prometheus:
         try:
             url, form = f"{self._url}/api/v1/query", {"query": query, "time": f"{at.timestamp():.6f}"}
             reply = self._http.post(url, data=form)
+            self._check_token(reply)
             content = reply.json()
             if content["status"] != "success":
                 raise PrometheusSilent(f"Prometheus refused a query: {content.get('error')}")
             return list(content["data"]["result"])
+        except httpx.InvalidURL as err:  # its text may repeat a password
+            raise SetupError(f"{self._shown} cannot be read as a URL; expected Prometheus'") from err
         except httpx.HTTPError as err:
-            raise PrometheusSilent(f"Prometheus at {self._url} does not answer ({type(err).__name__})") from err
+            raise PrometheusSilent(f"Prometheus at {self._shown} does not answer ({type(err).__name__})") from err
         except (ValueError, LookupError, TypeError) as err:
-            raise PrometheusSilent(f"{self._url} answered {reply.status_code}, which is no Prometheus reply") from err
+            raise PrometheusSilent(f"{self._shown} answered {reply.status_code}, which is no Prometheus reply") from err
+
+    def _check_token(self, reply: httpx.Response) -> None:
+        if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            sent = "Authorization" in reply.request.headers
+            remedy = (
+                f"it refuses the token in {PROMETHEUS_TOKEN}" if sent else f"set {PROMETHEUS_TOKEN} to a bearer token"
+            )
+            answer = f"{reply.status_code} {reply.reason_phrase}"
+            raise SetupError(f"Prometheus at {self._shown} answered {answer}: {remedy}")
 
 
 def _grown(metric: str, where: str, window: str) -> str:

@@ -29,11 +29,13 @@ class Address:
         url: Of the service; None for the URL that every caller uses.
         headers: To send with each request.
         model: Name of the model there.
+        pods: Regular expression of the names of the pods that answer there.
     """
 
     url: str | None
     headers: dict[str, str]
     model: str
+    pods: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +89,14 @@ class Release:
 
     def address(self, track: str) -> Address | None:
         """Where a track answers alone, under the name that callers use; None if nothing leads there now."""
-        model = self.stable.model
+        model, pods = self.stable.model, self.pods(track)
         if self.knative:
             url = self._target(track).get("url")
-            return Address(url, {}, model) if url else None
+            return Address(url, {}, model, pods) if url else None
         if track == CANARY:
             alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
-            return Address(None, {TRACK_HEADER: CANARY}, model) if alone else None
-        return Address(None, {}, model) if self.weight == 0 else None
+            return Address(None, {TRACK_HEADER: CANARY}, model, pods) if alone else None
+        return Address(None, {}, model, pods) if self.weight == 0 else None
 
     def _target(self, track: str) -> Object:
         targets = self.stable.found.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])
