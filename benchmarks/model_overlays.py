@@ -58,6 +58,10 @@ CASES = (
     Case("csrnet_b", "pedestrians"),
     Case("csrnet_b", "crowd-of-72"),
     Case("csrnet_b", "board"),
+    Case("ssdcnet_sha", "leuvena"),
+    Case("ssdcnet_sha", "board"),
+    Case("ssdcnet_shb", "pedestrians"),
+    Case("ssdcnet_shb", "board"),
 )
 
 

@@ -103,8 +103,8 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
         tolerance=Tolerance(relative=5e-3, count_people=2e-3),
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
-            weights="front-end: ImageNet VGG16 (Oxford VGG, CC BY 4.0); back-end: trained by training/csrnet.py",
-            licence="CC BY 4.0 (front-end), Apache-2.0 (back-end)",
+            weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0); the rest: trained by training/csrnet.py",
+            licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=f"ShanghaiTech Part {part}, training half",
         ),
         routes=(route,),
@@ -112,7 +112,7 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
     )
 
 
-def _ssdcnet(variant: str, max_local_count: float, routes: tuple[Route, ...], dataset: str) -> ModelCard:
+def _ssdcnet(variant: str, max_local_count: float, route: Route, dataset: str) -> ModelCard:
     """SS-DCNet; variants differ in where their classes of count end, which the densest cells of a data set decide."""
     classes = 11 + round(2 * max_local_count)
     side = "4 ceil({}/64)"
@@ -137,7 +137,7 @@ def _ssdcnet(variant: str, max_local_count: float, routes: tuple[Route, ...], da
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=dataset,
         ),
-        routes=routes,
+        routes=(route,),
         density_output="map",
         max_local_count=max_local_count,
     )
@@ -169,8 +169,9 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType(
             VGG16,
             _csrnet("A", "dense"),
             _csrnet("B", "sparse"),
-            # A network for Part B would be _ssdcnet("SHB", 7, ("sparse",), …), one for UCF-QNRF _ssdcnet("QNRF", 8, …).
-            _ssdcnet("SHA", 22, ROUTES, "ShanghaiTech Part A, training half"),
+            # A network for UCF-QNRF would be _ssdcnet("QNRF", 8, …).
+            _ssdcnet("SHA", 22, "dense", "ShanghaiTech Part A, training half"),
+            _ssdcnet("SHB", 7, "sparse", "ShanghaiTech Part B, training half"),
         )
     }
 )

@@ -105,6 +105,21 @@ def test_a_run_can_start_from_another(dataset, finished, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
+    """Whose table of counts begins alike."""
+    recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
+    net = TrainingNet(find_card("ssdcnet_shb"), recipe)
+    photos = make_photos([dataset], net, tmp_path / "features")
+    train(find_card("ssdcnet_shb"), tmp_path / "run", net, *photos, every=1, start_from=finished)
+    before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
+    kept = len(net.net.table)
+    torch.testing.assert_close(net.net.table[:-1], SSDCNet(CARD.max_local_count).table[: kept - 1])
+    for name, weight in net.net.state_dict().items():
+        torch.testing.assert_close(weight, before[name][: len(weight)], msg=name)
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
+
+
+@pytest.mark.slow
 def test_only_the_chosen_blocks_learn(dataset, finished):
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     untrained = TrainingNet(CARD, RECIPE).net.front_end.features

@@ -1,0 +1,87 @@
+"""The mean of two CSRNets' weights, where one run went on from the other: often better than either.
+
+    python -m training.weight_average DATASET checkpoints/b3 checkpoints/b4 --card csrnet_b --cache f --output mean
+
+The mean is validated as the second run was; its record says what it is the mean of. (Izmailov et al.: Averaging Weights
+Leads to Wider Optima and Better Generalization, 2018.)
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from crowdserve.cards import CARDS, ModelCard, find_card
+from crowdserve.errors import CrowdServeError, WeightsError
+from crowdserve.model_records import META_FILE
+from crowdserve.nets.csrnet import build_csrnet
+from training.csrnet import Recipe, TrainingNet, make_photos, validate
+from training.run import read_earlier
+
+
+def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path, output: Path) -> dict[str, Any]:
+    """Write the mean's weights and record; returns its validation errors.
+
+    Args:
+        card: Of both networks.
+        runs: Checkpoint folders; the last one's recipe decides how the mean is validated.
+        datasets: Labelled photos of that run.
+        cache: Features of that run.
+        output: Checkpoint folder to write.
+
+    Raises:
+        WeightsError: If a folder holds no finished run of this card.
+    """
+    records = [read_earlier(run) for run in runs]
+    for run, record in zip(runs, records, strict=True):
+        if record["card"] != card.name:
+            raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
+    output.mkdir(parents=True, exist_ok=True)
+    weights = output / f"{card.name}.weights.h5"
+    write_mean([run / weights.name for run in runs], weights, batch_norm=records[-1]["batch_norm"])
+    recipe = Recipe(**{name: _frozen(value) for name, value in records[-1]["recipe"].items()})
+    learnt, held_out = make_photos(datasets, card, recipe.for_validation(), cache)
+    net = TrainingNet(recipe, learnt)
+    net.start_from(weights)
+    errors = validate(held_out, tf.function(lambda source: net(source, training=False), reduce_retracing=True))
+    steps = [record["validation"]["step"] for record in records]
+    meta = {**records[-1], "validation": {"step": steps[-1], **errors}, "mean_of_runs_at_steps": steps}
+    (output / META_FILE).write_text(json.dumps(meta, indent=2) + "\n")
+    return errors
+
+
+def write_mean(sources: list[Path], target: Path, *, batch_norm: bool) -> None:
+    """Write the mean of weight files of CSRNets."""
+    models = [build_csrnet(batch_norm=batch_norm) for _ in sources]
+    for model, source in zip(models, sources, strict=True):
+        model.load_weights(source)
+    columns = zip(*(model.get_weights() for model in models), strict=True)
+    models[0].set_weights([sum(column) / len(column) for column in columns])
+    models[0].save_weights(target)
+
+
+def _frozen(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def main() -> None:
+    """Read the flags and average."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="folder of labelled photos")
+    parser.add_argument("runs", nargs=2, type=Path, help="checkpoint folders, the later run last")
+    trainable = [card.name for card in CARDS.values() if card.family == "csrnet"]
+    parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
+    parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the later run")
+    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")
+    flags = parser.parse_args()
+    try:
+        print(average(find_card(flags.card), flags.runs, [flags.dataset], flags.cache, flags.output))
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()
