@@ -74,7 +74,7 @@ def test_pictures_are_counted_on_every_route(
             asked = {route: client.count(found.picture.path.read_bytes(), route=route).count for route in ROUTES}
             assert found.counts == pytest.approx(asked)
         assert used_models(client, pictures[0], "average").keys() >= set(CARDS)
-        assert set(CARDS) - used_models(client, pictures[0]).keys() == {"ssdcnet_sha"}
+        assert set(CARDS) - used_models(client, pictures[0]).keys() == {"ssdcnet_sha", "ssdcnet_shb"}
     assert [found.picture for found in findings] == pictures
     assert {found.route for found in findings} <= set(ROUTES)
     assert capsys.readouterr().out.count('"picture"') == len(pictures)
