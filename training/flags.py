@@ -36,7 +36,7 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
         parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(field))
     flags = parser.parse_args()
     try:
-        return flags, recipe(**{field.name: _frozen(getattr(flags, field.name)) for field in fields})
+        return flags, recipe(**{field.name: frozen(getattr(flags, field.name)) for field in fields})
     except ValueError as err:
         parser.error(str(err))
 
@@ -55,5 +55,6 @@ def _sigma(text: str) -> float | None:
     return None if text == "adaptive" else float(text)
 
 
-def _frozen(value: object) -> object:
+def frozen(value: object) -> object:
+    """A field of a recipe as its dataclass has it, out of a flag's or a record's value."""
     return tuple(value) if isinstance(value, list) else value

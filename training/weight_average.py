@@ -19,6 +19,7 @@ from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
 from crowdserve.nets.csrnet import build_csrnet
 from training.csrnet import Recipe, TrainingNet, make_photos, validate
+from training.flags import frozen
 from training.run import read_earlier
 
 
@@ -42,7 +43,7 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
     output.mkdir(parents=True, exist_ok=True)
     weights = output / f"{card.name}.weights.h5"
     write_mean([run / weights.name for run in runs], weights, batch_norm=records[-1]["batch_norm"])
-    recipe = Recipe(**{name: _frozen(value) for name, value in records[-1]["recipe"].items()})
+    recipe = Recipe(**{name: frozen(value) for name, value in records[-1]["recipe"].items()})
     learnt, held_out = make_photos(datasets, card, recipe.for_validation(), cache)
     net = TrainingNet(recipe, learnt)
     net.start_from(weights)
@@ -61,10 +62,6 @@ def write_mean(sources: list[Path], target: Path, *, batch_norm: bool) -> None:
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([sum(column) / len(column) for column in columns])
     models[0].save_weights(target)
-
-
-def _frozen(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def main() -> None:
