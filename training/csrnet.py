@@ -23,9 +23,10 @@ import tensorflow as tf
 
 from crowdserve.cards import ModelCard, Normalisation, find_card, normalisation_name
 from crowdserve.count_errors import count_errors
-from crowdserve.errors import CrowdServeError
+from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.nets.csrnet import FEATURES, build_back_end, build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.imagenet import port_vgg16_weights
+from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
 from training.crops import Pair, batches_of_equal_size
 from training.csrnet_loss import count_loss
@@ -34,6 +35,7 @@ from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, Windows, choose_samples
 from training.run import RunFolder, describe_run, read_earlier
+from training.served_weights import read_served_weights
 
 OUTPUT_GAIN = 100.0
 """Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
@@ -84,10 +86,14 @@ class TrainingNet:
         start = np.full_like(bias, photos.mean_density() * OUTPUT_GAIN)
         self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
 
-    def start_from(self, weights: Path) -> None:
-        """Take over the weights that `to_csrnet` gave; the way back of its folding."""
+    def start_from(self, folder: Path, name: str) -> None:
+        """Take over the weights that `to_csrnet` gave, from a run or a served model; the way back of its folding."""
         model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
-        model.load_weights(weights)
+        trained = folder / f"{name}.weights.h5"
+        if trained.exists():
+            model.load_weights(trained)
+        else:
+            load_served(model, folder)
         if self.front_end is not None:
             copy_layers(model.get_layer("front_end"), self.front_end)
         self.back_end.set_weights(model.get_layer("back_end").get_weights())
@@ -144,6 +150,20 @@ def trained_front_end(recipe: Recipe) -> keras.Model | None:
         return None
     front_end = port_vgg16_weights(build_front_end(batch_norm=recipe.batch_norm))
     return front_end if recipe.unfreeze else split_front_end(front_end)[1]
+
+
+def load_served(model: keras.Model, folder: Path) -> None:
+    """Fill a CSRNet without batch normalisation with the weights of a served one.
+
+    Raises:
+        WeightsError: If the folder holds no CSRNet.
+    """
+    served, layers = read_served_weights(folder), conv_layers(model)
+    if set(served) != {layer.name for layer in layers}:
+        raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
+    for layer in layers:
+        kernel, bias = served[layer.name]
+        layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
 
 
 def copy_layers(source: keras.Model, target: keras.Model) -> None:
@@ -282,7 +302,7 @@ def train(
     run.check_recipe(recipe)
     net = TrainingNet(recipe, training)
     if start_from is not None:
-        net.start_from(start_from / f"{card.name}.weights.h5")
+        net.start_from(start_from, card.name)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(

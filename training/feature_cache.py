@@ -46,11 +46,14 @@ class FeatureCache:
 
     def write(self, key: str, image: Rgb, *, mirrored: bool = False) -> None:
         """Compute and keep the features of one picture; `mirrored` says that it is the mirror image of `key`'s."""
-        features = self._front_end(image)
         path = self.path(key, mirrored)
         partial = path.with_suffix(".partial.npy")
-        np.save(partial, np.asarray(features, np.float16))
+        np.save(partial, self.compute(image))
         partial.replace(path)
+
+    def compute(self, image: Rgb) -> Features:
+        """The features of a picture that is not worth keeping."""
+        return np.asarray(self._front_end(image), np.float16)
 
     def read(self, key: str, *, mirrored: bool = False) -> Features:
         """The features of one picture, mapped from disk."""

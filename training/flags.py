@@ -28,7 +28,7 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")
     parser.add_argument("--cache", type=Path, default=Path("features"), help="folder of cached features, gigabytes")
     parser.add_argument(
-        "--start-from", type=Path, metavar="CHECKPOINT", help="finished run whose weights to go on from"
+        "--start-from", type=Path, metavar="DIR", help="finished run, or version folder of a model, to go on from"
     )
     parser.add_argument("--validate-every", type=int, default=300, metavar="STEPS")
     fields = dataclasses.fields(recipe)  # type: ignore[arg-type]

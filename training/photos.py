@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 from tqdm import tqdm
 
 from crowdserve.cards import Normalisation
-from crowdserve.datasets import Sample, load_dataset, split_samples
+from crowdserve.datasets import Points, Sample, load_dataset, split_samples
 from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 from crowdserve.images import Density, Rgb, decode_image
 from crowdserve.normalisation import normalise
@@ -35,6 +36,9 @@ class Windows:
         negatives: Generated pictures without people; `negative_share` of the windows come from them.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
+        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, features of windows
+            are computed at every step instead of cached.
+        max_scale: As if the camera had stood nearer (over 1) or further away.
         seed: Of the windows, the generated pictures and the initial weights.
         split_seed: Of the split; changing it would let photos that were trained on into the validation.
         folds: Folds of the photos for cross-fitting; one trains on all.
@@ -48,14 +52,31 @@ class Windows:
     negative_photos: str = ""
     negative_share: float = 0.08
     mirrored: bool = False
+    min_scale: float = 1.0
+    max_scale: float = 1.0
     seed: int = 0
     split_seed: int = 0
     folds: int = 1
     fold: int = 0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.min_scale <= self.max_scale:
+            raise ValueError(
+                f"--min-scale {self.min_scale} --max-scale {self.max_scale}: expected factors over 0, smaller first"
+            )
+
+    @property
+    def scaled(self) -> bool:
+        """Whether windows show photos at other sizes than their own."""
+        return self.min_scale != 1 or self.max_scale != 1
+
+    def draw_scale(self, draw: np.random.Generator) -> float:
+        """A random factor; halving is as likely as doubling where both are within the limits."""
+        return float(np.exp(draw.uniform(np.log(self.min_scale), np.log(self.max_scale))))
+
     def for_validation(self) -> "Windows":
         """The same for photos that are only looked at whole."""
-        return dataclasses.replace(self, mirrored=False, negatives=0, negative_photos="")
+        return dataclasses.replace(self, mirrored=False, min_scale=1.0, max_scale=1.0, negatives=0, negative_photos="")
 
 
 def choose_samples(folders: Sequence[Path], windows: Windows) -> tuple[list[Sample], list[Sample]]:
@@ -109,17 +130,23 @@ class Photos:
         for picture in self._negatives:
             if not cache.holds(_key(picture)):
                 cache.write(_key(picture), picture)
-        for sample in tqdm(self.samples, desc="features", unit="photo"):
-            for mirrored in self._views:
-                if not cache.holds(self._photo_key(sample), mirrored=mirrored):
-                    picture = self._picture(sample, mirrored=mirrored)
-                    cache.write(self._photo_key(sample), picture, mirrored=mirrored)
+        if not self.windows.scaled:
+            for sample in tqdm(self.samples, desc="features", unit="photo"):
+                for mirrored in self._views:
+                    self._features(cache, sample, mirrored)
+
+    def _features(self, cache: FeatureCache, sample: Sample, mirrored: bool) -> npt.NDArray[np.float16]:
+        """Of a whole photo, computed if they are not cached yet."""
+        key = self._photo_key(sample)
+        if not cache.holds(key, mirrored=mirrored):
+            cache.write(key, self._picture(sample, mirrored=mirrored), mirrored=mirrored)
+        return cache.read(key, mirrored=mirrored)
 
     def whole(self, index: int, *, mirrored: bool = False) -> Pair:
         """Input and density map of one photo at full size."""
         sample, target = self.samples[index], self._targets[index][mirrored]
         if self.cache is not None:
-            source = self.cache.read(self._photo_key(sample), mirrored=mirrored)
+            source: npt.NDArray[np.generic] = self._features(self.cache, sample, mirrored)
         else:
             source = self._pixels(self._picture(sample, mirrored=mirrored))
         return source, self._extended(target, source)
@@ -130,7 +157,25 @@ class Photos:
         if self._negatives and draw.uniform() < self.windows.negative_share:
             return random_crop(self._negative(int(draw.integers(len(self._negatives)))), side, side, draw)
         mirrored = self.windows.mirrored and draw.uniform() < 0.5
-        return random_crop(self.whole(int(draw.integers(len(self.samples))), mirrored=mirrored), side, side, draw)
+        index = int(draw.integers(len(self.samples)))
+        if self.windows.scaled:
+            return self._scaled_window(self.samples[index], mirrored, draw)
+        return random_crop(self.whole(index, mirrored=mirrored), side, side, draw)
+
+    def _scaled_window(self, sample: Sample, mirrored: bool, draw: np.random.Generator) -> Pair:
+        """A random window of a resized photo; black where the photo is smaller."""
+        image = decode_image(sample.image.read_bytes())
+        scale, (height, width) = self.windows.draw_scale(draw), image.shape[:2]
+        rows, columns = (max(1, round(scale * side / STRIDE_PX)) for side in (height, width))
+        size = (columns * STRIDE_PX, rows * STRIDE_PX)
+        resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+        points = sample.points * (size[0] / width, size[1] / height)
+        if mirrored:
+            resized, points = resized[:, ::-1], points * (-1, 1) + (size[0], 0)
+        target = self._density(points, size[1], size[0])
+        pixels, density = random_crop((resized, target), self.windows.crop_cells, self.windows.crop_cells, draw)
+        picture = np.ascontiguousarray(pixels, np.uint8)
+        return (self._pixels(picture) if self.cache is None else self.cache.compute(picture)), density
 
     def batch(self, step: int) -> Pair:
         """The windows of one step, the same for the same seed: [crops, ...]."""
@@ -153,7 +198,9 @@ class Photos:
     def _target(self, sample: Sample, mirrored: bool) -> Density:
         """The density map; a mirrored one is no mirror image of the other where the width is not of whole cells."""
         height, width = decode_image(sample.image.read_bytes()).shape[:2]
-        points = sample.points * (-1, 1) + (width, 0) if mirrored else sample.points
+        return self._density(sample.points * (-1, 1) + (width, 0) if mirrored else sample.points, height, width)
+
+    def _density(self, points: Points, height: int, width: int) -> Density:
         sigma = self.windows.sigma_px
         sigmas = adaptive_sigmas(points) if sigma is None else fixed_sigmas(points, sigma)
         return density_map(points, sigmas, height, width, stride=STRIDE_PX)

@@ -13,8 +13,9 @@ Three ways to label a photo (`--labels`):
     count          sparse up to --threshold heads, dense above: the original work flow's
     domain         by where it was taken: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are dense,
                    street scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets the photo
-    best-counter   by the route that errs less on it, from --counts, which training.scene_crossfit makes: there, no
-                   network judges a photo that it was trained on
+    best-counter   by the route that errs less on it, from --counts: of photos that the networks were not trained on,
+                   from crowdserve evaluate --split validate --every-route, or of all photos by networks that each were
+                   trained without some, from training.scene_crossfit; photos that are not in it are left out
 """
 
 import argparse
@@ -227,12 +228,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         samples = [sample for folder in args.datasets for sample in load_dataset(folder)]
         samples += load_empty(args.empty) if args.empty else []
+        counts = read_route_counts(args.counts) if args.counts else None
+        if args.labels == "best-counter" and counts is not None:
+            samples = [sample for sample in samples if sample.key in counts]
         manifest = build_scene_dataset(
             samples,
             args.output,
             labels=args.labels,
             threshold=args.threshold,
-            counts=read_route_counts(args.counts) if args.counts else None,
+            counts=counts,
             seed=args.seed,
             copy=args.copy,
         )

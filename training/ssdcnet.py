@@ -11,6 +11,7 @@ The output folder then holds `<card>.pth` (the best on the validation split, ave
 `log.jsonl` and `curves.png`.
 """
 
+import copy
 import math
 import sys
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 
 from crowdserve.cards import IMAGENET_UNIT, ModelCard, find_card, normalisation_name
 from crowdserve.count_errors import count_errors
-from crowdserve.errors import CrowdServeError
+from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import load_vgg16_weights
 from crowdserve.nets.ssdcnet import STATE, STRIDE, Division, SSDCNet, Taps, port_vgg16
@@ -35,6 +36,7 @@ from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, Windows, choose_samples
 from training.run import RunFolder, describe_run, read_earlier
+from training.served_weights import read_served_weights
 from training.ssdcnet_loss import division_loss
 
 _BLOCKS = (slice(0, 17), slice(17, 24), slice(24, 31))
@@ -73,6 +75,7 @@ class Recipe(Windows):
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        Windows.__post_init__(self)
         if self.crop_cells % 8:
             raise ValueError(f"--crop-cells {self.crop_cells}: must be a multiple of 8, windows of 64 px")
         if not 0 <= self.trained_blocks < len(_BLOCKS):
@@ -100,6 +103,7 @@ class TrainingNet:
             nn.init.normal_(_convolutions(head)[-1].weight, std=0.01)
         self.net.to(memory_format=torch.channels_last)
         self.blocks = [self.net.front_end.features[block] for block in _BLOCKS]
+        self._stem = copy.deepcopy(self.blocks[0])
         self.cached_unit = 1.0
         for i, block in enumerate(self.blocks):
             block.requires_grad_(i >= len(_BLOCKS) - recipe.trained_blocks)
@@ -122,16 +126,20 @@ class TrainingNet:
         if index + 1 < len(self.blocks):
             _convolutions(self.blocks[index + 1])[0].weight.div_(factor)
 
-    def start_from(self, weights: Path) -> None:
-        """Take over the weights of a finished run, and the units that its front-end is written in.
+    def start_from(self, folder: Path, name: str) -> None:
+        """Take over the weights of a finished run or a served model, and the units that its front-end is written in.
 
         Of a variant with other classes of count, the classes that both have: their tables agree up to the shorter end.
         """
         raw = _convolutions(self.blocks[0])[-1].bias.detach().clone()
-        own = self.net.state_dict()
-        for name, tensor in torch.load(weights, weights_only=True)[STATE].items():
-            shared = min(len(tensor), len(own[name]))
-            own[name][:shared] = tensor[:shared]
+        own, state = self.net.state_dict(), _load_state(folder, name)
+        if set(state) != set(own):
+            raise WeightsError(
+                f"{folder} holds no SSDCNet; give a run of training.ssdcnet or an ssdcnet's version folder"
+            )
+        for key, tensor in state.items():
+            shared = min(len(tensor), len(own[key]))
+            own[key][:shared] = tensor[:shared]
         scaled = _convolutions(self.blocks[0])[-1].bias.detach()
         self.cached_unit *= float(scaled.norm() / raw.norm())
 
@@ -139,7 +147,7 @@ class TrainingNet:
         """uint8 RGB picture -> features [height / 8, width / 8, 256], in ImageNet's units; before any scaling."""
         pixels = _to_nchw(normalise(picture[np.newaxis], IMAGENET_UNIT))
         with torch.no_grad(), self.autocast():
-            return self.blocks[0](pixels)[0].permute(1, 2, 0).half()
+            return self._stem(pixels)[0].permute(1, 2, 0).half()
 
     def __call__(self, sources: np.ndarray) -> Division:
         """Cached features [N, h, w, 256] -> every step of the answer."""
@@ -160,6 +168,17 @@ def _max_local_count(card: ModelCard) -> float:
     if card.max_local_count is None:
         raise ValueError(f"{card.name} has no max_local_count; it is no SSDCNet")
     return card.max_local_count
+
+
+def _load_state(folder: Path, name: str) -> Mapping[str, Tensor]:
+    """The state of a finished run's network, or of a served one."""
+    trained = folder / f"{name}.pth"
+    if trained.exists():
+        state: dict[str, Tensor] = torch.load(trained, weights_only=True)[STATE]
+        return state
+    served = read_served_weights(folder)
+    parts = ("weight", "bias")
+    return {f"{k}.{part}": torch.from_numpy(a) for k, v in served.items() for part, a in zip(parts, v, strict=True)}
 
 
 def _convolutions(block: nn.Module) -> list[nn.Conv2d]:
@@ -285,7 +304,7 @@ def train(
     if start_from is None:
         net.scale_taps(training)
     else:
-        net.start_from(start_from / f"{earlier['card']}.pth")
+        net.start_from(start_from, earlier["card"])
     run_steps(
         run,
         Trainer(net, folder),

@@ -46,7 +46,7 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
     recipe = Recipe(**{name: frozen(value) for name, value in records[-1]["recipe"].items()})
     learnt, held_out = make_photos(datasets, card, recipe.for_validation(), cache)
     net = TrainingNet(recipe, learnt)
-    net.start_from(weights)
+    net.start_from(output, card.name)
     errors = validate(held_out, tf.function(lambda source: net(source, training=False), reduce_retracing=True))
     steps = [record["validation"]["step"] for record in records]
     meta = {**records[-1], "validation": {"step": steps[-1], **errors}, "mean_of_runs_at_steps": steps}

@@ -11,18 +11,16 @@ from crowdserve.scene import LABELS, SceneClassifier
 from crowdserve.scene_contract import FEATURE_COUNT, feature_facts
 from training.feature_set import FeatureSet, save_npz
 from training.route_counts import RouteCounts, append_route_counts
-from training.scene_record import save_classifier
-from training.scene_routing import (
+from training.scene_policies import (
     HeldOut,
-    bootstrap_difference,
     classifier_policies,
+    cross_fitted_policies,
     fixed_policies,
-    judge_policies,
     load_held_out,
-    main,
     one_route,
-    write_table,
 )
+from training.scene_record import save_classifier
+from training.scene_routing import bootstrap_difference, judge_policies, main, write_table
 
 CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}
 
@@ -169,3 +167,28 @@ def test_counts_that_do_not_fit_the_photos_are_refused(scenes, photos):
 def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
     dense = classifier.probabilities(photos.features)[:, ROUTES.index("dense")]
     assert (dense[np.array(photos.domains) == "dense"] > 0.5).all()
+
+
+def test_a_cross_fitted_router_learns_which_route_errs_less(photos):
+    found = cross_fitted_policies(photos, seed=0)
+    better = one_route([photo.better_route for photo in photos.counts])
+    domains = one_route(list(photos.domains))
+    assert (better == domains).all(), "the made photos are each counted better at home"
+    np.testing.assert_array_equal(found["best-counter, cross-fitted, hard"], better)
+    np.testing.assert_allclose(found["best-counter, cross-fitted, blended"].sum(axis=1), 1)
+
+
+def test_no_photo_is_routed_by_what_learned_from_it(photos):
+    """With features that say nothing but which photo it is, a cross-fitted router cannot know better than chance."""
+    draw = np.random.default_rng(1)
+    lonely = np.zeros_like(photos.features)
+    lonely[np.arange(len(lonely)), draw.permutation(len(lonely))] = 1e4
+    found = cross_fitted_policies(HeldOut(photos.counts, lonely, photos.parts, photos.domains), seed=0)
+    better = one_route([photo.better_route for photo in photos.counts])
+    assert (found["best-counter, cross-fitted, hard"] != better).any()
+
+
+def test_too_few_photos_of_a_kind_are_refused(photos):
+    few = HeldOut(photos.counts[:6], photos.features[:6], photos.parts[:6], photos.domains[:6])
+    with pytest.raises(DatasetError, match="fewer than 5 photos better"):
+        cross_fitted_policies(few, seed=0)

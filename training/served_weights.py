@@ -1,0 +1,36 @@
+"""Weights of a model as it is served, to train on from there: the way back of the export."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from crowdserve.errors import WeightsError
+
+MODEL_FILE = "model.onnx"
+_STORED = "_fp16"
+
+
+def read_served_weights(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Kernel and bias of each convolution of a model version, such as `model_repository/csrnet_a/1`.
+
+    Returns:
+        The convolution's name in its framework -> float32 kernel [out, in, kh, kw] and bias [out]. Kernels were rounded
+        to 16 bits when they were exported.
+
+    Raises:
+        WeightsError: If the folder has no model file that `export/` wrote.
+    """
+    path = folder / MODEL_FILE
+    try:
+        graph = onnx.load(path).graph
+        arrays = {tensor.name.removesuffix(_STORED): numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        names = [node.input[1].removesuffix("/kernel") for node in graph.node if node.op_type == "Conv"]
+        return {
+            name: tuple(arrays[f"{name}/{part}"].astype(np.float32) for part in ("kernel", "bias")) for name in names
+        }
+    except (OSError, KeyError, IndexError, ValueError) as err:
+        raise WeightsError(
+            f"{path} is no model that export/ wrote ({err}); give a folder of a model's version"
+        ) from err
