@@ -87,13 +87,18 @@ class TrainingNet:
         self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
 
     def start_from(self, folder: Path, name: str) -> None:
-        """Take over the weights that `to_csrnet` gave, from a run or a served model; the way back of its folding."""
+        """Take over the weights that `to_csrnet` gave, from a run or a served model; the way back of its folding.
+
+        Raises:
+            WeightsError: If there is no CSRNet, or its front-end learned what this recipe leaves at ImageNet's weights.
+        """
         model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
         trained = folder / f"{name}.weights.h5"
         if trained.exists():
             model.load_weights(trained)
         else:
             load_served(model, folder)
+        check_frozen_layers(model.get_layer("front_end"), self.front_end, folder)
         if self.front_end is not None:
             copy_layers(model.get_layer("front_end"), self.front_end)
         self.back_end.set_weights(model.get_layer("back_end").get_weights())
@@ -164,6 +169,22 @@ def load_served(model: keras.Model, folder: Path) -> None:
     for layer in layers:
         kernel, bias = served[layer.name]
         layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
+
+
+def check_frozen_layers(source: keras.Model, trained: keras.Model | None, folder: Path) -> None:
+    """Whether the layers of a front-end that are not trained any further have ImageNet's weights, up to FP16.
+
+    Raises:
+        WeightsError: If one has not: a run would silently put it back.
+    """
+    imagenet = port_vgg16_weights(_in_fp32(build_front_end))
+    frozen = {layer.name for layer in conv_layers(imagenet)} - {
+        layer.name for layer in (trained.layers if trained else ())
+    }
+    for name in sorted(frozen):
+        found, expected = (model.get_layer(name).get_weights()[0] for model in (source, imagenet))
+        if not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
+            raise WeightsError(f"{name} of {folder} has learned; give --last-block, or --unfreeze, to keep that")
 
 
 def copy_layers(source: keras.Model, target: keras.Model) -> None:

@@ -23,13 +23,13 @@ GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16
 
 
 def make_negatives(count: int, seed: int) -> list[Rgb]:
-    """Surfaces, noise, patterns, leaves, pebbles, confetti, text, things in rows: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
+    """Surfaces, noise, patterns, leaves, pebbles, confetti, text, rows, parts: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
     Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
     overexposed camera sends, and what a network fills with people most readily when it has not seen it.
     """
     draw = np.random.default_rng(seed)
-    kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain, _leaves, _pebbles, _confetti, _text, _rows)
+    kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain, _leaves, _pebbles, _confetti, _text, _rows, _parts)
     pictures: list[Rgb] = []
     for i in range(-(-count // 2)):
         pictures.append(np.full((SIDE_PX, SIDE_PX, 3), GREYS[i % len(GREYS)], np.uint8))
@@ -56,6 +56,16 @@ def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
             height, width = photo.shape[:2]
             raise DatasetError(f"{path} is {width}x{height} px here; a window takes {SIDE_PX}: remove or enlarge it")
     return photos
+
+
+def zoomed(picture: Rgb, scale: float, side_px: int, draw: np.random.Generator) -> Rgb:
+    """A random square of a resized picture, uint8 [`side_px`, `side_px`, 3]; mirrored on where it is smaller."""
+    size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
+    resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    missing = [(0, max(0, side_px - length)) for length in resized.shape[:2]]
+    whole = np.pad(resized, (*missing, (0, 0)), mode="symmetric")
+    top, left = (int(draw.integers(length - side_px + 1)) for length in whole.shape[:2])
+    return np.ascontiguousarray(whole[top : top + side_px, left : left + side_px])
 
 
 def _cropped(photo: Rgb, multiple: int) -> Rgb:
@@ -177,4 +187,29 @@ def _rows(draw: np.random.Generator) -> Rgb:
             left, top = np.array([x, y]) + draw.normal(0, 1, 2)
             tint = tuple(_picture(colour + draw.normal(0, 15)).tolist())
             shape((left, top, left + fill * pitch[0], top + fill * pitch[1]), fill=tint)
+    return np.array(canvas)
+
+
+def _parts(draw: np.random.Generator) -> Rgb:
+    """Small parts among lines and labels: boards, machines, shelves, maps."""
+    ground = _colour(draw)
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(ground).tolist()))
+    paint, size = ImageDraw.Draw(canvas), draw.uniform(4, 24)
+    for _ in range(int(draw.integers(10, 60))):
+        lines = tuple(_picture(ground + draw.normal(0, 50)).tolist())
+        x, y, reach = draw.uniform(0, SIDE_PX), draw.uniform(0, SIDE_PX), draw.uniform(20, 200)
+        corner = (x + reach, y), (x + 1.5 * reach, y + 0.5 * reach)
+        for i in range(int(draw.integers(1, 8))):
+            paint.line([(px, py + 4 * i) for px, py in ((x, y), *corner)], fill=lines, width=int(draw.integers(1, 3)))
+    for _ in range(int(draw.integers(60, 400))):
+        (x, y), (long, short) = draw.uniform(0, SIDE_PX, 2), size * draw.uniform((0.5, 0.3), (1.8, 1.0))
+        width, height = draw.permutation((long, short))
+        shape = (paint.rectangle, paint.ellipse)[int(draw.uniform() < 0.3)]
+        body = _colour(draw) if draw.uniform() < 0.3 else np.full(3, draw.choice((25, 60, 150, 220)))
+        shape((x, y, x + width, y + height), fill=tuple(_picture(body).tolist()))
+        if draw.uniform() < 0.4:
+            shape((x + width / 4, y + height / 4, x + width * 0.7, y + height * 0.7), fill=(200, 200, 200))
+        if draw.uniform() < 0.3:
+            label = "".join(draw.choice(list("ABCDRTUX0123456789"), 3))
+            paint.text((x, y + height), label, fill=(230, 230, 230), font=ImageFont.load_default(9))
     return np.array(canvas)

@@ -19,10 +19,13 @@ from crowdserve.normalisation import normalise
 from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
 from training.folds import leave_fold_out
-from training.negatives import load_negatives, make_negatives
+from training.negatives import load_negatives, make_negatives, zoomed
 
 STRIDE_PX = 8
 """Pixels a side of a cell of the features and of the density maps."""
+
+NEGATIVE_SCALES = (0.3, 1.5)
+"""Pictures without people have no scale of their own: where photos are resized, they are, by more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class Photos:
         self._negatives = make_negatives(windows.negatives, windows.seed)
         if windows.negative_photos:
             self._negatives += load_negatives(Path(windows.negative_photos), max(STRIDE_PX, pad_multiple_px))
-        if cache is not None:
+        if cache is not None and not windows.scaled:
             self._fill(cache)
         self._targets = [
             {mirrored: self._target(sample, mirrored) for mirrored in self._views}
@@ -130,10 +133,9 @@ class Photos:
         for picture in self._negatives:
             if not cache.holds(_key(picture)):
                 cache.write(_key(picture), picture)
-        if not self.windows.scaled:
-            for sample in tqdm(self.samples, desc="features", unit="photo"):
-                for mirrored in self._views:
-                    self._features(cache, sample, mirrored)
+        for sample in tqdm(self.samples, desc="features", unit="photo"):
+            for mirrored in self._views:
+                self._features(cache, sample, mirrored)
 
     def _features(self, cache: FeatureCache, sample: Sample, mirrored: bool) -> npt.NDArray[np.float16]:
         """Of a whole photo, computed if they are not cached yet."""
@@ -155,7 +157,7 @@ class Photos:
         """A random window of a random photo, now and then of a picture without people."""
         side = self.windows.crop_cells
         if self._negatives and draw.uniform() < self.windows.negative_share:
-            return random_crop(self._negative(int(draw.integers(len(self._negatives)))), side, side, draw)
+            return self._negative_window(self._negatives[int(draw.integers(len(self._negatives)))], draw)
         mirrored = self.windows.mirrored and draw.uniform() < 0.5
         index = int(draw.integers(len(self.samples)))
         if self.windows.scaled:
@@ -174,8 +176,7 @@ class Photos:
             resized, points = resized[:, ::-1], points * (-1, 1) + (size[0], 0)
         target = self._density(points, size[1], size[0])
         pixels, density = random_crop((resized, target), self.windows.crop_cells, self.windows.crop_cells, draw)
-        picture = np.ascontiguousarray(pixels, np.uint8)
-        return (self._pixels(picture) if self.cache is None else self.cache.compute(picture)), density
+        return self._computed(np.ascontiguousarray(pixels, np.uint8)), density
 
     def batch(self, step: int) -> Pair:
         """The windows of one step, the same for the same seed: [crops, ...]."""
@@ -188,12 +189,18 @@ class Photos:
         maps = [views[False] for views in self._targets]
         return float(sum(m.sum() for m in maps) / sum(m.size for m in maps))
 
-    def _negative(self, index: int) -> Pair:
-        height, width = (side // STRIDE_PX for side in self._negatives[index].shape[:2])
-        target = np.zeros((height, width), np.float32)
-        if self.cache is not None:
-            return self.cache.read(_key(self._negatives[index])), target
-        return self._pixels(self._negatives[index]), target
+    def _negative_window(self, picture: Rgb, draw: np.random.Generator) -> Pair:
+        side = self.windows.crop_cells
+        if self.windows.scaled:
+            pixels = zoomed(picture, draw.uniform(*NEGATIVE_SCALES), side * STRIDE_PX, draw)
+            return self._computed(pixels), np.zeros((side, side), np.float32)
+        height, width = (length // STRIDE_PX for length in picture.shape[:2])
+        source = self._pixels(picture) if self.cache is None else self.cache.read(_key(picture))
+        return random_crop((source, np.zeros((height, width), np.float32)), side, side, draw)
+
+    def _computed(self, picture: Rgb) -> npt.NDArray[np.generic]:
+        """The input that a window's pixels give."""
+        return self._pixels(picture) if self.cache is None else self.cache.compute(picture)
 
     def _target(self, sample: Sample, mirrored: bool) -> Density:
         """The density map; a mirrored one is no mirror image of the other where the width is not of whole cells."""

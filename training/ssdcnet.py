@@ -4,8 +4,8 @@
 
 The front-end starts from VGG16's ImageNet weights. Its first three blocks stay as they are and their features are
 cached on disk; blocks 4 and 5 stay too unless `--trained-blocks` says how many of the last blocks learn along. A step
-takes two seconds on two cores with `--precision bfloat16` where the processor has such instructions. A run that was
-stopped goes on with the same command.
+takes two seconds on two cores with `--precision bfloat16` where the processor has such instructions, four with
+`--winograd` where it has not. A run that was stopped goes on with the same command.
 
 The output folder then holds `<card>.pth` (the best on the validation split, averaged over steps), `meta.json`,
 `log.jsonl` and `curves.png`.
@@ -38,6 +38,7 @@ from training.photos import Photos, Windows, choose_samples
 from training.run import RunFolder, describe_run, read_earlier
 from training.served_weights import read_served_weights
 from training.ssdcnet_loss import division_loss
+from training.winograd import use_winograd
 
 _BLOCKS = (slice(0, 17), slice(17, 24), slice(24, 31))
 """Layers of the front-end up to block 3's pooling, of block 4, of block 5."""
@@ -59,6 +60,7 @@ class Recipe(Windows):
         straight_through: Let the choice of a class pass the gradient of the expected count.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
         precision: float32, or bfloat16 where the processor has it.
+        winograd: Compute wide 3x3 convolutions by Winograd's method; with float32 only.
     """
 
     steps: int = 2000
@@ -73,6 +75,7 @@ class Recipe(Windows):
     straight_through: bool = False
     averaging: float = 0.995
     precision: str = "float32"
+    winograd: bool = False
 
     def __post_init__(self) -> None:
         Windows.__post_init__(self)
@@ -82,6 +85,8 @@ class Recipe(Windows):
             raise ValueError(f"--trained-blocks {self.trained_blocks}: expected 0, 1 or 2")
         if self.precision not in _PRECISIONS:
             raise ValueError(f"--precision {self.precision}: expected one of {', '.join(_PRECISIONS)}")
+        if self.winograd and self.precision != "float32":
+            raise ValueError(f"--winograd computes in float32, not with --precision {self.precision}; leave one out")
 
 
 class TrainingNet:
@@ -104,6 +109,9 @@ class TrainingNet:
         self.net.to(memory_format=torch.channels_last)
         self.blocks = [self.net.front_end.features[block] for block in _BLOCKS]
         self._stem = copy.deepcopy(self.blocks[0])
+        if recipe.winograd:
+            use_winograd(self.net)
+            use_winograd(self._stem)
         self.cached_unit = 1.0
         for i, block in enumerate(self.blocks):
             block.requires_grad_(i >= len(_BLOCKS) - recipe.trained_blocks)

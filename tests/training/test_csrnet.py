@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -19,7 +20,9 @@ from crowdserve.normalisation import normalise
 from training.csrnet import OUTPUT_GAIN, Recipe, Trainer, TrainingNet, main, make_photos, open_cache, train
 from training.photos import Photos
 from training.run import RunFolder
+from training.served_weights import read_served_weights
 
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
 CARD = find_card("csrnet_a")
 RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
 
@@ -154,9 +157,39 @@ def test_the_folded_network_gives_what_training_saw(photos):
 def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
     first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
     first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
-    second.start_from(tmp_path / "csrnet_a.weights.h5")
+    second.start_from(tmp_path, "csrnet_a")
     for expected, weight in zip(first.back_end.get_weights(), second.back_end.get_weights(), strict=True):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
+
+
+def give_served(model):
+    """The front-end of the repository's CSRNet A, which is ImageNet's."""
+    served = read_served_weights(REPOSITORY / "csrnet_a" / "1")
+    for layer in conv_layers(model):
+        if layer.name.startswith("block"):
+            layer.set_weights([served[layer.name][0].transpose(2, 3, 1, 0), served[layer.name][1]])
+    return model
+
+
+def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
+    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_served)
+    net = TrainingNet(RECIPE, photos)
+    net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
+    expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
+    layers = {layer.name: layer for layer in conv_layers(net.to_csrnet().get_layer("back_end"))}
+    for name, layer in layers.items():
+        kernel, bias = layer.get_weights()
+        np.testing.assert_allclose(kernel.transpose(3, 2, 0, 1), expected[name][0], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(bias, expected[name][1], rtol=1e-5, err_msg=name)
+    with pytest.raises(WeightsError, match="holds no CSRNet"):
+        net.start_from(REPOSITORY / "ssdcnet_sha" / "1", "ssdcnet_sha")
+
+
+def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
+    """The last block of the repository's CSRNet B was trained."""
+    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_served)
+    with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
+        TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 
 
 def test_training_starts_at_the_mean_density(photos):

@@ -80,3 +80,38 @@ def test_a_cache_of_another_front_end_is_refused(tmp_path):
     FeatureCache(tmp_path, mean_of_blocks, "means")
     with pytest.raises(DatasetError, match="another front-end"):
         FeatureCache(tmp_path, mean_of_blocks, "maxima")
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.3, 2.0])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrored):
+    """A bright square around each head, resized with the photo: brightest cells and heads coincide."""
+    points = np.array([[20.0, 28.0], [84.0, 60.0]])
+    picture = np.zeros((96, 128, 3), np.uint8)
+    for x, y in points.astype(int):
+        picture[y - 4 : y + 4, x - 4 : x + 4] = 255
+    Image.fromarray(picture).save(tmp_path / "photo.png")
+    sample = Sample(tmp_path / "photo.png", points, "made", "train")
+    cells = round(scale * 16)
+    windows = Windows(1, cells, sigma_px=2.0 * scale, negatives=0, mirrored=mirrored, min_scale=scale, max_scale=scale)
+    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    for step in range(4):
+        (source,), (target,) = photos.batch(step)
+        assert target.shape == source.shape[:2] == (cells, cells)
+        assert target.sum() == pytest.approx(len(points), abs=1e-3)
+        assert np.corrcoef(source[..., 0].ravel().astype(float), target.ravel())[0, 1] > 0.8
+
+
+def test_windows_at_random_scales_keep_nothing_but_pictures_without_people(sample, tmp_path):
+    windows = dataclasses.replace(WINDOWS, min_scale=0.5, max_scale=2.0, negatives=2)
+    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
+    photos.batch(0)
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_a_scale_and_its_inverse_are_as_likely():
+    draw = np.random.default_rng(0)
+    scales = np.array([Windows(min_scale=0.5, max_scale=2.0).draw_scale(draw) for _ in range(4000)])
+    assert 0.5 <= scales.min() < 0.51
+    assert 1.96 < scales.max() <= 2.0
+    assert np.median(scales) == pytest.approx(1.0, abs=0.05)

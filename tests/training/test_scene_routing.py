@@ -169,6 +169,16 @@ def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
     assert (dense[np.array(photos.domains) == "dense"] > 0.5).all()
 
 
+@pytest.fixture
+def short_search(monkeypatch):
+    """Three folds, one strength of the penalty."""
+    monkeypatch.setattr("training.scene_policies.FOLDS", 3)
+    monkeypatch.setattr("training.scene_regression.FOLDS", 3)
+    monkeypatch.setattr("training.scene_regression.STRENGTHS", (1e-4,))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_a_cross_fitted_router_learns_which_route_errs_less(photos):
     found = cross_fitted_policies(photos, seed=0)
     better = one_route([photo.better_route for photo in photos.counts])
@@ -178,6 +188,8 @@ def test_a_cross_fitted_router_learns_which_route_errs_less(photos):
     np.testing.assert_allclose(found["best-counter, cross-fitted, blended"].sum(axis=1), 1)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_search")
 def test_no_photo_is_routed_by_what_learned_from_it(photos):
     """With features that say nothing but which photo it is, a cross-fitted router cannot know better than chance."""
     draw = np.random.default_rng(1)

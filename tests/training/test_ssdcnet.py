@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,14 +12,18 @@ from PIL import Image
 from torch import nn
 
 from crowdserve.cards import IMAGENET_UNIT, find_card
+from crowdserve.errors import WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.ssdcnet import SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
 from crowdserve.normalisation import normalise
 from training.run import RunFolder
+from training.served_weights import read_served_weights
 from training.ssdcnet import Recipe, Trainer, TrainingNet, make_photos, train
 
 CARD = find_card("ssdcnet_sha")
+ROOT = Path(__file__).parents[2]
+REPOSITORY, PHOTO = ROOT / "model_repository", ROOT / "examples" / "pedestrians.jpg"
 RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, trained_blocks=1, seed=5)
 
 
@@ -154,7 +159,55 @@ def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_pat
     assert_cached_is_whole(net, dataset)
 
 
-@pytest.mark.parametrize("wrong", [{"crop_cells": 12}, {"trained_blocks": 3}, {"precision": "mixed_bfloat16"}])
-def test_recipes_that_cannot_be_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"must be a multiple of 8|expected 0, 1 or 2|one of float32, bfloat16"):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop_cells": 12}, "must be a multiple of 8"),
+        ({"trained_blocks": 3}, "expected 0, 1 or 2"),
+        ({"precision": "mixed_bfloat16"}, "one of float32, bfloat16"),
+        ({"precision": "bfloat16", "winograd": True}, "leave one out"),
+        ({"min_scale": 0.0}, "factors over 0"),
+        ({"min_scale": 1.2}, "smaller first"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
         dataclasses.replace(RECIPE, **wrong)
+
+
+@pytest.mark.slow
+def test_winograd_gives_the_same_answer_and_loss():
+    torch.manual_seed(3)
+    plain = TrainingNet(CARD, RECIPE)
+    torch.manual_seed(3)
+    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True))
+    picture = decode_image(PHOTO.read_bytes())[:128, :192]
+    features = [net.stem(picture).numpy()[np.newaxis] for net in (plain, fast)]
+    np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
+    division = [net(features[0]) for net in (plain, fast)]
+    for expected, found in zip(*division, strict=True):
+        if expected.grad_fn is not None:  # what passes a gradient; classes may tip over at a hair's breadth
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
+
+
+@pytest.mark.slow
+def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
+    """With the files of the repository: the network is the served one, in whatever units training scales it to."""
+    recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
+    served = REPOSITORY / "ssdcnet_sha" / "1"
+    net = run(dataset, tmp_path, recipe, start_from=served)
+    expected = read_served_weights(served)
+    state = net.net.state_dict()
+    assert len(state) == 2 * len(expected)
+    for name, (kernel, bias) in expected.items():
+        np.testing.assert_array_equal(state[f"{name}.weight"], kernel, err_msg=name)
+        np.testing.assert_array_equal(state[f"{name}.bias"], bias, err_msg=name)
+    assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
+
+
+def test_another_network_is_no_start():
+    net = TrainingNet(CARD, RECIPE)
+    with pytest.raises(WeightsError, match="holds no SSDCNet"):
+        net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
+    with pytest.raises(WeightsError, match="no model that export/ wrote"):
+        net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
