@@ -33,6 +33,7 @@ __all__ = [
     "IMAGENET_CAFFE",
     "IMAGENET_TORCH",
     "IMAGENET_UNIT",
+    "MODEL_NAME",
     "NORMALISATIONS",
     "ROUTES",
     "ROUTE_CHOICES",
@@ -51,6 +52,9 @@ __all__ = [
     "find_card",
     "normalisation_name",
 ]
+
+MODEL_NAME = "crowdserve"
+"""What the whole service is called in the Open Inference protocol, unless an operator calls it otherwise."""
 
 IMAGENET_CAFFE = Normalisation("BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
 """What Keras' VGG16 weights expect: BGR 0–255 less the ImageNet mean (Simonyan and Zisserman 2015)."""

@@ -88,8 +88,11 @@ def check_counts(model: bytes, card: ModelCard, reference: Reference, photos: It
     Raises:
         ParityError: If it is over `COUNT_DIFFERENCE` for any photo.
     """
-    session = _open_session(model, card)
-    return [_count_difference(card, i, reference(photo), _run(session, card, photo)) for i, photo in enumerate(photos)]
+    session, differences = None, []
+    for i, photo in enumerate(photos):
+        session = session or _open_session(model, card)
+        differences.append(_count_difference(card, i, reference(photo), _run(session, card, photo)))
+    return differences
 
 
 def _count_difference(card: ModelCard, index: int, expected: Outputs, got: Outputs) -> float:

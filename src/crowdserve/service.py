@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from crowdserve.cards import MODEL_NAME
 from crowdserve.errors import PlatformError
 from crowdserve.processes import ChildProcess, choose_ports
 from crowdserve.triton.embedded import EmbeddedTriton, answers_ok
 from crowdserve.triton.repository import render_repository
 
-MODEL_NAME = "crowdserve"
 READY_TIMEOUT_SECONDS = 90.0
 TRITON_TIMEOUT_SECONDS = 600
 """For one answer: a 2048 px photo takes a CPU of two cores most of a minute, and others may wait before it."""

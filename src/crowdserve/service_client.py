@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import httpx
 
-from crowdserve.cards import COUNTERS
+from crowdserve.cards import COUNTERS, MODEL_NAME
 from crowdserve.errors import (
     CrowdServeError,
     ImageTooLarge,
@@ -26,7 +26,6 @@ from crowdserve.errors import (
 )
 from crowdserve.tokens import SERVICE_TOKEN
 
-MODEL_NAME = "crowdserve"
 TIMEOUT_SECONDS = 600.0
 
 _HEADER_LENGTH = "Inference-Header-Content-Length"

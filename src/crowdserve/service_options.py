@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from rich.console import Console
@@ -62,7 +62,7 @@ def open_service(
 
     Only the former gets the token of the environment and the name of the model.
     """
-    from crowdserve.service_client import MODEL_NAME, ServiceClient
+    from crowdserve.service_client import ServiceClient
     from crowdserve.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from crowdserve.errors import DatasetError
-from training.negatives import GREYS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives
+from training.negatives import GREYS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
 
 
 def test_negatives_are_repeatable_pictures_that_differ():
@@ -41,3 +41,16 @@ def test_a_folder_without_usable_photos_is_refused(tmp_path: Path):
     save(tmp_path, "small.png", 900, 200)
     with pytest.raises(DatasetError, match=r"small\.png is 768x168 px"):
         load_negatives(tmp_path, 8)
+
+
+@pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 1.5])
+def test_a_zoomed_picture_fills_its_window(scale: float):
+    """With its own pixels, mirrored on at the bottom and right where it is smaller."""
+    across = np.linspace(10, 250, 64).astype(np.uint8)
+    picture = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
+    window = zoomed(picture, scale, 48, np.random.default_rng(0))
+    assert window.shape == (48, 48, 3)
+    assert window.min() >= 10
+    assert (window[0] == window[-1]).all()
+    steps = np.abs(np.diff(window[0, :, 0].astype(int)))
+    assert np.median(steps[steps > 0]) == pytest.approx(240 / (64 * scale), rel=0.35)

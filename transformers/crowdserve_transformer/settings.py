@@ -7,7 +7,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
+from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
 from crowdserve.scene_files import DEFAULT_NAME, check_name
@@ -90,7 +90,7 @@ _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 class Settings:
     """One transformer's settings. The help texts below are those of `--help`."""
 
-    model_name: str = _setting("crowdserve", str, "name of the model in every URL")
+    model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
     host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
     http_port: int = _setting(8080, _port, "port of REST and of /metrics")
     grpc_port: int = _setting(8081, _port, "port of gRPC")

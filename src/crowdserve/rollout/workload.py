@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from crowdserve.cards import MODEL_NAME
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.objects import (
     DEPLOYMENT,
@@ -16,7 +17,6 @@ from crowdserve.rollout.objects import (
     patch_of,
 )
 from crowdserve.rollout.record import Version
-from crowdserve.service_client import MODEL_NAME
 
 _MODE = "serving.kserve.io/deploymentMode"
 _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
