@@ -11,7 +11,7 @@ from typing import Any
 from crowdserve.cards import ROUTES, ModelCard, Route, find_card
 from crowdserve.errors import SetupError, WeightsError
 from crowdserve.model_records import META_FILE
-from training.csrnet import Recipe
+from training.csrnet_net import Recipe
 
 
 @dataclass(frozen=True, slots=True)

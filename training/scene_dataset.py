@@ -230,7 +230,9 @@ def main(arguments: list[str] | None = None) -> None:
         samples += load_empty(args.empty) if args.empty else []
         counts = read_route_counts(args.counts) if args.counts else None
         if args.labels == "best-counter" and counts is not None:
-            samples = [sample for sample in samples if sample.key in counts]
+            counted = [sample for sample in samples if sample.key in counts]
+            print(f"{len(samples) - len(counted)} photos that were not counted are left out")
+            samples = counted
         manifest = build_scene_dataset(
             samples,
             args.output,

@@ -18,7 +18,8 @@ from crowdserve.cards import CARDS, ModelCard, find_card
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
 from crowdserve.nets.csrnet import build_csrnet
-from training.csrnet import Recipe, TrainingNet, make_photos, validate
+from training.csrnet import make_photos, validate
+from training.csrnet_net import Recipe, TrainingNet
 from training.flags import frozen
 from training.run import read_earlier
 

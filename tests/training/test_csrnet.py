@@ -17,7 +17,8 @@ from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
-from training.csrnet import OUTPUT_GAIN, Recipe, Trainer, TrainingNet, main, make_photos, open_cache, train
+from training.csrnet import Trainer, main, make_photos, train
+from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.photos import Photos
 from training.run import RunFolder
 from training.served_weights import read_served_weights
@@ -40,7 +41,7 @@ def give_weights(model):
 
 @pytest.fixture(autouse=True)
 def vgg16_weights(monkeypatch):
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_weights)
+    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
 
 
 def run(dataset, folder, recipe, every=2):
@@ -53,7 +54,7 @@ def run(dataset, folder, recipe, every=2):
 @pytest.fixture(scope="module")
 def finished(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
         return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
@@ -127,7 +128,7 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
     recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
     recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
         material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
         net = TrainingNet(recipe, material)
     before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
@@ -142,7 +143,7 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
 @pytest.fixture(scope="module")
 def photos(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
         return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
 
 
@@ -172,7 +173,7 @@ def give_served(model):
 
 
 def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_served)
+    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_served)
     net = TrainingNet(RECIPE, photos)
     net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
@@ -187,7 +188,7 @@ def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
 
 def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
     """The last block of the repository's CSRNet B was trained."""
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", give_served)
+    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_served)
     with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
         TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 

@@ -17,7 +17,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.normalisation import normalise
 from training import scene_crossfit
-from training.csrnet import Recipe
+from training.csrnet_net import Recipe
 from training.fold_checkpoints import arrange_checkpoints, read_checkpoint
 from training.folds import assign_folds
 from training.route_counts import read_route_counts
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypa
 @pytest.mark.parametrize("last_block", [False, True])
 def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_path, monkeypatch, last_block):
     """The cache's front-end is the network's own here, as it is in training with ImageNet's weights."""
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", lambda _: model.get_layer("front_end"))
+    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
     counter = Counter(dataclasses.replace(found, recipe=recipe), [tmp_path / "first", tmp_path / "second"])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.datasets import Sample, split_samples
+from crowdserve.datasets import Sample, load_dataset, split_samples
 from crowdserve.errors import DatasetError
 from training.empty_pictures import write_empty_pictures
-from training.route_counts import RouteCounts
+from training.route_counts import RouteCounts, append_route_counts
 from training.scene_dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
 
 
@@ -96,6 +96,19 @@ def test_counts_that_do_not_fit_the_photos_are_refused(tmp_path, samples):
     ):
         with pytest.raises(DatasetError, match=message):
             build_scene_dataset(samples, tmp_path / "scenes", labels="best-counter", counts=wrong)
+
+
+def test_photos_that_nobody_counted_are_left_out(tmp_path, dataset, capsys):
+    """Networks that were not trained on a few photos alone label those alone."""
+    samples = load_dataset(dataset)
+    counted = count_well_on("sparse", samples[:6]) | count_well_on("dense", samples[6:-2])
+    for counts in counted.values():
+        append_route_counts(counts, tmp_path / "counts.csv")
+    flags = ["--labels", "best-counter", "--counts", str(tmp_path / "counts.csv"), "--output", str(tmp_path / "scenes")]
+    main([str(dataset), *flags])
+    entries = json.loads((tmp_path / "scenes" / "manifest.json").read_text())["samples"]
+    assert {Path(entry["file"]).stem for entry in entries} == set(counted)
+    assert f"{len(samples) - len(counted)} photos that were not counted" in capsys.readouterr().out
 
 
 def test_the_manifest_tells_what_there_is(tmp_path, samples):

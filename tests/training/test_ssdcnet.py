@@ -19,7 +19,8 @@ from crowdserve.nets.vgg_layout import CONV_NAMES
 from crowdserve.normalisation import normalise
 from training.run import RunFolder
 from training.served_weights import read_served_weights
-from training.ssdcnet import Recipe, Trainer, TrainingNet, make_photos, train
+from training.ssdcnet import Trainer, make_photos, train
+from training.ssdcnet_net import Recipe, TrainingNet
 
 CARD = find_card("ssdcnet_sha")
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ def random_weights():
 def vgg16_weights():
     weights = random_weights()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.ssdcnet.load_vgg16_weights", lambda: weights)
+        patch.setattr("training.ssdcnet_net.load_vgg16_weights", lambda: weights)
         yield
 
 

@@ -10,7 +10,7 @@ from crowdserve.cards import find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.vgg16 import conv_layers
-from training.csrnet import Recipe
+from training.csrnet_net import Recipe
 from training.weight_average import average
 
 CARD = find_card("csrnet_b")
@@ -20,7 +20,13 @@ RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=
 @pytest.fixture
 def runs(tmp_path, csrnet_weights, monkeypatch):
     """Two finished runs of the same network, whose front-ends are alike."""
-    monkeypatch.setattr("training.csrnet.port_vgg16_weights", lambda front_end: front_end)
+
+    def give_weights(front_end):
+        for layer, weights in zip(conv_layers(front_end), csrnet_weights, strict=False):
+            layer.set_weights(weights)
+        return front_end
+
+    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
     folders = []
     for step, gain in ((300, 1.0), (200, 1.5)):
         model, folder = build_csrnet(), tmp_path / f"run{step}"
