@@ -323,17 +323,21 @@ def test_the_committed_classifier_was_trained_on_the_committed_network(committed
 
 
 def test_the_committed_classifier_is_small_and_good(committed):
-    """A domain can be told nearly always; of about 100 heads nobody can tell on which side they are."""
+    """A domain can be told nearly always; of about 100 heads nobody can tell on which side they are.
+
+    Which counter errs less can be told from few photos only a little better than by chance, whose log loss is 0.693.
+    """
     training = committed.record["training"]
-    accuracy, loss = (0.95, 0.15) if training["data"]["labels"]["strategy"] == "domain" else (0.85, 0.35)
+    bounds = {"domain": (0.95, 0.15), "count": (0.85, 0.35), "best-counter": (0.6, 0.69)}
+    accuracy, loss = bounds[training["data"]["labels"]["strategy"]]
     assert type(committed.estimator).__module__.startswith("sklearn.")
     for figures in training["figures"].values():
         assert figures["balanced_accuracy"] >= accuracy
         assert figures["log_loss"] < loss
 
 
-def test_the_repository_offers_the_default_and_the_original_labels():
-    assert {"default", "count"} <= set(classifier_names(REPOSITORY))
+def test_the_repository_offers_every_strategy_of_labels():
+    assert {"default", "count", "best-counter"} <= set(classifier_names(REPOSITORY))
     assert all(path.stat().st_size < 1_000_000 for path in REPOSITORY.glob("scene_classifier*"))
 
 
