@@ -28,7 +28,7 @@ from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, choose_samples
-from training.run import RunFolder, describe_run, read_earlier
+from training.run import RunFolder, check_start, describe_run, read_earlier
 
 
 class Trainer:
@@ -133,6 +133,7 @@ def train(
     """
     run, earlier = RunFolder(folder), read_earlier(start_from)
     run.check_recipe(recipe)
+    check_start(earlier, normalisation_name(card.normalisation))
     net = TrainingNet(recipe, training)
     if start_from is not None:
         net.start_from(start_from, card.name)

@@ -130,6 +130,23 @@ def read_earlier(folder: Path | None) -> Any:
         raise WeightsError(f"--start-from {folder} is no finished run ({err}); give a run's --output") from err
 
 
+def check_start(earlier: Any, normalisation: str) -> None:
+    """Whether a run can start from another network's weights: they must expect the same pixels.
+
+    Args:
+        earlier: Record of that network; None for no such start.
+        normalisation: Key of `NORMALISATIONS` that this run trains with.
+
+    Raises:
+        WeightsError: If they do not, as weights that others published may.
+    """
+    if earlier is not None and earlier.get("normalisation", normalisation) != normalisation:
+        raise WeightsError(
+            f"--start-from has weights for pixels normalised as {earlier['normalisation']}, this script trains with "
+            f"{normalisation}; start from a network that it trained"
+        )
+
+
 def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
     """Training loss and validation errors against steps, as a picture."""
     from matplotlib.figure import Figure

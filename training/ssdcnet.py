@@ -29,7 +29,7 @@ from training.feature_cache import FeatureCache
 from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, choose_samples
-from training.run import RunFolder, describe_run, read_earlier
+from training.run import RunFolder, check_start, describe_run, read_earlier
 from training.ssdcnet_loss import division_loss
 from training.ssdcnet_net import Recipe, TrainingNet
 
@@ -145,6 +145,7 @@ def train(
     """
     run, earlier = RunFolder(folder), read_earlier(start_from)
     run.check_recipe(net.recipe)
+    check_start(earlier, normalisation_name(IMAGENET_UNIT))
     if start_from is None:
         net.scale_taps(training)
     else:

@@ -206,6 +206,14 @@ def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
     assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
 
 
+def test_weights_for_other_pixels_are_no_start(tmp_path):
+    """Such as published ones, which were imported under another normalisation."""
+    meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(WeightsError, match="normalised as imagenet_torch, this script trains with imagenet_unit"):
+        train(CARD, tmp_path / "run", TrainingNet(CARD, RECIPE), None, None, every=1, start_from=tmp_path)
+
+
 def test_another_network_is_no_start():
     net = TrainingNet(CARD, RECIPE)
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
