@@ -1,7 +1,8 @@
 """3x3 convolutions by Winograd's method, F(4x4, 3x3): a quarter of the multiplications, in FP32.
 
 PyTorch's own kernels multiply directly where a processor has neither AVX-512 nor bfloat16; on one such, a training step
-of SSDCNet took 2.7 times as long without this. (Lavin and Gray: Fast Algorithms for Convolutional Neural Networks, 2015.)
+of SSDCNet took 2.7 times as long without this. (Lavin and Gray: Fast Algorithms for Convolutional Neural Networks,
+2015.)
 
 Pictures are cut into tiles of 6x6 that overlap by two; tiles and kernels are transformed, multiplied as 36 matrices,
 and transformed back into tiles of 4x4. Results equal those of a direct convolution to about 1e-5 of the largest.
