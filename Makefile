@@ -24,7 +24,7 @@ up: .venv/serving  ## Start the service on this machine until Ctrl-C
 	.venv/bin/crowdserve up
 
 test: .venv/development  ## Run every test: no GPU, no cluster, about ten minutes on two cores
-	.venv/bin/pytest
+	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/development  ## Lint, types, import directions
 	.venv/bin/ruff check

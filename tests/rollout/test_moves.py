@@ -1,10 +1,7 @@
-import pytest
-from api_faults import answer, delay, first, lose_answer, lose_connection
-from cluster_objects import IMAGE, NEW, OLD, reconcile, set_status
+"""Start, step, promote, abort: what each changes and when it is refused."""
 
-from crowdserve.rollout.cluster import Cluster, connect
-from crowdserve.rollout.failures import ClusterError, RolloutRefused
-from crowdserve.rollout.objects import DEPLOYMENT
+from api_faults import first
+from cluster_objects import IMAGE, NEW, OLD, reconcile, set_status
 
 CANARY_PODS = "crowd-canary-predictor"
 
@@ -199,88 +196,6 @@ def test_abort_takes_traffic_away_that_no_rollout_gave(world):
     assert world.weights() == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("method", "fault"),
-    [
-        *(("GET", fault) for fault in (lose_connection, answer(503), answer(429), delay(3.0))),
-        *(
-            ("PATCH", fault)
-            for fault in (lose_connection, lose_answer, answer(409, "Conflict"), answer(504), delay(3.0))
-        ),
-    ],
-)
-def test_a_fault_is_got_over(world, method, fault):
-    world.start()
-    moves = world.moves()
-    moves.cluster._answer_seconds = 1.5
-    before = moves.read()
-    world.api.disturb(method, fault)
-    moves.step(before, 25)
-    assert world.weights() == [25, 25]
-    assert world.history() == [25]
-
-
-def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatch):
-    monkeypatch.setattr("crowdserve.rollout.cluster.FIRST_PAUSE_SECONDS", 0.001)
-    world.start()
-    for _ in range(6):
-        world.api.disturb("GET", answer(503, "ServiceUnavailable"))
-    with pytest.raises(ClusterError, match=r"cannot list inferenceservices in demo: answer 503 .*; is the"):
-        world.moves().read()
-    assert world.moves().read().record.phase == "running"
-
-
-def test_a_refusal_is_not_tried_again(world):
-    world.start()
-    before = len(world.api.requests)
-    world.api.disturb("PATCH", answer(403, "Forbidden", 'User "ci" cannot patch resource "httproutes"'))
-    reply = world.rollout("step", "crowd")
-    assert reply.error.startswith(
-        'the API server refused: 403 User "ci" cannot patch resource "httproutes"; the rights'
-    )
-    assert sum(line.startswith("PATCH") for line in world.api.requests[before:]) == 1
-
-
-def test_a_stale_step_never_raises_a_route_after_an_abort(world):
-    """The abort finds the second route at its old weight: only its record stops the other command's patch."""
-    world.start()
-    moves, other = world.moves(), world.moves()
-    before = moves.read()
-    patched = []
-
-    def abort_before_second_patch(handler):
-        if "grpcroutes" in handler.path:
-            other.abort("flames")
-        patched.append(handler.path)
-        return False
-
-    world.api.disturb("PATCH", abort_before_second_patch)
-    world.api.disturb("PATCH", abort_before_second_patch)
-    with pytest.raises(RolloutRefused, match=r"aborted \(flames\)"):
-        moves.step(before, 5)
-    assert "httproutes" in patched[0]
-    assert world.weights() == [0, 0]
-
-
-def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
-    world.start()
-    moves = world.moves()
-    before = moves.read()
-
-    def abort_before_stable_changes(handler):
-        if handler.path.split("?")[0].endswith("inferenceservices/crowd"):
-            world.moves().abort("flames")
-            return False
-        world.api.disturb("PATCH", abort_before_stable_changes)
-        return False
-
-    world.api.disturb("PATCH", abort_before_stable_changes)
-    with pytest.raises(RolloutRefused, match=r"aborted \(flames\)"):
-        moves.promote(before)
-    assert predictor(world, "crowd")["model"]["storageUri"] == OLD
-    assert world.weights() == [0, 0]
-
-
 def test_pods_are_replaced_by_a_new_version_only(world):
     """KServe copies annotations of an InferenceService to its pods: none may change with the rollout."""
     before = [
@@ -295,40 +210,3 @@ def test_pods_are_replaced_by_a_new_version_only(world):
     ]
     assert after == before
     assert not [plural for plural, _, _ in world.api.patches if plural == "inferenceservices"]
-
-
-def test_helm_and_kubectl_in_between_are_read_again(world):
-    """A merge patch of another client between read and patch: our own is refused with 409 and made anew."""
-    world.start()
-    before = world.moves().read()
-    api = connect(None)._api
-
-    def label():
-        path = "gateway.networking.k8s.io", "v1", "demo", "httproutes", "crowd"
-        api.patch_namespaced_custom_object(*path, {"metadata": {"labels": {"team": "vision"}}})
-
-    world.api.disturb("PATCH", first(label))
-    world.moves().step(before, 25)
-    route = world.api.read("httproutes", "crowd")
-    assert route["metadata"]["labels"] == {"app.kubernetes.io/instance": "crowd", "team": "vision"}
-    assert world.weights() == [25, 25]
-    api.api_client.close()
-
-
-def test_routes_that_drifted_apart_are_made_alike(world):
-    world.start()
-    world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=70))
-    assert "the routes differ" in world.rollout("status", "crowd").out
-    assert world.rollout("step", "crowd").code == 0
-    assert world.weights() == [5, 5]
-
-
-def test_a_watch_that_breaks_is_no_reason_to_stop(world):
-    cluster = connect(None)
-    assert isinstance(cluster, Cluster)
-    found = cluster.get(DEPLOYMENT, "crowd-predictor")
-    for fault in (lose_connection, answer(410, "Expired"), answer(403)):
-        world.api.disturb("WATCH", fault)
-        cluster.await_change(DEPLOYMENT, found, 5.0)
-    assert [line.split()[0] for line in world.api.requests[-3:]] == ["WATCH"] * 3
-    cluster.close()

@@ -122,6 +122,12 @@ def outputs_of() -> Callable[[httpx.Response], dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def infer(client: httpx.Client, infer_url: str, json_body: Callable[..., Any], outputs_of: Callable[..., Any]) -> Any:
+    """`infer(file, …, **message)`: the outputs of a v2 JSON request to the shared service, by name."""
+    return lambda *files, **message: outputs_of(client.post(infer_url, json=json_body(*files, **message)))
+
+
+@pytest.fixture(scope="session")
 def start_transformer(small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> StartTransformer:
     """`with start_transformer(triton_address, setting=value) as running:` starts one with its own settings."""
 

@@ -1,0 +1,23 @@
+"""Scene classifiers as files, for tests to break."""
+
+import json
+from pathlib import Path
+
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_contract import feature_facts
+from crowdserve.scene_files import FILE_NAME, unwrap
+from training.scene_record import save_classifier
+
+CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}
+
+
+def save(estimator: object, folder: Path) -> Path:
+    path = folder / FILE_NAME
+    draft = SceneClassifier.from_estimator(unwrap(estimator), "", {}, path)
+    save_classifier(draft, folder, CONTRACT, {"method": "a test"})
+    return path
+
+
+def change_record(path: Path, **changes: object) -> None:
+    record = path.with_suffix(".json")
+    record.write_text(json.dumps(json.loads(record.read_text()) | changes))

@@ -1,0 +1,107 @@
+"""Scene classifiers are saved, found, loaded, and answer as their estimators do."""
+
+import pickle
+
+import joblib
+import numpy as np
+import pytest
+from imblearn.over_sampling import SMOTE
+from imblearn.pipeline import Pipeline as SamplingPipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from crowdserve.cards import ROUTES
+from crowdserve.errors import ClassifierError
+from crowdserve.scene import LABELS, SceneClassifier, probe_features
+from crowdserve.scene_files import FILE_NAME, find_classifier, unwrap
+from tests.scene.classifiers import CONTRACT, save
+from training.scene_record import save_classifier
+
+
+def test_a_saved_classifier_answers_as_its_estimator_does(tmp_path, fitted, features):
+    classifier = SceneClassifier.load(save(fitted, tmp_path))
+    found = classifier.probabilities(features)
+    assert found.dtype == np.float64
+    assert found.shape == (len(features), len(ROUTES))
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    np.testing.assert_allclose(found[:, ROUTES.index("sparse")], fitted.predict_proba(features)[:, 1], atol=1e-6)
+    assert found.std() > 0.05
+
+
+def test_files_are_small_and_hold_scikit_learn_only(tmp_path, features, labels):
+    search = GridSearchCV(
+        SamplingPipeline([("smote", SMOTE(random_state=0)), ("lr", LogisticRegression())]),
+        {"lr__C": [1e-5, 1e-4]},
+        cv=2,
+    ).fit(features, labels)
+    path = save(search, tmp_path)
+    assert path.stat().st_size < 1_000_000
+    assert type(joblib.load(path)) is LogisticRegression
+    np.testing.assert_allclose(
+        SceneClassifier.load(path).probabilities(features)[:, 1], search.predict_proba(features)[:, 1], atol=1e-6
+    )
+
+
+def test_a_dense_head_is_saved_and_loaded_by_the_same_interface(tmp_path, head, features):
+    draft = SceneClassifier.from_estimator(head, "", {}, tmp_path)
+    saved = save_classifier(draft, tmp_path, CONTRACT, {"method": "a test"}, name="head")
+    assert {path.name for path in tmp_path.iterdir()} == {"scene_classifier.head.json", "scene_classifier.head.npz"}
+    found = SceneClassifier.load(find_classifier(tmp_path, "head")).probabilities(features)
+    np.testing.assert_allclose(found, head.predict_proba(features), atol=1e-6)
+    assert found.std() > 0.05
+    assert (saved.record["type"], saved.record["classes"]) == ("dense-head", ["0", "1"])
+
+
+def test_another_type_of_the_same_name_replaces_the_earlier_file(tmp_path, head, fitted, features):
+    save(fitted, tmp_path)
+    save_classifier(SceneClassifier.from_estimator(head, "", {}, tmp_path), tmp_path, CONTRACT, {})
+    assert not (tmp_path / FILE_NAME).exists()
+    found = SceneClassifier.load(tmp_path / FILE_NAME).probabilities(features)
+    np.testing.assert_allclose(found, head.predict_proba(features), atol=1e-6)
+
+
+def test_a_classifier_is_found_by_its_name(tmp_path, fitted):
+    turned = pickle.loads(pickle.dumps(fitted))
+    turned.coef_ = -fitted.coef_
+    save(fitted, tmp_path)
+    save_classifier(SceneClassifier.from_estimator(turned, "", {}, tmp_path), tmp_path, CONTRACT, {}, name="turned")
+    for name, expected in (("default", fitted), ("turned", turned)):
+        found = SceneClassifier.load(find_classifier(tmp_path, name))
+        np.testing.assert_array_equal(found.estimator.coef_, expected.coef_)
+    with pytest.raises(ClassifierError, match=r"no scene classifier 'domain'; it has default, turned"):
+        find_classifier(tmp_path, "domain")
+
+
+@pytest.mark.parametrize("names", [(0, 1), ("0", "1"), (0.0, 1.0), ROUTES])
+def test_labels_of_every_kind_are_mapped_by_name(tmp_path, fitted, features, labels, names):
+    other = LogisticRegression(C=1e-4).fit(features, np.array([names[label] for label in labels]))
+    found = SceneClassifier.load(save(other, tmp_path)).probabilities(features)
+    np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
+
+
+def test_labels_are_not_mapped_by_position(tmp_path, fitted, features):
+    turned = pickle.loads(pickle.dumps(fitted))
+    turned.classes_, turned.coef_, turned.intercept_ = np.array(["1", "0"]), -fitted.coef_, -fitted.intercept_
+    found = SceneClassifier.load(save(turned, tmp_path)).probabilities(features)
+    np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
+
+
+def test_labels_are_alphabetical():
+    assert dict(LABELS) == {"dense": 0, "sparse": 1}
+
+
+def test_unwrapping_drops_samplers_and_keeps_transformers(features, labels):
+    steps = [("smote", SMOTE()), ("none", "passthrough"), ("scale", StandardScaler()), ("lr", LogisticRegression())]
+    search = GridSearchCV(SamplingPipeline(steps), {"lr__C": [1e-3]}, cv=2).fit(features, labels)
+    plain = unwrap(search)
+    assert type(plain) is Pipeline
+    assert [name for name, _ in plain.steps] == ["scale", "lr"]
+    np.testing.assert_allclose(plain.predict_proba(features), search.predict_proba(features))
+
+
+def test_the_probe_is_not_saturated(fitted):
+    """Else it could not tell one classifier from another."""
+    middle = fitted.predict_proba(probe_features())[:, 0]
+    assert ((middle > 0.01) & (middle < 0.99)).any()

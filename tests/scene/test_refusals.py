@@ -1,0 +1,157 @@
+"""Files and estimators that are no scene classifier of these features are refused."""
+
+import json
+import pickle
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from crowdserve.errors import ClassifierError
+from crowdserve.scene import SceneClassifier
+from crowdserve.scene_contract import FEATURE_COUNT
+from crowdserve.scene_files import unpickle
+from tests.scene.classifiers import CONTRACT, change_record, save
+from training.scene_record import save_classifier
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self):
+        return (Path.touch, (self.target,))
+
+
+def test_a_file_with_another_hash_is_refused_unopened(tmp_path, fitted):
+    path, sprung = save(fitted, tmp_path), tmp_path / "sprung"
+    joblib.dump(Trap(sprung), path)
+    with pytest.raises(ClassifierError, match="SHA-256") as refusal:
+        SceneClassifier.load(path)
+    assert "not opened" in str(refusal.value)
+    assert not sprung.exists()
+    joblib.load(path)
+    assert sprung.exists()  # the trap does work
+
+
+def test_one_changed_byte_is_refused(tmp_path, fitted):
+    path = save(fitted, tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ClassifierError, match="SHA-256"):
+        SceneClassifier.load(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "is missing: a classifier is not opened without its record"),
+        ("{", "is no JSON record"),
+        ("7", "is no JSON record"),
+        ('{"type": "oracle"}', "the type 'oracle', expected one of scikit-learn, dense-head"),
+        ('{"type": "dense-head"}', "lacks features, probe, sha256"),
+        ('{"sha256": ""}', "lacks features, probe, scikit_learn"),
+    ],
+)
+def test_a_missing_or_broken_record_is_refused(tmp_path, fitted, content, message):
+    path = save(fitted, tmp_path)
+    path.with_suffix(".json").unlink()
+    if content is not None:
+        path.with_suffix(".json").write_text(content)
+    with pytest.raises(ClassifierError, match=message):
+        SceneClassifier.load(path)
+
+
+def test_a_missing_classifier_is_named(tmp_path, fitted):
+    path = save(fitted, tmp_path)
+    path.unlink()
+    with pytest.raises(ClassifierError, match=r"scene_classifier\.joblib is missing"):
+        SceneClassifier.load(path)
+
+
+@pytest.mark.parametrize("contract", [CONTRACT | {"order": "NCHW"}, CONTRACT | {"length": 512}, {}, None])
+def test_other_features_are_refused(tmp_path, fitted, contract):
+    path = save(fitted, tmp_path)
+    change_record(path, features=contract)
+    with pytest.raises(ClassifierError, match="features"):
+        SceneClassifier.load(path)
+
+
+def test_another_scikit_learn_that_behaves_alike_is_accepted(tmp_path, fitted, features):
+    path = save(fitted, tmp_path)
+    change_record(path, scikit_learn="0.24.2")
+    found = SceneClassifier.load(path).probabilities(features)
+    np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
+
+
+def test_another_scikit_learn_that_behaves_otherwise_is_refused(tmp_path, fitted):
+    path = save(fitted, tmp_path)
+    recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
+    change_record(path, scikit_learn="0.24.2", probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
+    with pytest.raises(ClassifierError, match=r"0\.24\.2 in training"):
+        SceneClassifier.load(path)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "message"),
+    [
+        (LogisticRegression().fit(np.eye(4), [0, 1, 0, 1]), "takes 4 features"),
+        (LinearRegression().fit(np.eye(4), [0, 1, 0, 1]), "expected a fitted probabilistic classifier"),
+        (LogisticRegression(), "expected a fitted probabilistic classifier"),
+        ({"not": "a classifier"}, "holds a dict"),
+    ],
+)
+def test_what_is_no_scene_classifier_is_refused(tmp_path, estimator, message):
+    with pytest.raises(ClassifierError, match=message):
+        save(estimator, tmp_path)
+
+
+@pytest.mark.parametrize("names", [(1, 2), ("indoor", "outdoor")])
+def test_other_classes_are_refused(tmp_path, fitted, names):
+    other = pickle.loads(pickle.dumps(fitted))
+    other.classes_ = np.array(names)
+    with pytest.raises(ClassifierError, match="has the classes"):
+        save(other, tmp_path)
+
+
+def test_a_file_that_needs_a_missing_module_names_it(tmp_path):
+    content = b"cno_such_module\nClassifier\n."
+    with pytest.raises(ClassifierError, match="'no_such_module'"):
+        unpickle(content, tmp_path / "old.pkl")
+
+
+def test_broken_pickles_are_refused(tmp_path):
+    with pytest.raises(ClassifierError, match="cannot be unpickled"):
+        unpickle(b"no pickle at all", tmp_path / "old.pkl")
+
+
+@pytest.mark.parametrize("shape", [(FEATURE_COUNT,), (1, 512), (1, 7, 7, 512)])
+def test_features_of_another_shape_are_refused(tmp_path, fitted, shape):
+    with pytest.raises(ClassifierError, match="expected"):
+        SceneClassifier.load(save(fitted, tmp_path)).probabilities(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused(tmp_path, fitted, features, value):
+    broken = features[:2].copy()
+    broken[1, 5] = value
+    with pytest.raises(ClassifierError, match="not all finite"):
+        SceneClassifier.load(save(fitted, tmp_path)).probabilities(broken)
+
+
+def test_a_dense_head_is_hashed_and_probed_too(tmp_path, head):
+    draft = SceneClassifier.from_estimator(head, "", {}, tmp_path)
+    save_classifier(draft, tmp_path, CONTRACT, {})
+    path = tmp_path / "scene_classifier.npz"
+    recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
+    change_record(path, probe=[[dense + 0.01, sparse - 0.01] for dense, sparse in recorded])
+    with pytest.raises(ClassifierError, match=r"for the probe features.*train again"):
+        SceneClassifier.load(path)
+    path.write_bytes(path.read_bytes() + b"x")
+    with pytest.raises(ClassifierError, match="SHA-256"):
+        SceneClassifier.load(path)

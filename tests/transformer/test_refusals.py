@@ -1,0 +1,78 @@
+"""What the running service refuses over REST, and how it says so."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from crowdserve.service import EmbeddedService
+
+pytestmark = pytest.mark.e2e
+
+Call = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"inputs": []}, "expected exactly one, 'image'"),
+        ({"inputs": [{"name": "x", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}]}, "'image'"),
+        ({"inputs": [{"name": "image", "datatype": "FP32", "shape": [1], "data": [1.0]}]}, "BYTES .* or UINT8"),
+        ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["AA=="]}]}, "1 elements"),
+        ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["%"]}]}, "not base64"),
+        ({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 999]}]}, "255"),
+        ({"inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 3], "data": [1, 2, 3]}]}, "height"),
+        ({"parameters": {"mode": "fast"}}, "unknown parameter 'mode'; known are route, counter"),
+        ({"parameters": {"route": "fast"}}, "one of auto, dense"),
+        ({"parameters": {"density": "yes"}}, "true or false"),
+        ({"outputs": [{"name": "people"}]}, "unknown output 'people'; known are count"),
+    ],
+)
+def test_a_bad_request_is_told_why(
+    client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call, change: dict[str, Any],
+    message: str,
+) -> None:  # fmt: skip
+    response = client.post(infer_url, json={**json_body(gray_photo()), **change})
+    assert response.status_code == 400
+    assert re.search(message, response.json()["error"])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xd8\xff", b'"text"', b"[" * 100_000])
+def test_a_body_that_is_no_request(client: httpx.Client, infer_url: str, content: bytes) -> None:
+    for url in (infer_url, infer_url.replace("/v2/", "/v1/").replace("/infer", ":predict")):
+        response = client.post(url, content=content)
+        assert response.status_code == 400
+        assert response.json()["error"]
+
+
+def test_a_compressed_body(client: httpx.Client, infer_url: str) -> None:
+    response = client.post(infer_url, content=b"x", headers={"content-encoding": "gzip"})
+    assert response.status_code == 400
+    assert "send the body uncompressed" in response.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v2/models/other", 404),
+        ("POST", "/v2/models/other/infer", 404),
+        ("POST", "/v1/models/other:predict", 404),
+        ("GET", "/v2/models/crowdserve/versions/99", 404),
+        ("POST", "/v2/models/crowdserve/versions/99/infer", 404),
+        ("GET", "/v2/models/crowdserve/infer", 405),
+        ("POST", "/v1/models/crowdserve:explain", 405),
+        ("POST", "/v2/repository/models/crowdserve/load", 404),
+        ("POST", "/v2/repository/models/crowdserve/unload", 404),
+        ("POST", "/v2/repository/index", 404),
+        ("GET", "/docs", 404),
+    ],
+)
+def test_what_is_not_here(
+    client: httpx.Client, small_service: EmbeddedService, method: str, path: str, status: int
+) -> None:
+    response = client.request(method, small_service.http_url + path)
+    assert response.status_code == status
+    assert response.json()["error"]
+    assert client.get(f"{small_service.http_url}/v2/models/crowdserve/ready").status_code == 200
