@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from crowdserve.cards import ModelCard, find_card, normalisation_name
 from crowdserve.count_errors import count_errors
-from crowdserve.errors import CrowdServeError
+from crowdserve.errors import CrowdServeError, WeightsError
 from training.crops import Pair, batches_of_equal_size
 from training.csrnet_loss import count_loss
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
@@ -70,9 +70,10 @@ class Trainer:
 
     @tf.function(reduce_retracing=True)
     def _train(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        aim = self.net.aim(source, target)
         with tf.GradientTape() as tape:
             density = self.net(source, training=True)
-            loss = count_loss(density, target * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
+            loss = count_loss(density, aim * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
         before = [tf.identity(v.value) for v in self.net.front_end_variables]
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
         for variable, old in zip(self.net.front_end_variables, before, strict=True):
@@ -129,7 +130,8 @@ def train(
         start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
 
     Raises:
-        WeightsError: If the folder's run has another recipe, or `start_from` is no finished run.
+        WeightsError: If the folder's run has another recipe, `start_from` is no finished run, or there is none and
+            `keep_counts` needs it.
     """
     run, earlier = RunFolder(folder), read_earlier(start_from)
     run.check_recipe(recipe)
@@ -137,6 +139,8 @@ def train(
     net = TrainingNet(recipe, training)
     if start_from is not None:
         net.start_from(start_from, card.name)
+    elif recipe.keep_counts:
+        raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(

@@ -36,6 +36,9 @@ class Recipe(Windows):
         last_block: Train the front-end's last block too.
         unfreeze: Train the whole front-end.
         batch_norm: Normalise after each convolution of the front-end; of use with `unfreeze` only.
+        keep_counts: Where somebody is, aim at what the network counted before this run instead of at the labels: only
+            pictures without people, and empty windows, teach anything new (after learning without forgetting,
+            arXiv:1606.09282).
         precision: Keras' dtype policy.
     """
 
@@ -51,6 +54,7 @@ class Recipe(Windows):
     last_block: bool = False
     unfreeze: bool = False
     batch_norm: bool = False
+    keep_counts: bool = False
     precision: str = "float32"
 
 
@@ -63,6 +67,7 @@ class TrainingNet:
         self.back_end = build_back_end(output_activation=None)
         self.front_end = trained_front_end(recipe)
         self._scale = tf.constant(channel_scale(photos, self.front_end), tf.float32)
+        self._earlier: list[keras.Model] = []
         kernel, bias = self.back_end.get_layer("density").get_weights()
         start = np.full_like(bias, photos.mean_density() * OUTPUT_GAIN)
         self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
@@ -84,6 +89,7 @@ class TrainingNet:
             copy_layers(model.get_layer("front_end"), self.front_end)
         self.back_end.set_weights(model.get_layer("back_end").get_weights())
         self._fold(self.back_end, 1.0 / self._scale.numpy(), 1.0 / OUTPUT_GAIN)
+        self._earlier = [_copied(trained) for trained in self.models] if self.recipe.keep_counts else []
 
     @property
     def models(self) -> list[keras.Model]:
@@ -105,11 +111,27 @@ class TrainingNet:
 
         The value is ReLU's, as served; the gradient is a leaky ReLU's, so that a cell at zero can come back.
         """
-        x = tf.cast(source, tf.float32)
-        features = x if self.front_end is None else self.front_end(x, training=training)
-        raw = self.back_end(tf.cast(features, tf.float32) * self._scale, training=training)[..., 0]
+        raw = self._raw(self.models, source, training=training)
         leaky = tf.nn.leaky_relu(raw, alpha=0.1)
         return leaky + tf.stop_gradient(tf.nn.relu(raw) - leaky)
+
+    def aim(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+        """What the density should become, in people a cell: with `keep_counts`, where somebody is, what it was.
+
+        Args:
+            source: What the network starts from, [batch, ...].
+            target: Density of the labels, [batch, h, w].
+        """
+        if not self._earlier:
+            return target
+        peopled = tf.where(tf.reduce_any(target > 0, axis=[1, 2]))
+        before = tf.nn.relu(self._raw(self._earlier, tf.gather(source, peopled[:, 0]), training=False)) / OUTPUT_GAIN
+        return tf.tensor_scatter_nd_update(target, peopled, before)
+
+    def _raw(self, models: list[keras.Model], source: tf.Tensor, *, training: bool) -> tf.Tensor:
+        x = tf.cast(source, tf.float32)
+        features = x if len(models) == 1 else models[0](x, training=training)
+        return models[-1](tf.cast(features, tf.float32) * self._scale, training=training)[..., 0]
 
     def to_csrnet(self) -> keras.Model:
         """The network as served, in FP32: both factors folded into the neighbouring convolutions."""
@@ -166,6 +188,12 @@ def check_frozen_layers(source: keras.Model, trained: keras.Model | None, folder
         found, expected = (model.get_layer(name).get_weights()[0] for model in (source, imagenet))
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
             raise WeightsError(f"{name} of {folder} has learned; give --last-block, or --unfreeze, to keep that")
+
+
+def _copied(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def copy_layers(source: keras.Model, target: keras.Model) -> None:

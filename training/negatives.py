@@ -4,6 +4,8 @@ A density network that only ever saw crowds leaves a floor of density on plain w
 takes leaves, pebbles, letters and things in rows for far heads.
 """
 
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,23 +20,31 @@ PHOTO_SIDE_PX = 768
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
+GREY = "grey"
+"""The kind of picture that is one even grey."""
+
 GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16, 152, 48, 168, 136, 184, 120, 200, 104)
 """Levels of the even greys, far apart first."""
 
 
-def make_negatives(count: int, seed: int) -> list[Rgb]:
+def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb]:
     """Surfaces, noise, patterns, leaves, pebbles, confetti, text, rows, parts: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
     Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
     overexposed camera sends, and what a network fills with people most readily when it has not seen it.
+
+    Args:
+        count: Pictures.
+        seed: Of their random parts.
+        kinds: Of `KINDS` or `GREY`, one after the other and round again, in place of that order.
     """
     draw = np.random.default_rng(seed)
-    kinds = (_gradient, _clouds, _noise, _stripes, _tiles, _plain, _leaves, _pebbles, _confetti, _text, _rows, _parts)
-    pictures: list[Rgb] = []
-    for i in range(-(-count // 2)):
-        pictures.append(np.full((SIDE_PX, SIDE_PX, 3), GREYS[i % len(GREYS)], np.uint8))
-        pictures.append(kinds[i % len(kinds)](draw))
-    return pictures[:count]
+    levels = itertools.cycle(GREYS)
+    order = itertools.cycle(kinds or [name for kind in KINDS for name in (GREY, kind)])
+    return [
+        np.full((SIDE_PX, SIDE_PX, 3), next(levels), np.uint8) if kind == GREY else KINDS[kind](draw)
+        for kind in itertools.islice(order, count)
+    ]
 
 
 def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
@@ -213,3 +223,20 @@ def _parts(draw: np.random.Generator) -> Rgb:
             label = "".join(draw.choice(list("ABCDRTUX0123456789"), 3))
             paint.text((x, y + height), label, fill=(230, 230, 230), font=ImageFont.load_default(9))
     return np.array(canvas)
+
+
+KINDS: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
+    "gradient": _gradient,
+    "clouds": _clouds,
+    "noise": _noise,
+    "stripes": _stripes,
+    "tiles": _tiles,
+    "plain": _plain,
+    "leaves": _leaves,
+    "pebbles": _pebbles,
+    "confetti": _confetti,
+    "text": _text,
+    "rows": _rows,
+    "parts": _parts,
+}
+"""How each kind of generated picture is drawn, but for the even greys."""

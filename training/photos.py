@@ -19,7 +19,7 @@ from crowdserve.normalisation import normalise
 from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
 from training.folds import leave_fold_out
-from training.negatives import load_negatives, make_negatives, zoomed
+from training.negatives import GREY, KINDS, load_negatives, make_negatives, zoomed
 
 STRIDE_PX = 8
 """Pixels a side of a cell of the features and of the density maps."""
@@ -37,6 +37,8 @@ class Windows:
         crop_cells: Side of a window, in density cells of 8x8 px.
         sigma_px: Width of the Gaussian on each head; None for geometry-adaptive widths.
         negatives: Generated pictures without people; `negative_share` of the windows come from them.
+        negative_kinds: Kinds of generated pictures, with commas, as `training.negatives` names them: a kind that the
+            network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
         min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, features of windows
@@ -52,6 +54,7 @@ class Windows:
     crop_cells: int = 48
     sigma_px: float | None = 8.0
     negatives: int = 48
+    negative_kinds: str = ""
     negative_photos: str = ""
     negative_share: float = 0.08
     mirrored: bool = False
@@ -67,6 +70,14 @@ class Windows:
             raise ValueError(
                 f"--min-scale {self.min_scale} --max-scale {self.max_scale}: expected factors over 0, smaller first"
             )
+        if unknown := set(self.kinds) - {GREY, *KINDS}:
+            known = ", ".join((GREY, *KINDS))
+            raise ValueError(f"--negative-kinds {','.join(sorted(unknown))}: expected some of {known}, with commas")
+
+    @property
+    def kinds(self) -> list[str]:
+        """Of `KINDS` or `GREY`; empty for the usual order."""
+        return self.negative_kinds.split(",") if self.negative_kinds else []
 
     @property
     def scaled(self) -> bool:
@@ -119,7 +130,7 @@ class Photos:
         self.samples, self.windows, self.cache = samples, windows, cache
         self._normalisation, self._multiple = normalisation, pad_multiple_px
         self._views = (False, True) if windows.mirrored else (False,)
-        self._negatives = make_negatives(windows.negatives, windows.seed)
+        self._negatives = make_negatives(windows.negatives, windows.seed, windows.kinds)
         if windows.negative_photos:
             self._negatives += load_negatives(Path(windows.negative_photos), max(STRIDE_PX, pad_multiple_px))
         if cache is not None and not windows.scaled:

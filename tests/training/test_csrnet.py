@@ -163,6 +163,43 @@ def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
         np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
 
 
+@pytest.fixture
+def keeping(photos, tmp_path):
+    """A network that keeps the counts of the one it starts from, and has learned something else since."""
+    TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
+    net.start_from(tmp_path, "csrnet_a")
+    return net
+
+
+def test_counts_are_kept_where_people_are_and_nowhere_else(keeping):
+    source = tf.constant(np.random.default_rng(3).uniform(0, 3, (3, 8, 8, 512)).astype(np.float32))
+    labels = np.zeros((3, 8, 8), np.float32)
+    labels[1, 2, 5] = 1.0
+    before = keeping(source, training=False) / OUTPUT_GAIN
+    for weight in keeping.back_end.trainable_variables:
+        weight.assign(weight.value * 0.5)
+    assert not np.allclose(keeping(source, training=False) / OUTPUT_GAIN, before)
+    aim = keeping.aim(source, tf.constant(labels)).numpy()
+    assert not aim[[0, 2]].any()
+    np.testing.assert_allclose(aim[1], before[1], rtol=1e-5)
+    np.testing.assert_array_equal(keeping.aim(source[:1], tf.constant(labels[:1])), labels[:1])
+
+
+def test_only_pictures_without_people_teach_a_network_that_keeps_its_counts(keeping, photos, tmp_path):
+    """A window with people gives no gradient as long as nothing was learned; an empty one does."""
+    source, labels = photos.batch(0)
+    trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
+    assert trainer.train((source, np.ones_like(labels))) == pytest.approx(0.0, abs=1e-4)
+    assert trainer.train((source, np.zeros_like(labels))) > 0.1
+
+
+def test_keeping_counts_needs_a_network_that_has_counted(dataset, tmp_path):
+    recipe = dataclasses.replace(RECIPE, keep_counts=True)
+    with pytest.raises(WeightsError, match="name it with --start-from"):
+        run(dataset, tmp_path, recipe)
+
+
 def give_served(model):
     """The front-end of the repository's CSRNet A, which is ImageNet's."""
     served = read_served_weights(REPOSITORY / "csrnet_a" / "1")

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from crowdserve.errors import DatasetError
-from training.negatives import GREYS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
+from training.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
 
 
 def test_negatives_are_repeatable_pictures_that_differ():
@@ -20,6 +20,13 @@ def test_every_other_picture_is_an_even_grey():
     assert [int(p.mean()) for p in pictures[::2]] == list(GREYS)
     assert all(p.std() == 0 for p in pictures[::2])
     assert all(p.std() > 0 for p in pictures[1::2])
+
+
+def test_kinds_come_in_the_order_that_was_asked_for():
+    pictures = make_negatives(5, 2, ["tiles", GREY])
+    assert [int(p.mean()) for p in pictures[1::2]] == list(GREYS[:2])
+    draw = np.random.default_rng(2)
+    assert [p.tobytes() for p in pictures[::2]] == [KINDS["tiles"](draw).tobytes() for _ in range(3)]
 
 
 def save(folder: Path, name: str, width: int, height: int) -> None:

@@ -169,6 +169,7 @@ def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_pat
         ({"precision": "bfloat16", "winograd": True}, "leave one out"),
         ({"min_scale": 0.0}, "factors over 0"),
         ({"min_scale": 1.2}, "smaller first"),
+        ({"negative_kinds": "grey,balls"}, "balls: expected some of grey, gradient"),
     ],
 )
 def test_recipes_that_cannot_be_are_refused(wrong, message):
