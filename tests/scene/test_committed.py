@@ -13,7 +13,7 @@ from crowdserve.scene import SceneClassifier
 from crowdserve.scene_contract import probe_photo
 from crowdserve.scene_files import classifier_names, find_classifier
 
-REPOSITORY = Path(__file__).parents[1] / "model_repository" / VGG16.name / "1"
+REPOSITORY = Path(__file__).parents[2] / "model_repository" / VGG16.name / "1"
 
 
 @pytest.fixture(scope="module")
