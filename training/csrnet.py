@@ -164,13 +164,15 @@ def _meta(
 
 def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> tuple[Photos, Photos]:
     """Training and validation photos."""
+    held_out = make_held_out(folders, card, recipe, cache_folder)
+    return Photos(choose_samples(folders, recipe)[0], recipe, card.normalisation, held_out.cache), held_out
+
+
+def make_held_out(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> Photos:
+    """Validation photos alone."""
     keras.config.set_dtype_policy(recipe.precision)
     cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe)
-    learnt, kept_apart = choose_samples(folders, recipe)
-    return (
-        Photos(learnt, recipe, card.normalisation, cache),
-        Photos(kept_apart, recipe.for_validation(), card.normalisation, cache),
-    )
+    return Photos(choose_samples(folders, recipe)[1], recipe.for_validation(), card.normalisation, cache)
 
 
 def main() -> None:

@@ -78,12 +78,7 @@ class TrainingNet:
         Raises:
             WeightsError: If there is no CSRNet, or its front-end learned what this recipe leaves at ImageNet's weights.
         """
-        model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
-        trained = folder / f"{name}.weights.h5"
-        if trained.exists():
-            model.load_weights(trained)
-        else:
-            load_served(model, folder)
+        model = load_csrnet(folder, name, batch_norm=self.recipe.batch_norm)
         check_frozen_layers(model.get_layer("front_end"), self.front_end, folder)
         if self.front_end is not None:
             copy_layers(model.get_layer("front_end"), self.front_end)
@@ -158,6 +153,26 @@ def trained_front_end(recipe: Recipe) -> keras.Model | None:
         return None
     front_end = port_vgg16_weights(build_front_end(batch_norm=recipe.batch_norm))
     return front_end if recipe.unfreeze else split_front_end(front_end)[1]
+
+
+def load_csrnet(folder: Path, name: str, *, batch_norm: bool) -> keras.Model:
+    """A CSRNet in FP32 from a run's folder or a served model's version folder.
+
+    Args:
+        folder: Either of the two.
+        name: Of the card.
+        batch_norm: Of a run's network; a served one has none left.
+
+    Raises:
+        WeightsError: If the folder holds no CSRNet.
+    """
+    model = _in_fp32(lambda: build_csrnet(batch_norm=batch_norm))
+    trained = folder / f"{name}.weights.h5"
+    if trained.exists():
+        model.load_weights(trained)
+    else:
+        load_served(model, folder)
+    return model
 
 
 def load_served(model: keras.Model, folder: Path) -> None:

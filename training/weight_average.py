@@ -17,9 +17,8 @@ import tensorflow as tf
 from crowdserve.cards import CARDS, ModelCard, find_card
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
-from crowdserve.nets.csrnet import build_csrnet
-from training.csrnet import make_photos, validate
-from training.csrnet_net import Recipe, TrainingNet
+from training.csrnet import make_held_out, validate
+from training.csrnet_net import Recipe, TrainingNet, load_csrnet
 from training.flags import frozen
 from training.run import read_earlier
 
@@ -29,7 +28,8 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
 
     Args:
         card: Of both networks.
-        runs: Checkpoint folders; the last one's recipe decides how the mean is validated.
+        runs: Checkpoint folders, or version folders of served models; the last one's recipe decides how the mean is
+            validated.
         datasets: Labelled photos of that run.
         cache: Features of that run.
         output: Checkpoint folder to write.
@@ -42,11 +42,10 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
         if record["card"] != card.name:
             raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
     output.mkdir(parents=True, exist_ok=True)
-    weights = output / f"{card.name}.weights.h5"
-    write_mean([run / weights.name for run in runs], weights, batch_norm=records[-1]["batch_norm"])
+    write_mean(runs, output, card.name, batch_norm=records[-1]["batch_norm"])
     recipe = Recipe(**{name: frozen(value) for name, value in records[-1]["recipe"].items()})
-    learnt, held_out = make_photos(datasets, card, recipe.for_validation(), cache)
-    net = TrainingNet(recipe, learnt)
+    held_out = make_held_out(datasets, card, recipe, cache)
+    net = TrainingNet(recipe, held_out)
     net.start_from(output, card.name)
     errors = validate(held_out, tf.function(lambda source: net(source, training=False), reduce_retracing=True))
     steps = [record["validation"]["step"] for record in records]
@@ -55,21 +54,19 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
     return errors
 
 
-def write_mean(sources: list[Path], target: Path, *, batch_norm: bool) -> None:
-    """Write the mean of weight files of CSRNets."""
-    models = [build_csrnet(batch_norm=batch_norm) for _ in sources]
-    for model, source in zip(models, sources, strict=True):
-        model.load_weights(source)
+def write_mean(sources: list[Path], target: Path, name: str, *, batch_norm: bool) -> None:
+    """Write the mean of CSRNets of a card's `name` from their folders to another folder."""
+    models = [load_csrnet(source, name, batch_norm=batch_norm) for source in sources]
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([sum(column) / len(column) for column in columns])
-    models[0].save_weights(target)
+    models[0].save_weights(target / f"{name}.weights.h5")
 
 
 def main() -> None:
     """Read the flags and average."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of labelled photos")
-    parser.add_argument("runs", nargs=2, type=Path, help="checkpoint folders, the later run last")
+    parser.add_argument("runs", nargs=2, type=Path, help="checkpoint or served version folders, the later run last")
     trainable = [card.name for card in CARDS.values() if card.family == "csrnet"]
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
     parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the later run")

@@ -11,7 +11,8 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.vgg16 import conv_layers
 from training.csrnet_net import Recipe
-from training.weight_average import average
+from training.served_weights import read_served_weights
+from training.weight_average import average, write_mean
 
 CARD = find_card("csrnet_b")
 RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=(2,))
@@ -50,6 +51,19 @@ def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csr
     assert meta["mean_of_runs_at_steps"] == [300, 200]
     assert meta["validation"] == {"step": 200, **errors}
     assert errors["mae"] >= abs(errors["bias"]) > 0
+
+
+def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, project_repository):
+    served = project_repository / "csrnet_b" / "1"
+    write_mean([served, runs[0]], tmp_path, CARD.name, batch_norm=False)
+    model = build_csrnet()
+    model.load_weights(tmp_path / "csrnet_b.weights.h5")
+    expected = read_served_weights(served)
+    for layer, (kernel, bias) in zip(conv_layers(model), csrnet_weights, strict=True):
+        served_kernel, served_bias = expected[layer.name]
+        found = layer.get_weights()
+        np.testing.assert_allclose(found[0], (served_kernel.transpose(2, 3, 1, 0) + kernel) / 2, atol=1e-7)
+        np.testing.assert_allclose(found[1], (served_bias + bias) / 2, atol=1e-7)
 
 
 def test_runs_of_another_card_are_refused(runs, dataset, tmp_path):
