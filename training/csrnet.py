@@ -136,11 +136,11 @@ def train(
     run, earlier = RunFolder(folder), read_earlier(start_from)
     run.check_recipe(recipe)
     check_start(earlier, normalisation_name(card.normalisation))
+    if recipe.keep_counts and start_from is None:
+        raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
     net = TrainingNet(recipe, training)
     if start_from is not None:
         net.start_from(start_from, card.name)
-    elif recipe.keep_counts:
-        raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(

@@ -165,7 +165,7 @@ def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
 
 @pytest.fixture
 def keeping(photos, tmp_path):
-    """A network that keeps the counts of the one it starts from, and has learned something else since."""
+    """A network that keeps the counts of the one it starts from."""
     TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
     net.start_from(tmp_path, "csrnet_a")
