@@ -20,6 +20,7 @@ from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
 from training.folds import leave_fold_out
 from training.negatives import GREY, KINDS, load_negatives, make_negatives, zoomed
+from training.variation import recoloured, with_confetti, with_patch
 
 STRIDE_PX = 8
 """Pixels a side of a cell of the features and of the density maps."""
@@ -41,9 +42,12 @@ class Windows:
             network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
-        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, features of windows
-            are computed at every step instead of cached.
+        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1 and the shares
+            below 0, features of windows are computed at every step instead of cached.
         max_scale: As if the camera had stood nearer (over 1) or further away.
+        confetti: Share of the windows of photos that confetti is drawn over, see `training.variation`.
+        patches: Share of them of which a picture without people hides a part.
+        recoloured: Share of them that show other light.
         seed: Of the windows, the generated pictures and the initial weights.
         split_seed: Of the split; changing it would let photos that were trained on into the validation.
         folds: Folds of the photos for cross-fitting; one trains on all.
@@ -60,6 +64,9 @@ class Windows:
     mirrored: bool = False
     min_scale: float = 1.0
     max_scale: float = 1.0
+    confetti: float = 0.0
+    patches: float = 0.0
+    recoloured: float = 0.0
     seed: int = 0
     split_seed: int = 0
     folds: int = 1
@@ -70,6 +77,11 @@ class Windows:
             raise ValueError(
                 f"--min-scale {self.min_scale} --max-scale {self.max_scale}: expected factors over 0, smaller first"
             )
+        for name in ("negative_share", "confetti", "patches", "recoloured"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a share from 0 to 1")
+        if self.patches and not self.negatives and not self.negative_photos:
+            raise ValueError("--patches hides parts of photos behind pictures without people; give some --negatives")
         if unknown := set(self.kinds) - {GREY, *KINDS}:
             known = ", ".join((GREY, *KINDS))
             raise ValueError(f"--negative-kinds {','.join(sorted(unknown))}: expected some of {known}, with commas")
@@ -84,13 +96,28 @@ class Windows:
         """Whether windows show photos at other sizes than their own."""
         return self.min_scale != 1 or self.max_scale != 1
 
+    @property
+    def varied(self) -> bool:
+        """Whether windows differ from the photos in any way, so that their features cannot be cached."""
+        return self.scaled or max(self.confetti, self.patches, self.recoloured) > 0
+
     def draw_scale(self, draw: np.random.Generator) -> float:
         """A random factor; halving is as likely as doubling where both are within the limits."""
         return float(np.exp(draw.uniform(np.log(self.min_scale), np.log(self.max_scale))))
 
     def for_validation(self) -> "Windows":
         """The same for photos that are only looked at whole."""
-        return dataclasses.replace(self, mirrored=False, min_scale=1.0, max_scale=1.0, negatives=0, negative_photos="")
+        return dataclasses.replace(
+            self,
+            mirrored=False,
+            min_scale=1.0,
+            max_scale=1.0,
+            confetti=0.0,
+            patches=0.0,
+            recoloured=0.0,
+            negatives=0,
+            negative_photos="",
+        )
 
 
 def choose_samples(folders: Sequence[Path], windows: Windows) -> tuple[list[Sample], list[Sample]]:
@@ -133,7 +160,7 @@ class Photos:
         self._negatives = make_negatives(windows.negatives, windows.seed, windows.kinds)
         if windows.negative_photos:
             self._negatives += load_negatives(Path(windows.negative_photos), max(STRIDE_PX, pad_multiple_px))
-        if cache is not None and not windows.scaled:
+        if cache is not None and not windows.varied:
             self._fill(cache)
         self._targets = [
             {mirrored: self._target(sample, mirrored) for mirrored in self._views}
@@ -168,15 +195,15 @@ class Photos:
         """A random window of a random photo, now and then of a picture without people."""
         side = self.windows.crop_cells
         if self._negatives and draw.uniform() < self.windows.negative_share:
-            return self._negative_window(self._negatives[int(draw.integers(len(self._negatives)))], draw)
+            return self._negative_window(self._draw_negative(draw), draw)
         mirrored = self.windows.mirrored and draw.uniform() < 0.5
         index = int(draw.integers(len(self.samples)))
-        if self.windows.scaled:
-            return self._scaled_window(self.samples[index], mirrored, draw)
+        if self.windows.varied:
+            return self._varied_window(self.samples[index], mirrored, draw)
         return random_crop(self.whole(index, mirrored=mirrored), side, side, draw)
 
-    def _scaled_window(self, sample: Sample, mirrored: bool, draw: np.random.Generator) -> Pair:
-        """A random window of a resized photo; black where the photo is smaller."""
+    def _varied_window(self, sample: Sample, mirrored: bool, draw: np.random.Generator) -> Pair:
+        """A random window of a resized photo, varied as `windows` says; black where the photo is smaller."""
         image = decode_image(sample.image.read_bytes())
         scale, (height, width) = self.windows.draw_scale(draw), image.shape[:2]
         rows, columns = (max(1, round(scale * side / STRIDE_PX)) for side in (height, width))
@@ -187,7 +214,18 @@ class Photos:
             resized, points = resized[:, ::-1], points * (-1, 1) + (size[0], 0)
         target = self._density(points, size[1], size[0])
         pixels, density = random_crop((resized, target), self.windows.crop_cells, self.windows.crop_cells, draw)
-        return self._computed(np.ascontiguousarray(pixels, np.uint8)), density
+        varied, density = self._varied(np.ascontiguousarray(pixels, np.uint8), density, draw)
+        return self._computed(varied), density
+
+    def _varied(self, pixels: Rgb, density: Density, draw: np.random.Generator) -> tuple[Rgb, Density]:
+        windows = self.windows
+        if windows.patches and draw.uniform() < windows.patches:
+            pixels, density = with_patch(pixels, density, lambda side: self._negative_square(side, draw), draw)
+        if windows.confetti and draw.uniform() < windows.confetti:
+            pixels = with_confetti(pixels, draw)
+        if windows.recoloured and draw.uniform() < windows.recoloured:
+            pixels = recoloured(pixels, draw)
+        return pixels, density
 
     def batch(self, step: int) -> Pair:
         """The windows of one step, the same for the same seed: [crops, ...]."""
@@ -200,10 +238,18 @@ class Photos:
         maps = [views[False] for views in self._targets]
         return float(sum(m.sum() for m in maps) / sum(m.size for m in maps))
 
+    def _draw_negative(self, draw: np.random.Generator) -> Rgb:
+        return self._negatives[int(draw.integers(len(self._negatives)))]
+
+    def _negative_square(self, side_px: int, draw: np.random.Generator) -> Rgb:
+        """A square of a random picture without people, at a random size of it."""
+        return zoomed(self._draw_negative(draw), draw.uniform(*NEGATIVE_SCALES), side_px, draw)
+
     def _negative_window(self, picture: Rgb, draw: np.random.Generator) -> Pair:
         side = self.windows.crop_cells
-        if self.windows.scaled:
-            pixels = zoomed(picture, draw.uniform(*NEGATIVE_SCALES), side * STRIDE_PX, draw)
+        if self.windows.varied:
+            scale = draw.uniform(*NEGATIVE_SCALES) if self.windows.scaled else 1.0
+            pixels = zoomed(picture, scale, side * STRIDE_PX, draw)
             return self._computed(pixels), np.zeros((side, side), np.float32)
         height, width = (length // STRIDE_PX for length in picture.shape[:2])
         source = self._pixels(picture) if self.cache is None else self.cache.read(_key(picture))

@@ -1,0 +1,104 @@
+"""Windows behind confetti, behind patches, in other light: what of them changes, and what does not."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from crowdserve.cards import IMAGENET_TORCH
+from crowdserve.datasets import Sample
+from training.photos import STRIDE_PX, Photos, Windows
+from training.variation import COVERED, recoloured, with_confetti, with_patch
+
+SIDE_PX = 128
+GREY = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
+DENSITY = np.random.default_rng(0).uniform(0.1, 1.0, (SIDE_PX // STRIDE_PX,) * 2).astype(np.float32)
+
+
+def black(side_px):
+    return np.zeros((side_px, side_px, 3), np.uint8)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_confetti_covers_some_of_a_picture_and_leaves_most_of_it(seed):
+    covered = (with_confetti(GREY, np.random.default_rng(seed)) != GREY).any(axis=2).mean()
+    assert 0 < covered < 2 * COVERED[1]
+
+
+def test_confetti_differs_in_colour_and_size():
+    pictures = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
+    shares = [(picture != GREY).any(axis=2).mean() for picture in pictures]
+    assert min(shares) < 0.1
+    assert max(shares) > 0.2
+    colours = np.array([picture[(picture != GREY).any(axis=2)].mean(axis=0) for picture in pictures])
+    assert (colours.std(axis=0) > 10).all()
+
+
+@given(seed=st.integers(0, 2**32))
+def test_a_patch_takes_away_the_people_that_it_hides_and_no_others(seed):
+    image, density = with_patch(GREY, DENSITY, black, np.random.default_rng(seed))
+    hidden = (image == 0).all(axis=2)
+    cells = np.kron(density == 0, np.ones((STRIDE_PX, STRIDE_PX), bool))
+    np.testing.assert_array_equal(hidden, cells)
+    assert 0 < hidden.mean() < 0.5
+    np.testing.assert_array_equal(image[~hidden], GREY[~hidden])
+    np.testing.assert_array_equal(density[density > 0], DENSITY[density > 0])
+
+
+def test_a_patch_leaves_what_it_was_given_alone():
+    image, density = GREY.copy(), DENSITY.copy()
+    with_patch(image, density, black, np.random.default_rng(0))
+    np.testing.assert_array_equal(image, GREY)
+    np.testing.assert_array_equal(density, DENSITY)
+
+
+def test_other_light_is_brighter_or_darker_and_now_and_then_grey():
+    draw = np.random.default_rng(0)
+    picture = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
+    found = np.array([recoloured(picture, draw)[0, 0] for _ in range(200)], float)
+    assert found.mean(axis=1).min() < 85
+    assert found.mean(axis=1).max() > 125
+    assert np.ptp(found, axis=1).min() < 10
+    assert np.ptp(found, axis=1).max() > 110
+
+
+@pytest.fixture
+def sample(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "photo.png")
+    return Sample(tmp_path / "photo.png", np.array([[40.0, 40.0], [90.0, 80.0]]), "made", "train")
+
+
+def windows_of(sample, **shares):
+    windows = Windows(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
+    photos = Photos([sample], windows, IMAGENET_TORCH, None)
+    return [photos.batch(step) for step in range(12)]
+
+
+def test_windows_keep_every_head_behind_confetti_and_in_other_light(sample):
+    found = windows_of(sample, negative_share=0.0, confetti=1.0, recoloured=1.0)
+    assert all(target.sum() == pytest.approx(2, abs=1e-3) for _, target in found)
+    assert len({source.tobytes() for source, _ in found}) == len(found)
+
+
+def test_windows_lose_heads_behind_patches_only(sample):
+    found = windows_of(sample, negative_share=0.0, patches=1.0)
+    counts = np.array([target.sum() for _, target in found])
+    assert counts.min() < 1.5
+    assert counts.max() <= 2.001
+
+
+def test_shares_of_none_leave_windows_as_they_are(sample):
+    first, *others = windows_of(sample, negative_share=0.0)
+    assert all(np.array_equal(first[0], source) for source, _ in others)
+
+
+@pytest.mark.parametrize("name", ["confetti", "patches", "recoloured", "negative_share"])
+def test_a_share_outside_of_0_to_1_is_refused(name):
+    with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
+        Windows(**{name: 1.5})
+
+
+def test_patches_without_pictures_to_hide_behind_are_refused():
+    with pytest.raises(ValueError, match="give some --negatives"):
+        Windows(negatives=0, patches=0.3)
