@@ -119,9 +119,9 @@ class TrainingNet:
         """
         if not self._earlier:
             return target
-        peopled = tf.where(tf.reduce_any(target > 0, axis=[1, 2]))
-        before = tf.nn.relu(self._raw(self._earlier, tf.gather(source, peopled[:, 0]), training=False)) / OUTPUT_GAIN
-        return tf.tensor_scatter_nd_update(target, peopled, before)
+        # Of every window: TensorFlow's dilated convolutions fail on a batch of none on processors with AVX-512.
+        before = tf.nn.relu(self._raw(self._earlier, source, training=False)) / OUTPUT_GAIN
+        return tf.where(tf.reduce_any(target > 0, axis=[1, 2], keepdims=True), before, target)
 
     def _raw(self, models: list[keras.Model], source: tf.Tensor, *, training: bool) -> tf.Tensor:
         x = tf.cast(source, tf.float32)
