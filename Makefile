@@ -23,7 +23,7 @@ demo: .venv/serving  ## Count the people in PHOTO with a real Triton, and draw w
 up: .venv/serving  ## Start the service on this machine until Ctrl-C
 	.venv/bin/crowdserve up
 
-test: .venv/development  ## Run every test: no GPU, no cluster, about twelve minutes on two cores
+test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve minutes on two cores
 	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
 
 check: .venv/development  ## Lint, types, import directions
