@@ -22,6 +22,7 @@ from crowdserve.datasets import Sample
 from crowdserve.errors import CrowdServeError
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, crop_density, decode_image, fit_within, pad_bottom_right
+from crowdserve.triton.repository import model_versions
 from export.release import REPOSITORY
 
 
@@ -78,9 +79,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         samples = [photo.sample for photo in choose_photos(args.datasets, split=args.split)]
         for card in map(find_card, args.cards):
-            model = args.repository / card.name / "1" / "model.onnx"
-            if not model.exists():
-                sys.exit(f"error: {model} is missing; give a --repository that holds {card.name}")
+            versions = model_versions(args.repository, card.name)
+            if not versions:
+                sys.exit(f"error: {args.repository} holds no version of {card.name}; give another --repository")
+            model = args.repository / card.name / str(versions[-1]) / "model.onnx"
             counts = counts_at_scales(card, model, samples, args.scales)
             print(table(card, counts, [sample.count for sample in samples], args.scales), flush=True)
     except CrowdServeError as err:

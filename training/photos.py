@@ -42,8 +42,8 @@ class Windows:
             network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
-        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1 and the shares
-            below 0, features of windows are computed at every step instead of cached.
+        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, and the next three
+            shares 0, features of windows are computed at every step instead of cached.
         max_scale: As if the camera had stood nearer (over 1) or further away.
         confetti: Share of the windows of photos that confetti is drawn over, see `training.variation`.
         patches: Share of them of which a picture without people hides a part.
