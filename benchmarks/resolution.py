@@ -7,6 +7,7 @@ mean count of all scales.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -66,6 +67,12 @@ def _line(title: str, errors: dict[str, float]) -> str:
     return f"{title}  MAE {errors['mae']:6.1f}  RMSE {errors['rmse']:6.1f}  bias {errors['bias']:+6.1f}"
 
 
+def _factor(text: str) -> float:
+    if not 0 < (factor := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a factor over 0")
+    return factor
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -73,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
     names = [card.name for card in CARDS.values() if card.density_output]
     parser.add_argument("--cards", nargs="+", choices=names, required=True, help="networks to look at")
-    parser.add_argument("--scales", nargs="+", type=float, default=[0.8, 1.0, 1.25], metavar="FACTOR")
+    parser.add_argument("--scales", nargs="+", type=_factor, default=[0.8, 1.0, 1.25], metavar="FACTOR")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     args = parser.parse_args(arguments)
     try:

@@ -23,7 +23,7 @@ from crowdserve.cards import ModelCard, find_card, normalisation_name
 from crowdserve.count_errors import count_errors
 from crowdserve.errors import CrowdServeError, WeightsError
 from training.crops import Pair, batches_of_equal_size
-from training.csrnet_loss import count_loss
+from training.csrnet_loss import BLOCKS, POINT_LOSSES, count_loss
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.flags import read_flags
 from training.loop import run_steps
@@ -73,7 +73,7 @@ class Trainer:
         aim = self.net.aim(source, target)
         with tf.GradientTape() as tape:
             density = self.net(source, training=True)
-            loss = count_loss(density, aim * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
+            loss = self._loss(density, aim)
         before = [tf.identity(v.value) for v in self.net.front_end_variables]
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
         for variable, old in zip(self.net.front_end_variables, before, strict=True):
@@ -85,6 +85,12 @@ class Trainer:
             average.assign(momentum * average + (1.0 - momentum) * variable.value)
         self.step.assign_add(1)
         return loss
+
+    def _loss(self, density: tf.Tensor, aim: tf.Tensor) -> tf.Tensor:
+        """Of a density in `1 / OUTPUT_GAIN` people, in the same."""
+        if self.recipe.loss == BLOCKS:
+            return count_loss(density, aim * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
+        return OUTPUT_GAIN * POINT_LOSSES[self.recipe.loss](density / OUTPUT_GAIN, aim)
 
     def swap_averages(self) -> None:
         """Exchange the network's weights and their averages; call it twice around a validation."""

@@ -1,6 +1,16 @@
-"""What CSRNet is trained on: counts over blocks of several sizes."""
+"""What CSRNet is trained on: counts over blocks of several sizes, or one of the losses from heads."""
 
 import tensorflow as tf
+
+from training.point_losses import bayesian_loss, dm_count_loss
+
+BLOCKS = "blocks"
+"""The loss of `count_loss`."""
+
+POINT_LOSSES = {"bayesian": bayesian_loss, "dm-count": dm_count_loss}
+"""Name -> (density, heads) -> loss, a cell."""
+
+LOSSES = (BLOCKS, *POINT_LOSSES)
 
 
 def count_loss(

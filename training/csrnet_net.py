@@ -14,8 +14,9 @@ from crowdserve.nets.csrnet import FEATURES, build_back_end, build_csrnet, build
 from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
+from training.csrnet_loss import BLOCKS, LOSSES
 from training.feature_cache import FeatureCache
-from training.photos import Photos, Windows
+from training.photos import STRIDE_PX, Photos, Windows
 from training.served_weights import read_served_weights
 
 OUTPUT_GAIN = 100.0
@@ -28,6 +29,7 @@ class Recipe(Windows):
 
     Attributes:
         steps: Optimiser steps.
+        loss: One of `training.csrnet_loss.LOSSES`; those from heads want narrow labels, `--sigma-px 1`.
         pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
         squared_pools: The same, by squared error.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
@@ -43,6 +45,7 @@ class Recipe(Windows):
     """
 
     steps: int = 3000
+    loss: str = BLOCKS
     pools: tuple[int, ...] = (2, 4, 8, 16)
     squared_pools: tuple[int, ...] = ()
     learning_rate: float = 5e-4
@@ -56,6 +59,13 @@ class Recipe(Windows):
     batch_norm: bool = False
     keep_counts: bool = False
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        Windows.__post_init__(self)
+        if self.loss not in LOSSES:
+            raise ValueError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
+        if self.loss != BLOCKS and (self.sigma_px is None or self.sigma_px > STRIDE_PX / 2):
+            raise ValueError(f"--loss {self.loss} wants each head in one cell of {STRIDE_PX} px; give --sigma-px 1")
 
 
 class TrainingNet:

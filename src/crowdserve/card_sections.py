@@ -84,7 +84,7 @@ def _runs(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 def _recipe(meta: Mapping[str, Any]) -> str:
     """Every parameter of a run but those that are off."""
-    chosen = {name: value for name, value in meta["recipe"].items() if value not in (False, None, [])}
+    chosen = {name: value for name, value in meta["recipe"].items() if value not in (False, None, "", [])}
     texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in chosen.items()}
     best = meta["validation"].get("step")
     return ", ".join(f"{name} {text}" for name, text in texts.items()) + (f"; kept step {best}" if best else "")

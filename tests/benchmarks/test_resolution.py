@@ -47,3 +47,10 @@ def test_errors_are_those_of_each_column():
 def test_a_repository_without_the_network_is_named(photos, tmp_path):
     with pytest.raises(SystemExit, match="csrnet_a"):
         main([str(photos), "--cards", "csrnet_a", "--repository", str(tmp_path)])
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "inf", "nan"])
+def test_a_factor_that_makes_no_picture_is_refused(factor, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tmp_path), "--cards", "csrnet_a", f"--scales={factor}"])
+    assert f"{factor}: expected a factor over 0" in capsys.readouterr().err

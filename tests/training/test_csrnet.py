@@ -18,6 +18,7 @@ from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_en
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
 from training.csrnet import Trainer, main, make_photos, train
+from training.csrnet_loss import POINT_LOSSES
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.photos import Photos
 from training.run import RunFolder
@@ -244,6 +245,30 @@ def test_a_dead_output_still_learns(photos):
         loss = tf.reduce_sum(tf.abs(density - 1.0))
     assert float(tf.reduce_max(density)) == 0.0
     assert float(tape.gradient(loss, bias.value)[0]) < 0.0
+
+
+@pytest.mark.parametrize("loss", POINT_LOSSES)
+def test_a_network_learns_a_window_from_its_heads(photos, tmp_path, loss):
+    recipe = dataclasses.replace(RECIPE, loss=loss, sigma_px=1.0, steps=40, learning_rate=3e-3, averaging=0.5)
+    net = TrainingNet(recipe, photos)
+    trainer, batch = Trainer(net, recipe, tmp_path), photos.batch(1)
+    first = trainer.train(batch)
+    last = [trainer.train(batch) for _ in range(19)][-1]
+    assert last < 0.7 * first
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"loss": "counts"}, "--loss counts: expected one of blocks, bayesian, dm-count"),
+        ({"loss": "dm-count"}, "give --sigma-px 1"),
+        ({"loss": "bayesian", "sigma_px": None}, "give --sigma-px 1"),
+        ({"min_scale": 0.0}, "expected factors over 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**fields)
 
 
 def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
