@@ -171,13 +171,17 @@ def _meta(
 
 def make_photos(folders: list[Path], net: TrainingNet, cache_folder: Path) -> tuple[Photos, Photos]:
     """Training and validation photos, extended to multiples of 64 px as the served graph does it."""
+    held_out = make_held_out(folders, net, cache_folder)
+    learnt = choose_samples(folders, net.recipe)[0]
+    return Photos(learnt, net.recipe, IMAGENET_UNIT, held_out.cache, pad_multiple_px=STRIDE), held_out
+
+
+def make_held_out(folders: list[Path], net: TrainingNet, cache_folder: Path) -> Photos:
+    """Validation photos alone, extended likewise."""
     recipe = net.recipe
     cache = FeatureCache(cache_folder, net.stem, f"imagenet vgg16, block3_pool, {recipe.precision}")
-    learnt, kept_apart = choose_samples(folders, recipe)
-    return (
-        Photos(learnt, recipe, IMAGENET_UNIT, cache, pad_multiple_px=STRIDE),
-        Photos(kept_apart, recipe.for_validation(), IMAGENET_UNIT, cache, pad_multiple_px=STRIDE),
-    )
+    kept_apart = choose_samples(folders, recipe)[1]
+    return Photos(kept_apart, recipe.for_validation(), IMAGENET_UNIT, cache, pad_multiple_px=STRIDE)
 
 
 def main() -> None:

@@ -119,7 +119,7 @@ class TrainingNet:
         Of a variant with other classes of count, the classes that both have: their tables agree up to the shorter end.
         """
         raw = _convolutions(self.blocks[0])[-1].bias.detach().clone()
-        own, state = self.net.state_dict(), _load_state(folder, name)
+        own, state = self.net.state_dict(), load_state(folder, name)
         if set(state) != set(own):
             raise WeightsError(
                 f"{folder} holds no SSDCNet; give a run of training.ssdcnet or an ssdcnet's version folder"
@@ -157,8 +157,13 @@ def _max_local_count(card: ModelCard) -> float:
     return card.max_local_count
 
 
-def _load_state(folder: Path, name: str) -> Mapping[str, Tensor]:
-    """The state of a finished run's network, or of a served one."""
+def load_state(folder: Path, name: str) -> Mapping[str, Tensor]:
+    """The state of a finished run's network, or of a served one.
+
+    Args:
+        folder: Of either.
+        name: Of the card.
+    """
     trained = folder / f"{name}.pth"
     if trained.exists():
         state: dict[str, Tensor] = torch.load(trained, weights_only=True)[STATE]

@@ -1,4 +1,4 @@
-"""The mean of two CSRNets' weights, where one run went on from the other: often better than either.
+"""The mean of two networks' weights, where one run went on from the other: often better than either.
 
     python -m training.weight_average DATASET checkpoints/b3 checkpoints/b4 --card csrnet_b --cache f --output mean
 
@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+import torch
 
 from crowdserve.cards import CARDS, ModelCard, find_card
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
-from training.csrnet import make_held_out, validate
-from training.csrnet_net import Recipe, TrainingNet, load_csrnet
+from crowdserve.nets.ssdcnet import STATE
+from training import csrnet, csrnet_net, ssdcnet, ssdcnet_net
 from training.flags import frozen
 from training.run import read_earlier
 
@@ -42,24 +43,47 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
         if record["card"] != card.name:
             raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
     output.mkdir(parents=True, exist_ok=True)
-    write_mean(runs, output, card.name, batch_norm=records[-1]["batch_norm"])
-    recipe = Recipe(**{name: frozen(value) for name, value in records[-1]["recipe"].items()})
-    held_out = make_held_out(datasets, card, recipe, cache)
-    net = TrainingNet(recipe, held_out)
-    net.start_from(output, card.name)
-    errors = validate(held_out, tf.function(lambda source: net(source, training=False), reduce_retracing=True))
+    if card.family == "ssdcnet":
+        write_ssdcnet_mean(runs, output, card.name)
+    else:
+        write_csrnet_mean(runs, output, card.name, batch_norm=records[-1]["batch_norm"])
+    errors = _validate(card, records[-1]["recipe"], datasets, cache, output)
     steps = [record["validation"]["step"] for record in records]
     meta = {**records[-1], "validation": {"step": steps[-1], **errors}, "mean_of_runs_at_steps": steps}
     (output / META_FILE).write_text(json.dumps(meta, indent=2) + "\n")
     return errors
 
 
-def write_mean(sources: list[Path], target: Path, name: str, *, batch_norm: bool) -> None:
+def write_csrnet_mean(sources: list[Path], target: Path, name: str, *, batch_norm: bool) -> None:
     """Write the mean of CSRNets of a card's `name` from their folders to another folder."""
-    models = [load_csrnet(source, name, batch_norm=batch_norm) for source in sources]
+    models = [csrnet_net.load_csrnet(source, name, batch_norm=batch_norm) for source in sources]
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([sum(column) / len(column) for column in columns])
     models[0].save_weights(target / f"{name}.weights.h5")
+
+
+def write_ssdcnet_mean(sources: list[Path], target: Path, name: str) -> None:
+    """The same for SSDCNets, whose front-ends must have the same units: those of a run and of what it went on from."""
+    states = [ssdcnet_net.load_state(source, name) for source in sources]
+    mean = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
+    torch.save({STATE: mean}, target / f"{name}.pth")
+
+
+def _validate(
+    card: ModelCard, fields: dict[str, Any], datasets: list[Path], cache: Path, run: Path
+) -> dict[str, float]:
+    """Errors of a folder's network on the validation photos of a recorded recipe."""
+    given = {name: frozen(value) for name, value in fields.items()}
+    if card.family == "ssdcnet":
+        divider = ssdcnet_net.TrainingNet(card, ssdcnet_net.Recipe(**given))
+        photos = ssdcnet.make_held_out(datasets, divider, cache)
+        divider.start_from(run, card.name)
+        return ssdcnet.validate(photos, divider)
+    recipe = csrnet_net.Recipe(**given)
+    photos = csrnet.make_held_out(datasets, card, recipe, cache)
+    net = csrnet_net.TrainingNet(recipe, photos)
+    net.start_from(run, card.name)
+    return csrnet.validate(photos, tf.function(lambda source: net(source, training=False), reduce_retracing=True))
 
 
 def main() -> None:
@@ -67,7 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of labelled photos")
     parser.add_argument("runs", nargs=2, type=Path, help="checkpoint or served version folders, the later run last")
-    trainable = [card.name for card in CARDS.values() if card.family == "csrnet"]
+    trainable = [card.name for card in CARDS.values() if card.family in ("csrnet", "ssdcnet")]
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
     parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the later run")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")

@@ -5,14 +5,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from crowdserve.cards import find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import build_csrnet
+from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg16 import conv_layers
 from training.csrnet_net import Recipe
 from training.served_weights import read_served_weights
-from training.weight_average import average, write_mean
+from training.weight_average import average, write_csrnet_mean, write_ssdcnet_mean
 
 CARD = find_card("csrnet_b")
 RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=(2,))
@@ -55,7 +57,7 @@ def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csr
 
 def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, project_repository):
     served = project_repository / "csrnet_b" / "1"
-    write_mean([served, runs[0]], tmp_path, CARD.name, batch_norm=False)
+    write_csrnet_mean([served, runs[0]], tmp_path, CARD.name, batch_norm=False)
     model = build_csrnet()
     model.load_weights(tmp_path / "csrnet_b.weights.h5")
     expected = read_served_weights(served)
@@ -64,6 +66,24 @@ def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, pr
         found = layer.get_weights()
         np.testing.assert_allclose(found[0], (served_kernel.transpose(2, 3, 1, 0) + kernel) / 2, atol=1e-7)
         np.testing.assert_allclose(found[1], (served_bias + bias) / 2, atol=1e-7)
+
+
+def test_ssdcnets_are_averaged_too_and_served_ones_among_them(ssdcnet, tmp_path, project_repository):
+    served = project_repository / "ssdcnet_sha" / "1"
+    torch.save({STATE: ssdcnet.state_dict()}, tmp_path / "ssdcnet_sha.pth")
+    output = tmp_path / "mean"
+    output.mkdir()
+    write_ssdcnet_mean([served, tmp_path], output, "ssdcnet_sha")
+    found = torch.load(output / "ssdcnet_sha.pth", weights_only=True)[STATE]
+    SSDCNet(find_card("ssdcnet_sha").max_local_count or 0).load_state_dict(found, strict=True)
+    kernel, bias = read_served_weights(served)["front_end.features.28"]
+    own = ssdcnet.state_dict()
+    np.testing.assert_allclose(
+        found["front_end.features.28.weight"], (kernel + own["front_end.features.28.weight"].numpy()) / 2, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found["front_end.features.28.bias"], (bias + own["front_end.features.28.bias"].numpy()) / 2, atol=1e-6
+    )
 
 
 def test_runs_of_another_card_are_refused(runs, dataset, tmp_path):
