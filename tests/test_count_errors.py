@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crowdserve.count_errors import count_errors, percentage_error
+from crowdserve.count_errors import count_errors, mae_interval, percentage_error
 
 COUNTS = arrays(np.float64, 7, elements=st.floats(0, 10_000))
 
@@ -19,6 +19,26 @@ def test_bias_mae_and_rmse_are_in_order_and_mirror(predicted, true):
     assert abs(errors["bias"]) <= errors["mae"] + 0.01
     assert errors["mae"] <= errors["rmse"] + 0.01
     assert (mirrored["mae"], mirrored["rmse"], mirrored["bias"]) == (errors["mae"], errors["rmse"], -errors["bias"])
+
+
+def test_the_interval_of_many_images_is_that_of_a_normal_mean():
+    errors = np.random.default_rng(4).exponential(30, 900)
+    low, high = mae_interval(errors, np.zeros(900))
+    half = 1.96 * errors.std() / np.sqrt(900)
+    assert (low, high) == pytest.approx((errors.mean() - half, errors.mean() + half), abs=0.15 * half)
+
+
+@settings(max_examples=30)
+@given(predicted=COUNTS, true=COUNTS)
+def test_the_interval_holds_the_mae_and_lies_within_the_errors(predicted, true):
+    low, high = mae_interval(predicted, true)
+    errors = np.abs(predicted - true)
+    assert errors.min() - 0.01 <= low <= count_errors(predicted, true)["mae"] + 0.01 <= high + 0.02
+    assert high <= errors.max() + 0.01
+
+
+def test_the_interval_of_one_image_is_its_error():
+    assert mae_interval([7.0], [4]) == (3.0, 3.0)
 
 
 def test_percentage_error_leaves_out_images_without_heads():

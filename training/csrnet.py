@@ -28,7 +28,7 @@ from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, choose_samples
-from training.run import RunFolder, check_start, describe_run, read_earlier
+from training.run import RunFolder, describe_run
 
 
 class Trainer:
@@ -114,50 +114,46 @@ def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[
     return count_errors(predicted, true)
 
 
-def train(
-    card: ModelCard,
-    folder: Path,
-    recipe: Recipe,
-    training: Photos,
-    held_out: Photos,
-    *,
-    every: int,
-    start_from: Path | None = None,
-) -> None:
+def begin(card: ModelCard, folder: Path, recipe: Recipe, start_from: Path | None = None) -> RunFolder:
+    """Open or begin a run.
+
+    Raises:
+        WeightsError: If the folder's run has another recipe, `start_from` is no network to start from, or there is none
+            and `keep_counts` needs it.
+    """
+    if recipe.keep_counts and start_from is None:
+        raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
+    return RunFolder.begin(folder, recipe, normalisation_name(card.normalisation), start_from)
+
+
+def train(card: ModelCard, run: RunFolder, recipe: Recipe, training: Photos, held_out: Photos, *, every: int) -> None:
     """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
 
     Args:
         card: Which network.
-        folder: The run's checkpoint folder.
+        run: Where it goes and what it starts from.
         recipe: How to train.
         training: Photos to learn from.
         held_out: Photos to validate on.
         every: Steps between two validations.
-        start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
 
     Raises:
-        WeightsError: If the folder's run has another recipe, `start_from` is no finished run, or there is none and
-            `keep_counts` needs it.
+        WeightsError: If what the run starts from is no CSRNet.
     """
-    run, earlier = RunFolder(folder), read_earlier(start_from)
-    run.check_recipe(recipe)
-    check_start(earlier, normalisation_name(card.normalisation))
-    if recipe.keep_counts and start_from is None:
-        raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
     net = TrainingNet(recipe, training)
-    if start_from is not None:
-        net.start_from(start_from, card.name)
+    if run.start_from is not None:
+        net.start_from(run.start_from, card.name)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(
         run,
-        Trainer(net, recipe, folder),
+        Trainer(net, recipe, run.folder),
         training,
         steps=recipe.steps,
         every=every,
         validate=lambda: validate(held_out, forward),
-        save_weights=lambda: net.to_csrnet().save_weights(folder / f"{card.name}.weights.h5"),
-        describe=lambda best: {**_meta(card, recipe, training, held_out, best), "started_from": earlier},
+        save_weights=lambda: net.to_csrnet().save_weights(run.folder / f"{card.name}.weights.h5"),
+        describe=lambda best: _meta(card, recipe, training, held_out, best),
     )
 
 
@@ -187,8 +183,9 @@ def main() -> None:
     keras.utils.set_random_seed(recipe.seed)
     card = find_card(flags.card)
     try:
+        run = begin(card, flags.output, recipe, flags.start_from)
         photos = make_photos(flags.datasets, card, recipe, flags.cache)
-        train(card, flags.output, recipe, *photos, every=flags.validate_every, start_from=flags.start_from)
+        train(card, run, recipe, *photos, every=flags.validate_every)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

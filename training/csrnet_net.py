@@ -64,6 +64,10 @@ class Recipe(Windows):
         Windows.__post_init__(self)
         if self.loss not in LOSSES:
             raise ValueError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
+        if self.loss != BLOCKS and self.keep_counts:
+            raise ValueError(
+                f"--loss {self.loss} looks at labelled heads, --keep-counts at earlier counts; leave one out"
+            )
         if self.loss != BLOCKS and (self.sigma_px is None or self.sigma_px > STRIDE_PX / 2):
             raise ValueError(f"--loss {self.loss} wants each head in one cell of {STRIDE_PX} px; give --sigma-px 1")
 
@@ -238,15 +242,15 @@ def _in_fp32(build: Callable[[], keras.Model]) -> keras.Model:
 
 
 def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
-    """One over the standard deviation of each feature channel [512], from a few dozen photos.
+    """One over the standard deviation of each feature channel [512], from a dozen photos.
 
     Args:
         photos: What the network starts from.
         front_end: From there to the features; None where they are cached.
     """
     features = []
-    for i in range(0, len(photos.samples), max(1, len(photos.samples) // 40)):
-        source = np.asarray(photos.whole(i)[0], np.float32)
+    for cached in photos.spread():
+        source = np.asarray(cached, np.float32)
         found = source if front_end is None else np.asarray(front_end(source[np.newaxis]), np.float32)
         features.append(found.reshape(-1, FEATURES))
     deviation = np.concatenate(features).std(axis=0)

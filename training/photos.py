@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -190,6 +190,11 @@ class Photos:
         else:
             source = self._pixels(self._picture(sample, mirrored=mirrored))
         return source, self._extended(target, source)
+
+    def spread(self, photos: int = 12) -> Iterator[npt.NDArray[np.generic]]:
+        """Inputs of about so many whole photos, evenly spread: enough to measure a feature's deviation."""
+        for index in range(0, len(self.samples), max(1, len(self.samples) // photos)):
+            yield self.whole(index)[0]
 
     def window(self, draw: np.random.Generator) -> Pair:
         """A random window of a random photo, now and then of a picture without people."""

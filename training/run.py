@@ -22,15 +22,42 @@ from training.photos import Photos
 class RunFolder:
     """A checkpoint folder: `log.jsonl`, `curves.png`, `meta.json`, and whatever the training loop saves beside them."""
 
-    def __init__(self, folder: Path) -> None:
-        """Open a run's folder, or begin one; clocks of earlier sittings of the same run are added up."""
+    def __init__(self, folder: Path, start_from: Path | None = None) -> None:
+        """Open a run's folder, or begin one; clocks of earlier sittings of the same run are added up.
+
+        Args:
+            folder: The run's checkpoint folder.
+            start_from: Checkpoint folder of a finished run, or version folder of a model, whose weights are where this
+                run begins.
+
+        Raises:
+            WeightsError: If `start_from` is neither.
+        """
+        self.folder, self.start_from, self.started_from = folder, start_from, read_earlier(start_from)
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
         self._log = folder / "log.jsonl"
         last = self.records()[-1:]
         self._earlier_wall = last[0]["wall_seconds"] if last else 0.0
         self._earlier_cpu = last[0]["cpu_seconds"] if last else 0.0
         self._wall, self._cpu = time.monotonic(), time.process_time()
+
+    @classmethod
+    def begin(cls, folder: Path, recipe: Any, normalisation: str, start_from: Path | None) -> "RunFolder":
+        """Open or begin a run, and say what is wrong with it before any long work.
+
+        Args:
+            folder: The run's checkpoint folder.
+            recipe: A dataclass.
+            normalisation: Key of `NORMALISATIONS` that the run trains with.
+            start_from: See the constructor.
+
+        Raises:
+            WeightsError: If the folder's run has another recipe, or `start_from` is no network to start from.
+        """
+        run = cls(folder, start_from)
+        run.check_recipe(recipe)
+        check_start(run.started_from, normalisation)
+        return run
 
     def check_recipe(self, recipe: Any) -> None:
         """Whether a run that goes on here goes on with what it began with.
@@ -84,10 +111,11 @@ class RunFolder:
         draw_curves(self.records(), self.folder / "curves.png")
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Write `meta.json`, with the machine and the time spent added."""
+        """Write `meta.json`, with what the run started from, the machine and the time spent added."""
         machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
         stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(UTC).strftime("%Y-%m-%d")}
-        (self.folder / META_FILE).write_text(json.dumps({**meta, **stamp}, indent=2) + "\n")
+        record = {**meta, "started_from": self.started_from, **stamp}
+        (self.folder / META_FILE).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[str, float]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from training.feature_cache import FeatureCache
 from training.flags import read_flags
 from training.loop import run_steps
 from training.photos import Photos, choose_samples
-from training.run import RunFolder, check_start, describe_run, read_earlier
+from training.run import RunFolder, describe_run
 from training.ssdcnet_loss import division_loss
 from training.ssdcnet_net import Recipe, TrainingNet
 
@@ -119,46 +119,42 @@ def validate(photos: Photos, net: TrainingNet) -> dict[str, float]:
     return count_errors(predicted, true)
 
 
-def train(
-    card: ModelCard,
-    folder: Path,
-    net: TrainingNet,
-    training: Photos,
-    held_out: Photos,
-    *,
-    every: int,
-    start_from: Path | None = None,
-) -> None:
+def begin(folder: Path, recipe: Recipe, start_from: Path | None = None) -> RunFolder:
+    """Open or begin a run.
+
+    Raises:
+        WeightsError: If the folder's run has another recipe, or `start_from` is no network to start from.
+    """
+    return RunFolder.begin(folder, recipe, normalisation_name(IMAGENET_UNIT), start_from)
+
+
+def train(card: ModelCard, run: RunFolder, net: TrainingNet, training: Photos, held_out: Photos, *, every: int) -> None:
     """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
 
     Args:
         card: Which network.
-        folder: The run's checkpoint folder.
+        run: Where it goes and what it starts from.
         net: The network and its recipe.
         training: Photos to learn from.
         held_out: Photos to validate on.
         every: Steps between two validations.
-        start_from: Checkpoint folder of a finished run, for a new run only; its weights are where this one begins.
 
     Raises:
-        WeightsError: If the folder's run has another recipe, or `start_from` is no finished run.
+        WeightsError: If what the run starts from is no SSDCNet.
     """
-    run, earlier = RunFolder(folder), read_earlier(start_from)
-    run.check_recipe(net.recipe)
-    check_start(earlier, normalisation_name(IMAGENET_UNIT))
-    if start_from is None:
+    if run.start_from is None:
         net.scale_taps(training)
     else:
-        net.start_from(start_from, earlier["card"])
+        net.start_from(run.start_from, run.started_from["card"])
     run_steps(
         run,
-        Trainer(net, folder),
+        Trainer(net, run.folder),
         training,
         steps=net.recipe.steps,
         every=every,
         validate=lambda: validate(held_out, net),
-        save_weights=lambda: torch.save({STATE: net.net.state_dict()}, folder / f"{card.name}.pth"),
-        describe=lambda best: {**_meta(card, net.recipe, training, held_out, best), "started_from": earlier},
+        save_weights=lambda: torch.save({STATE: net.net.state_dict()}, run.folder / f"{card.name}.pth"),
+        describe=lambda best: _meta(card, net.recipe, training, held_out, best),
     )
 
 
@@ -190,9 +186,9 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     card = find_card(flags.card)
     try:
-        net = TrainingNet(card, recipe)
+        run, net = begin(flags.output, recipe, flags.start_from), TrainingNet(card, recipe)
         photos = make_photos(flags.datasets, net, flags.cache)
-        train(card, flags.output, net, *photos, every=flags.validate_every, start_from=flags.start_from)
+        train(card, run, net, *photos, every=flags.validate_every)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

@@ -96,8 +96,8 @@ class TrainingNet:
             block.requires_grad_(i >= len(_BLOCKS) - recipe.trained_blocks)
 
     def scale_taps(self, photos: Photos) -> None:
-        """Bring the taps' features to unit deviation, as measured on a few dozen photos."""
-        sources = [photos.whole(i)[0] for i in range(0, len(photos.samples), max(1, len(photos.samples) // 40))]
+        """Bring the taps' features to unit deviation, as measured on a dozen photos."""
+        sources = list(photos.spread())
         with torch.no_grad():
             for i in range(len(self.blocks)):
                 deviation = float(torch.cat([self._taps(_to_nchw(s[np.newaxis]))[i].flatten() for s in sources]).std())

@@ -23,6 +23,9 @@ from training import csrnet, csrnet_net, ssdcnet, ssdcnet_net
 from training.flags import frozen
 from training.run import read_earlier
 
+UNIT_LAYER = "front_end.features.14.weight"
+"""The last kernel that no run of `training.ssdcnet` trains; it has the units that a run's front-end is written in."""
+
 
 def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path, output: Path) -> dict[str, Any]:
     """Write the mean's weights and record; returns its validation errors.
@@ -63,8 +66,18 @@ def write_csrnet_mean(sources: list[Path], target: Path, name: str, *, batch_nor
 
 
 def write_ssdcnet_mean(sources: list[Path], target: Path, name: str) -> None:
-    """The same for SSDCNets, whose front-ends must have the same units: those of a run and of what it went on from."""
+    """The same for SSDCNets.
+
+    Raises:
+        WeightsError: If their front-ends are written in other units: neither run went on from the other then.
+    """
     states = [ssdcnet_net.load_state(source, name) for source in sources]
+    first, *others = (state[UNIT_LAYER] for state in states)
+    for source, kernel in zip(sources[1:], others, strict=True):
+        if not torch.allclose(kernel, first, rtol=1e-2, atol=1e-3 * float(first.abs().max())):
+            raise WeightsError(
+                f"{source} and {sources[0]} have front-ends in other units; give a run and the one that it started from"
+            )
     mean = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
     torch.save({STATE: mean}, target / f"{name}.pth")
 

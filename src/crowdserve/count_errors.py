@@ -19,6 +19,26 @@ def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, flo
     }
 
 
+def mae_interval(predicted: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, float]:
+    """The MAE's 95 % confidence interval: how closely these images pin it down.
+
+    Percentile bootstrap: 2.5th and 97.5th percentile over 2,000 draws of the images with replacement. (Efron,
+    Tibshirani: An Introduction to the Bootstrap, 1993, chapter 13.)
+
+    Args:
+        predicted: [images], at least one; of few, such bounds are too narrow.
+        true: [images].
+
+    Returns:
+        In people an image, the same for the same images in the same order.
+    """
+    errors = np.abs(np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64))
+    draw = np.random.default_rng(0)
+    means = [errors[draw.integers(len(errors), size=len(errors))].mean() for _ in range(2000)]
+    low, high = np.percentile(means, [2.5, 97.5])
+    return round(float(low), 2), round(float(high), 2)
+
+
 def percentage_error(predicted: npt.ArrayLike, true: npt.ArrayLike) -> float | None:
     """MAPE: the mean absolute error in per cent of the labelled count, over the images that have heads.
 

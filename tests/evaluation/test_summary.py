@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from crowdserve.cards import COUNTERS
+from crowdserve.count_errors import mae_interval
 from crowdserve.evaluation.policies import policy_counts
 from crowdserve.evaluation.predictions import count_column
 from crowdserve.evaluation.summary import BIN_ENDS, bin_name, summarise, worst
@@ -52,6 +53,8 @@ def assert_same(errors, rows, predicted=None):
 def test_all_photos_and_those_of_a_route_or_data_set(crowd):
     tables = summarise(crowd)
     assert_same(tables["all"]["all photos"], crowd)
+    errors = tables["all"]["all photos"]
+    assert errors.mae_interval == mae_interval([r.predicted_count for r in crowd], [r.true_count for r in crowd])
     assert list(tables["route"]) == list(summarise(crowd[1:])["route"]) == ["dense", "sparse"]
     for route, errors in tables["route"].items():
         assert_same(errors, [row for row in crowd if row.route == route])

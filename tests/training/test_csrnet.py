@@ -17,7 +17,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
-from training.csrnet import Trainer, main, make_photos, train
+from training.csrnet import Trainer, begin, main, make_photos, train
 from training.csrnet_loss import POINT_LOSSES
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
 from training.photos import Photos
@@ -48,7 +48,7 @@ def vgg16_weights(monkeypatch):
 def run(dataset, folder, recipe, every=2):
     keras.utils.set_random_seed(recipe.seed)
     photos = make_photos([dataset], CARD, recipe, folder / "features")
-    train(CARD, folder / "run", recipe, *photos, every=every)
+    train(CARD, begin(CARD, folder / "run", recipe), recipe, *photos, every=every)
     return folder / "run"
 
 
@@ -195,10 +195,19 @@ def test_only_pictures_without_people_teach_a_network_that_keeps_its_counts(keep
     assert trainer.train((source, np.zeros_like(labels))) > 0.1
 
 
-def test_keeping_counts_needs_a_network_that_has_counted(dataset, tmp_path):
+def test_keeping_counts_needs_a_network_that_has_counted(tmp_path):
     recipe = dataclasses.replace(RECIPE, keep_counts=True)
     with pytest.raises(WeightsError, match="name it with --start-from"):
-        run(dataset, tmp_path, recipe)
+        begin(CARD, tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_is_checked_before_any_features_are_computed(dataset, tmp_path, monkeypatch):
+    flags = ["--card", "csrnet_a", "--output", str(tmp_path / "run"), "--cache", str(tmp_path / "features")]
+    monkeypatch.setattr("sys.argv", ["csrnet", str(dataset), *flags, "--start-from", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="is no finished run"):
+        main()
+    assert not list(tmp_path.iterdir())
 
 
 def give_served(model):
@@ -266,6 +275,7 @@ def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
         ({"loss": "counts"}, "--loss counts: expected one of blocks, bayesian, dm-count"),
         ({"loss": "dm-count"}, "give --sigma-px 1"),
         ({"loss": "bayesian", "sigma_px": None}, "give --sigma-px 1"),
+        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts at earlier counts; leave one out"),
         ({"min_scale": 0.0}, "expected factors over 0"),
     ],
 )

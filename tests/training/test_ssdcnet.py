@@ -19,7 +19,7 @@ from crowdserve.nets.vgg_layout import CONV_NAMES
 from crowdserve.normalisation import normalise
 from training.run import RunFolder
 from training.served_weights import read_served_weights
-from training.ssdcnet import Trainer, make_photos, train
+from training.ssdcnet import Trainer, begin, make_photos, train
 from training.ssdcnet_net import Recipe, TrainingNet
 
 CARD = find_card("ssdcnet_sha")
@@ -51,7 +51,7 @@ def run(dataset, folder, recipe, *, every=1, start_from=None):
     torch.manual_seed(recipe.seed)
     net = TrainingNet(CARD, recipe)
     photos = make_photos([dataset], net, folder / "features")
-    train(CARD, folder / "run", net, *photos, every=every, start_from=start_from)
+    train(CARD, begin(folder / "run", recipe, start_from), net, *photos, every=every)
     return net
 
 
@@ -116,7 +116,7 @@ def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = TrainingNet(find_card("ssdcnet_shb"), recipe)
     photos = make_photos([dataset], net, tmp_path / "features")
-    train(find_card("ssdcnet_shb"), tmp_path / "run", net, *photos, every=1, start_from=finished)
+    train(find_card("ssdcnet_shb"), begin(tmp_path / "run", recipe, finished), net, *photos, every=1)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     kept = len(net.net.table)
     torch.testing.assert_close(net.net.table[:-1], SSDCNet(CARD.max_local_count).table[: kept - 1])
@@ -212,7 +212,7 @@ def test_weights_for_other_pixels_are_no_start(tmp_path):
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(WeightsError, match="normalised as imagenet_torch, this script trains with imagenet_unit"):
-        train(CARD, tmp_path / "run", TrainingNet(CARD, RECIPE), None, None, every=1, start_from=tmp_path)
+        begin(tmp_path / "run", RECIPE, tmp_path)
 
 
 def test_another_network_is_no_start():

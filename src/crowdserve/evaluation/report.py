@@ -92,6 +92,9 @@ def _cells(errors: GroupErrors) -> tuple[str, ...]:
 def _notes(outcome: Outcome, tables: Tables) -> list[str]:
     everything = tables["all"]["all photos"]
     lines = ["", "MAE, RMSE and bias in people a photo; bias above 0: too many counted."]
+    if everything.photos > 1:
+        low, high = everything.mae_interval
+        lines.append(f"95 % confidence interval of the MAE over all photos: {low:,.1f} to {high:,.1f} (bootstrap).")
     if everything.without_heads:
         lines.append(f"MAPE leaves out {everything.without_heads} of the photos: they show nobody.")
     if "policy" in tables:

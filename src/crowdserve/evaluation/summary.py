@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdserve.count_errors import count_errors, percentage_error
+from crowdserve.count_errors import count_errors, mae_interval, percentage_error
 from crowdserve.evaluation.policies import counters_of, policy_counts
 from crowdserve.evaluation.predictions import Prediction, count_column
 
@@ -23,6 +23,7 @@ class GroupErrors:
         without_heads: How many of them have no head, and are not in `mape`.
         mean_true_count: Labelled heads a photo.
         mae: Mean absolute error, people a photo.
+        mae_interval: Its 95 % confidence interval, by bootstrap.
         rmse: Root of the mean squared error, people a photo.
         bias: Mean error, people a photo; positive where too many are counted.
         mape: Mean absolute error in per cent of the true count; None if no photo has a head.
@@ -32,6 +33,7 @@ class GroupErrors:
     without_heads: int
     mean_true_count: float
     mae: float
+    mae_interval: tuple[float, float]
     rmse: float
     bias: float
     mape: float | None
@@ -51,6 +53,7 @@ def group_errors(pairs: Iterable[tuple[float, int]]) -> GroupErrors:
         photos=len(true),
         without_heads=true.count(0),
         mean_true_count=round(float(np.mean(true)), 2),
+        mae_interval=mae_interval(predicted, true),
         mape=percentage_error(predicted, true),
         **count_errors(predicted, true),
     )
