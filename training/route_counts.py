@@ -42,8 +42,12 @@ class RouteCounts:
         return min(ROUTES, key=self.error)
 
 
-def read_route_counts(path: Path) -> dict[str, RouteCounts]:
+def read_route_counts(path: Path, counter: str | None = None) -> dict[str, RouteCounts]:
     """Counts by photo.
+
+    Args:
+        path: The file.
+        counter: One of `COUNTERS`, of an evaluation that asked for several; what was answered if None.
 
     Raises:
         DatasetError: If the file is missing, lacks a column, or a line is not of one photo's numbers.
@@ -52,18 +56,21 @@ def read_route_counts(path: Path) -> dict[str, RouteCounts]:
         raise DatasetError(f"{path} is missing; make it with crowdserve evaluate --every-route")
     with path.open(newline="") as file:
         rows = csv.DictReader(file)
-        columns = _columns(rows.fieldnames or (), path)
-        found = [_counts([row[column] for column in columns], f"{path}, line {rows.line_num}") for row in rows]
+        columns = _columns(rows.fieldnames or (), path, counter)
+        found = [_counts({column: row[column] for column in columns}, f"{path}, line {rows.line_num}") for row in rows]
     counts = {each.key: each for each in found}
     if len(counts) < len(found):
         raise DatasetError(f"{path} lists {len(found) - len(counts)} photos twice; keep one line of each")
     return counts
 
 
-def _columns(header: Sequence[str], path: Path) -> list[str]:
+def _columns(header: Sequence[str], path: Path, counter: str | None) -> list[str]:
     """Which column of a file holds each of `COLUMNS`."""
-    found = [next((column for column in (name, f"{name}_count") if column in header), None) for name in COLUMNS]
-    missing = [name for name, column in zip(COLUMNS, found, strict=True) if column is None]
+    names = [
+        (f"{name}_count_{counter}",) if counter and name in ROUTES else (name, f"{name}_count") for name in COLUMNS
+    ]
+    found = [next((column for column in either if column in header), None) for either in names]
+    missing = [" or ".join(either) for either, column in zip(names, found, strict=True) if column is None]
     if missing:
         raise DatasetError(
             f"{path} has no column {' and no column '.join(missing)}; expected {','.join(COLUMNS)}, or what crowdserve "
@@ -72,14 +79,19 @@ def _columns(header: Sequence[str], path: Path) -> list[str]:
     return [column for column in found if column is not None]
 
 
-def _counts(cells: list[str | None], where: str) -> RouteCounts:
+def _counts(row: dict[str, str | None], where: str) -> RouteCounts:
+    if empty := [column for column, cell in row.items() if not cell]:
+        raise DatasetError(
+            f"{where}: {', '.join(empty)} is empty; evaluate with --every-route, for the counters you want"
+        )
+    key, *cells = row.values()
     try:
-        numbers = [float(cell or "") for cell in cells[1:]]
+        numbers = [float(cell or "") for cell in cells]
     except ValueError as err:
         raise DatasetError(f"{where}: {err}; expected numbers of people in {', '.join(COLUMNS[1:])}") from err
     if not all(map(math.isfinite, numbers)):
         raise DatasetError(f"{where} has a count that is not finite: {numbers}; count that photo again")
-    return RouteCounts(cells[0] or "", *numbers)
+    return RouteCounts(key or "", *numbers)
 
 
 def append_route_counts(counts: RouteCounts, path: Path) -> None:

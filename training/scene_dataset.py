@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from crowdserve.cards import ROUTES, Route
+from crowdserve.cards import COUNTERS, ROUTES, Route
 from crowdserve.datasets import Sample, Split, load_dataset, split_samples
 from crowdserve.errors import DatasetError, SetupError
 from training.negatives import PHOTO_SUFFIXES
@@ -220,6 +220,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--counts", type=Path, metavar="CSV", help="what each route counts in every photo, for best-counter"
     )
+    parser.add_argument("--counter", choices=COUNTERS, help="whose counts, where an evaluation has several")
     parser.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people to add")
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
@@ -228,7 +229,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         samples = [sample for folder in args.datasets for sample in load_dataset(folder)]
         samples += load_empty(args.empty) if args.empty else []
-        counts = read_route_counts(args.counts) if args.counts else None
+        counts = read_route_counts(args.counts, args.counter) if args.counts else None
         if args.labels == "best-counter" and counts is not None:
             counted = [sample for sample in samples if sample.key in counts]
             print(f"{len(samples) - len(counted)} photos that were not counted are left out")

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crowdserve.cards import ROUTES
+from crowdserve.cards import COUNTERS, ROUTES
 from crowdserve.count_errors import count_errors
 from crowdserve.errors import SetupError
 from crowdserve.markdown import markdown_table
@@ -128,6 +128,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR", help="scene data set with its features")
     parser.add_argument("--counts", type=Path, required=True, metavar="CSV", help="key,true,dense,sparse of each photo")
+    parser.add_argument("--counter", choices=COUNTERS, help="whose counts, where an evaluation has several")
     parser.add_argument(
         "--classifiers", nargs="*", type=Path, default=[], metavar="JSON", help="records of classifiers"
     )
@@ -137,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     args = parser.parse_args(arguments)
     try:
-        photos = load_held_out(args.folder, read_route_counts(args.counts), args.split)
+        photos = load_held_out(args.folder, read_route_counts(args.counts, args.counter), args.split)
         policies = fixed_policies(photos)
         for path in args.classifiers:
             classifier = SceneClassifier.load(path)

@@ -1,6 +1,10 @@
+import csv
+
 import pytest
 
+from crowdserve.cards import ROUTES
 from crowdserve.errors import DatasetError
+from crowdserve.evaluation.predictions import COLUMNS, count_column
 from training.route_counts import RouteCounts, append_route_counts, read_route_counts
 
 
@@ -18,6 +22,23 @@ def test_columns_of_an_evaluation_are_understood(tmp_path):
     text = "image,key,true_count,predicted_count,dense_count,dense_count_csrnet,sparse_count\nx.jpg,x,5,4,3,2,1\n"
     (tmp_path / "predictions.csv").write_text(text)
     assert read_route_counts(tmp_path / "predictions.csv") == {"x": RouteCounts("x", 5, 3, 1)}
+    with pytest.raises(DatasetError, match="no column sparse_count_csrnet; expected"):
+        read_route_counts(tmp_path / "predictions.csv", "csrnet")
+
+
+def test_counts_of_one_of_several_counters_are_read(tmp_path):
+    expected = {None: (3, 6), "ssdcnet": (2, 5)}
+    row = {
+        count_column(name, route): n for name, pair in expected.items() for route, n in zip(ROUTES, pair, strict=True)
+    }
+    with (tmp_path / "predictions.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerow({"key": "x", "true_count": 4, **row})
+    for name, pair in expected.items():
+        assert read_route_counts(tmp_path / "predictions.csv", name) == {"x": RouteCounts("x", 4, *pair)}
+    with pytest.raises(DatasetError, match="line 2: dense_count_csrnet, sparse_count_csrnet is empty"):
+        read_route_counts(tmp_path / "predictions.csv", "csrnet")
 
 
 @pytest.mark.parametrize(
@@ -30,9 +51,9 @@ def test_the_better_route_errs_less(dense, sparse, route):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no column key and no column true"),
-        ("key,true,dense\n", "no column sparse; expected key,true,dense,sparse"),
-        ("key,true,dense,sparse\na,1,2,\n", "line 2: .*expected numbers of people"),
+        ("", "no column key or key_count and no column true or true_count"),
+        ("key,true,dense\n", "no column sparse or sparse_count; expected key,true,dense,sparse"),
+        ("key,true,dense,sparse\na,1,2,\n", "line 2: sparse is empty"),
         ("key,true,dense,sparse\na,1,2,many\n", "line 2: .*expected numbers of people"),
         ("key,true,dense,sparse\na,1,nan,2\n", "line 2 has a count that is not finite"),
         ("key,true,dense,sparse\na,1,2,3\na,1,2,3\n", "lists 1 photos twice"),
