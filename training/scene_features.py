@@ -145,6 +145,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR", help="what training.scene_dataset made")
+    parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="default: all of them")
     parser.add_argument("--csv", action="store_true", help="also write CSV files, about five times as large")
     parser.add_argument("--reuse", type=Path, metavar="DIR", help="another scene data set of these photos")
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="VGG16 as it is served; default: %(default)s")
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         extractor = FeatureExtractor(args.onnx, args.threads)
         contract = extractor.contract()
-        for split in SPLITS:
+        for split in args.splits:
             found = extract_split(args.folder, split, extractor, contract, reuse=args.reuse)
             if args.csv:
                 save_csv(found, args.folder / f"{split}.csv")
