@@ -116,6 +116,8 @@ def test_counters_are_judged_one_by_one(prediction):
     tables = summarise([prediction(10, 11.0, counts=columns)])
     assert (tables["all"]["all photos"].mae, tables["counter"][counter].mae) == (1.0, 2.0)
     assert tables["policy and counter"][f"{counter}: always sparse"].bias == -6.0
+    (label,) = tables["data set"]
+    assert tables["counter and data set"] == {f"{label}: {counter}": tables["counter"][counter]}
 
 
 def test_cameras_of_one_layout_are_told_apart_by_their_folder(prediction):

@@ -75,7 +75,7 @@ def _error_table(tables: Tables) -> Table:
 
 def _says_nothing_new(name: str, tables: Tables) -> bool:
     """Whether a table repeats another one, since there is a single data set or counter."""
-    return any(name.endswith(single) and len(tables.get(single, ())) == 1 for single in ("data set", "counter"))
+    return any(single in name and len(tables.get(single, ())) == 1 for single in ("data set", "counter"))
 
 
 def _cells(errors: GroupErrors) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def summarise(predictions: Sequence[Prediction]) -> Tables:
         "true count": lambda p: {bin_name(p.true_count): p.predicted_count},
         "data set": lambda p: {label(p): p.predicted_count},
         "counter": lambda p: {c: p.counts[count_column(c)] for c in counters},
+        "counter and data set": lambda p: {f"{label(p)}: {c}": p.counts[count_column(c)] for c in counters},
         "policy": policy_counts,
         "policy and data set": lambda p: {f"{label(p)}: {name}": n for name, n in policy_counts(p).items()},
         "policy and counter": lambda p: {
