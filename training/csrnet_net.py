@@ -29,11 +29,14 @@ class Recipe(Windows):
 
     Attributes:
         steps: Optimiser steps.
-        loss: One of `training.csrnet_loss.LOSSES`; those from heads want narrow labels, `--sigma-px 1`.
+        loss: blocks, bayesian or dm-count, see `training.csrnet_loss`; the latter two want narrow labels, `--sigma-px 1`.
         pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
         squared_pools: The same, by squared error.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
         front_end_rate: The front-end's learning rate, as a share of the back-end's.
+        weight_decay: Of AdamW.
+        warmup_steps: Over which the learning rate rises from zero.
+        gradient_norm: A longer gradient of all weights together is cut to this length.
         averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
         last_block: Train the front-end's last block too.
         unfreeze: Train the whole front-end.
@@ -41,7 +44,7 @@ class Recipe(Windows):
         keep_counts: Where somebody is, aim at what the network counted before this run instead of at the labels: only
             pictures without people, and empty windows, teach anything new (after learning without forgetting,
             arXiv:1606.09282).
-        precision: Keras' dtype policy.
+        precision: Keras' dtype policy: float32, or mixed_bfloat16 where the processor has such instructions.
     """
 
     steps: int = 3000

@@ -2,6 +2,9 @@
 
 import argparse
 import dataclasses
+import inspect
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,15 +33,34 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     parser.add_argument(
         "--start-from", type=Path, metavar="DIR", help="finished run, or version folder of a model, to go on from"
     )
-    parser.add_argument("--validate-every", type=int, default=300, metavar="STEPS")
-    fields = dataclasses.fields(recipe)  # type: ignore[arg-type]
+    parser.add_argument(
+        "--validate-every", type=int, default=300, metavar="STEPS", help="between two validations. Default: 300."
+    )
+    fields, told = dataclasses.fields(recipe), attribute_docs(recipe)  # type: ignore[arg-type]
     for field in fields:
-        parser.add_argument(f"--{field.name.replace('_', '-')}", **_argument(field))
+        parser.add_argument(f"--{field.name.replace('_', '-')}", help=_help(field, told), **_argument(field))
     flags = parser.parse_args()
     try:
         return flags, recipe(**{field.name: frozen(getattr(flags, field.name)) for field in fields})
     except ValueError as err:
         parser.error(str(err))
+
+
+def attribute_docs(recipe: type[Any]) -> dict[str, str]:
+    """What the docstrings of a dataclass and its bases say of each attribute, in one line each."""
+    told: dict[str, str] = {}
+    for owner in reversed(recipe.__mro__):
+        _, _, attributes = inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")
+        for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE):
+            told[name] = " ".join(text.split())
+    return told
+
+
+def _help(field: dataclasses.Field[Any], told: Mapping[str, str]) -> str:
+    default = field.default
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+    ending = "" if isinstance(default, bool) or shown == "" else f" Default: {shown}."
+    return f"{told[field.name]}{ending}".replace("%", "%%")
 
 
 def _argument(field: dataclasses.Field[Any]) -> dict[str, Any]:

@@ -36,8 +36,9 @@ class Windows:
     Attributes:
         crops: Windows in a step, each from another photo.
         crop_cells: Side of a window, in density cells of 8x8 px.
-        sigma_px: Width of the Gaussian on each head; None for geometry-adaptive widths.
-        negatives: Generated pictures without people; `negative_share` of the windows come from them.
+        sigma_px: Width of the Gaussian on each head; None, or `adaptive` as a flag, for geometry-adaptive widths.
+        negatives: How many generated pictures without people to make.
+        negative_share: Share of the windows that come from pictures without people.
         negative_kinds: Kinds of generated pictures, with commas, as `training.negatives` names them: a kind that the
             network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.

@@ -33,6 +33,9 @@ class Recipe(Windows):
         steps: Optimiser steps.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
         front_end_rate: The front-end's learning rate, as a share of the others'.
+        weight_decay: Of AdamW.
+        warmup_steps: Over which the learning rate rises from zero.
+        gradient_norm: A longer gradient of all weights together is cut to this length.
         trained_blocks: How many of the front-end's last two blocks learn.
         count_weight: Of the absolute errors of counts, against the cross entropies of classes.
         squared_blocks: Sides of the blocks, in cells of 16 px, over which final counts are compared by squared error.

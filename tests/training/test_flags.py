@@ -4,7 +4,8 @@ import dataclasses
 
 import pytest
 
-from training.flags import read_flags
+from training import csrnet_net, ssdcnet_net
+from training.flags import attribute_docs, read_flags
 from training.photos import Windows
 
 COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
@@ -12,7 +13,13 @@ COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe(Windows):
-    """As the networks have theirs."""
+    """As the networks have theirs.
+
+    Attributes:
+        pools: Sides of
+            blocks.
+        rate: From 0 to 100 %.
+    """
 
     pools: tuple[int, ...] = (2, 4)
     rate: float = 0.5
@@ -40,6 +47,20 @@ def test_without_flags_the_recipe_is_its_defaults(read):
 def test_each_field_has_a_flag(read):
     _, recipe = read("--pools", "3", "9", "--rate", "0.25", "--mirrored", "--sigma-px", "adaptive", "--crop-cells", "8")
     assert recipe == Recipe(pools=(3, 9), rate=0.25, mirrored=True, sigma_px=None, crop_cells=8)
+
+
+def test_help_says_what_the_recipe_says(read, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        read("--help")
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--pools [CELLS ...] Sides of blocks. Default: 2 4." in told
+    assert "--rate RATE From 0 to 100 %. Default: 0.5." in told
+    assert "--mirrored Use mirrored photos too; doubles a cache of features." in told
+
+
+@pytest.mark.parametrize("recipe", [csrnet_net.Recipe, ssdcnet_net.Recipe])
+def test_every_field_of_a_recipe_is_described(recipe):
+    assert {field.name for field in dataclasses.fields(recipe)} <= set(attribute_docs(recipe))
 
 
 @pytest.mark.parametrize(
