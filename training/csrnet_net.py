@@ -29,7 +29,7 @@ class Recipe(Windows):
 
     Attributes:
         steps: Optimiser steps.
-        loss: blocks, bayesian or dm-count, see `training.csrnet_loss`; the latter two want narrow labels, `--sigma-px 1`.
+        loss: blocks, bayesian or dm-count, see `training.csrnet_loss`; the last two want `--sigma-px 1`.
         pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
         squared_pools: The same, by squared error.
         learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
