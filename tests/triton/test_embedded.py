@@ -172,7 +172,9 @@ def test_broken_model_shows_the_end_of_the_log(repository: Path, small_repositor
     model = target / "csrnet_b" / "1" / "model.onnx"
     model.unlink()
     model.write_bytes(b"no protobuf")
-    with pytest.raises(PlatformError, match=r"Triton ended with exit code 1; its log ends:\n(.|\n)*csrnet_b.*Protobuf"):
+    # -11 where Triton 2.51 crashes on its way out, which was seen once under load.
+    ended = r"Triton ended with exit code (1|-11); its log ends:\n(.|\n)*csrnet_b.*Protobuf"
+    with pytest.raises(PlatformError, match=ended):
         EmbeddedTriton(target, threads=1).__enter__()
 
 
