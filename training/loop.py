@@ -54,6 +54,7 @@ def run_steps(
         save_weights: Keeps the network as it stands.
         describe: The record of the best step -> what `meta.json` says of the run.
     """
+    run.folder.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []
     for step in tqdm(range(trainer.done, steps), initial=trainer.done, total=steps, desc="training", unit="step"):
         losses.append(trainer.train(training.batch(step)))

@@ -23,7 +23,7 @@ class RunFolder:
     """A checkpoint folder: `log.jsonl`, `curves.png`, `meta.json`, and whatever the training loop saves beside them."""
 
     def __init__(self, folder: Path, start_from: Path | None = None) -> None:
-        """Open a run's folder, or begin one; clocks of earlier sittings of the same run are added up.
+        """Open a run's folder, which need not exist yet; clocks of earlier sittings of the same run are added up.
 
         Args:
             folder: The run's checkpoint folder.
@@ -34,7 +34,6 @@ class RunFolder:
             WeightsError: If `start_from` is neither.
         """
         self.folder, self.start_from, self.started_from = folder, start_from, read_earlier(start_from)
-        folder.mkdir(parents=True, exist_ok=True)
         self._log = folder / "log.jsonl"
         last = self.records()[-1:]
         self._earlier_wall = last[0]["wall_seconds"] if last else 0.0

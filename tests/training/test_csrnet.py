@@ -289,6 +289,7 @@ def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit, match=r"^error: .*none is not a folder"):
         main()
+    assert not (tmp_path / "run").exists()
 
 
 def test_windows_are_the_same_for_the_same_seed_and_step(photos):
