@@ -12,6 +12,7 @@ from pathlib import Path
 
 from crowdserve.cards import ROUTES, Route
 from crowdserve.errors import DatasetError
+from crowdserve.evaluation.predictions import count_column
 
 COLUMNS = ("key", "true", *ROUTES)
 
@@ -67,7 +68,7 @@ def read_route_counts(path: Path, counter: str | None = None) -> dict[str, Route
 def _columns(header: Sequence[str], path: Path, counter: str | None) -> list[str]:
     """Which column of a file holds each of `COLUMNS`."""
     names = [
-        (f"{name}_count_{counter}",) if counter and name in ROUTES else (name, f"{name}_count") for name in COLUMNS
+        (count_column(counter, name),) if counter and name in ROUTES else (name, f"{name}_count") for name in COLUMNS
     ]
     found = [next((column for column in either if column in header), None) for either in names]
     missing = [" or ".join(either) for either, column in zip(names, found, strict=True) if column is None]

@@ -34,7 +34,7 @@ def mae_interval(predicted: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, 
     """
     errors = np.abs(np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64))
     draw = np.random.default_rng(0)
-    means = [errors[draw.integers(len(errors), size=len(errors))].mean() for _ in range(2000)]
+    means = errors[draw.integers(len(errors), size=(2000, len(errors)))].mean(axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     return round(float(low), 2), round(float(high), 2)
 
