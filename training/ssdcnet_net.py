@@ -22,6 +22,9 @@ from training.winograd import use_winograd
 _BLOCKS = (slice(0, 17), slice(17, 24), slice(24, 31))
 """Layers of the front-end up to block 3's pooling, of block 4, of block 5."""
 
+UNIT_LAYER = f"front_end.features.{_BLOCKS[0].stop - 3}.weight"
+"""The last kernel that no run trains, before block 3's ReLU and pooling; it has the units of a run's front-end."""
+
 _PRECISIONS = ("float32", "bfloat16")
 
 

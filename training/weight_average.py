@@ -23,9 +23,6 @@ from training import csrnet, csrnet_net, ssdcnet, ssdcnet_net
 from training.flags import frozen
 from training.run import read_earlier
 
-UNIT_LAYER = "front_end.features.14.weight"
-"""The last kernel that no run of `training.ssdcnet` trains; it has the units that a run's front-end is written in."""
-
 
 def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path, output: Path) -> dict[str, Any]:
     """Write the mean's weights and record; returns its validation errors.
@@ -45,7 +42,6 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
     for run, record in zip(runs, records, strict=True):
         if record["card"] != card.name:
             raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
-    output.mkdir(parents=True, exist_ok=True)
     if card.family == "ssdcnet":
         write_ssdcnet_mean(runs, output, card.name)
     else:
@@ -62,6 +58,7 @@ def write_csrnet_mean(sources: list[Path], target: Path, name: str, *, batch_nor
     models = [csrnet_net.load_csrnet(source, name, batch_norm=batch_norm) for source in sources]
     columns = zip(*(model.get_weights() for model in models), strict=True)
     models[0].set_weights([sum(column) / len(column) for column in columns])
+    target.mkdir(parents=True, exist_ok=True)
     models[0].save_weights(target / f"{name}.weights.h5")
 
 
@@ -72,13 +69,14 @@ def write_ssdcnet_mean(sources: list[Path], target: Path, name: str) -> None:
         WeightsError: If their front-ends are written in other units: neither run went on from the other then.
     """
     states = [ssdcnet_net.load_state(source, name) for source in sources]
-    first, *others = (state[UNIT_LAYER] for state in states)
+    first, *others = (state[ssdcnet_net.UNIT_LAYER] for state in states)
     for source, kernel in zip(sources[1:], others, strict=True):
         if not torch.allclose(kernel, first, rtol=1e-2, atol=1e-3 * float(first.abs().max())):
             raise WeightsError(
                 f"{source} and {sources[0]} have front-ends in other units; give a run and the one that it started from"
             )
     mean = {key: torch.stack([state[key] for state in states]).mean(dim=0) for key in states[0]}
+    target.mkdir(parents=True, exist_ok=True)
     torch.save({STATE: mean}, target / f"{name}.pth")
 
 

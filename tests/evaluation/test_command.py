@@ -100,6 +100,16 @@ def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_p
     assert "5 of 5 photos were counted by earlier runs" in again.stderr
 
 
+def test_counters_are_judged_against_each_other_photo_by_photo(evaluate, dataset, tmp_path):
+    told = evaluate(dataset, "--counter", "average")
+    assert told.exit_code == 0
+    found = summary(tmp_path)["comparisons"]["ssdcnet against csrnet"]["all photos"]
+    errors = summary(tmp_path)["errors"]["counter"]
+    assert found["difference"] == pytest.approx(errors["ssdcnet"]["mae"] - errors["csrnet"]["mae"], abs=0.011)
+    (line,) = [line for line in told.stdout.splitlines() if line.startswith("ssdcnet against csrnet, all photos: MAE ")]
+    assert line.endswith(f"closer on {found['closer']} of 5 photos")
+
+
 def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp_path):
     options = ["--repository", small_repository, "--threads", 1, "--output", tmp_path / "results", "--limit", 1]
     result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env={"CROWDSERVE_URL": None})

@@ -20,8 +20,8 @@ from training import ssdcnet_net
 from training.csrnet_net import Recipe
 from training.photos import choose_samples
 from training.served_weights import read_served_weights
-from training.ssdcnet_net import load_state
-from training.weight_average import UNIT_LAYER, average, write_csrnet_mean, write_ssdcnet_mean
+from training.ssdcnet_net import UNIT_LAYER, load_state
+from training.weight_average import average, write_csrnet_mean, write_ssdcnet_mean
 
 CARD = find_card("csrnet_b")
 FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -124,8 +124,8 @@ def test_ssdcnets_in_other_units_have_no_mean(ssdcnet_runs, tmp_path):
     state[UNIT_LAYER] = 1.1 * state[UNIT_LAYER]
     torch.save({STATE: state}, ssdcnet_runs[1] / "ssdcnet_sha.pth")
     with pytest.raises(WeightsError, match="have front-ends in other units"):
-        write_ssdcnet_mean(ssdcnet_runs, tmp_path, "ssdcnet_sha")
-    assert not (tmp_path / "ssdcnet_sha.pth").exists()
+        write_ssdcnet_mean(ssdcnet_runs, tmp_path / "mean", "ssdcnet_sha")
+    assert not (tmp_path / "mean").exists()
 
 
 def test_runs_of_another_card_are_refused(runs, dataset, tmp_path):

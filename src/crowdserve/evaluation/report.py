@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 import crowdserve
+from crowdserve.evaluation.comparison import compare_counters
 from crowdserve.evaluation.counting import Choices
 from crowdserve.evaluation.predictions import Prediction
 from crowdserve.evaluation.run import Outcome
@@ -36,6 +37,10 @@ def summary_of(outcome: Outcome, choices: Choices, selection: Mapping[str, Any])
         "photos": {"counted": len(outcome.predictions), "failed": len(outcome.failures)},
         "median_milliseconds": _median_milliseconds(outcome),
         "errors": {name: {group: asdict(errors) for group, errors in t.items()} for name, t in tables.items()},
+        "comparisons": {
+            pair: {group: asdict(found) for group, found in groups.items()}
+            for pair, groups in compare_counters(outcome.predictions).items()
+        },
         "worst": [
             {"key": p.key, "image": p.image, "true_count": p.true_count, "predicted_count": p.predicted_count}
             for p in worst(outcome.predictions, WORST_PHOTOS)
@@ -103,8 +108,26 @@ def _notes(outcome: Outcome, tables: Tables) -> list[str]:
         lines.append(
             f"{len(outcome.failures)} of the photos failed and are in no figure; the next run tries them again."
         )
+    lines += _comparison_notes(outcome)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.models.items())
     return [*lines, f"models {versions}; median {_median_milliseconds(outcome):,.0f} ms a photo"]
+
+
+def _comparison_notes(outcome: Outcome) -> list[str]:
+    """A line a pair of counters and group: which errs less, and whether these photos can tell."""
+    lines = []
+    for pair, groups in compare_counters(outcome.predictions).items():
+        for group, found in groups.items():
+            if found.photos == 1:
+                continue
+            low, high = found.interval
+            verdict = "errs less" if high < 0 else "errs more" if low > 0 else "these photos cannot tell"
+            interval = f"95 % interval {low:+,.1f} to {high:+,.1f}"
+            lines.append(
+                f"{pair}, {group}: MAE {found.difference:+,.1f}, {interval} ({verdict}); "
+                f"closer on {found.closer:,} of {found.photos:,} photos"
+            )
+    return lines
 
 
 def _worst_table(predictions: list[Prediction]) -> Table:

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+
+from crowdserve.cards import COUNTERS
+from crowdserve.evaluation.comparison import compare_counters
+from crowdserve.evaluation.predictions import count_column
+
+FIRST, SECOND = COUNTERS
+PAIR = f"{SECOND} against {FIRST}"
+
+
+@pytest.fixture
+def counted(prediction):
+    """`counted(true, first, second)`: a photo as both counters counted it."""
+
+    def make(true, first, second, **fields):
+        return prediction(true, counts={count_column(FIRST): first, count_column(SECOND): second}, **fields)
+
+    return make
+
+
+def test_the_second_counter_is_judged_against_the_first(counted):
+    rows = [counted(10, 14.0, 9.0), counted(20, 21.0, 26.0), counted(5, 5.0, 5.0)]
+    found = compare_counters(rows)[PAIR]["all photos"]
+    assert (found.photos, found.closer) == (3, 1)
+    assert found.difference == pytest.approx((-3 + 5 + 0) / 3, abs=0.006)
+    assert found.interval[0] < 0 < found.interval[1]
+
+
+def test_each_of_several_data_sets_is_compared_by_itself(counted):
+    draw = np.random.default_rng(6)
+    near = [counted(50, 50 + draw.normal(9, 1), 50 + draw.normal(3, 1), subset="A/train") for _ in range(20)]
+    far = [counted(50, 50 + draw.normal(3, 1), 50 + draw.normal(9, 1), subset="B/train") for _ in range(20)]
+    found = compare_counters(near + far)[PAIR]
+    assert list(found) == ["all photos", "ucf-cc-50 A/train", "ucf-cc-50 B/train"]
+    assert found["ucf-cc-50 A/train"].interval[1] < 0 < found["ucf-cc-50 B/train"].interval[0]
+    assert found["all photos"].interval[0] < 0 < found["all photos"].interval[1]
+    assert list(compare_counters(near)[PAIR]) == ["all photos"]
+
+
+def test_a_counter_that_left_out_a_photo_is_not_compared(counted, prediction):
+    assert compare_counters([counted(1, 1.0, 2.0), prediction(counts={count_column(FIRST): 1.0})]) == {}
+    assert compare_counters([]) == {}
