@@ -7,12 +7,12 @@ from pathlib import Path
 
 import keras
 
-from crowdserve.cards import NORMALISATIONS, Normalisation
+from crowdserve.cards import NORMALISATIONS, Normalisation, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets import published
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.vgg16 import conv_layers
-from export.record import read_record
+from export.record import published_normalisation, read_record
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def _describe(meta: dict[str, object]) -> str:
 
 
 def _load_published(path: Path, card_name: str, normalisation: str | None) -> Checkpoint:
-    key = normalisation or published.NORMALISATION
+    key = published_normalisation(find_card(card_name), path, normalisation)
     weights = published.read_published_csrnet(path)
     model = build_csrnet()
     for layer, arrays in zip(conv_layers(model), weights, strict=True):

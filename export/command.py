@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, find_card
-from crowdserve.errors import CrowdServeError
+from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, cards_of, find_card
+from crowdserve.errors import CardError, CrowdServeError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
+from crowdserve.model_records import newest_version
 from crowdserve.parity import Pictures
 from export.pictures import PHOTO
 from export.release import REPOSITORY
@@ -27,11 +28,15 @@ def counter_parser(family: str, description: str, checkpoint: str) -> argparse.A
     """
     parser = argparse.ArgumentParser(prog=f"python -m export.{family}", description=description)
     parser.add_argument("checkpoint", type=Path, help=checkpoint)
-    names = [card.name for card in CARDS.values() if card.family == family]
+    names = [card.name for card in cards_of(family)]
     parser.add_argument("--card", choices=names, required=True, help="what it is served as")
     parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
-    parser.add_argument("--version", type=int, default=1, help="version folder to write (%(default)s)")
+    parser.add_argument(
+        "--version",
+        type=int,
+        help="version folder to write (of a checkpoint folder 1, of a published file the next free)",
+    )
     parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
     parser.add_argument(
         "--evaluate",
@@ -54,11 +59,28 @@ def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Pictu
     """
     card = find_card(options.card)
     try:
+        if options.evaluate and card.name not in CARDS:
+            raise CardError(
+                f"--evaluate judges what the service runs, and no route runs {card.name}; put its card into CARDS first"
+            )
+        options.version = options.version or default_version(card, options.checkpoint, options.repository)
         model = export(card, labelled_photos(card, options.evaluate, options.split))
         if options.evaluate:
             evaluate_served(card, model, options.evaluate, options.split)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
+
+
+def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
+    """The version to write where none is named: what others published never replaces a network of the repository.
+
+    Args:
+        card: What is exported.
+        checkpoint: A folder that training wrote, or a published file.
+        repository: A Triton model repository.
+    """
+    newest = newest_version(repository, card)
+    return int(newest.name) + 1 if newest and checkpoint.is_file() else 1
 
 
 def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Pictures]:

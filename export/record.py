@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import NORMALISATIONS
+from crowdserve.cards import NORMALISATIONS, ModelCard, normalisation_name
 from crowdserve.errors import WeightsError
 from crowdserve.model_records import META_FILE
 
@@ -35,3 +35,24 @@ def read_record(folder: Path, card_name: str, *, script: str, needs: tuple[str, 
         raise WeightsError(f"{path}: normalisation {meta['normalisation']!r} is not one of {', '.join(NORMALISATIONS)}")
     record: dict[str, Any] = meta
     return record
+
+
+def published_normalisation(card: ModelCard, path: Path, given: str | None) -> str:
+    """Key of the normalisation that a published file's weights expect.
+
+    Args:
+        card: What the file is exported as.
+        path: Of the file, for messages.
+        given: What the caller says; None takes the card's.
+
+    Raises:
+        WeightsError: If the caller says nothing and the card knows nothing.
+    """
+    known = card.published_normalisation
+    key = given or (known and normalisation_name(known))
+    if key is None:
+        raise WeightsError(
+            f"nothing is known of the mean that {path.name} was trained with; give --normalisation, one of "
+            f"{', '.join(NORMALISATIONS)}"
+        )
+    return key

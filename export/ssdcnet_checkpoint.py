@@ -13,10 +13,7 @@ from torch import Tensor
 from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation
 from crowdserve.errors import WeightsError
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
-from export.record import read_record
-
-PUBLISHED_NORMALISATIONS: Mapping[str, str] = {"ssdcnet_sha": "shanghaitech_a", "ssdcnet_shb": "shanghaitech_b"}
-"""What published weights expect, by card: each data set's own mean."""
+from export.record import published_normalisation, read_record
 
 _S_DCNET_PREFIX = "conv1_features."
 _CLASSES = "back_end_cls.3.bias"
@@ -60,12 +57,7 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
 
 
 def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:
-    key = normalisation or PUBLISHED_NORMALISATIONS.get(card.name)
-    if key is None:
-        raise WeightsError(
-            f"nothing is known of the mean that {path.name} was trained with; give --normalisation, one of "
-            f"{', '.join(NORMALISATIONS)}"
-        )
+    key = published_normalisation(card, path, normalisation)
     net = _load(path, card)
     meta = {
         "card": card.name,

@@ -12,22 +12,25 @@ from crowdserve.cards import (
     COUNTERS,
     ENSEMBLES,
     ROUTES,
+    VARIANTS,
     EnsembleCard,
     Geometry,
     ModelCard,
     Normalisation,
     TensorSpec,
+    cards_of,
     find_card,
 )
 from crowdserve.errors import CardError
 
 every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
+every_known_card = pytest.mark.parametrize("card", [*CARDS.values(), *VARIANTS.values()], ids=lambda card: card.name)
 every_counter = pytest.mark.parametrize("card", [c for c in CARDS.values() if c.routes], ids=lambda card: card.name)
 every_ensemble = pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES.keys())
 ONNX_TYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
 
 
-@every_card
+@every_known_card
 def test_card_is_found_by_its_name(card: ModelCard) -> None:
     assert find_card(card.name) is card
     assert re.fullmatch(r"[a-z][a-z0-9_]*", card.name)
@@ -38,7 +41,7 @@ def test_unknown_card_lists_the_known() -> None:
         find_card("resnet")
 
 
-@every_card
+@every_known_card
 def test_input_matches_geometry(card: ModelCard) -> None:
     sides = set(card.input.axes[:2])
     fixed = card.geometry.fixed_side_px
@@ -98,6 +101,20 @@ def test_every_route_has_an_ensemble_with_every_counter() -> None:
     assert tuple(ENSEMBLES) == ROUTES
     for ensemble in ENSEMBLES.values():
         assert {member.family for member in ensemble.members} == set(COUNTERS)
+
+
+@pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
+def test_a_variant_takes_the_place_of_its_family_in_its_route(variant: ModelCard) -> None:
+    assert variant.name not in CARDS
+    assert variant in cards_of(variant.family)
+    ensemble = ENSEMBLES[variant.routes[0]]
+    served = ensemble.member(variant.family)
+    others = tuple(member for member in ensemble.members if member is not served)
+    swapped = EnsembleCard(ensemble.name, ensemble.route, (*others, variant))
+    names = {swapped.output_name(variant, tensor) for tensor in variant.outputs}
+    assert names == {ensemble.output_name(served, tensor) for tensor in served.outputs}
+    with pytest.raises(CardError, match="one member a family"):
+        EnsembleCard(ensemble.name, ensemble.route, (*ensemble.members, variant))
 
 
 def test_ensemble_needs_one_member_a_family() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crowdserve.count_errors import count_errors, mae_difference, mae_interval, percentage_error
+from crowdserve.count_errors import MaeDifference, count_errors, mae_difference, mae_interval, percentage_error
 
 COUNTS = arrays(np.float64, 7, elements=st.floats(0, 10_000))
 
@@ -46,18 +46,18 @@ def test_the_interval_of_one_image_is_its_error():
 def test_the_difference_of_two_ways_is_that_of_their_errors_and_turns_with_them(predicted, other, true):
     found, turned = mae_difference(predicted, other, true), mae_difference(other, predicted, true)
     first, second = (count_errors(counts, true)["mae"] for counts in (predicted, other))
-    assert found["difference"] == pytest.approx(first - second, abs=0.011)
-    assert turned["difference"] == -found["difference"]
-    assert turned["interval"] == pytest.approx([-bound for bound in reversed(found["interval"])], abs=0.011)
+    assert found.difference == pytest.approx(first - second, abs=0.011)
+    assert turned.difference == -found.difference
+    assert turned.interval == pytest.approx([-bound for bound in reversed(found.interval)], abs=0.011)
     ties = int((np.abs(predicted - true) == np.abs(other - true)).sum())
-    assert found["closer"] + turned["closer"] + ties == len(true)
+    assert found.closer + turned.closer + ties == len(true) == found.photos
 
 
 def test_pairing_tells_ways_apart_that_their_own_intervals_do_not():
     true = np.random.default_rng(5).exponential(500, 60)
     predicted, other = 1.2 * true, 1.2 * true + 3
     assert mae_interval(predicted, true)[1] > mae_interval(other, true)[0]
-    assert mae_difference(predicted, other, true) == {"difference": -3.0, "interval": (-3.0, -3.0), "closer": 60}
+    assert mae_difference(predicted, other, true) == MaeDifference(60, -3.0, (-3.0, -3.0), 60)
 
 
 def test_percentage_error_leaves_out_images_without_heads():

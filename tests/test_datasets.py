@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from crowdserve.datasets import load_dataset, split_samples
+from crowdserve.datasets import load_dataset, load_to_learn_from, split_samples
 from crowdserve.errors import DatasetError
 
 POINTS = np.array([[3.0, 4.0], [10.5, 7.25]])
@@ -23,8 +23,10 @@ def mat(path: Path, **content: object) -> None:
     savemat(path, content)
 
 
-def shanghaitech(root: Path, part: str, truth: str, stem: str, points: np.ndarray = POINTS) -> None:
-    half = root / part / "train_data"
+def shanghaitech(
+    root: Path, part: str, truth: str, stem: str, points: np.ndarray = POINTS, half_name: str = "train_data"
+) -> None:
+    half = root / part / half_name
     photo(half / "images" / f"{stem}.jpg")
     info = np.empty((1, 1), dtype=object)
     inner = np.zeros((1, 1), dtype=[("location", object), ("number", object)])
@@ -103,6 +105,18 @@ def test_other_folders_are_refused(tmp_path, make):
     make(tmp_path / "set")
     with pytest.raises(DatasetError, match="set"):
         load_dataset(tmp_path / "set")
+
+
+def test_official_test_halves_are_loaded_but_never_learnt_from(tmp_path):
+    for half in ("train_data", "test_data"):
+        shanghaitech(tmp_path / "st", "part_A", "ground-truth", "IMG_1", half_name=half)
+    photo(tmp_path / "qnrf" / "Test" / "img_0001.jpg")
+    mat(tmp_path / "qnrf" / "Test" / "img_0001_ann.mat", annPoints=POINTS)
+    assert {s.subset for s in load_dataset(tmp_path / "st")} == {"A/train", "A/test"}
+    assert [s.subset for s in load_to_learn_from([tmp_path / "st"])] == ["A/train"]
+    for folder in (tmp_path / "qnrf", tmp_path / "st" / "part_A" / "test_data"):
+        with pytest.raises(DatasetError, match="holds an official test half alone"):
+            load_to_learn_from([tmp_path / "st", folder])
 
 
 class TestSplit:

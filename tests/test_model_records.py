@@ -78,6 +78,23 @@ def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], reposit
     assert "crowdserve evaluate" not in section
 
 
+def test_the_section_of_a_published_network_says_nothing_of_training_here(repository: Path) -> None:
+    meta = {
+        "card": CARD.name,
+        "normalisation": "imagenet_torch",
+        "source": "published h5",
+        "file": "b.h5",
+        "sha256": "ab12",
+    }
+    (repository / CARD.name / "10").mkdir()
+    (repository / CARD.name / "10" / "meta.json").write_text(json.dumps(meta))
+    section = card_section(repository, CARD)
+    assert "| weights | published h5, b.h5, SHA-256 ab12 |" in section
+    assert "RGB / 255 less 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225" in section
+    for untrue in (CARD.provenance.weights, CARD.provenance.licence, CARD.provenance.dataset, "BGR"):
+        assert untrue not in section
+
+
 def test_what_names_no_single_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
     for route, counter in (("auto", "csrnet"), (None, "csrnet"), ("sparse", "average"), ("sparse", None)):
         summary["choices"] = {"route": route, "counter": counter}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from crowdserve.cards import CARDS
+from crowdserve.cards import cards_of
 
 _Recipe = TypeVar("_Recipe")
 
@@ -25,7 +25,7 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
         The flags that are common to every training script, and the recipe.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    trainable = [card.name for card in CARDS.values() if card.family == family]
+    trainable = [card.name for card in cards_of(family)]
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")

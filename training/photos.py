@@ -12,7 +12,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from crowdserve.cards import Normalisation
-from crowdserve.datasets import Points, Sample, load_dataset, split_samples
+from crowdserve.datasets import Points, Sample, load_to_learn_from, split_samples
 from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 from crowdserve.images import Density, Rgb, decode_image
 from crowdserve.normalisation import normalise
@@ -124,9 +124,10 @@ class Windows:
 def choose_samples(folders: Sequence[Path], windows: Windows) -> tuple[list[Sample], list[Sample]]:
     """Photos to learn from and photos to validate on.
 
-    The scene classifier's test photos are learnt from too: only the `validate` split is kept apart.
+    The scene classifier's test photos are learnt from too; the `validate` split is kept apart, and official test halves
+    are in neither.
     """
-    samples = [sample for folder in folders for sample in load_dataset(folder)]
+    samples = load_to_learn_from(folders)
     splits = split_samples(samples, windows.split_seed)
     learnt = leave_fold_out(
         splits["train"] + splits["test"], samples, folds=windows.folds, fold=windows.fold, seed=windows.split_seed

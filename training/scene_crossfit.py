@@ -25,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from crowdserve.cards import ROUTES, ModelCard, Route
-from crowdserve.datasets import Sample, load_dataset
+from crowdserve.datasets import Sample, load_to_learn_from
 from crowdserve.errors import DatasetError, SetupError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.nets.csrnet import build_csrnet, split_front_end
@@ -130,7 +130,7 @@ def crossfit(datasets: Sequence[Path], checkpoints: Sequence[Path], caches: Sequ
     """
     found = [read_checkpoint(folder) for folder in checkpoints]
     arranged = arrange_checkpoints(found)
-    samples = [sample for folder in datasets for sample in load_dataset(folder)]
+    samples = load_to_learn_from(datasets)
     folds = assign_folds(samples, *found[0].draw)
     check_output(output, {"checkpoints": sorted(each.identity() for each in found)})
     count_photos(samples, folds, lambda route, fold: Counter(arranged[route][fold], caches).count, output)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from crowdserve.cards import COUNTERS, ROUTES, Route
-from crowdserve.datasets import Sample, Split, load_dataset, split_samples
+from crowdserve.datasets import Sample, Split, load_to_learn_from, split_samples
 from crowdserve.errors import DatasetError, SetupError
 from training.negatives import PHOTO_SUFFIXES
 from training.route_counts import RouteCounts, read_route_counts
@@ -227,7 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")
     args = parser.parse_args(arguments)
     try:
-        samples = [sample for folder in args.datasets for sample in load_dataset(folder)]
+        samples = load_to_learn_from(args.datasets)
         samples += load_empty(args.empty) if args.empty else []
         counts = read_route_counts(args.counts, args.counter) if args.counts else None
         if args.labels == "best-counter" and counts is not None:

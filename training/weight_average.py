@@ -15,7 +15,7 @@ from typing import Any
 import tensorflow as tf
 import torch
 
-from crowdserve.cards import CARDS, ModelCard, find_card
+from crowdserve.cards import ModelCard, cards_of, find_card
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
 from crowdserve.nets.ssdcnet import STATE
@@ -102,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of labelled photos")
     parser.add_argument("runs", nargs=2, type=Path, help="checkpoint or served version folders, the later run last")
-    trainable = [card.name for card in CARDS.values() if card.family in ("csrnet", "ssdcnet")]
+    trainable = [card.name for card in cards_of("csrnet", "ssdcnet")]
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
     parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the later run")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")

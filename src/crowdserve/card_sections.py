@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import ModelCard, Normalisation, TensorSpec
+from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation, TensorSpec
 from crowdserve.markdown import markdown_table
 from crowdserve.model_records import EVALUATION_FILE, META_FILE, newest_version, read_record, training_time
 
@@ -12,7 +12,7 @@ from crowdserve.model_records import EVALUATION_FILE, META_FILE, newest_version,
 def card_section(repository: Path, card: ModelCard) -> str:
     """Everything that is known of a model, as Markdown."""
     meta, evaluation = (read_record(repository, card, name) for name in (META_FILE, EVALUATION_FILE))
-    rows = _facts(repository, card) | (_training(meta) if meta else {})
+    rows = _facts(repository, card, meta or {}) | _training(meta or {})
     section = markdown_table((card.title, ""), list(rows.items()))
     return f"{section}\n\n{_errors(card, evaluation)}" if card.routes else section
 
@@ -29,22 +29,27 @@ def tensor_text(tensor: TensorSpec) -> str:
     return f"`{tensor.name}` {tensor.dtype} [N, {', '.join(str(axis) for axis in tensor.axes)}]"
 
 
-def _facts(repository: Path, card: ModelCard) -> dict[str, str]:
+def _facts(repository: Path, card: ModelCard, meta: Mapping[str, Any]) -> dict[str, str]:
+    """Rows from the card; what the record beside the model file says of its weights goes first."""
     geometry, folder = card.geometry, newest_version(repository, card)
     sides = f"{geometry.min_side_px} to {geometry.max_side_px} px a side, multiples of {geometry.pad_multiple}"
     fixed = geometry.fixed_side_px
     counts = f"{', '.join(card.routes)} scenes, as `counter` {card.family}" if card.routes else ""
     version = f"version {folder.name}, " if folder else ""
+    normalisation = NORMALISATIONS[meta["normalisation"]] if "normalisation" in meta else card.normalisation
+    origin = card.provenance
+    sources = {"weights": origin.weights, "licence": origin.licence, "data": origin.dataset}
+    if "source" in meta:  # published by others, whatever the card says of those trained here
+        told = f"{meta['source']}, {meta['file']}, SHA-256 {meta['sha256']}"
+        sources = {"weights": told, "licence": "its publishers'", "data": "as its publishers say"}
     rows = {
         "architecture": f"{card.parameters:,} parameters; {card.provenance.paper}",
         "counts": counts,
         "takes": f"{tensor_text(card.input)}, {f'{fixed} px a side' if fixed else sides}",
-        "normalises": f"inside: {_normalisation_text(card.normalisation)}",
+        "normalises": f"inside: {_normalisation_text(normalisation)}",
         "gives": "<br>".join(f"{tensor_text(tensor)}: {tensor.unit}" for tensor in card.outputs),
         "file": f"{version}{megabytes(repository, card)}, weights stored in 16 bits",
-        "weights": card.provenance.weights,
-        "licence": card.provenance.licence,
-        "data": card.provenance.dataset,
+        **sources,
     }
     return {name: text for name, text in rows.items() if text}
 
@@ -60,9 +65,9 @@ def _numbers(values: tuple[float, ...]) -> str:
 
 
 def _training(meta: Mapping[str, Any]) -> dict[str, str]:
-    """Rows from a training record; a published checkpoint's has the file's name and hash instead."""
+    """Rows from a training record, which a published checkpoint lacks."""
     if "validation" not in meta:
-        return {"source": f"{meta.get('source', 'unknown')}: {meta.get('file', '')}, SHA-256 {meta.get('sha256', '')}"}
+        return {}
     found, mean, photos = meta["validation"], meta["mean_predictor"], meta["photos"]
     errors = ", ".join(f"{label} {found[name]:.1f}" for label, name in _ERRORS.items() if name in found)
     return {

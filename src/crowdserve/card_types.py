@@ -149,6 +149,7 @@ class ModelCard:
         routes: Scenes that this network counts; empty for a network that does not count.
         density_output: The output that is a density map (people a cell); None for a network that does not count.
         max_local_count: Where a network that classifies counts ends its classes, people a cell; None for the others.
+        published_normalisation: What weights that others published for this network expect; None if unknown.
     """
 
     name: str
@@ -165,6 +166,7 @@ class ModelCard:
     routes: tuple[Route, ...] = ()
     density_output: str | None = None
     max_local_count: float | None = None
+    published_normalisation: Normalisation | None = None
 
     def __post_init__(self) -> None:
         if self.input.dtype != "UINT8" or len(self.input.axes) != 3 or self.input.axes[-1] != 3:

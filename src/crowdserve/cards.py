@@ -2,7 +2,8 @@
 
 A card describes one network as Triton serves it. `config.pbtxt`, ONNX names and axes, the tensors that the transformer
 sends and the tables in the docs are derived from the cards and never retyped. Adding a network means adding its card to
-`CARDS`; the ensembles follow from the cards' `routes`. What a card consists of is in `crowdserve.card_types`.
+`CARDS`; the ensembles follow from the cards' `routes`. Variants for other data sets are in `VARIANTS`. What a card
+consists of is in `crowdserve.card_types`.
 
 Every network takes uint8 RGB pictures [batch, height, width, 3]; its normalisation is part of its graph.
 """
@@ -39,6 +40,7 @@ __all__ = [
     "ROUTE_CHOICES",
     "SHANGHAITECH_A",
     "SHANGHAITECH_B",
+    "VARIANTS",
     "VGG16",
     "Batching",
     "EnsembleCard",
@@ -49,6 +51,7 @@ __all__ = [
     "Route",
     "TensorSpec",
     "Tolerance",
+    "cards_of",
     "find_card",
     "normalisation_name",
 ]
@@ -107,16 +110,20 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
         tolerance=Tolerance(relative=5e-3, count_people=2e-3),
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
-            weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0); the rest: trained by training/csrnet.py",
+            weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), block 4 trained further in runs with "
+            "last_block; the rest: trained by training/csrnet.py",
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=f"ShanghaiTech Part {part}, training half",
         ),
         routes=(route,),
         density_output="density",
+        published_normalisation=IMAGENET_TORCH,
     )
 
 
-def _ssdcnet(variant: str, max_local_count: float, route: Route, dataset: str) -> ModelCard:
+def _ssdcnet(
+    variant: str, max_local_count: float, route: Route, dataset: str, published: Normalisation | None
+) -> ModelCard:
     """SS-DCNet; variants differ in where their classes of count end, which the densest cells of a data set decide."""
     classes = 11 + round(2 * max_local_count)
     side = "4 ceil({}/64)"
@@ -137,13 +144,15 @@ def _ssdcnet(variant: str, max_local_count: float, route: Route, dataset: str) -
         tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, stray_share=0.02),
         provenance=Provenance(
             paper="Xiong et al.: From Open Set to Closed Set, 2020 (SS-DCNet)",
-            weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0); the rest: trained by training/ssdcnet.py",
+            weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), last blocks trained further in runs with "
+            "trained_blocks; the rest: trained by training/ssdcnet.py",
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=dataset,
         ),
         routes=(route,),
         density_output="map",
         max_local_count=max_local_count,
+        published_normalisation=published,
     )
 
 
@@ -173,13 +182,20 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType(
             VGG16,
             _csrnet("A", "dense"),
             _csrnet("B", "sparse"),
-            # A network for UCF-QNRF would be _ssdcnet("QNRF", 8, …).
-            _ssdcnet("SHA", 22, "dense", "ShanghaiTech Part A, training half"),
-            _ssdcnet("SHB", 7, "sparse", "ShanghaiTech Part B, training half"),
+            _ssdcnet("SHA", 22, "dense", "ShanghaiTech Part A, training half", SHANGHAITECH_A),
+            _ssdcnet("SHB", 7, "sparse", "ShanghaiTech Part B, training half", SHANGHAITECH_B),
         )
     }
 )
-"""Every network, by its name in Triton."""
+"""Every network that is served, by its name in Triton."""
+
+VARIANTS: Mapping[str, ModelCard] = MappingProxyType(
+    {card.name: card for card in (_ssdcnet("QNRF", 8, "dense", "UCF-QNRF, training half", None),)}
+)
+"""Networks that can be trained and exported but are not served: a route runs one network a family.
+
+To serve one, move its card into `CARDS`, in the place of that of its family and route, and run `make generate`.
+"""
 
 ENSEMBLES: Mapping[Route, EnsembleCard] = MappingProxyType(
     {
@@ -199,13 +215,19 @@ COUNTER_CHOICES: tuple[str, ...] = (*COUNTERS, "average")
 """Values of the `counter` request parameter."""
 
 
+def cards_of(*families: str) -> list[ModelCard]:
+    """Every card of some families, variants included."""
+    return [card for card in (*CARDS.values(), *VARIANTS.values()) if card.family in families]
+
+
 def find_card(name: str) -> ModelCard:
-    """The card of a Triton model.
+    """The card of a Triton model, or of a variant.
 
     Raises:
         CardError: If no card has that name.
     """
+    known = {**CARDS, **VARIANTS}
     try:
-        return CARDS[name]
+        return known[name]
     except KeyError:
-        raise CardError(f"no model card {name!r}; there are {', '.join(CARDS)}") from None
+        raise CardError(f"no model card {name!r}; there are {', '.join(known)}") from None

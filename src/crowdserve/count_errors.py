@@ -1,6 +1,6 @@
 """How far predicted head counts are from labelled ones: the errors that the literature reports."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -37,25 +37,38 @@ def mae_interval(predicted: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, 
     return _mean_interval(_distances(predicted, true))
 
 
-def mae_difference(predicted: npt.ArrayLike, other: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class MaeDifference:
     """How much larger the MAE of one way of counting is than that of another one, on the same images.
 
-    Paired bootstrap, as `mae_interval`: an interval that holds zero means that these images cannot tell the two apart.
+    Attributes:
+        photos: How many images.
+        difference: Of the MAEs, people an image; below 0 where the one way errs less than the other.
+        interval: Its 95 % confidence interval; where it holds 0, these images cannot tell the two apart.
+        closer: Images on which the one way is closer to the label than the other.
+    """
+
+    photos: int
+    difference: float
+    interval: tuple[float, float]
+    closer: int
+
+
+def mae_difference(predicted: npt.ArrayLike, other: npt.ArrayLike, true: npt.ArrayLike) -> MaeDifference:
+    """Compare two ways of counting by a paired bootstrap, drawn as for `mae_interval`.
 
     Args:
         predicted: [images], at least one.
         other: [images], by the other way.
         true: [images].
-
-    Returns:
-        `difference` in people an image, its 95 % confidence `interval`, and on how many images `predicted` is `closer`.
     """
     more = _distances(predicted, true) - _distances(other, true)
-    return {
-        "difference": round(float(more.mean()), 2),
-        "interval": _mean_interval(more),
-        "closer": int((more < 0).sum()),
-    }
+    return MaeDifference(
+        photos=len(more),
+        difference=round(float(more.mean()), 2),
+        interval=_mean_interval(more),
+        closer=int((more < 0).sum()),
+    )
 
 
 def percentage_error(predicted: npt.ArrayLike, true: npt.ArrayLike) -> float | None:

@@ -52,6 +52,11 @@ class Sample:
         return len(self.points)
 
     @property
+    def kept_for_judging(self) -> bool:
+        """Whether the photo is of the data set's official test half, which nobody learns or chooses from."""
+        return self.subset.rpartition("/")[2] == "test"
+
+    @property
     def key(self) -> str:
         """A name that is unique among data sets and fit for a file name."""
         return "-".join([self.dataset, *filter(None, self.subset.split("/")), self.image.stem])
@@ -73,6 +78,27 @@ def load_dataset(folder: Path) -> list[Sample]:
         if samples:
             return samples
     raise DatasetError(f"{folder} holds none of the layouts {', '.join(LAYOUTS)}; see `crowdserve.datasets`")
+
+
+def load_to_learn_from(folders: Iterable[Path]) -> list[Sample]:
+    """Every labelled photo of data sets but those of their official test halves, which are for judging alone.
+
+    Args:
+        folders: Roots of data sets, or parts of them.
+
+    Raises:
+        DatasetError: As `load_dataset`, or if nothing is left of a folder.
+    """
+    samples: list[Sample] = []
+    for folder in folders:
+        found = [sample for sample in load_dataset(folder) if not sample.kept_for_judging]
+        if not found:
+            raise DatasetError(
+                f"{folder} holds an official test half alone, which is kept for judging; give the training half, and "
+                "photos of your own in a folder called train"
+            )
+        samples += found
+    return samples
 
 
 def load_shanghaitech(folder: Path) -> Iterator[Sample]:

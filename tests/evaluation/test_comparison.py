@@ -38,6 +38,17 @@ def test_each_of_several_data_sets_is_compared_by_itself(counted):
     assert list(compare_counters(near)[PAIR]) == ["all photos"]
 
 
+def test_the_average_is_compared_with_each_counter(counted):
+    draw = np.random.default_rng(7)
+    rows = [counted(50, 50 + draw.normal(9, 2), 50 + draw.normal(-9, 2)) for _ in range(20)]
+    found = compare_counters(rows)
+    assert list(found) == [PAIR, f"average against {FIRST}", f"average against {SECOND}"]
+    for counter in COUNTERS:
+        against = found[f"average against {counter}"]["all photos"]
+        assert against.interval[1] < 0
+        assert against.closer == 20
+
+
 def test_a_counter_that_left_out_a_photo_is_not_compared(counted, prediction):
     assert compare_counters([counted(1, 1.0, 2.0), prediction(counts={count_column(FIRST): 1.0})]) == {}
     assert compare_counters([]) == {}

@@ -49,6 +49,16 @@ def test_split_is_a_tenth_and_apart_from_the_others(write_dataset, tmp_path):
         choose_photos([tmp_path], split="dev")
 
 
+def test_no_photo_of_an_official_test_half_is_in_a_split(write_dataset, tmp_path):
+    write_dataset("shanghaitech", tmp_path, MANY)
+    half = tmp_path / "part_B" / "test_data"
+    assert {photo.sample.subset for photo in choose_photos([tmp_path])} == {"B/test"}
+    with pytest.raises(DatasetError, match="of a training half is; leave out --split"):
+        choose_photos([tmp_path], split="train")
+    half.rename(half.with_name("train_data"))
+    assert len(choose_photos([tmp_path], split="train")) == 32
+
+
 def test_split_of_few_photos_may_be_empty(write_dataset, tmp_path):
     write_dataset("ucf-cc-50", tmp_path, ((100, 1),))
     chosen = split_samples(load_dataset(tmp_path), SPLIT_SEED)

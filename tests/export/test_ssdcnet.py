@@ -113,10 +113,17 @@ def test_the_map_covers_the_picture_in_whole_cells_of_64_px(exported: bytes, hei
 def test_command_fills_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, repository = tmp_path / "best_epoch.pth", tmp_path / "repository"
     torch.save({"net_state_dict": ssdcnet.state_dict()}, path)
-    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository), "--version", "2"])
+    (repository / CARD.name / "1").mkdir(parents=True)
+    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository)])  # never in the place of version 1
+    assert not list((repository / CARD.name / "1").iterdir())
     assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
     assert json.loads((repository / CARD.name / "2" / "meta.json").read_text())["source"] == "published pth"
     assert "7 batches" in capsys.readouterr().out
+
+
+def test_what_no_route_runs_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"error: --evaluate judges .* no route runs ssdcnet_qnrf"):
+        exporter.main(["none.pth", "--card", "ssdcnet_qnrf", "--repository", str(tmp_path), "--evaluate", str(dataset)])
 
 
 def test_command_fails_with_one_line(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ CARD = find_card("ssdcnet_sha")
 FIRST = "front_end.features.0.weight"
 
 
+QNRF = find_card("ssdcnet_qnrf")
+
+
 def save(path: Path, state: dict[str, torch.Tensor], **options: object) -> Path:
     torch.save({"net_state_dict": state}, path, **options)
     return path
@@ -32,6 +35,21 @@ def folder(ssdcnet: SSDCNet, tmp_path: Path) -> Path:
 def assert_same(net: SSDCNet, expected: SSDCNet) -> None:
     for (name, got), tensor in zip(net.state_dict().items(), expected.state_dict().values(), strict=True):
         assert torch.equal(got, tensor), name
+
+
+def test_a_variant_is_loaded_by_its_card_alone(ssdcnet: SSDCNet, tmp_path: Path) -> None:
+    net = SSDCNet(QNRF.max_local_count or 0)
+    assert sum(p.numel() for p in net.parameters()) == QNRF.parameters
+    path = save(tmp_path / "best_epoch.pth", net.state_dict())
+    with pytest.raises(WeightsError, match=r"nothing is known of the mean .* give --normalisation, one of imagenet"):
+        load_ssdcnet(path, QNRF)
+    loaded = load_ssdcnet(path, QNRF, "imagenet_unit")
+    assert_same(loaded.net, net)
+    assert loaded.meta["card"] == "ssdcnet_qnrf"
+    with pytest.raises(WeightsError, match="27 classes of count, ssdcnet_sha has 55"):
+        load_ssdcnet(path, CARD)
+    with pytest.raises(WeightsError, match="55 classes of count, ssdcnet_qnrf has 27"):
+        load_ssdcnet(save(path, ssdcnet.state_dict()), QNRF, "imagenet_unit")
 
 
 def test_a_trained_folder_gives_its_network_and_record(folder: Path, ssdcnet: SSDCNet) -> None:

@@ -39,7 +39,8 @@ def evaluate(
     ),
     subset: Annotated[str | None, typer.Option(help="The data set's own part or half: test, A, A/test, val …")] = None,
     split: Annotated[
-        str | None, typer.Option(help="train, test or validate of this project's own division, 80/10/10.")
+        str | None,
+        typer.Option(help="train, test or validate of this project's own division of training halves, 80/10/10."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos, drawn from all of them.")] = None,
     route: RouteOption = None,

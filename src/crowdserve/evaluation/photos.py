@@ -40,7 +40,7 @@ def choose_photos(
     Args:
         folders: Roots of data sets, or parts of them.
         subset: A data set's own part or half, such as test, A or A/test; everything if None.
-        split: train, test or validate of `split_samples`; everything if None.
+        split: train, test or validate of `split_samples`, in which no official test half is; everything if None.
         limit: At most so many photos, drawn from all over the data sets; every one if None.
 
     Raises:
@@ -54,7 +54,9 @@ def choose_photos(
             chosen.setdefault(photo.image, photo)
     if not chosen:
         named = ", ".join(map(str, folders))
-        raise DatasetError(f"no photo of {named} is in the split {split!r}: one of each ten is; leave out --split")
+        raise DatasetError(
+            f"no photo of {named} is in the split {split!r}: one of each ten of a training half is; leave out --split"
+        )
     return _limited(list(chosen.values()), limit)
 
 
@@ -89,7 +91,8 @@ def _of_split(samples: list[Sample], split: str | None) -> list[Sample]:
         return samples
     for known in SPLITS:
         if split == known:
-            kept = {id(sample) for sample in split_samples(samples, SPLIT_SEED)[known]}
+            divided = [sample for sample in samples if not sample.kept_for_judging]
+            kept = {id(sample) for sample in split_samples(divided, SPLIT_SEED)[known]}
             return [sample for sample in samples if id(sample) in kept]
     raise SetupError(f"--split is {split!r}; expected one of {', '.join(SPLITS)}")
 

@@ -10,13 +10,17 @@ from rich.table import Table
 from rich.text import Text
 
 import crowdserve
+from crowdserve.count_errors import MaeDifference
 from crowdserve.evaluation.comparison import compare_counters
 from crowdserve.evaluation.counting import Choices
 from crowdserve.evaluation.predictions import Prediction
 from crowdserve.evaluation.run import Outcome
-from crowdserve.evaluation.summary import GroupErrors, Tables, summarise, worst
+from crowdserve.evaluation.summary import ALL_PHOTOS, GroupErrors, Tables, summarise, worst
 
 WORST_PHOTOS = 5
+FEW_PHOTOS = 10
+"""Of fewer, a bootstrap's interval is too narrow to judge by."""
+
 _HEADINGS = ("photos", "mean heads", "MAE", "RMSE", "MAPE", "bias")
 
 
@@ -95,7 +99,7 @@ def _cells(errors: GroupErrors) -> tuple[str, ...]:
 
 
 def _notes(outcome: Outcome, tables: Tables) -> list[str]:
-    everything = tables["all"]["all photos"]
+    everything = tables["all"][ALL_PHOTOS]
     lines = ["", "MAE, RMSE and bias in people a photo; bias above 0: too many counted."]
     if everything.photos > 1:
         low, high = everything.mae_interval
@@ -115,19 +119,19 @@ def _notes(outcome: Outcome, tables: Tables) -> list[str]:
 
 def _comparison_notes(outcome: Outcome) -> list[str]:
     """A line a pair of counters and group: which errs less, and whether these photos can tell."""
-    lines = []
-    for pair, groups in compare_counters(outcome.predictions).items():
-        for group, found in groups.items():
-            if found.photos == 1:
-                continue
-            low, high = found.interval
-            verdict = "errs less" if high < 0 else "errs more" if low > 0 else "these photos cannot tell"
-            interval = f"95 % interval {low:+,.1f} to {high:+,.1f}"
-            lines.append(
-                f"{pair}, {group}: MAE {found.difference:+,.1f}, {interval} ({verdict}); "
-                f"closer on {found.closer:,} of {found.photos:,} photos"
-            )
-    return lines
+    return [
+        f"{pair}, {group}: MAE {found.difference:+,.1f}, 95 % interval {found.interval[0]:+,.1f} to "
+        f"{found.interval[1]:+,.1f} ({_verdict(found)}); closer on {found.closer:,} of {found.photos:,} photos"
+        for pair, groups in compare_counters(outcome.predictions).items()
+        for group, found in groups.items()
+    ]
+
+
+def _verdict(found: MaeDifference) -> str:
+    low, high = found.interval
+    if found.photos < FEW_PHOTOS:
+        return "too few photos to tell"
+    return "errs less" if high < 0 else "errs more" if low > 0 else "these photos cannot tell"
 
 
 def _worst_table(predictions: list[Prediction]) -> Table:

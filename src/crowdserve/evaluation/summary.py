@@ -39,6 +39,9 @@ class GroupErrors:
     mape: float | None
 
 
+ALL_PHOTOS = "all photos"
+"""The group of all photos."""
+
 Tables = Mapping[str, Mapping[str, GroupErrors]]
 """What the photos are grouped by -> group -> errors."""
 
@@ -63,7 +66,7 @@ def summarise(predictions: Sequence[Prediction]) -> Tables:
     """Errors of all photos, and by everything that tells them apart; tables without a group are left out."""
     label, counters = dataset_labels(predictions), counters_of(predictions)
     groupings: dict[str, Grouping] = {
-        "all": lambda p: {"all photos": p.predicted_count},
+        "all": lambda p: {ALL_PHOTOS: p.predicted_count},
         "route": lambda p: {p.route: p.predicted_count},
         "true count": lambda p: {bin_name(p.true_count): p.predicted_count},
         "data set": lambda p: {label(p): p.predicted_count},

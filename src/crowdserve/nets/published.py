@@ -2,7 +2,7 @@
 
 The files name their layers differently: `conv2d_1` is the first convolution of the front-end in one and the first
 dilated one in another. So layers are taken in the order of the root attribute `layer_names`, never by name. The
-networks expect `crowdserve.cards.IMAGENET_TORCH`.
+networks expect the `published_normalisation` of their cards.
 """
 
 from itertools import pairwise
@@ -14,9 +14,6 @@ import numpy as np
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import BACK_END
 from crowdserve.nets.vgg_layout import BLOCKS
-
-NORMALISATION = "imagenet_torch"
-"""Key of `crowdserve.cards.NORMALISATIONS`."""
 
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 """(kernel [kh, kw, in, out] float32, bias [out] float32) of each convolution, in order."""
