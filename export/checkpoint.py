@@ -1,4 +1,4 @@
-"""CSRNet checkpoints as they come: a folder that training wrote, or a published HDF5 file."""
+"""CSRNet checkpoints as they come: a folder that training wrote, a served version, or a published HDF5 file."""
 
 import hashlib
 import warnings
@@ -10,7 +10,8 @@ import keras
 from crowdserve.cards import NORMALISATIONS, Normalisation, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets import published
-from crowdserve.nets.csrnet import build_csrnet
+from crowdserve.nets.csrnet import build_csrnet, fill_from_served
+from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.vgg16 import conv_layers
 from export.record import published_normalisation, read_record
 
@@ -34,7 +35,8 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
     """Load a checkpoint of CSRNet.
 
     Args:
-        path: A folder with `<card>.weights.h5` and `meta.json`, or a published .h5 or .hdf5 file.
+        path: A folder with `<card>.weights.h5` and `meta.json`, a served model's version folder, or a published .h5 or
+            .hdf5 file.
         card_name: The card that it is exported as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published networks.
 
@@ -51,6 +53,10 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
 def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Checkpoint:
     meta = read_record(folder, card_name, script="training/csrnet.py", needs=("batch_norm",))
     key = normalisation or meta["normalisation"]
+    if (folder / MODEL_FILE).exists():
+        model = build_csrnet()
+        fill_from_served(model, folder)  # batch normalisation was folded in
+        return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
     model = build_csrnet(batch_norm=meta["batch_norm"])
     weights = folder / f"{card_name}.weights.h5"
     try:

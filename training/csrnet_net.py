@@ -10,14 +10,20 @@ import tensorflow as tf
 
 from crowdserve.cards import Normalisation
 from crowdserve.errors import WeightsError
-from crowdserve.nets.csrnet import FEATURES, build_back_end, build_csrnet, build_front_end, split_front_end
+from crowdserve.nets.csrnet import (
+    FEATURES,
+    build_back_end,
+    build_csrnet,
+    build_front_end,
+    fill_from_served,
+    split_front_end,
+)
 from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.normalisation import normalise
 from training.csrnet_loss import BLOCKS, LOSSES
 from training.feature_cache import FeatureCache
 from training.photos import STRIDE_PX, Photos, Windows
-from training.served_weights import read_served_weights
 
 OUTPUT_GAIN = 100.0
 """Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
@@ -188,22 +194,8 @@ def load_csrnet(folder: Path, name: str, *, batch_norm: bool) -> keras.Model:
     if trained.exists():
         model.load_weights(trained)
     else:
-        load_served(model, folder)
+        fill_from_served(model, folder)
     return model
-
-
-def load_served(model: keras.Model, folder: Path) -> None:
-    """Fill a CSRNet without batch normalisation with the weights of a served one.
-
-    Raises:
-        WeightsError: If the folder holds no CSRNet.
-    """
-    served, layers = read_served_weights(folder), conv_layers(model)
-    if set(served) != {layer.name for layer in layers}:
-        raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
-    for layer in layers:
-        kernel, bias = served[layer.name]
-        layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])
 
 
 def check_frozen_layers(source: keras.Model, trained: keras.Model | None, folder: Path) -> None:

@@ -13,10 +13,10 @@ from crowdserve.cards import IMAGENET_UNIT, ModelCard
 from crowdserve.errors import WeightsError
 from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import load_vgg16_weights
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import STATE, Division, SSDCNet, Taps, port_vgg16
 from crowdserve.normalisation import normalise
 from training.photos import Photos, Windows
-from training.served_weights import read_served_weights
 from training.winograd import use_winograd
 
 _BLOCKS = (slice(0, 17), slice(17, 24), slice(24, 31))

@@ -9,6 +9,7 @@ import pytest
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH
 from crowdserve.errors import WeightsError
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
 from export.checkpoint import load_csrnet
 
@@ -27,6 +28,19 @@ def test_a_trained_folder_gives_its_network_and_record(checkpoint_folder: Path, 
         np.testing.assert_array_equal(got, expected)
     assert loaded.normalisation == IMAGENET_CAFFE
     assert loaded.meta == json.loads((checkpoint_folder / "meta.json").read_text())
+
+
+def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
+    folder = project_repository / "csrnet_b" / "1"
+    loaded = load_csrnet(folder, "csrnet_b")
+    served = read_served_weights(folder)
+    for layer in conv_layers(loaded.model):
+        kernel, bias = served[layer.name]
+        np.testing.assert_array_equal(layer.get_weights()[0], kernel.transpose(2, 3, 1, 0))
+        np.testing.assert_array_equal(layer.get_weights()[1], bias)
+    assert loaded.meta == json.loads((folder / "meta.json").read_text())
+    with pytest.raises(WeightsError, match="was trained for the card 'csrnet_b', not 'csrnet_a'"):
+        load_csrnet(folder, "csrnet_a")
 
 
 def test_normalisation_can_be_overridden_and_is_recorded(checkpoint_folder: Path) -> None:

@@ -3,7 +3,9 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import onnxruntime
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, VGG16, find_card
 from crowdserve.errors import ParityError, SetupError
@@ -57,6 +59,23 @@ def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
     larger = build_tflite(Checkpoint(keras.Model(checkpoint.model.input, density), IMAGENET_TORCH, {}), CARD)
     added = wider.count_params() + 64 - 16  # the last layer has 64 inputs instead of 16
     assert len(larger) - len(model) == pytest.approx(2 * added, rel=0.1)
+
+
+@pytest.mark.slow
+def test_the_shipped_network_becomes_a_file_for_phones(
+    project_repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command compares it with Keras on four pictures; here with what Triton serves."""
+    served, output = project_repository / CARD.name / "1", tmp_path / "b.tflite"
+    exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
+    assert "names, dtypes and shapes agree; 4 pictures" in capsys.readouterr().out
+    assert 30e6 < output.stat().st_size < 36e6
+    photo = scaled(read_photo(PHOTO), 192, 256)
+    found = Interpreter(str(output)).get_signature_runner()(image=photo)["count"]
+    session = onnxruntime.InferenceSession(str(served / "model.onnx"), providers=["CPUExecutionProvider"])
+    (expected,) = session.run(["count"], {"image": photo})
+    assert float(found[0, 0]) == pytest.approx(float(expected[0, 0]), rel=5e-3, abs=0.01)
+    assert float(expected[0, 0]) > 0.5
 
 
 def twice(reference: Reference) -> Reference:

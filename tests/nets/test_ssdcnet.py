@@ -123,6 +123,22 @@ def test_equals_the_plain_formulation(
     assert 0.01 < division.w2.min() < division.w2.max() < 0.995
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_equals_it_with_other_weights_and_at_other_sizes(ssdcnet: SSDCNet, seed: int) -> None:
+    draw, net = torch.Generator().manual_seed(seed), copy.deepcopy(ssdcnet)
+    with torch.inference_mode():
+        for tensor in net.parameters():
+            deviation = (2 / tensor[0].numel()) ** 0.5 if tensor.ndim > 1 else 0.1
+            tensor.copy_(deviation * torch.randn(tensor.shape, generator=draw))
+        batch, rows, columns = torch.randint(1, 4, (3,), generator=draw).tolist()
+        x = torch.randn(batch, 3, 64 * rows, 64 * columns, generator=draw)
+        counts, total = net(x)
+        expected = plain_map(net, x)
+    assert len(expected.unique()) > 4
+    np.testing.assert_allclose(counts, expected, atol=1e-5 * float(expected.max()))
+    np.testing.assert_allclose(total[:, 0], expected.sum((1, 2)), rtol=1e-5)
+
+
 @pytest.mark.parametrize("scale", [1.0, 100.0])
 def test_a_division_shares_out_all_people(scale: float) -> None:
     logits = scale * torch.randn(2, 1, 6, 8, generator=torch.Generator().manual_seed(0))

@@ -14,11 +14,11 @@ from torch import nn
 from crowdserve.cards import IMAGENET_UNIT, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.images import decode_image
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
 from crowdserve.normalisation import normalise
 from training.run import RunFolder
-from training.served_weights import read_served_weights
 from training.ssdcnet import Trainer, begin, make_photos, train
 from training.ssdcnet_net import Recipe, TrainingNet
 

@@ -12,6 +12,7 @@ from crowdserve.count_errors import count_errors
 from crowdserve.errors import WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.nets.vgg_layout import CONV_NAMES
@@ -19,7 +20,6 @@ from crowdserve.normalisation import normalise
 from training import ssdcnet_net
 from training.csrnet_net import Recipe
 from training.photos import choose_samples
-from training.served_weights import read_served_weights
 from training.ssdcnet_net import UNIT_LAYER, load_state
 from training.weight_average import average, write_csrnet_mean, write_ssdcnet_mean
 

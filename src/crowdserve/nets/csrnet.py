@@ -1,8 +1,12 @@
 """CSRNet in Keras (Li, Zhang and Chen, CVPR 2018, configuration B: back-end with dilation 2)."""
 
+from pathlib import Path
+
 import keras
 
-from crowdserve.nets.vgg16 import add_blocks
+from crowdserve.errors import WeightsError
+from crowdserve.nets.served_weights import read_served_weights
+from crowdserve.nets.vgg16 import add_blocks, conv_layers
 from crowdserve.nets.vgg_layout import CONV_NAMES
 
 FEATURES = 512
@@ -67,3 +71,21 @@ def build_csrnet(*, batch_norm: bool = False) -> keras.Model:
     pictures = keras.Input((None, None, 3), name="pictures")
     front_end, back_end = build_front_end(batch_norm=batch_norm), build_back_end()
     return keras.Model(pictures, back_end(front_end(pictures)), name="csrnet")
+
+
+def fill_from_served(model: keras.Model, folder: Path) -> None:
+    """Fill a CSRNet without batch normalisation with the weights of a served one.
+
+    Args:
+        model: What `build_csrnet` gives.
+        folder: Version folder of a model, such as `model_repository/csrnet_a/1`.
+
+    Raises:
+        WeightsError: If the folder holds no CSRNet.
+    """
+    served, layers = read_served_weights(folder), conv_layers(model)
+    if set(served) != {layer.name for layer in layers}:
+        raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
+    for layer in layers:
+        kernel, bias = served[layer.name]
+        layer.set_weights([kernel.transpose(2, 3, 1, 0), bias])

@@ -1,4 +1,4 @@
-"""Weights of a model as it is served, to train on from there: the way back of the export."""
+"""Weights of a model as it is served, to train or export it again: the way back of the export."""
 
 from pathlib import Path
 
