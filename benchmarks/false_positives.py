@@ -4,7 +4,7 @@
 
 Draws 25 pictures, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
 started for it, on the route of the scene classifier and on the other one, and prints what each counter found, then the
-median and the worst. About seven minutes on two idle cores. `--page` writes the tables into the Markdown page that
+median and the worst. About eight minutes on two idle cores. `--page` writes the tables into the Markdown page that
 records them.
 """
 
