@@ -92,7 +92,10 @@ def percentage_error(predicted: npt.ArrayLike, true: npt.ArrayLike) -> float | N
 
 
 def _distances(predicted: npt.ArrayLike, true: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    return np.abs(np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64))
+    errors: npt.NDArray[np.float64] = np.abs(
+        np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
+    )
+    return errors
 
 
 def _mean_interval(values: npt.NDArray[np.float64]) -> tuple[float, float]:
