@@ -16,6 +16,7 @@ import tensorflow as tf
 import torch
 
 from crowdserve.cards import ModelCard, cards_of, find_card
+from crowdserve.datasets import load_to_learn_from
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.model_records import META_FILE
 from crowdserve.nets.ssdcnet import STATE
@@ -37,11 +38,13 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
 
     Raises:
         WeightsError: If a folder holds no finished run of this card.
+        DatasetError: If there are no labelled photos to validate on.
     """
     records = [read_earlier(run) for run in runs]
     for run, record in zip(runs, records, strict=True):
         if record["card"] != card.name:
             raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
+    load_to_learn_from(datasets)  # a wrong folder is told before anything is written
     if card.family == "ssdcnet":
         write_ssdcnet_mean(runs, output, card.name)
     else:

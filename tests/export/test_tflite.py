@@ -70,12 +70,12 @@ def test_the_shipped_network_becomes_a_file_for_phones(
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
     assert "names, dtypes and shapes agree; 4 pictures" in capsys.readouterr().out
     assert 30e6 < output.stat().st_size < 36e6
-    photo = scaled(read_photo(PHOTO), 192, 256)
+    photo = read_photo(PHOTO)[np.newaxis]
     found = Interpreter(str(output)).get_signature_runner()(image=photo)["count"]
     session = onnxruntime.InferenceSession(str(served / "model.onnx"), providers=["CPUExecutionProvider"])
     (expected,) = session.run(["count"], {"image": photo})
     assert float(found[0, 0]) == pytest.approx(float(expected[0, 0]), rel=5e-3, abs=0.01)
-    assert float(expected[0, 0]) > 0.5
+    assert float(expected[0, 0]) > 4
 
 
 def twice(reference: Reference) -> Reference:

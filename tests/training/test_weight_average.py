@@ -9,7 +9,7 @@ import torch
 
 from crowdserve.cards import IMAGENET_UNIT, find_card
 from crowdserve.count_errors import count_errors
-from crowdserve.errors import WeightsError
+from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.served_weights import read_served_weights
@@ -125,6 +125,12 @@ def test_ssdcnets_in_other_units_have_no_mean(ssdcnet_runs, tmp_path):
     torch.save({STATE: state}, ssdcnet_runs[1] / "ssdcnet_sha.pth")
     with pytest.raises(WeightsError, match="have front-ends in other units"):
         write_ssdcnet_mean(ssdcnet_runs, tmp_path / "mean", "ssdcnet_sha")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_a_folder_without_labelled_photos_is_told_before_anything_is_written(runs, tmp_path):
+    with pytest.raises(DatasetError, match="is not a folder"):
+        average(CARD, runs, [tmp_path / "none"], tmp_path / "features", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
 
 
