@@ -10,6 +10,7 @@ from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, cards_of, find_ca
 from crowdserve.errors import CardError, CrowdServeError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
 from crowdserve.model_records import newest_version
+from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.parity import Pictures
 from export.pictures import PHOTO
 from export.release import REPOSITORY
@@ -35,7 +36,7 @@ def counter_parser(family: str, description: str, checkpoint: str) -> argparse.A
     parser.add_argument(
         "--version",
         type=int,
-        help="version folder to write (of a checkpoint folder 1, of a published file the next free)",
+        help="version folder to write (of a folder that training wrote 1, of anything else the next free)",
     )
     parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
     parser.add_argument(
@@ -72,15 +73,16 @@ def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Pictu
 
 
 def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
-    """The version to write where none is named: what others published never replaces a network of the repository.
+    """The version to write where none is named: only what was trained here takes the place of version 1 unasked.
 
     Args:
         card: What is exported.
-        checkpoint: A folder that training wrote, or a published file.
+        checkpoint: A folder that training wrote, a served version's, or a published file.
         repository: A Triton model repository.
     """
     newest = newest_version(repository, card)
-    return int(newest.name) + 1 if newest and checkpoint.is_file() else 1
+    elsewhere = checkpoint.is_file() or (checkpoint / MODEL_FILE).exists()
+    return int(newest.name) + 1 if newest and elsewhere else 1
 
 
 def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Pictures]:

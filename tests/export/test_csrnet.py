@@ -15,6 +15,7 @@ from crowdserve.errors import ParityError
 from crowdserve.parity import Pictures, check_parity
 from export import csrnet as exporter
 from export.checkpoint import Checkpoint, load_csrnet
+from export.command import default_version
 from export.pictures import PHOTO
 
 CARD = find_card("csrnet_b")
@@ -113,6 +114,18 @@ def test_command_evaluates_what_it_has_exported(
     assert evaluation["errors"]["all"]["all photos"]["photos"] == 11
     (output,) = (tmp_path / "evaluation").iterdir()
     assert json.loads((output / "summary.json").read_text())["models"][CARD.name] == "2"
+
+
+def test_only_a_folder_of_training_takes_the_place_of_version_1_unasked(
+    checkpoint_folder: Path, project_repository: Path, tmp_path: Path
+) -> None:
+    served, published = project_repository / CARD.name / "1", tmp_path / "published.h5"
+    published.touch()
+    for newest in (1, 4):
+        (tmp_path / CARD.name / str(newest)).mkdir(parents=True)
+        found = [default_version(CARD, source, tmp_path) for source in (checkpoint_folder, published, served)]
+        assert found == [1, newest + 1, newest + 1]
+    assert default_version(CARD, published, tmp_path / "empty") == 1
 
 
 def test_a_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
