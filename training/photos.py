@@ -20,7 +20,7 @@ from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
 from training.folds import leave_fold_out
 from training.negatives import GREY, KINDS, load_negatives, make_negatives, zoomed
-from training.variation import recoloured, with_confetti, with_patch
+from training.variation import recoloured, with_confetti, with_litter, with_patch
 
 STRIDE_PX = 8
 """Pixels a side of a cell of the features and of the density maps."""
@@ -43,10 +43,11 @@ class Windows:
             network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
-        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, and the next three
+        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, and the next four
             shares 0, features of windows are computed at every step instead of cached.
         max_scale: As if the camera had stood nearer (over 1) or further away.
         confetti: Share of the windows of photos that confetti is drawn over, see `training.variation`.
+        littered: Share of them whose ground is littered between the heads.
         patches: Share of them of which a picture without people hides a part.
         recoloured: Share of them that show other light.
         seed: Of the windows, the generated pictures and the initial weights.
@@ -66,6 +67,7 @@ class Windows:
     min_scale: float = 1.0
     max_scale: float = 1.0
     confetti: float = 0.0
+    littered: float = 0.0
     patches: float = 0.0
     recoloured: float = 0.0
     seed: int = 0
@@ -78,7 +80,7 @@ class Windows:
             raise ValueError(
                 f"--min-scale {self.min_scale} --max-scale {self.max_scale}: expected factors over 0, smaller first"
             )
-        for name in ("negative_share", "confetti", "patches", "recoloured"):
+        for name in ("negative_share", "confetti", "littered", "patches", "recoloured"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a share from 0 to 1")
         if self.patches and not self.negatives and not self.negative_photos:
@@ -100,7 +102,7 @@ class Windows:
     @property
     def varied(self) -> bool:
         """Whether windows differ from the photos in any way, so that their features cannot be cached."""
-        return self.scaled or max(self.confetti, self.patches, self.recoloured) > 0
+        return self.scaled or max(self.confetti, self.littered, self.patches, self.recoloured) > 0
 
     def draw_scale(self, draw: np.random.Generator) -> float:
         """A random factor; halving is as likely as doubling where both are within the limits."""
@@ -114,6 +116,7 @@ class Windows:
             min_scale=1.0,
             max_scale=1.0,
             confetti=0.0,
+            littered=0.0,
             patches=0.0,
             recoloured=0.0,
             negatives=0,
@@ -228,6 +231,8 @@ class Photos:
         windows = self.windows
         if windows.patches and draw.uniform() < windows.patches:
             pixels, density = with_patch(pixels, density, lambda side: self._negative_square(side, draw), draw)
+        if windows.littered and draw.uniform() < windows.littered:
+            pixels = with_litter(pixels, density, draw)
         if windows.confetti and draw.uniform() < windows.confetti:
             pixels = with_confetti(pixels, draw)
         if windows.recoloured and draw.uniform() < windows.recoloured:

@@ -13,8 +13,7 @@ from crowdserve.cards import IMAGENET_UNIT, ModelCard
 from crowdserve.errors import WeightsError
 from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import load_vgg16_weights
-from crowdserve.nets.served_weights import read_served_weights
-from crowdserve.nets.ssdcnet import STATE, Division, SSDCNet, Taps, port_vgg16
+from crowdserve.nets.ssdcnet import STATE, Division, SSDCNet, Taps, port_vgg16, served_state
 from crowdserve.normalisation import normalise
 from training.photos import Photos, Windows
 from training.winograd import use_winograd
@@ -174,9 +173,7 @@ def load_state(folder: Path, name: str) -> Mapping[str, Tensor]:
     if trained.exists():
         state: dict[str, Tensor] = torch.load(trained, weights_only=True)[STATE]
         return state
-    served = read_served_weights(folder)
-    parts = ("weight", "bias")
-    return {f"{k}.{part}": torch.from_numpy(a) for k, v in served.items() for part, a in zip(parts, v, strict=True)}
+    return served_state(folder)
 
 
 def _convolutions(block: nn.Module) -> list[nn.Conv2d]:

@@ -1,12 +1,14 @@
 """What may lie between a crowd and the camera: how windows of photos are varied in training.
 
-Heads keep their labels under confetti and other colours; a patch without people takes away what it covers.
+Heads keep their labels under confetti, above litter and in other colours; a patch without people takes away what it
+covers.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageEnhance
+from scipy.ndimage import maximum_filter
 
 from crowdserve.images import Density, Rgb
 
@@ -18,6 +20,17 @@ COVERED = (0.02, 0.35)
 
 PIECE_PX = (3.0, 14.0)
 """Long sides of pieces of confetti; those of a window are alike."""
+
+FLAKE_PX = (1.5, 6.0)
+"""Sides of what litters the ground; those of a window are alike."""
+
+FLAKE_LAYERS = 3
+"""Grids of flakes, each turned by another angle, one over the other: together they show no grid."""
+
+HEAD = 0.3
+"""Litter ends where the density is over this share of the largest within `HEAD_CELLS` cells: around each head."""
+
+HEAD_CELLS = 7
 
 PATCH = (0.2, 0.6)
 """Height and width of a patch, as shares of a window's."""
@@ -47,6 +60,53 @@ def _corners(sides: np.ndarray, size: tuple[int, int], draw: np.random.Generator
     across = np.stack([-np.sin(turn), np.cos(turn)], axis=1) * sides[:, 1:] / 2
     middle = draw.uniform((0, 0), size, (len(sides), 2))
     return middle[:, np.newaxis] + np.stack([along + across, along - across, -along - across, across - along], axis=1)
+
+
+def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
+    """A picture whose ground is littered between the heads: paper after a parade, petals, leaves, gravel.
+
+    Flakes have one to five colours and lie from thinly to wholly over the ground. Where heads are so close that
+    no ground is between them, nothing changes.
+
+    Args:
+        image: uint8 [height, width, 3].
+        density: People a cell, [rows, columns].
+        draw: Decides how much, and which colours.
+    """
+    size = image.shape[1::-1]
+    heads = density > np.maximum(HEAD * maximum_filter(density, HEAD_CELLS), 1e-4)
+    ground = _smoothly(1.0 - heads, size, Image.Resampling.BILINEAR)
+    cover = _smoothly(draw.normal(draw.uniform(-0.6, 1.2), 0.6, (4, 4)), size, Image.Resampling.BICUBIC)
+    cover = cover.clip(0.0, 0.97) / FLAKE_LAYERS * 2
+    side, palette = np.exp(draw.uniform(*np.log(FLAKE_PX))), draw.integers(0, 256, (int(draw.integers(1, 6)), 3))
+    littered = image.astype(np.float32)
+    for _ in range(FLAKE_LAYERS):
+        flakes, chance = _flakes(size, side * draw.uniform(0.8, 1.25), palette, draw)
+        lies = (chance < cover) * ground
+        littered += lies[..., np.newaxis] * (flakes - littered)
+    return littered.round().astype(np.uint8)
+
+
+def _flakes(
+    size: tuple[int, int], side_px: float, palette: np.ndarray, draw: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """A turned grid of squares, each of one colour and one number of 0 to 1: [height, width, 3] and [height, width]."""
+    width, height = size
+    reach = int(np.hypot(width, height)) + 2  # a square of this side covers the picture however it is turned
+    squares = int(reach / side_px) + 1
+    shades = draw.uniform(0.75, 1.2, (squares, squares, 1))
+    colours = shades * palette[draw.integers(len(palette), size=(squares, squares))]
+    numbers = draw.uniform(0, 255, (squares, squares, 1))
+    grid = np.concatenate([colours, numbers], axis=2).clip(0, 255).astype(np.uint8)
+    turned = Image.fromarray(grid, "RGBA").resize((reach, reach), Image.Resampling.NEAREST).rotate(draw.uniform(0, 90))
+    left, top = (reach - width) // 2, (reach - height) // 2
+    whole = np.asarray(turned.crop((left, top, left + width, top + height)))
+    return whole[..., :3].astype(np.float32), whole[..., 3] / 255
+
+
+def _smoothly(array: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
+    """A small map at a picture's size: [height, width]."""
+    return np.asarray(Image.fromarray(array.astype(np.float32)).resize(size, method))
 
 
 def with_patch(

@@ -1,4 +1,4 @@
-"""Windows behind confetti, behind patches, in other light: what of them changes, and what does not."""
+"""Windows behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from PIL import Image
 from crowdserve.cards import IMAGENET_TORCH
 from crowdserve.datasets import Sample
 from training.photos import STRIDE_PX, Photos, Windows
-from training.variation import COVERED, recoloured, with_confetti, with_patch
+from training.variation import COVERED, recoloured, with_confetti, with_litter, with_patch
 
 SIDE_PX = 128
 GREY = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
@@ -32,6 +32,36 @@ def test_confetti_differs_in_colour_and_size():
     assert min(shares) < 0.1
     assert max(shares) > 0.2
     colours = np.array([picture[(picture != GREY).any(axis=2)].mean(axis=0) for picture in pictures])
+    assert (colours.std(axis=0) > 10).all()
+
+
+def head_in_the_middle():
+    cells = np.arange(SIDE_PX // STRIDE_PX) - SIDE_PX / STRIDE_PX / 2 + 0.5
+    return np.exp(-(cells[:, np.newaxis] ** 2 + cells**2) / 2).astype(np.float32)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_litter_lies_between_heads_and_not_on_them(seed):
+    image, density = GREY.copy(), head_in_the_middle()
+    littered = with_litter(image, density, np.random.default_rng(seed))
+    middle = slice((SIDE_PX - STRIDE_PX) // 2, (SIDE_PX + STRIDE_PX) // 2)
+    np.testing.assert_array_equal(littered[middle, middle], GREY[middle, middle])
+    np.testing.assert_array_equal(image, GREY)
+    np.testing.assert_array_equal(density, head_in_the_middle())
+
+
+def test_litter_leaves_a_crowd_without_ground_alone():
+    littered = [with_litter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
+    assert all(np.array_equal(picture, GREY) for picture in littered)
+
+
+def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_other_colours():
+    pictures = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
+    flakes = [picture[(picture != GREY).any(axis=2)] for picture in pictures]
+    shares = np.array([len(pixels) / SIDE_PX**2 for pixels in flakes])
+    assert shares.min() < 0.1
+    assert shares.max() > 0.8
+    colours = np.array([pixels.mean(axis=0) for pixels in flakes if len(pixels)])
     assert (colours.std(axis=0) > 10).all()
 
 
@@ -75,8 +105,8 @@ def windows_of(sample, **shares):
     return [photos.batch(step) for step in range(12)]
 
 
-def test_windows_keep_every_head_behind_confetti_and_in_other_light(sample):
-    found = windows_of(sample, negative_share=0.0, confetti=1.0, recoloured=1.0)
+def test_windows_keep_every_head_behind_confetti_above_litter_and_in_other_light(sample):
+    found = windows_of(sample, negative_share=0.0, confetti=1.0, littered=1.0, recoloured=1.0)
     assert all(target.sum() == pytest.approx(2, abs=1e-3) for _, target in found)
     assert len({source.tobytes() for source, _ in found}) == len(found)
 
@@ -93,7 +123,7 @@ def test_shares_of_none_leave_windows_as_they_are(sample):
     assert all(np.array_equal(first[0], source) for source, _ in others)
 
 
-@pytest.mark.parametrize("name", ["confetti", "patches", "recoloured", "negative_share"])
+@pytest.mark.parametrize("name", ["confetti", "littered", "patches", "recoloured", "negative_share"])
 def test_a_share_outside_of_0_to_1_is_refused(name):
     with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
         Windows(**{name: 1.5})
