@@ -1,4 +1,4 @@
-"""SSDCNet checkpoints as they come: a folder that training wrote, or a published .pth file."""
+"""SSDCNet checkpoints as they come: a folder that training wrote, a served version, or a published .pth file."""
 
 import hashlib
 import pickle
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation
 from crowdserve.errors import WeightsError
-from crowdserve.nets.ssdcnet import STATE, SSDCNet
+from crowdserve.nets.served_weights import MODEL_FILE
+from crowdserve.nets.ssdcnet import STATE, SSDCNet, served_state
 from export.record import published_normalisation, read_record
 
 _S_DCNET_PREFIX = "conv1_features."
@@ -38,7 +39,7 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
     """Load a checkpoint of SSDCNet.
 
     Args:
-        path: A folder with `<card>.pth` and `meta.json`, or a published .pth file.
+        path: A folder with `<card>.pth` and `meta.json`, a served model's version folder, or a published .pth file.
         card: What it is exported as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published network.
 
@@ -48,7 +49,9 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
     if path.is_dir():
         meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet.py")
         key = normalisation or str(meta["normalisation"])
-        return Checkpoint(_load(path / f"{card.name}.pth", card), NORMALISATIONS[key], {**meta, "normalisation": key})
+        served = (path / MODEL_FILE).exists()
+        net = _fill(path, served_state(path), card) if served else _load(path / f"{card.name}.pth", card)
+        return Checkpoint(net, NORMALISATIONS[key], {**meta, "normalisation": key})
     if path.is_file():
         return _load_published(path, card, normalisation)
     raise WeightsError(
@@ -70,8 +73,11 @@ def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> C
 
 
 def _load(path: Path, card: ModelCard) -> SSDCNet:
+    return _fill(path, _read_state(path), card)
+
+
+def _fill(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> SSDCNet:
     net = SSDCNet(card.max_local_count or 0)
-    state = _read_state(path)
     _check_names(path, state, net.state_dict())
     _check_classes(path, state, card, net)
     _check_tensors(path, state, net.state_dict())

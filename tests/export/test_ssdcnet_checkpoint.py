@@ -3,11 +3,13 @@ import json
 import pickle
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from crowdserve.cards import IMAGENET_UNIT, SHANGHAITECH_A, find_card
 from crowdserve.errors import WeightsError
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from export.ssdcnet_checkpoint import load_ssdcnet
 
@@ -74,6 +76,20 @@ def test_a_published_file_gives_its_network_and_a_record(ssdcnet: SSDCNet, tmp_p
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     assert load_ssdcnet(path, CARD, "imagenet_unit").normalisation == IMAGENET_UNIT
+
+
+def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
+    folder = project_repository / CARD.name / "1"
+    loaded, served = load_ssdcnet(folder, CARD), read_served_weights(folder)
+    for name, layer in loaded.net.named_modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            np.testing.assert_array_equal(layer.weight.detach(), served[name][0])
+            np.testing.assert_array_equal(layer.bias.detach(), served[name][1])
+            del served[name]
+    assert not served
+    assert loaded.meta == json.loads((folder / "meta.json").read_text())
+    with pytest.raises(WeightsError, match="was trained for the card 'ssdcnet_sha', not 'ssdcnet_shb'"):
+        load_ssdcnet(folder, find_card("ssdcnet_shb"))
 
 
 def test_a_record_of_another_card_is_refused(folder: Path) -> None:

@@ -7,12 +7,14 @@ Module names, misspellings included, are those of the published checkpoints.
 """
 
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg_layout import BLOCKS, CONV_NAMES
 
 if TYPE_CHECKING:
@@ -194,6 +196,23 @@ def port_vgg16(net: SSDCNet, weights: "Weights") -> SSDCNet:
             conv.weight.copy_(kernel if i else 255 * kernel.flip(1))
             conv.bias.copy_(bias)
     return net
+
+
+def served_state(folder: Path) -> dict[str, Tensor]:
+    """The state dict of a served SSDCNet, whose kernels were rounded to 16 bits.
+
+    Args:
+        folder: Version folder of a model, such as `model_repository/ssdcnet_sha/1`. Of another network, its names come.
+
+    Raises:
+        WeightsError: If the folder has no model file that `export/` wrote.
+    """
+    parts = ("weight", "bias")
+    return {
+        f"{name}.{part}": torch.from_numpy(array)
+        for name, arrays in read_served_weights(folder).items()
+        for part, array in zip(parts, arrays, strict=True)
+    }
 
 
 class _FrontEnd(nn.Module):
