@@ -1,8 +1,8 @@
-"""The mean of two networks' weights, where one run went on from the other: often better than either.
+"""The mean of networks' weights, where each run went on from another: often better than any.
 
     python -m training.weight_average DATASET checkpoints/b3 checkpoints/b4 --card csrnet_b --cache f --output mean
 
-The mean is validated as the second run was; its record says what it is the mean of. (Izmailov et al.: Averaging Weights
+The mean is validated as the last run was; its record says what it is the mean of. (Izmailov et al.: Averaging Weights
 Leads to Wider Optima and Better Generalization, 2018.)
 """
 
@@ -104,10 +104,10 @@ def main() -> None:
     """Read the flags and average."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of labelled photos")
-    parser.add_argument("runs", nargs=2, type=Path, help="checkpoint or served version folders, the later run last")
+    parser.add_argument("runs", nargs="+", type=Path, help="checkpoint or served version folders, the latest run last")
     trainable = [card.name for card in cards_of("csrnet", "ssdcnet")]
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
-    parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the later run")
+    parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the latest run")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")
     flags = parser.parse_args()
     try:
