@@ -47,7 +47,7 @@ class Windows:
             shares 0, features of windows are computed at every step instead of cached.
         max_scale: As if the camera had stood nearer (over 1) or further away.
         confetti: Share of the windows of photos that confetti is drawn over, see `training.variation`.
-        littered: Share of them whose ground is littered between the heads, and of the windows without people.
+        littered: Share of them whose ground is littered between the heads.
         patches: Share of them of which a picture without people hides a part.
         recoloured: Share of them that show other light.
         seed: Of the windows, the generated pictures and the initial weights.
@@ -261,10 +261,8 @@ class Photos:
         side = self.windows.crop_cells
         if self.windows.varied:
             scale = draw.uniform(*NEGATIVE_SCALES) if self.windows.scaled else 1.0
-            pixels, nobody = zoomed(picture, scale, side * STRIDE_PX, draw), np.zeros((side, side), np.float32)
-            if self.windows.littered and draw.uniform() < self.windows.littered:
-                pixels = with_litter(pixels, nobody, draw)
-            return self._computed(pixels), nobody
+            pixels = zoomed(picture, scale, side * STRIDE_PX, draw)
+            return self._computed(pixels), np.zeros((side, side), np.float32)
         height, width = (length // STRIDE_PX for length in picture.shape[:2])
         source = self._pixels(picture) if self.cache is None else self.cache.read(_key(picture))
         return random_crop((source, np.zeros((height, width), np.float32)), side, side, draw)

@@ -7,7 +7,7 @@ covers.
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
+from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import maximum_filter
 
 from crowdserve.images import Density, Rgb
@@ -24,14 +24,8 @@ PIECE_PX = (3.0, 14.0)
 FLAKE_PX = (1.5, 6.0)
 """Sides of what litters the ground; those of a window are alike."""
 
-FLAKE_SHADES = (0.45, 1.25)
-"""How bright flakes of one colour are, from those in shadow to those that face the light."""
-
 FLAKE_LAYERS = 3
 """Grids of flakes, each turned by another angle, one over the other: together they show no grid."""
-
-FLAKE_BLUR_PX = 1.2
-"""Litter is out of focus by up to so much, as a camera shows it."""
 
 HEAD = 0.3
 """Litter ends where the density is over this share of the largest within `HEAD_CELLS` cells: around each head."""
@@ -85,17 +79,12 @@ def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
     cover = _smoothly(draw.normal(draw.uniform(-0.6, 1.2), 0.6, (4, 4)), size, Image.Resampling.BICUBIC)
     cover = cover.clip(0.0, 0.97) / FLAKE_LAYERS * 2
     side, palette = np.exp(draw.uniform(*np.log(FLAKE_PX))), draw.integers(0, 256, (int(draw.integers(1, 6)), 3))
-    palette = palette + draw.uniform() * (palette.mean(axis=1, keepdims=True) - palette)  # from bright to grey
     littered = image.astype(np.float32)
     for _ in range(FLAKE_LAYERS):
         flakes, chance = _flakes(size, side * draw.uniform(0.8, 1.25), palette, draw)
-        lies = chance < cover
+        lies = (chance < cover) * ground
         littered += lies[..., np.newaxis] * (flakes - littered)
-    blurred = Image.fromarray(littered.round().astype(np.uint8)).filter(
-        ImageFilter.GaussianBlur(draw.uniform(0, FLAKE_BLUR_PX))
-    )
-    share = (ground * _smoothly(cover > 0, size, Image.Resampling.BILINEAR))[..., np.newaxis]
-    return (image + share * (np.asarray(blurred, np.float32) - image)).round().astype(np.uint8)
+    return littered.round().astype(np.uint8)
 
 
 def _flakes(
@@ -105,7 +94,7 @@ def _flakes(
     width, height = size
     reach = int(np.hypot(width, height)) + 2  # a square of this side covers the picture however it is turned
     squares = int(reach / side_px) + 1
-    shades = draw.uniform(*FLAKE_SHADES, (squares, squares, 1))
+    shades = draw.uniform(0.75, 1.2, (squares, squares, 1))
     colours = shades * palette[draw.integers(len(palette), size=(squares, squares))]
     numbers = draw.uniform(0, 255, (squares, squares, 1))
     grid = np.concatenate([colours, numbers], axis=2).clip(0, 255).astype(np.uint8)
