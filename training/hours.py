@@ -41,7 +41,7 @@ def draw(curves: dict[str, Points], path: Path) -> None:
     for axes, (title, points) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
         hours, errors = zip(*points, strict=True)
         axes.plot(hours, errors, marker="o", markersize=3, color="#c44e52")
-        axes.set(title=title, xlabel="processor hours", ylim=(0, None), xlim=(0, None))
+        axes.set(title=title, xlabel="processor hours", ylim=(0, 1.06 * max(errors)), xlim=(0, None))
         axes.axhline(min(errors), color="#999999", linewidth=0.8, linestyle="--")
     figure.supylabel("validation MAE, people")
     figure.savefig(path, dpi=100)
