@@ -46,10 +46,11 @@ def counts_at_scales(
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     pictures = tqdm([decode_image(sample.image.read_bytes()) for sample in samples], desc=card.name, unit="photo")
-    return np.array([[_count(session, card, resized(image, scale)) for scale in scales] for image in pictures])
+    return np.array([[count_photo(session, card, resized(image, scale)) for scale in scales] for image in pictures])
 
 
-def _count(session: onnxruntime.InferenceSession, card: ModelCard, image: Rgb) -> float:
+def count_photo(session: onnxruntime.InferenceSession, card: ModelCard, image: Rgb) -> float:
+    """The head count of one photo at its size, as the service sends it to a network."""
     geometry = card.geometry
     image = fit_within(image, geometry.max_side_px)
     padded = pad_bottom_right(image, multiple=geometry.pad_multiple, min_side_px=geometry.min_side_px)
@@ -60,10 +61,11 @@ def _count(session: onnxruntime.InferenceSession, card: ModelCard, image: Rgb) -
 def table(card: ModelCard, counts: npt.NDArray[np.float64], true: list[int], scales: list[float]) -> str:
     """Errors at each scale, a line each."""
     columns = [*zip([f"scale {scale:g}" for scale in scales], counts.T, strict=True), ("mean", counts.mean(axis=1))]
-    return "\n".join(_line(f"{card.name}  {name:10}", count_errors(column, true)) for name, column in columns)
+    return "\n".join(error_line(f"{card.name}  {name:10}", count_errors(column, true)) for name, column in columns)
 
 
-def _line(title: str, errors: dict[str, float]) -> str:
+def error_line(title: str, errors: dict[str, float]) -> str:
+    """A line of errors behind its title."""
     return f"{title}  MAE {errors['mae']:6.1f}  RMSE {errors['rmse']:6.1f}  bias {errors['bias']:+6.1f}"
 
 
