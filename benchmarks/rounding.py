@@ -5,8 +5,7 @@
 A served file's kernels are FP16, and its biases FP32, of a network that had both in FP32. Whatever that network was,
 each of its kernels' numbers lay nearer to the stored one than to the next FP16 number, so here they are drawn from
 there, uniformly; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX Runtime with the served file.
-Takes about eight seconds a photo of 1024x768 px and network on two cores, and fails if a count is off by more than
-exports allow.
+Takes minutes a network, and fails if a count is off by more than exports allow.
 """
 
 import argparse
