@@ -1,5 +1,6 @@
-# Everything runs in .venv, which the first target makes. `make PYTHON=python3.12 demo` picks another interpreter.
-PYTHON ?= python3
+# Everything runs in .venv, which the first target makes. `make PYTHON=python3.12 demo` picks the interpreter; without it
+# tools/find_python.sh does. What is already in a .venv, a CPU build of torch 2.13 say, stays.
+PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
@@ -9,8 +10,9 @@ help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .venv/serving: pyproject.toml constraints.txt
-	test -d .venv || $(PYTHON) -m venv .venv
+	@test -d .venv || { python=$$(tools/find_python.sh "$(PYTHON)") && echo "$$python -m venv .venv" && "$$python" -m venv .venv; }
 	$(PIP) --editable '.[serving,embedded,cli]'
+	$(PIP) --no-deps 'nvidia-pytriton>=0.7,<0.8'
 	touch $@
 
 .venv/development: .venv/serving
@@ -24,7 +26,9 @@ up: .venv/serving  ## Start the service on this machine until Ctrl-C
 	.venv/bin/crowdserve up
 
 test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve minutes on two cores
-	OMP_NUM_THREADS=1 .venv/bin/pytest --numprocesses 2 --dist loadfile
+	export OMP_NUM_THREADS=1; failed=0; for framework in torch tensorflow; do \
+	    .venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework || failed=1; \
+	done; exit $$failed
 
 check: .venv/development  ## Lint, types, import directions
 	.venv/bin/ruff check

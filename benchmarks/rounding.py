@@ -9,7 +9,9 @@ Takes minutes a network, and fails if a count is off by more than exports allow.
 """
 
 import argparse
+import multiprocessing
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import fmean
 
@@ -71,6 +73,25 @@ def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Re
     return torch_reference(ssdcnet)
 
 
+def compare(name: str, folder: Path, datasets: list[Path], split: str | None, seed: int) -> list[float]:
+    """How far the counts of a network that would be exported to a served file are from the file's.
+
+    Args:
+        name: Of the card.
+        folder: The network's version folder.
+        datasets: Folders of photos.
+        split: Of the data sets; None for every photo.
+        seed: Decides which network.
+
+    Returns:
+        The difference of each photo's two counts, as a share of them.
+    """
+    card = find_card(name)
+    reference = reference_of(card, folder, np.random.default_rng(seed))
+    photos = tqdm(labelled_photos(card, datasets, split), desc=name, unit="photo")
+    return check_counts((folder / MODEL_FILE).read_bytes(), card, reference, photos)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -83,18 +104,23 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides which networks are drawn (%(default)s)")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     args = parser.parse_args(arguments)
+    folders = [newest_version(args.repository, find_card(name)) for name in args.cards]
     try:
-        for card in map(find_card, args.cards):
-            folder = newest_version(args.repository, card)
+        for name, folder in zip(args.cards, folders, strict=True):
             if folder is None:
-                raise SetupError(f"{args.repository} holds no version of {card.name}; give another --repository")
-            reference = reference_of(card, folder, np.random.default_rng(args.seed))
-            photos = tqdm(labelled_photos(card, args.datasets, args.split), desc=card.name, unit="photo")
-            shares = check_counts((folder / MODEL_FILE).read_bytes(), card, reference, photos)
-            print(
-                f"{card.name}: counts of {len(shares)} photos within {max(shares):.3%}, on average {fmean(shares):.3%}",
-                flush=True,
-            )
+                raise SetupError(f"{args.repository} holds no version of {name}; give another --repository")
+        spawn = multiprocessing.get_context("spawn")  # a process per network: Keras and PyTorch do not share one
+        with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
+            runs = [
+                processes.submit(compare, name, folder, args.datasets, args.split, args.seed)
+                for name, folder in zip(args.cards, folders, strict=True)
+            ]
+            for name, run in zip(args.cards, runs, strict=True):
+                shares = run.result()
+                print(
+                    f"{name}: counts of {len(shares)} photos within {max(shares):.3%}, on average {fmean(shares):.3%}",
+                    flush=True,
+                )
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

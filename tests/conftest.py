@@ -19,6 +19,8 @@ from crowdserve.triton.repository import render_repository
 if TYPE_CHECKING:
     from crowdserve.nets.ssdcnet import SSDCNet
 
+pytest_plugins = ["tests.support.frameworks", "tests.support.run_guard"]
+
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
 # CSRNet as its paper's Table 3 gives it (configuration B), written out again so that it checks the package's own.

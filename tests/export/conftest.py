@@ -2,15 +2,16 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 import pytest
 
-from crowdserve.nets.csrnet import build_csrnet
-from crowdserve.nets.vgg16 import conv_layers
 from crowdserve.parity import Pictures
 from export.pictures import PHOTO, read_photo, scaled
+
+if TYPE_CHECKING:
+    import keras
 
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
@@ -24,8 +25,13 @@ def small_pictures() -> list[Pictures]:
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["plain", "batch_norm"])
-def csrnet(request: pytest.FixtureRequest, csrnet_weights: ConvWeights) -> keras.Model:
+def csrnet(request: pytest.FixtureRequest, csrnet_weights: ConvWeights) -> "keras.Model":
     """A CSRNet without and with batch normalisation, which then has statistics of its own."""
+    import keras
+
+    from crowdserve.nets.csrnet import build_csrnet
+    from crowdserve.nets.vgg16 import conv_layers
+
     model = build_csrnet(batch_norm=request.param)
     (kernel, bias), *rest = csrnet_weights
     pixels = (kernel / 64, bias)  # this input is not scaled to a deviation of 1
@@ -44,7 +50,7 @@ BN_RANGES = ((0.8, 1.2), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4))
 
 
 @pytest.fixture
-def checkpoint_folder(csrnet: keras.Model, tmp_path: Path) -> Path:
+def checkpoint_folder(csrnet: "keras.Model", tmp_path: Path) -> Path:
     """What training/csrnet.py leaves behind."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()

@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import torch
@@ -13,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_UNIT
-from crowdserve.nets.imagenet import load_vgg16_weights, port_vgg16_weights
+from crowdserve.nets.imagenet import load_vgg16_weights
 from crowdserve.nets.ssdcnet import SSDCNet, port_vgg16, softmax_in_blocks
-from crowdserve.nets.vgg16 import build_vgg16
 from crowdserve.normalisation import normalise
+from tests.support.own_process import in_own_process
 
 State = Mapping[str, Tensor]
 PHOTO = Path(__file__).parents[2] / "examples" / "pedestrians.jpg"
@@ -181,16 +180,25 @@ def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(
     assert wanted.any()
 
 
+def keras_blocks(pixels: np.ndarray) -> list[np.ndarray]:
+    """Outputs of the blocks 3, 4 and 5 of Keras' VGG16, [1, h, w, channels] each, for normalised pixels."""
+    import keras
+
+    from crowdserve.nets.imagenet import port_vgg16_weights
+    from crowdserve.nets.vgg16 import build_vgg16
+
+    net = port_vgg16_weights(build_vgg16())
+    blocks = keras.Model(net.inputs[0], [net.get_layer(f"block{b}_pool").output for b in (3, 4, 5)])
+    return [np.asarray(output) for output in blocks(pixels)]
+
+
 def test_ported_front_end_answers_as_keras() -> None:
     """Each block's output, though one network takes caffe's BGR and the other RGB of 0 to 1."""
-    keras_net = port_vgg16_weights(build_vgg16())
-    blocks = keras.Model(keras_net.inputs[0], [keras_net.get_layer(f"block{b}_pool").output for b in (3, 4, 5)])
     net = port_vgg16(SSDCNet(7), load_vgg16_weights())
     with Image.open(PHOTO) as photo:
         pixels = np.array(photo.convert("RGB").resize((192, 128)))[np.newaxis]
     with torch.inference_mode():
         found = net.taps(torch.from_numpy(normalise(pixels, IMAGENET_UNIT)).permute(0, 3, 1, 2))
-    for got, expected in zip(found, blocks(normalise(pixels, IMAGENET_CAFFE)), strict=True):
-        values = np.asarray(expected)
+    for got, values in zip(found, in_own_process(keras_blocks, normalise(pixels, IMAGENET_CAFFE)), strict=True):
         np.testing.assert_allclose(got.permute(0, 2, 3, 1), values, atol=1e-3 * values.max())
         assert (values.max((0, 1, 2)) > 0).mean() > 0.5  # of the channels
