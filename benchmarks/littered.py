@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from benchmarks.resolution import count_photo, error_line
 from crowdserve.cards import CARDS, find_card
-from crowdserve.count_errors import count_errors
+from crowdserve.cards.records import newest_version
 from crowdserve.datasets import Sample
 from crowdserve.density import density_map, fixed_sigmas
 from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.evaluation.metrics import count_errors
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, decode_image
-from crowdserve.model_records import newest_version
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.release import REPOSITORY
 from training.photos import STRIDE_PX

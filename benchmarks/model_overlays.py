@@ -20,10 +20,10 @@ from benchmarks.drawn_pictures import draw_pictures
 from benchmarks.false_positives import CACHE
 from benchmarks.free_photos import fetch_photos, read_photos
 from crowdserve.cards import find_card
+from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb, decode_image
-from crowdserve.service import EmbeddedService
-from crowdserve.service_client import ServiceClient
+from crowdserve.local.service import EmbeddedService
 from export.pictures import PHOTO
 
 FOLDER = Path("docs") / "images"

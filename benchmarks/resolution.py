@@ -18,9 +18,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from crowdserve.cards import CARDS, ModelCard, find_card
-from crowdserve.count_errors import count_errors
 from crowdserve.datasets import Sample
 from crowdserve.errors import CrowdServeError
+from crowdserve.evaluation.metrics import count_errors
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, crop_density, decode_image, fit_within, pad_bottom_right
 from crowdserve.triton.repository import model_versions

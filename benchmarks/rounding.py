@@ -20,8 +20,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from crowdserve.cards import CARDS, ModelCard, find_card
+from crowdserve.cards.records import newest_version
 from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.model_records import newest_version
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.parity import Reference, check_counts
 from export.command import labelled_photos

@@ -32,8 +32,8 @@ from PIL import Image
 from benchmarks.processes import PeakMemory, cpu_seconds, descendants
 from benchmarks.small_networks import write_small_repository
 from crowdserve.cards import CARDS, VGG16
+from crowdserve.client.service import ServiceClient
 from crowdserve.images import SCENE_SIDE_PX, Rgb, scene_input
-from crowdserve.service_client import ServiceClient
 from crowdserve.triton.repository import model_versions
 
 SIZE_PX = (1024, 768)

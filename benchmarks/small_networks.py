@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, Route
-from crowdserve.scene import LABELS, SceneClassifier
+from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
 from export.onnx_graph import OnnxGraph
 from training.scene_features import FeatureExtractor

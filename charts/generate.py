@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # run as a script or imported by
 from dashboard import dashboard
 
 from crowdserve.cards import CARDS, ENSEMBLES
-from crowdserve.markdown import fill_mark, markdown_table
+from crowdserve.pages.markdown import fill_mark, markdown_table
 from crowdserve.triton.config import ENGINE_CACHE, shape_range
 
 CHART = Path(__file__).parent / "crowdserve"

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, cards_of, find_card
+from crowdserve.cards.records import newest_version
 from crowdserve.errors import CardError, CrowdServeError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
-from crowdserve.model_records import newest_version
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.parity import Pictures
 from export.pictures import PHOTO
@@ -106,10 +106,10 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
         datasets: Folders of labelled photos.
         split: As in `crowdserve evaluate`.
     """
-    from crowdserve.evaluation.command import evaluate
+    from crowdserve.cards.records import keep_evaluation
+    from crowdserve.cli.evaluate import evaluate
+    from crowdserve.cli.options import CounterName, RouteName
     from crowdserve.evaluation.run import SUMMARY_FILE
-    from crowdserve.model_records import keep_evaluation
-    from crowdserve.service_options import CounterName, RouteName
 
     repository, digest = model.parents[2], hashlib.sha256(model.read_bytes()).hexdigest()
     output = Path("evaluation") / f"{card.name}-{digest[:12]}"

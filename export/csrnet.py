@@ -19,7 +19,7 @@ import numpy as np
 
 from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
-from crowdserve.normalisation import normalise
+from crowdserve.nets.normalisation import normalise
 from crowdserve.parity import Outputs, Pictures, Reference
 from export.checkpoint import Checkpoint, load_csrnet
 from export.command import counter_parser, run

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import NORMALISATIONS, ModelCard, normalisation_name
+from crowdserve.cards.records import META_FILE
 from crowdserve.errors import WeightsError
-from crowdserve.model_records import META_FILE
 
 
 def read_record(folder: Path, card_name: str, *, script: str, needs: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crowdserve.cards import ModelCard
-from crowdserve.model_records import EVALUATION_FILE, META_FILE
+from crowdserve.cards.records import EVALUATION_FILE, META_FILE
 from crowdserve.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")

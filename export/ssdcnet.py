@@ -20,8 +20,8 @@ import torch
 
 from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
+from crowdserve.nets.normalisation import normalise, pad_black
 from crowdserve.nets.ssdcnet import STRIDE
-from crowdserve.normalisation import normalise, pad_black
 from crowdserve.parity import Outputs, Pictures, Reference
 from export.command import counter_parser, run
 from export.pictures import check_pictures, read_photo, scaled

@@ -41,7 +41,7 @@ def build_tflite(checkpoint: Checkpoint, card: ModelCard) -> bytes:
 
 
 def _normalised(image: tf.Tensor, normalisation: Normalisation) -> tf.Tensor:
-    """uint8 RGB -> float32 in the normalisation's channel order; the same as `crowdserve.normalisation.normalise`."""
+    """uint8 RGB -> float32 in the normalisation's channel order; as `crowdserve.nets.normalisation` does it."""
     ordered = image[..., ::-1] if normalisation.channel_order == "BGR" else image
     pixels = tf.cast(ordered, tf.float32) / normalisation.divisor
     return (pixels - tf.constant(normalisation.mean)) / tf.constant(normalisation.std)

@@ -18,8 +18,8 @@ from crowdserve.cards import VGG16
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import port_vgg16_weights
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.vgg16 import build_vgg16
-from crowdserve.normalisation import normalise
 from crowdserve.parity import Outputs, Pictures, Reference
 from export.keras_chain import read_chain
 from export.onnx_graph import OnnxGraph

@@ -12,8 +12,8 @@ from scipy.io import savemat
 
 from benchmarks.small_networks import write_small_repository
 from crowdserve.cards import CARDS
-from crowdserve.service import EmbeddedService
-from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.local.service import EmbeddedService
+from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
 
 if TYPE_CHECKING:

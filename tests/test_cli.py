@@ -17,7 +17,7 @@ from PIL import Image
 
 import crowdserve
 from benchmarks.small_networks import foretell
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 
@@ -59,7 +59,7 @@ def test_version_and_help_are_quick_and_quiet() -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     heavy = {"httpx", "kserve", "tritonclient", "onnxruntime", "sklearn", "PIL"}
-    code = "import sys, crowdserve.cli; print(sorted(m for m in sys.modules if '.' not in m))"
+    code = "import sys, crowdserve.cli.app; print(sorted(m for m in sys.modules if '.' not in m))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not heavy & set(json.loads(found.stdout.replace("'", '"')))
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crowdserve.count_errors import MaeDifference, count_errors, mae_difference, mae_interval, percentage_error
+from crowdserve.evaluation.metrics import MaeDifference, count_errors, mae_difference, mae_interval, percentage_error
 
 COUNTS = arrays(np.float64, 7, elements=st.floats(0, 10_000))
 

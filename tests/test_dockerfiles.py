@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from crowdserve.bundle.manifest import read_manifest
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile")

@@ -1,7 +1,7 @@
 import pytest
 
 from crowdserve.errors import RepositoryError
-from crowdserve.markdown import fill_mark, has_mark, markdown_table
+from crowdserve.pages.markdown import fill_mark, has_mark, markdown_table
 
 PAGE = "above\n<!-- figures: generated -->\nold \\1\n<!-- figures: end -->\nbelow\n"
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, IMAGENET_UNIT, Normalisation
-from crowdserve.normalisation import normalise, pad_black
+from crowdserve.nets.normalisation import normalise, pad_black
 
 
 def test_caffe_is_bgr_less_the_mean() -> None:

@@ -12,7 +12,7 @@ import pytest
 import typer
 import yaml
 
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve_transformer.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings
 

@@ -1,4 +1,4 @@
-from crowdserve.pods import pod_name
+from crowdserve.protocol.headers import pod_name
 
 
 def test_a_host_outside_of_kubernetes_is_nobodys_business() -> None:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from crowdserve.errors import PlatformError
-from crowdserve.processes import ChildProcess, choose_ports, preferred_port
+from crowdserve.local.processes import ChildProcess, choose_ports, preferred_port
 
 STARTS_A_CHILD_AND_WAITS = """
 import os, sys, time
 from pathlib import Path
-from crowdserve.processes import ChildProcess
+from crowdserve.local.processes import ChildProcess
 child = ChildProcess("sleep", ["sleep", "60"], folder=Path(sys.argv[1]), env=os.environ)
 print(child.pid, flush=True)
 time.sleep(60)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()

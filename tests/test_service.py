@@ -16,9 +16,9 @@ from PIL import Image
 
 from benchmarks.small_networks import foretell
 from crowdserve.cards import COUNTERS
+from crowdserve.client.service import ServiceClient, decode_reply, encode_request
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
-from crowdserve.service import EmbeddedService
-from crowdserve.service_client import ServiceClient, decode_reply, encode_request
+from crowdserve.local.service import EmbeddedService
 from crowdserve.triton.repository import render_repository
 
 pytestmark = pytest.mark.e2e

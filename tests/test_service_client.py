@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
+from crowdserve.client.service import ServiceClient
+from crowdserve.client.tokens import read_token
 from crowdserve.errors import SetupError, TritonFailed, TritonUnavailable
-from crowdserve.service_client import ServiceClient
-from crowdserve.tokens import read_token
 
 TOKEN = "s3cret.t0ken"
 

@@ -20,8 +20,8 @@ import keras
 import tensorflow as tf
 
 from crowdserve.cards import ModelCard, find_card, normalisation_name
-from crowdserve.count_errors import count_errors
 from crowdserve.errors import CrowdServeError, WeightsError
+from crowdserve.evaluation.metrics import count_errors
 from training.crops import Pair, batches_of_equal_size
 from training.csrnet_loss import BLOCKS, POINT_LOSSES, count_loss
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache

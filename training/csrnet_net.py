@@ -19,8 +19,8 @@ from crowdserve.nets.csrnet import (
     split_front_end,
 )
 from crowdserve.nets.imagenet import port_vgg16_weights
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.vgg16 import conv_layers
-from crowdserve.normalisation import normalise
 from training.csrnet_loss import BLOCKS, LOSSES
 from training.feature_cache import FeatureCache
 from training.photos import STRIDE_PX, Photos, Windows

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import DatasetError
-from crowdserve.scene import LABELS
-from crowdserve.scene_contract import FEATURE_COUNT
+from crowdserve.scene.classifier import LABELS
+from crowdserve.scene.contract import FEATURE_COUNT
 
 SPLITS = ("train", "test", "validate")
 
@@ -24,9 +24,9 @@ class FeatureSet:
 
     Attributes:
         features: float16 or float32 [photos, 25088].
-        labels: int64 [photos], see `crowdserve.scene.LABELS`.
+        labels: int64 [photos], see `crowdserve.scene.classifier.LABELS`.
         files: Paths of the photos below the data set's folder; empty where they come from a CSV file.
-        contract: What the features are, see `crowdserve.scene_contract`; None where they come from a CSV file.
+        contract: What the features are, see `crowdserve.scene.contract`; None where they come from a CSV file.
     """
 
     features: npt.NDArray[np.floating[Any]]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import ROUTES, ModelCard, Route, find_card
+from crowdserve.cards.records import META_FILE
 from crowdserve.errors import SetupError, WeightsError
-from crowdserve.model_records import META_FILE
 from training.csrnet_net import Recipe
 
 

@@ -15,7 +15,7 @@ from crowdserve.cards import Normalisation
 from crowdserve.datasets import Points, Sample, load_to_learn_from, split_samples
 from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 from crowdserve.images import Density, Rgb, decode_image
-from crowdserve.normalisation import normalise
+from crowdserve.nets.normalisation import normalise
 from training.crops import Pair, random_crop
 from training.feature_cache import FeatureCache
 from training.folds import leave_fold_out

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from crowdserve.count_errors import count_errors
+from crowdserve.cards.records import META_FILE
 from crowdserve.errors import WeightsError
-from crowdserve.model_records import META_FILE
+from crowdserve.evaluation.metrics import count_errors
 from training.photos import Photos
 
 

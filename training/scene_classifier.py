@@ -25,8 +25,8 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from crowdserve.errors import DatasetError, SetupError
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_files import DEFAULT_NAME, check_name, unpickle, unwrap
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.files import DEFAULT_NAME, check_name, unpickle, unwrap
 from training.feature_set import SPLITS, FeatureSet, load_features
 from training.scene_dataset import MANIFEST
 from training.scene_features import DEFAULT_ONNX, FeatureExtractor

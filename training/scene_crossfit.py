@@ -29,7 +29,7 @@ from crowdserve.datasets import Sample, load_to_learn_from
 from crowdserve.errors import DatasetError, SetupError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.nets.csrnet import build_csrnet, split_front_end
-from crowdserve.normalisation import normalise
+from crowdserve.nets.normalisation import normalise
 from training.csrnet_net import Recipe, open_cache
 from training.feature_cache import FeatureCache
 from training.fold_checkpoints import FoldCheckpoint, arrange_checkpoints, read_checkpoint

@@ -23,8 +23,8 @@ from tqdm import tqdm
 from crowdserve.cards import ROUTES, VGG16
 from crowdserve.errors import DatasetError, InvalidRequest, SetupError
 from crowdserve.images import Rgb, decode_image, scene_input
-from crowdserve.scene import LABELS
-from crowdserve.scene_contract import feature_facts, probe_photo, summarise_features
+from crowdserve.scene.classifier import LABELS
+from crowdserve.scene.contract import feature_facts, probe_photo, summarise_features
 from training.feature_set import SPLITS, FeatureSet, load_npz, save_csv, save_npz
 
 DEFAULT_ONNX = Path(__file__).parents[1] / "model_repository" / VGG16.name / "1" / "model.onnx"

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, log_loss
 
 from crowdserve.cards import ROUTES
-from crowdserve.scene import LABELS, SceneClassifier
+from crowdserve.scene.classifier import LABELS, SceneClassifier
 from training.feature_set import FeatureSet
 
 

@@ -1,7 +1,7 @@
 """Trains the other type of scene classifier: a dense head on VGG16's features.
 
 Dense 1024, ReLU, dropout one half, dense 2, softmax, RMSprop at 1e-4, as in the original work flow. Only the head is
-trained, so its input is the same cached features; `crowdserve.scene_head` computes it in serving.
+trained, so its input is the same cached features; `crowdserve.scene.dense_head` computes it in serving.
 """
 
 import os
@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import train_test_split
 
-from crowdserve.scene import LABELS
-from crowdserve.scene_head import DenseHead, read_head, write_head
+from crowdserve.scene.classifier import LABELS
+from crowdserve.scene.dense_head import DenseHead, read_head, write_head
 from training.feature_set import FeatureSet
 
 UNITS = 1024

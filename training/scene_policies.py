@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from crowdserve.cards import ROUTES, Route
 from crowdserve.errors import DatasetError
-from crowdserve.scene import LABELS, SceneClassifier
+from crowdserve.scene.classifier import LABELS, SceneClassifier
 from training.feature_set import FeatureSet, load_features
 from training.route_counts import RouteCounts
 from training.scene_dataset import MANIFEST, THRESHOLD, find_domain

@@ -1,4 +1,4 @@
-"""Writes a scene classifier and its record the way `crowdserve.scene.SceneClassifier.load` wants them."""
+"""Writes a scene classifier and its record the way `crowdserve.scene.classifier.SceneClassifier.load` wants them."""
 
 import hashlib
 import io
@@ -12,10 +12,10 @@ from typing import Any
 import joblib
 import sklearn
 
-from crowdserve.scene import SceneClassifier, probe_features
-from crowdserve.scene_contract import check_contract
-from crowdserve.scene_files import DEFAULT_NAME, DENSE_HEAD, SCIKIT_LEARN, TYPES, record_path
-from crowdserve.scene_head import DenseHead, write_head
+from crowdserve.scene.classifier import SceneClassifier, probe_features
+from crowdserve.scene.contract import check_contract
+from crowdserve.scene.dense_head import DenseHead, write_head
+from crowdserve.scene.files import DEFAULT_NAME, DENSE_HEAD, SCIKIT_LEARN, TYPES, record_path
 
 
 def save_classifier(

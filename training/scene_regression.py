@@ -20,8 +20,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from tqdm import tqdm
 
 from crowdserve.errors import DatasetError
-from crowdserve.scene import LABELS
-from crowdserve.scene_files import unwrap
+from crowdserve.scene.classifier import LABELS
+from crowdserve.scene.files import unwrap
 from training.feature_set import FeatureSet
 
 FOLDS = 5

@@ -23,11 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.cards import COUNTERS, ROUTES
-from crowdserve.count_errors import count_errors
 from crowdserve.errors import SetupError
-from crowdserve.markdown import markdown_table
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_files import classifier_name
+from crowdserve.evaluation.metrics import count_errors
+from crowdserve.pages.markdown import markdown_table
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.files import classifier_name
 from training.route_counts import read_route_counts
 from training.scene_policies import (
     HeldOut,

@@ -21,8 +21,8 @@ import torch
 from torch import nn
 
 from crowdserve.cards import IMAGENET_UNIT, ModelCard, find_card, normalisation_name
-from crowdserve.count_errors import count_errors
 from crowdserve.errors import CrowdServeError
+from crowdserve.evaluation.metrics import count_errors
 from crowdserve.nets.ssdcnet import STATE, STRIDE
 from training.crops import Pair, batches_of_equal_size
 from training.feature_cache import FeatureCache

@@ -13,8 +13,8 @@ from crowdserve.cards import IMAGENET_UNIT, ModelCard
 from crowdserve.errors import WeightsError
 from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import load_vgg16_weights
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, Division, SSDCNet, Taps, port_vgg16, served_state
-from crowdserve.normalisation import normalise
 from training.photos import Photos, Windows
 from training.winograd import use_winograd
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import ModelCard, cards_of, find_card
+from crowdserve.cards.records import META_FILE
 from crowdserve.datasets import load_to_learn_from
 from crowdserve.errors import CrowdServeError, WeightsError
-from crowdserve.model_records import META_FILE
 from training.flags import frozen
 from training.run import read_earlier
 

@@ -15,8 +15,8 @@ from benchmarks.false_positives import (
     write_page,
 )
 from crowdserve.cards import CARDS, COUNTER_CHOICES, ROUTES
-from crowdserve.service import EmbeddedService
-from crowdserve.service_client import ServiceClient
+from crowdserve.client.service import ServiceClient
+from crowdserve.local.service import EmbeddedService
 
 SHARES = {"csrnet": 1.0, "ssdcnet": 0.5, "average": 0.75}
 

@@ -20,7 +20,7 @@ import pytest
 
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.bundle.manifest import Manifest, read_manifest
-from crowdserve.processes import ChildProcess, choose_ports
+from crowdserve.local.processes import ChildProcess, choose_ports
 
 HOST = "127.0.0.1"
 START_SECONDS = 60.0

@@ -18,9 +18,9 @@ from crowdserve.bundle.assembly import CLASSIFIER, build_bundle
 from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import BundleError, RepositoryError
-from crowdserve.scene_files import STEM
+from crowdserve.local.triton import EmbeddedTriton
+from crowdserve.scene.files import STEM
 from crowdserve.triton.config import PROFILES, Profile, repository_configs
-from crowdserve.triton.embedded import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
 
 

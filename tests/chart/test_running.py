@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from crowdserve.processes import ChildProcess, choose_ports
-from crowdserve.service import EmbeddedService
-from crowdserve.triton.embedded import find_triton, link_backends
+from crowdserve.local.processes import ChildProcess, choose_ports
+from crowdserve.local.service import EmbeddedService
+from crowdserve.local.triton import find_triton, link_backends
 from crowdserve.triton.repository import render_repository
 from tests.chart.rendering import Chart
 from tests.chart.test_monitoring import TRITON_ON_A_CPU

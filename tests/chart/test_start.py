@@ -15,7 +15,7 @@ import pytest
 
 from crowdserve.bundle.manifest import Manifest, describe_files
 from crowdserve.cards import CARDS
-from crowdserve.processes import choose_ports
+from crowdserve.local.processes import choose_ports
 from crowdserve.triton.config import ENGINE_CACHE
 from tests.chart.rendering import Chart
 

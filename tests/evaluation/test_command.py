@@ -14,10 +14,10 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve.datasets import LAYOUTS
 from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 

@@ -2,11 +2,11 @@
 
 import pytest
 
+from crowdserve.client.service import ServiceClient
 from crowdserve.errors import SetupError
 from crowdserve.evaluation.counting import Choices, check_models, count_photos
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.evaluation.run import Evaluation
-from crowdserve.service_client import ServiceClient
 
 CHOICES = Choices(counter="csrnet")
 

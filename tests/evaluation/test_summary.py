@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from crowdserve.cards import COUNTERS
-from crowdserve.count_errors import mae_interval
+from crowdserve.evaluation.metrics import mae_interval
 from crowdserve.evaluation.policies import policy_counts
 from crowdserve.evaluation.predictions import count_column
 from crowdserve.evaluation.summary import BIN_ENDS, bin_name, summarise, worst

@@ -8,7 +8,7 @@ from onnx import TensorProto, numpy_helper
 
 from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_TORCH, Geometry, Normalisation, TensorSpec
 from crowdserve.errors import WeightsError
-from crowdserve.normalisation import normalise, pad_black
+from crowdserve.nets.normalisation import normalise, pad_black
 from export.chain import Convolution
 from export.onnx_graph import IR_VERSION, OPSET, OnnxGraph
 

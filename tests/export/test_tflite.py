@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, VGG16, find_card
 from crowdserve.errors import ParityError, SetupError
-from crowdserve.normalisation import normalise
+from crowdserve.nets.normalisation import normalise
 from crowdserve.parity import Outputs, Pictures, Reference
 from export import csrnet as exporter
 from export.checkpoint import Checkpoint

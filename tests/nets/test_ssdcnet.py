@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_UNIT
 from crowdserve.nets.imagenet import load_vgg16_weights
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import SSDCNet, port_vgg16, softmax_in_blocks
-from crowdserve.normalisation import normalise
 from tests.support.own_process import in_own_process
 
 State = Mapping[str, Tensor]

@@ -17,11 +17,11 @@ from cluster_objects import NEW, controller, knative_release, standard_release
 from gateway import Gateway
 from prometheus_server import PrometheusServer
 
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve.errors import CrowdServeError
+from crowdserve.rollout.actions import Moves
 from crowdserve.rollout.cluster import connect
-from crowdserve.rollout.moves import Moves
-from crowdserve.rollout.record import Record, parse_record
+from crowdserve.rollout.state import Record, parse_record
 from tests.chart.conftest import chart as chart
 
 PEOPLE = (3, 10, 50)

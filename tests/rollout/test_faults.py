@@ -5,8 +5,8 @@ from api_faults import answer, delay, first, lose_answer, lose_connection
 from cluster_objects import OLD
 
 from crowdserve.rollout.cluster import Cluster, connect
-from crowdserve.rollout.failures import ClusterError, RolloutRefused
-from crowdserve.rollout.objects import DEPLOYMENT
+from crowdserve.rollout.errors import ClusterError, RolloutRefused
+from crowdserve.rollout.resources import DEPLOYMENT
 
 
 @pytest.mark.parametrize(

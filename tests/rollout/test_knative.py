@@ -1,7 +1,7 @@
 import pytest
 from cluster_objects import NEW, OLD
 
-from crowdserve.rollout.failures import RolloutRefused
+from crowdserve.rollout.errors import RolloutRefused
 
 SERVICE = ("inferenceservices", "crowd")
 

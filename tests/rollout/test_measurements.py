@@ -3,11 +3,11 @@ from datetime import timedelta
 import pytest
 
 from crowdserve.errors import DatasetError, SetupError
-from crowdserve.rollout.failures import RolloutRefused
+from crowdserve.rollout.errors import RolloutRefused
 from crowdserve.rollout.golden import GoldenFailed, GoldenUnreachable, load_golden
 from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
-from crowdserve.rollout.record import Record, Score, Traffic, Version, now, parse_record
 from crowdserve.rollout.release import Address, read_release
+from crowdserve.rollout.state import Record, Score, Traffic, Version, now, parse_record
 
 STABLE_ONLY = Address(None, {}, "crowdserve", "crowd-predictor-.*")
 CANARY_ONLY = Address(None, {"x-crowdserve-track": "canary"}, "crowdserve", "crowd-canary-predictor-.*")

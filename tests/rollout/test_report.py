@@ -7,7 +7,7 @@ import pytest
 import yaml
 from cluster_objects import IMAGE, NEW
 
-from crowdserve.rollout.objects import Object
+from crowdserve.rollout.resources import Object
 from tests.chart.rendering import Chart, Manifests
 
 REPOSITORY = IMAGE.rpartition(":")[0]

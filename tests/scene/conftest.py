@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from crowdserve.scene_contract import FEATURE_COUNT
-from crowdserve.scene_head import DenseHead
+from crowdserve.scene.contract import FEATURE_COUNT
+from crowdserve.scene.dense_head import DenseHead
 
 
 def make_features(photos: int = 40) -> tuple[np.ndarray, np.ndarray]:

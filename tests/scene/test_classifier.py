@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError
-from crowdserve.scene import LABELS, SceneClassifier, probe_features
-from crowdserve.scene_files import FILE_NAME, find_classifier, unwrap
+from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
+from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
 from tests.scene.classifiers import CONTRACT, save
 from training.scene_record import save_classifier
 

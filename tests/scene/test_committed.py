@@ -9,9 +9,9 @@ import pytest
 from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError
 from crowdserve.images import scene_input
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_contract import probe_photo
-from crowdserve.scene_files import classifier_names, find_classifier
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.contract import probe_photo
+from crowdserve.scene.files import classifier_names, find_classifier
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository" / VGG16.name / "1"
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from crowdserve.errors import ClassifierError
-from crowdserve.scene_head import DenseHead, read_head, write_head
+from crowdserve.scene.dense_head import DenseHead, read_head, write_head
 from training.scene_head import build_head, to_dense_head
 
 FEATURES, UNITS = 60, 9

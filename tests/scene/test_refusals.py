@@ -10,9 +10,9 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from crowdserve.errors import ClassifierError
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_contract import FEATURE_COUNT
-from crowdserve.scene_files import unpickle
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.contract import FEATURE_COUNT
+from crowdserve.scene.files import unpickle
 from tests.scene.classifiers import CONTRACT, change_record, save
 from training.scene_record import save_classifier
 

@@ -15,9 +15,9 @@ from crowdserve.datasets import load_dataset
 from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
-from crowdserve.normalisation import normalise
 from training.csrnet import Trainer, begin, main, make_photos, train
 from training.csrnet_loss import POINT_LOSSES
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache

@@ -15,7 +15,7 @@ from crowdserve.datasets import Sample, load_dataset
 from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
-from crowdserve.normalisation import normalise
+from crowdserve.nets.normalisation import normalise
 from training import scene_crossfit
 from training.csrnet_net import Recipe
 from training.fold_checkpoints import arrange_checkpoints, read_checkpoint

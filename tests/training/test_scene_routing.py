@@ -7,8 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 from crowdserve.cards import ROUTES
 from crowdserve.errors import DatasetError
-from crowdserve.scene import LABELS, SceneClassifier
-from crowdserve.scene_contract import FEATURE_COUNT, feature_facts
+from crowdserve.scene.classifier import LABELS, SceneClassifier
+from crowdserve.scene.contract import FEATURE_COUNT, feature_facts
 from training.feature_set import FeatureSet, save_npz
 from training.route_counts import RouteCounts, append_route_counts
 from training.scene_policies import (

@@ -16,9 +16,9 @@ from sklearn.model_selection import GridSearchCV
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError, DatasetError
 from crowdserve.images import scene_input
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_contract import FEATURE_COUNT, probe_photo
-from crowdserve.scene_files import FILE_NAME
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
+from crowdserve.scene.files import FILE_NAME
 from training import scene_classifier, scene_dataset, scene_features, scene_head, scene_regression
 from training.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
 from training.scene_classifier import import_classifier, train

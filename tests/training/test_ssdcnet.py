@@ -14,10 +14,10 @@ from torch import nn
 from crowdserve.cards import IMAGENET_UNIT, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.images import decode_image
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
-from crowdserve.normalisation import normalise
 from training.run import RunFolder
 from training.ssdcnet import Trainer, begin, make_photos, train
 from training.ssdcnet_net import Recipe, TrainingNet

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from crowdserve.cards import IMAGENET_UNIT, find_card
-from crowdserve.count_errors import count_errors
 from crowdserve.errors import WeightsError
+from crowdserve.evaluation.metrics import count_errors
 from crowdserve.images import decode_image
+from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
-from crowdserve.normalisation import normalise
 from training.photos import choose_samples
 from training.ssdcnet_mean import write_mean
 from training.ssdcnet_net import UNIT_LAYER, Recipe, load_state

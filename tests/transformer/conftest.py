@@ -21,8 +21,8 @@ from PIL import Image
 
 from benchmarks.small_networks import foretell
 from crowdserve.cards import COUNTERS, Route
-from crowdserve.processes import ChildProcess, choose_ports
-from crowdserve.service import EmbeddedService
+from crowdserve.local.processes import ChildProcess, choose_ports
+from crowdserve.local.service import EmbeddedService
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
-from crowdserve.scene_files import FILE_NAME
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
+from crowdserve.scene.files import FILE_NAME
 from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 pytestmark = pytest.mark.e2e

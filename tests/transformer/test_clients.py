@@ -17,7 +17,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 import crowdserve
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 from crowdserve_transformer.tensors import OUTPUTS
 
 pytestmark = pytest.mark.e2e

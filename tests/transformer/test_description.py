@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 import crowdserve
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 

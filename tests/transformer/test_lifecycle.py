@@ -18,10 +18,10 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 from crowdserve.cards import CARDS
 from crowdserve.errors import PlatformError
-from crowdserve.pods import POD_HEADER
-from crowdserve.processes import choose_ports
-from crowdserve.service import EmbeddedService
-from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.local.processes import choose_ports
+from crowdserve.local.service import EmbeddedService
+from crowdserve.local.triton import EmbeddedTriton
+from crowdserve.protocol.headers import POD_HEADER
 from crowdserve.triton.repository import render_repository
 
 pytestmark = pytest.mark.e2e

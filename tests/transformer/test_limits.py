@@ -14,7 +14,7 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 

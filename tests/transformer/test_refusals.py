@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 
 pytestmark = pytest.mark.e2e
 

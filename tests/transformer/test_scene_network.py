@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from crowdserve.processes import choose_ports
-from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.local.processes import choose_ports
+from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
 
 pytestmark = pytest.mark.e2e

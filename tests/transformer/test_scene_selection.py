@@ -12,9 +12,9 @@ import pytest
 
 from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_files import record_path
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.files import record_path
 from crowdserve_transformer.model import load_classifier
 from crowdserve_transformer.settings import Settings
 from training.scene_record import save_classifier

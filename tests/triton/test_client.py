@@ -9,8 +9,8 @@ import pytest
 
 from crowdserve.cards import ENSEMBLES, VGG16
 from crowdserve.errors import TritonFailed, TritonUnavailable
-from crowdserve.processes import choose_ports
-from crowdserve.service import EmbeddedService
+from crowdserve.local.processes import choose_ports
+from crowdserve.local.service import EmbeddedService
 from crowdserve.triton.client import TritonClient
 
 DENSE = ENSEMBLES["dense"]

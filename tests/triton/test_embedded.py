@@ -22,8 +22,8 @@ from tritonclient.utils import InferenceServerException
 
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.errors import PlatformError
+from crowdserve.local.triton import EmbeddedTriton, check_shared_memory, check_stub, find_triton
 from crowdserve.triton.config import repository_configs
-from crowdserve.triton.embedded import EmbeddedTriton, check_shared_memory, check_stub, find_triton
 from crowdserve.triton.repository import render_repository
 
 pytestmark = pytest.mark.e2e
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.e2e
 STARTS_TRITON_AND_WAITS = """
 import sys, time
 from pathlib import Path
-from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.local.triton import EmbeddedTriton
 with EmbeddedTriton(Path(sys.argv[1]), threads=1) as triton:
     print(triton.pid, flush=True)
     time.sleep(300)

@@ -8,7 +8,7 @@ import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 
 from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard
-from crowdserve.triton.embedded import EmbeddedTriton
+from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import model_versions
 
 pytestmark = pytest.mark.e2e

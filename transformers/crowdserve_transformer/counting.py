@@ -13,7 +13,7 @@ from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, Route
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
 from crowdserve.heatmap import overlay_png
 from crowdserve.images import Density, Rgb
-from crowdserve.scene import SceneClassifier
+from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.triton.client import TritonAnswer, TritonClient
 from crowdserve_transformer import metrics, routing
 from crowdserve_transformer.parameters import Choices

@@ -10,8 +10,8 @@ from kserve import InferRequest, InferResponse, Model
 import crowdserve
 from crowdserve.cards import ENSEMBLES, VGG16
 from crowdserve.errors import CrowdServeError, SetupError, TritonUnavailable
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_files import find_classifier
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
 from crowdserve_transformer.counting import CrowdCounter, PictureCount

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from crowdserve.errors import InvalidRequest
-from crowdserve.pods import POD_HEADER, pod_name
+from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.body_limit import BodyLimit
 from crowdserve_transformer.codec import decode_rest, encode_rest
 from crowdserve_transformer.dataplane import CrowdDataPlane

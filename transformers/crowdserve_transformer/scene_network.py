@@ -15,8 +15,8 @@ import numpy as np
 from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError, CrowdServeError, TritonUnavailable
 from crowdserve.images import scene_input
-from crowdserve.scene import SceneClassifier
-from crowdserve.scene_contract import probe_photo
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.contract import probe_photo
 from crowdserve.triton.client import TritonClient
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 import uvicorn
 
 from crowdserve.errors import SetupError
-from crowdserve.scene import SceneClassifier
+from crowdserve.scene.classifier import SceneClassifier
 from crowdserve_transformer.dataplane import CrowdDataPlane
 from crowdserve_transformer.grpc_service import create_server
 from crowdserve_transformer.model import CrowdModel

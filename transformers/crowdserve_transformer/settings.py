@@ -10,7 +10,7 @@ from typing import Any
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
-from crowdserve.scene_files import DEFAULT_NAME, check_name
+from crowdserve.scene.files import DEFAULT_NAME, check_name
 
 DEFAULT_PREDICTOR_PORT = 80
 """Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""

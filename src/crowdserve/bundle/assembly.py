@@ -17,7 +17,7 @@ from crowdserve.triton.config import Profile
 from crowdserve.triton.repository import PLACEHOLDER, model_versions, render_repository
 
 CLASSIFIER = "scene_classifier"
-"""What the names of its files begin with; `crowdserve.scene_files` needs scikit-learn, a bundle does not."""
+"""What the names of its files begin with; `crowdserve.scene.files` needs scikit-learn, a bundle does not."""
 
 ENSEMBLE_FILE = "ensemble.txt"
 ENSEMBLE_NOTE = "Triton needs this folder. It is not empty, so that object stores keep it.\n"

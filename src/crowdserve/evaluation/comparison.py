@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-from crowdserve.count_errors import MaeDifference, mae_difference
+from crowdserve.evaluation.metrics import MaeDifference, mae_difference
 from crowdserve.evaluation.policies import counters_of
 from crowdserve.evaluation.predictions import Prediction, count_column
 from crowdserve.evaluation.summary import ALL_PHOTOS, dataset_labels

@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 from crowdserve.cards import ROUTES
+from crowdserve.client.service import PhotoCount, ServiceClient
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.evaluation.photos import LabelledPhoto
 from crowdserve.evaluation.predictions import DECIMALS, Prediction, count_column
-from crowdserve.service_client import PhotoCount, ServiceClient
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 import crowdserve
-from crowdserve.count_errors import MaeDifference
 from crowdserve.evaluation.comparison import compare_counters
 from crowdserve.evaluation.counting import Choices
+from crowdserve.evaluation.metrics import MaeDifference
 from crowdserve.evaluation.predictions import Prediction
 from crowdserve.evaluation.run import Outcome
 from crowdserve.evaluation.summary import ALL_PHOTOS, GroupErrors, Tables, summarise, worst

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from crowdserve.client.service import ServiceClient
 from crowdserve.errors import SetupError
 from crowdserve.evaluation.counting import Choices, Failure, check_models, count_photos
 from crowdserve.evaluation.photos import LabelledPhoto
 from crowdserve.evaluation.predictions import Prediction, PredictionsFile
-from crowdserve.service_client import ServiceClient
 
 PREDICTIONS_FILE = "predictions.csv"
 SUMMARY_FILE = "summary.json"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdserve.count_errors import count_errors, mae_interval, percentage_error
+from crowdserve.evaluation.metrics import count_errors, mae_interval, percentage_error
 from crowdserve.evaluation.policies import counters_of, policy_counts
 from crowdserve.evaluation.predictions import Prediction, count_column
 

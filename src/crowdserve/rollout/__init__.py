@@ -5,12 +5,13 @@
        │        Record)      └─────► hold                   no verdict: the weight stays, and the reason is said
        └──────── patch with a resourceVersion ◄──┘
 
-    objects.py    kinds, labels, Patch               prometheus.py  errors and latency of a track
+    resources.py  kinds, labels, Patch               prometheus.py  errors and latency of a track
     cluster.py    the API server                     golden.py      error of a track on labelled photos
-    record.py     what a rollout writes down         gate.py        Checks -> Verdict
-    workload.py   version and readiness of a track   moves.py       start, step, promote, abort
-    traffic.py    weight of a route                  auto.py        gate and moves until the end
-    release.py    all of it, read at one moment      command.py     `crowdserve rollout`
+    state.py      what a rollout writes down         gate.py        Checks -> Verdict
+    workload.py   version and readiness of a track   actions.py     start, step, promote, abort
+    traffic.py    weight of a route                  auto.py        gate and actions until the end
+    release.py    all of it, read at one moment      report.py      what `crowdserve rollout` prints
+    errors.py     what stops a rollout
 
 Nothing is kept on the machine that runs a command: the weight is the route's, the rest is one annotation.
 """

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crowdserve.errors import SetupError
-from crowdserve.rollout.failures import RolloutRefused
+from crowdserve.rollout.actions import Moves, describe
+from crowdserve.rollout.errors import RolloutRefused
 from crowdserve.rollout.gate import Check, Gate, Outcome, Verdict
-from crowdserve.rollout.moves import Moves, describe
-from crowdserve.rollout.record import PROMOTED, PROMOTING, RUNNING, now
 from crowdserve.rollout.release import Release
+from crowdserve.rollout.state import PROMOTED, PROMOTING, RUNNING, now
 
 
 @dataclass(frozen=True, slots=True)

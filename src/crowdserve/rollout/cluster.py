@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from crowdserve.rollout.failures import AnswerLost, ClusterError, Outdated
-from crowdserve.rollout.objects import Kind, Object, Patch
+from crowdserve.rollout.errors import AnswerLost, ClusterError, Outdated
+from crowdserve.rollout.resources import Kind, Object, Patch
 
 FIELD_MANAGER = "crowdserve-rollout"
 ANSWER_SECONDS = 20.0

@@ -7,10 +7,10 @@ from enum import StrEnum
 
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.golden import GoldenFailed, GoldenSet, GoldenUnreachable
-from crowdserve.rollout.objects import CANARY, STABLE
 from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
-from crowdserve.rollout.record import Score, Traffic, now
 from crowdserve.rollout.release import Release
+from crowdserve.rollout.resources import CANARY, STABLE
+from crowdserve.rollout.state import Score, Traffic, now
 from crowdserve.rollout.workload import unready
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import httpx
 
+from crowdserve.client.service import ServiceClient, without_user
+from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.datasets import Sample, load_dataset
 from crowdserve.errors import CrowdServeError, DatasetError, SetupError
-from crowdserve.pods import POD_HEADER
-from crowdserve.rollout.objects import TRACK_HEADER
-from crowdserve.rollout.record import Score
+from crowdserve.protocol.headers import POD_HEADER
 from crowdserve.rollout.release import Address
-from crowdserve.service_client import ServiceClient, without_user
-from crowdserve.tokens import SERVICE_TOKEN
+from crowdserve.rollout.resources import TRACK_HEADER
+from crowdserve.rollout.state import Score
 
 
 class GoldenFailed(Exception):

@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 
+from crowdserve.client.service import without_user
+from crowdserve.client.tokens import PROMETHEUS_TOKEN
 from crowdserve.errors import SetupError
-from crowdserve.rollout.record import Traffic, now
-from crowdserve.service_client import without_user
-from crowdserve.tokens import PROMETHEUS_TOKEN
+from crowdserve.rollout.state import Traffic, now
 
 REQUESTS = "crowdserve_requests_total"
 SECONDS = "crowdserve_request_seconds_bucket"

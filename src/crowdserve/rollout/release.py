@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crowdserve.rollout.cluster import Cluster
-from crowdserve.rollout.failures import RolloutRefused
-from crowdserve.rollout.objects import (
+from crowdserve.rollout.errors import RolloutRefused
+from crowdserve.rollout.resources import (
     CANARY,
     GRPC_ROUTE,
     HTTP_ROUTE,
@@ -16,7 +16,7 @@ from crowdserve.rollout.objects import (
     TRACK_LABEL,
     Object,
 )
-from crowdserve.rollout.record import Record, Version
+from crowdserve.rollout.state import Record, Version
 from crowdserve.rollout.traffic import RevisionSplit, RouteSplit, Split
 from crowdserve.rollout.workload import Workload, serving_runtime
 

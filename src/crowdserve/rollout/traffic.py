@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
-from crowdserve.rollout.objects import (
+from crowdserve.rollout.resources import (
     CANARY,
     INFERENCE_SERVICE,
     RECORD_ANNOTATION,
@@ -15,7 +15,7 @@ from crowdserve.rollout.objects import (
     patch_of,
     set_annotation,
 )
-from crowdserve.rollout.record import PROMOTED, Record, Version, parse_record
+from crowdserve.rollout.state import PROMOTED, Record, Version, parse_record
 from crowdserve.rollout.workload import Workload
 
 _PERCENT = "/spec/predictor/canaryTrafficPercent"

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from crowdserve.cards import MODEL_NAME
 from crowdserve.rollout.cluster import Cluster
-from crowdserve.rollout.objects import (
+from crowdserve.rollout.resources import (
     DEPLOYMENT,
     INFERENCE_SERVICE,
     SERVING_RUNTIME,
@@ -16,7 +16,7 @@ from crowdserve.rollout.objects import (
     annotations,
     patch_of,
 )
-from crowdserve.rollout.record import Version
+from crowdserve.rollout.state import Version
 
 _MODE = "serving.kserve.io/deploymentMode"
 _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"

@@ -15,8 +15,8 @@ import typer
 from crowdserve.errors import SetupError
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.rollout.actions import Moves
     from crowdserve.rollout.gate import Gate, Margins
-    from crowdserve.rollout.moves import Moves
     from crowdserve.rollout.release import Release
 
 EXIT_GATE_FAILED = 1
@@ -71,8 +71,8 @@ def start(
     dry_run: DryRunOption = False,
 ) -> None:
     """Give the canary a version and no traffic."""
-    from crowdserve.rollout.record import Version
     from crowdserve.rollout.report import start_values
+    from crowdserve.rollout.state import Version
 
     with _moves(release, namespace, context, dry_run=dry_run) as moves:
         started = moves.start(Version(storage_uri, image))
@@ -194,8 +194,8 @@ def _moves(
     ready_seconds: float = DEFAULT_READY_SECONDS,
 ) -> "Iterator[Moves]":
     try:
+        from crowdserve.rollout.actions import Moves
         from crowdserve.rollout.cluster import connect
-        from crowdserve.rollout.moves import Moves
 
         cluster = connect(namespace, context=context, dry_run=dry_run)
     except ImportError as err:
@@ -220,10 +220,10 @@ def _gate(
     settle_seconds: float,
     without: frozenset[Part],
 ) -> "Gate":
+    from crowdserve.client.tokens import PROMETHEUS_TOKEN, SERVICE_TOKEN, read_token
     from crowdserve.rollout.gate import Gate
     from crowdserve.rollout.golden import load_golden
     from crowdserve.rollout.prometheus import Prometheus
-    from crowdserve.tokens import PROMETHEUS_TOKEN, SERVICE_TOKEN, read_token
 
     if prometheus is None and Part.METRICS not in without:
         raise SetupError("the gate asks Prometheus: give --prometheus URL, or leave that out with --without metrics")

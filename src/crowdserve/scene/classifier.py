@@ -1,6 +1,6 @@
 """The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
 
-A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene_files` tells how they lie
+A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` tells how they lie
 beside VGG16's `model.onnx`.
 
 Unpickling runs whatever a file tells it to, so a file is hashed first and refused when its hash is not the recorded
@@ -20,8 +20,8 @@ import sklearn
 
 from crowdserve.cards import ROUTES, VGG16, Route
 from crowdserve.errors import ClassifierError
-from crowdserve.scene_contract import FEATURE_COUNT, check_contract, check_network
-from crowdserve.scene_files import SCIKIT_LEARN, TYPES, read_record
+from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network
+from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_record
 
 LABELS: Mapping[Route, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
@@ -117,7 +117,7 @@ class SceneClassifier:
         """Check that VGG16 as it is served gives the features that this classifier was trained on.
 
         Args:
-            features: [25088], of `crowdserve.scene_contract.probe_photo` prepared by `crowdserve.images.scene_input`.
+            features: [25088], of `crowdserve.scene.contract.probe_photo` prepared by `crowdserve.images.scene_input`.
 
         Raises:
             ClassifierError: If they are other features.

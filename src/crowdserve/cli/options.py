@@ -14,7 +14,7 @@ from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from rich.console import Console
 
-    from crowdserve.service_client import ServiceClient
+    from crowdserve.client.service import ServiceClient
 
 DEFAULT_REPOSITORY = Path("model_repository")
 EXIT_PHOTO_FAILED = 1
@@ -62,14 +62,14 @@ def open_service(
 
     Only the former gets the token of the environment and the name of the model.
     """
-    from crowdserve.service_client import ServiceClient
-    from crowdserve.tokens import SERVICE_TOKEN, read_token
+    from crowdserve.client.service import ServiceClient
+    from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:
         with ServiceClient(url, model=model or MODEL_NAME, token=read_token(SERVICE_TOKEN)) as client:
             yield client
         return
-    from crowdserve.service import EmbeddedService
+    from crowdserve.local.service import EmbeddedService
 
     typer.echo("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
     with EmbeddedService(repository, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:

@@ -1,18 +1,17 @@
-"""Model cards: the one place where a fact about a Triton model is typed.
+"""The cards: one literal per network that Triton serves, and the ensembles that follow from their routes.
 
-A card describes one network as Triton serves it. `config.pbtxt`, ONNX names and axes, the tensors that the transformer
-sends and the tables in the docs are derived from the cards and never retyped. Adding a network means adding its card to
-`CARDS`; the ensembles follow from the cards' `routes`. Variants for other data sets are in `VARIANTS`. What a card
-consists of is in `crowdserve.card_types`.
+`config.pbtxt`, ONNX names and axes, the tensors that the transformer sends and the tables in the docs are derived from
+the cards and never retyped. Adding a network means adding its card to `CARDS`. Variants for other data sets are in
+`VARIANTS`.
 
-Every network takes uint8 RGB pictures [batch, height, width, 3]; its normalisation is part of its graph.
+Every network takes uint8 RGB images [batch, height, width, 3]; its normalisation is part of its graph.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from crowdserve.card_types import (
+from crowdserve.cards.schema import (
     ROUTES,
     Batching,
     EnsembleCard,
@@ -25,36 +24,6 @@ from crowdserve.card_types import (
     Tolerance,
 )
 from crowdserve.errors import CardError
-
-__all__ = [
-    "CARDS",
-    "COUNTERS",
-    "COUNTER_CHOICES",
-    "ENSEMBLES",
-    "IMAGENET_CAFFE",
-    "IMAGENET_TORCH",
-    "IMAGENET_UNIT",
-    "MODEL_NAME",
-    "NORMALISATIONS",
-    "ROUTES",
-    "ROUTE_CHOICES",
-    "SHANGHAITECH_A",
-    "SHANGHAITECH_B",
-    "VARIANTS",
-    "VGG16",
-    "Batching",
-    "EnsembleCard",
-    "Geometry",
-    "ModelCard",
-    "Normalisation",
-    "Provenance",
-    "Route",
-    "TensorSpec",
-    "Tolerance",
-    "cards_of",
-    "find_card",
-    "normalisation_name",
-]
 
 MODEL_NAME = "crowdserve"
 """What the whole service is called in the Open Inference protocol, unless an operator calls it otherwise."""

@@ -23,7 +23,7 @@ import sklearn
 from sklearn.pipeline import Pipeline
 
 from crowdserve.errors import ClassifierError
-from crowdserve.scene_head import read_head
+from crowdserve.scene.dense_head import read_head
 
 STEM = "scene_classifier"
 DEFAULT_NAME = "default"

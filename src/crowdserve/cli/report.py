@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from crowdserve.service_client import PhotoCount
+from crowdserve.client.service import PhotoCount
 
 
 @dataclass(frozen=True, slots=True)

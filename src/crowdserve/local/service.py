@@ -11,8 +11,8 @@ from types import TracebackType
 
 from crowdserve.cards import MODEL_NAME
 from crowdserve.errors import PlatformError
-from crowdserve.processes import ChildProcess, choose_ports
-from crowdserve.triton.embedded import EmbeddedTriton, answers_ok
+from crowdserve.local.processes import ChildProcess, choose_ports
+from crowdserve.local.triton import EmbeddedTriton, answers_ok
 from crowdserve.triton.repository import render_repository
 
 READY_TIMEOUT_SECONDS = 90.0

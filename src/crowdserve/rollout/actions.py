@@ -12,9 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from crowdserve.rollout.cluster import ATTEMPTS, Cluster, pause
-from crowdserve.rollout.failures import AnswerLost, ClusterError, Outdated, RolloutRefused
-from crowdserve.rollout.objects import CANARY, DEPLOYMENT, INFERENCE_SERVICE, STABLE, Patch
-from crowdserve.rollout.record import (
+from crowdserve.rollout.errors import AnswerLost, ClusterError, Outdated, RolloutRefused
+from crowdserve.rollout.release import Release, read_release
+from crowdserve.rollout.report import aborted_values, upgrade
+from crowdserve.rollout.resources import CANARY, DEPLOYMENT, INFERENCE_SERVICE, STABLE, Patch
+from crowdserve.rollout.state import (
     ABORTED,
     IDLE,
     PROMOTED,
@@ -27,8 +29,6 @@ from crowdserve.rollout.record import (
     Version,
     stamp,
 )
-from crowdserve.rollout.release import Release, read_release
-from crowdserve.rollout.report import aborted_values, upgrade
 from crowdserve.rollout.traffic import RevisionSplit
 from crowdserve.rollout.workload import Workload, available_replicas, built_from, triton_image, unready
 

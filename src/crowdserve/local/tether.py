@@ -1,7 +1,7 @@
 """Ties a command's life to the process that starts it: `python tether.py PARENT_PID COMMAND…`.
 
 The kernel sends SIGTERM to this process, and to the command that takes its place, when its parent ends, even by
-SIGKILL. Run as a file by `crowdserve.processes`, so it imports nothing but the standard library.
+SIGKILL. Run as a file by `crowdserve.local.processes`, so it imports nothing but the standard library.
 """
 
 import ctypes

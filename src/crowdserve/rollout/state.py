@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from crowdserve.rollout.failures import RolloutRefused
-from crowdserve.rollout.objects import RECORD_ANNOTATION, Object, annotations
+from crowdserve.rollout.errors import RolloutRefused
+from crowdserve.rollout.resources import RECORD_ANNOTATION, Object, annotations
 
 IDLE, RUNNING, PROMOTING, REVERTING = "idle", "running", "promoting", "reverting"
 PROMOTED, ABORTED = "promoted", "aborted"

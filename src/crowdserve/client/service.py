@@ -16,6 +16,7 @@ from urllib.parse import quote
 import httpx
 
 from crowdserve.cards import COUNTERS, MODEL_NAME
+from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.errors import (
     CrowdServeError,
     ImageTooLarge,
@@ -24,7 +25,6 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
-from crowdserve.tokens import SERVICE_TOKEN
 
 TIMEOUT_SECONDS = 600.0
 

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.errors import CrowdServeError
-from crowdserve.service_options import (
+from crowdserve.cli.options import (
     DEFAULT_REPOSITORY,
     EXIT_PHOTO_FAILED,
     CounterOption,
@@ -19,10 +18,11 @@ from crowdserve.service_options import (
     open_service,
     stdout_console,
 )
+from crowdserve.errors import CrowdServeError
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.client.service import ServiceClient
     from crowdserve.evaluation.run import Evaluation, Outcome
-    from crowdserve.service_client import ServiceClient
 
 EXIT_INTERRUPTED = 130
 MAX_CONCURRENCY = 32

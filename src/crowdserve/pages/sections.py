@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation, TensorSpec
-from crowdserve.markdown import markdown_table
-from crowdserve.model_records import EVALUATION_FILE, META_FILE, newest_version, read_record, training_time
+from crowdserve.cards.records import EVALUATION_FILE, META_FILE, newest_version, read_record, training_time
+from crowdserve.pages.markdown import markdown_table
 
 
 def card_section(repository: Path, card: ModelCard) -> str:

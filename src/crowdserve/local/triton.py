@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from crowdserve.errors import PlatformError
-from crowdserve.processes import ChildProcess, choose_ports
+from crowdserve.local.processes import ChildProcess, choose_ports
 
 HOST = "127.0.0.1"
 MIN_SHM_BYTES = 48 << 20

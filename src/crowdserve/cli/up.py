@@ -1,0 +1,68 @@
+"""`crowdserve up`: the service on this machine until Ctrl-C."""
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import typer
+
+from crowdserve.cli.options import DEFAULT_REPOSITORY, RepositoryOption, ThreadsOption
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="REST port; 8080 or else a free one if left out.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 8081 or else a free one if left out.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    threads: ThreadsOption = None,
+) -> None:
+    """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it."""
+    from crowdserve.local.processes import preferred_port
+    from crowdserve.local.service import EmbeddedService
+
+    with _ending_on_signals():
+        ports = port or preferred_port(host, 8080), grpc_port or preferred_port(host, 8081)
+        typer.echo("starting Triton and the transformer …", err=True)
+        with EmbeddedService(repository, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
+            typer.echo(_welcome(service.http_url, service.grpc_url))
+            sys.stdout.flush()
+            service.watch()
+
+
+def _welcome(http_url: str, grpc_url: str) -> str:
+    return f"""\
+REST     {http_url}/v2/models/crowdserve
+gRPC     {grpc_url}
+metrics  {http_url}/metrics
+
+Count the people in photo.jpg:
+
+  crowdserve count photo.jpg --url {http_url}
+
+or, without this package:
+
+  (printf '{{"inputs":[{{"name":"image","datatype":"BYTES","shape":[1],"data":["'; \\
+   base64 -w0 photo.jpg; printf '"]}}]}}') \\
+    | curl -s {http_url}/v2/models/crowdserve/infer -H 'Content-Type: application/json' --data-binary @-
+
+Ctrl-C stops the service."""
+
+
+@contextmanager
+def _ending_on_signals() -> Iterator[None]:
+    """Leave the block in order on SIGINT and SIGTERM; a second signal does not disturb the clean-up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)

@@ -1,0 +1,8 @@
+"""The service's contract with its callers, typed once: the transformer and the client both import it.
+
+client ──► headers, binary, tensors ◄── transformer
+
+tensors.py   names, datatypes and shapes of the v2 tensors
+binary.py    the binary tensor extension: where JSON ends, how a BYTES element is written
+headers.py   the response header that names the serving pod
+"""
