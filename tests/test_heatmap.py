@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from crowdserve.heatmap import cell_side_px, colour_table, heat, overlay, overlay_png
 from crowdserve.images import Density, Rgb
+from crowdserve_transformer.counting.heatmap import cell_side_px, colour_table, heat, overlay, overlay_png
 
 GRAY = 100
 

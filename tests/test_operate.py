@@ -13,7 +13,7 @@ import typer
 import yaml
 
 from crowdserve.cli.app import app
-from crowdserve_transformer.repository import LATE_SECONDS
+from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -8,7 +8,7 @@ import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import ENGINE_CACHE
-from crowdserve_transformer.repository import LATE_SECONDS
+from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
 from tests.chart.rendering import CHART, CI, Chart, Object
 

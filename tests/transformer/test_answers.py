@@ -16,8 +16,8 @@ from PIL import Image
 
 from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
 from crowdserve.local.service import EmbeddedService
+from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve.scene.files import FILE_NAME
-from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 pytestmark = pytest.mark.e2e
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from crowdserve.errors import ImageTooLarge
-from crowdserve_transformer.body_limit import BodyLimit
+from crowdserve_transformer.transport.body_limit import BodyLimit
 
 Message = dict[str, object]
 

@@ -18,7 +18,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 import crowdserve
 from crowdserve.local.service import EmbeddedService
-from crowdserve_transformer.tensors import OUTPUTS
+from crowdserve.protocol.tensors import OUTPUTS
 
 pytestmark = pytest.mark.e2e
 

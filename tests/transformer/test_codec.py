@@ -13,7 +13,13 @@ from kserve.protocol.infer_type import InferOutput, RequestedOutput
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
-from crowdserve_transformer.codec import JSON_LENGTH_HEADER, MAX_JSON_VALUES, decode_rest, encode_rest, split_bytes
+from crowdserve_transformer.transport.codec import (
+    JSON_LENGTH_HEADER,
+    MAX_JSON_VALUES,
+    decode_rest,
+    encode_rest,
+    split_bytes,
+)
 
 Body = Callable[..., Any]
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdserve_transformer.density_maps import CountMap, combine, stacked
+from crowdserve_transformer.counting.density_maps import CountMap, combine, stacked
 
 sides = st.integers(1, 6)
 

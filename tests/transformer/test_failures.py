@@ -11,7 +11,7 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
-from crowdserve_transformer.failures import failure_of, http_status
+from crowdserve_transformer.transport.error_responses import failure_of, http_status
 
 SECRET = "/srv/secret/path.py line 7"
 

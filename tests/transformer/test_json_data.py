@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdserve.errors import InvalidImage, InvalidRequest
-from crowdserve_transformer.json_data import decode_base64, files_of, pixels_of
+from crowdserve_transformer.transport.json_data import decode_base64, files_of, pixels_of
 
 
 @given(st.binary(max_size=300))

@@ -2,9 +2,9 @@ import pytest
 
 from crowdserve.cards import COUNTERS
 from crowdserve.errors import InvalidRequest
-from crowdserve_transformer.parameters import KNOWN, parameter_help, read_choices
+from crowdserve.protocol.tensors import OUTPUTS, count_name
+from crowdserve_transformer.counting.parameters import KNOWN, parameter_help, read_choices
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 SETTINGS = Settings(counter="average")
 USUAL = tuple(name for name, tensor in OUTPUTS.items() if not tensor.optional)

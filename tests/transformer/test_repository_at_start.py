@@ -11,7 +11,7 @@ import pytest
 
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.errors import BundleError, SetupError
-from crowdserve_transformer.repository import verify_repository, wait_for_repository
+from crowdserve_transformer.readiness.repository import verify_repository, wait_for_repository
 from crowdserve_transformer.settings import Settings
 
 ASYNC = {"MODEL_INIT_MODE": "async"}

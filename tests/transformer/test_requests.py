@@ -3,7 +3,7 @@ import pytest
 from kserve import InferInput, InferRequest
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
-from crowdserve_transformer.requests import read_request
+from crowdserve_transformer.counting.request import read_request
 from crowdserve_transformer.settings import Settings
 
 SETTINGS = Settings(max_batch_size=3)

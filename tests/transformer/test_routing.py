@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from crowdserve.cards import COUNTERS, ENSEMBLES, ROUTES
 from crowdserve.errors import InvalidRequest
 from crowdserve_transformer import routing
-from crowdserve_transformer.density_maps import CountMap
-from crowdserve_transformer.routing import RouteCount
+from crowdserve_transformer.counting.density_maps import CountMap
+from crowdserve_transformer.counting.routing import RouteCount
 
 
 def count_of(**people: float) -> RouteCount:

@@ -8,7 +8,7 @@ from kserve import InferResponse
 from kserve.protocol.infer_type import InferOutput
 
 from crowdserve.errors import InvalidImage, InvalidRequest
-from crowdserve_transformer.v1 import decode_v1, encode_v1
+from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 
 def instance(file: bytes) -> dict[str, object]:

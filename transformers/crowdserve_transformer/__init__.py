@@ -1,6 +1,13 @@
 """The KServe transformer: photos in, head counts out, over v1 REST, v2 REST and v2 gRPC, with NVIDIA Triton behind it.
 
-bytes ─ codec ─► tensors ─ requests ─► pictures ─ counting ─► people ─ replies ─► tensors ─ codec ─► bytes
-                                                     │
-                                                     └─ Triton (crowdserve.triton.client) and the scene classifier
+bytes ─ transport ─► tensors ─ counting ─► people ─ counting ─► tensors ─ transport ─► bytes
+│
+└─ Triton (crowdserve.triton.client) and the scene classifier
+
+transport/   bytes <-> tensors: REST, gRPC, v1, limits, errors
+model.py     what the KServe SDK calls for every request
+counting/    tensors -> people -> tensors
+readiness/   may this service answer?
+server.py    the process: ports, signals, draining     settings.py  flags and environment
+metrics.py   Prometheus                                threads.py   what would block the event loop
 """

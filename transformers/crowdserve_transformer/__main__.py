@@ -14,7 +14,7 @@ import threadpoolctl  # type: ignore[import-untyped]
 from crowdserve.errors import SetupError
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.model import load_classifier
-from crowdserve_transformer.repository import verify_repository, wait_for_repository
+from crowdserve_transformer.readiness.repository import verify_repository, wait_for_repository
 from crowdserve_transformer.server import serve
 from crowdserve_transformer.settings import read_settings
 

@@ -10,16 +10,17 @@ from kserve import InferRequest, InferResponse, Model
 import crowdserve
 from crowdserve.cards import ENSEMBLES, VGG16
 from crowdserve.errors import CrowdServeError, SetupError, TritonUnavailable
+from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
-from crowdserve_transformer.counting import CrowdCounter, PictureCount
-from crowdserve_transformer.replies import write_response
-from crowdserve_transformer.requests import CountRequest, read_request
-from crowdserve_transformer.scene_network import SceneNetwork
+from crowdserve_transformer.counting.counter import CrowdCounter, PictureCount
+from crowdserve_transformer.counting.request import CountRequest, read_request
+from crowdserve_transformer.counting.response import write_response
+from crowdserve_transformer.readiness.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
+from crowdserve_transformer.threads import Threads
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
             use_ssl=settings.predictor_use_ssl,
         )
         self.network = SceneNetwork(self.client, classifier, settings.ready_timeout_seconds)
-        self.counter = CrowdCounter(self.client, classifier, self.network, settings)
+        self.threads = Threads(settings.cpu_threads)
+        self.counter = CrowdCounter(self.client, classifier, self.network, self.threads, settings)
         self.draining = False
         self.ready = True
 
@@ -106,7 +108,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
 
     async def close(self) -> None:
         """Let go of threads and connections."""
-        self.counter.close()
+        self.threads.close()
         await self.network.close()
         await self.client.close()
 

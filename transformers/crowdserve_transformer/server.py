@@ -15,11 +15,11 @@ import uvicorn
 
 from crowdserve.errors import SetupError
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve_transformer.dataplane import CrowdDataPlane
-from crowdserve_transformer.grpc_service import create_server
 from crowdserve_transformer.model import CrowdModel
-from crowdserve_transformer.rest import create_app
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.transport.dataplane import CrowdDataPlane
+from crowdserve_transformer.transport.grpc_service import create_server
+from crowdserve_transformer.transport.rest import create_app
 
 log = logging.getLogger(__name__)
 

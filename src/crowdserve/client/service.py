@@ -5,7 +5,6 @@ The photo's bytes travel as they are, and so does the overlay that comes back.
 
 import json
 import re
-import struct
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,10 +24,12 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
+from crowdserve.protocol.binary import join_bytes, read_values, split_bytes
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
+from crowdserve.protocol.tensors import IMAGE, count_name
 
 TIMEOUT_SECONDS = 600.0
 
-_HEADER_LENGTH = "Inference-Header-Content-Length"
 _ERRORS: Mapping[int, type[CrowdServeError]] = {
     error.http_status: error for error in (InvalidRequest, ImageTooLarge, TritonUnavailable)
 }
@@ -107,7 +108,7 @@ class ServiceClient:
         started = time.perf_counter()
         body, headers = encode_request(photo, parameters)
         reply = self._post(f"{self._url}/v2/models/{quote(self._model, safe='')}/infer", body, headers)
-        tensors = decode_reply(reply.content, reply.headers.get(_HEADER_LENGTH))
+        tensors = decode_reply(reply.content, reply.headers.get(JSON_LENGTH_HEADER))
         return _photo_count(tensors, time.perf_counter() - started)
 
     def _post(self, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
@@ -147,15 +148,13 @@ def without_user(url: str) -> str:
 
 def encode_request(photo: bytes, parameters: Mapping[str, Any]) -> tuple[bytes, dict[str, str]]:
     """The body and headers of a v2 request with one encoded photo as a binary BYTES tensor."""
-    tensor = struct.pack("<I", len(photo)) + photo
+    tensor = join_bytes([photo])
     header = {
-        "inputs": [
-            {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(tensor)}}
-        ],
+        "inputs": [{"name": IMAGE, "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(tensor)}}],
         "parameters": {**parameters, "binary_data_output": True},
     }
     text = json.dumps(header).encode()
-    return text + tensor, {_HEADER_LENGTH: str(len(text)), "Content-Type": "application/octet-stream"}
+    return text + tensor, {JSON_LENGTH_HEADER: str(len(text)), "Content-Type": "application/octet-stream"}
 
 
 def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
@@ -172,18 +171,15 @@ def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
             if size is None:
                 values[output["name"]] = output["data"][0]
             else:
-                values[output["name"]] = _element(output["datatype"], body[offset : offset + size])
+                values[output["name"]] = _first(output["datatype"], body[offset : offset + size])
                 offset += size
-    except (ValueError, LookupError, TypeError, struct.error) as err:
+    except (ValueError, LookupError, TypeError) as err:
         raise TritonFailed("the service's answer is no v2 inference reply; check the URL") from err
     return values
 
 
-def _element(datatype: str, data: bytes) -> Any:
-    if datatype == "BYTES":
-        (length,) = struct.unpack_from("<I", data)
-        return data[4 : 4 + length]
-    return struct.unpack_from({"FP32": "<f", "INT64": "<q"}[datatype], data)[0]
+def _first(datatype: str, raw: bytes) -> Any:
+    return split_bytes(raw)[0] if datatype == "BYTES" else read_values(datatype, raw)[0].item()
 
 
 def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
@@ -193,7 +189,7 @@ def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
             scene=_text(tensors["scene"]),
             scene_probability=float(tensors["scene_probability"]),
             route=_text(tensors["route"]),
-            counts={name: float(tensors[f"count_{name}"]) for name in COUNTERS if f"count_{name}" in tensors},
+            counts={name: float(tensors[count_name(name)]) for name in COUNTERS if count_name(name) in tensors},
             models=json.loads(tensors["models"]),
             seconds=seconds,
             overlay=tensors.get("heatmap"),

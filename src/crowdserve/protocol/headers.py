@@ -1,8 +1,12 @@
-"""Who answered: in Kubernetes every answer over REST names its pod, by which a rollout tells the tracks apart."""
+"""Names of HTTP headers that both ends know."""
 
 from collections.abc import Mapping
 
+JSON_LENGTH_HEADER = "inference-header-content-length"
+"""Length of the JSON part of a body whose tensors follow in binary form."""
+
 POD_HEADER = "x-crowdserve-pod"
+"""The response header that names the serving pod; a rollout uses it to tell stable from canary."""
 
 
 def pod_name(environment: Mapping[str, str]) -> str | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, Route
 from crowdserve.errors import InvalidRequest
-from crowdserve_transformer.density_maps import CountMap, combine
+from crowdserve_transformer.counting.density_maps import CountMap, combine
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,11 @@ from kserve.protocol.dataplane import DataPlane
 
 import crowdserve
 from crowdserve.cards import ROUTE_CHOICES
+from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve_transformer import metrics
-from crowdserve_transformer.failures import http_status
+from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.model import CrowdModel
-from crowdserve_transformer.parameters import parameter_help
-from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
+from crowdserve_transformer.transport.error_responses import http_status
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         start = time.perf_counter()
         try:
             with metrics.stage("parse"):
-                request = await self.model.counter.in_thread(decode)
+                request = await self.model.threads.run(decode)
             request.id = request.id or seen.request_id
             seen.route = _route_label(request, self.model.settings.route)
             response, _ = await self.infer(self.model.name, request, dict(headers))
@@ -153,7 +153,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
     async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
         """Maps and pictures take a thread; a few numbers are quicker written than handed over."""
         if any(OUTPUTS[output.name].optional for output in response.outputs):
-            return await self.model.counter.in_thread(encode)
+            return await self.model.threads.run(encode)
         return encode()
 
 

@@ -15,11 +15,11 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import InvalidRequest, SetupError
-from crowdserve_transformer.codec import from_raw, to_raw
-from crowdserve_transformer.dataplane import CrowdDataPlane
-from crowdserve_transformer.failures import failure_of
-from crowdserve_transformer.json_data import pixels_of
-from crowdserve_transformer.requests import request_id
+from crowdserve_transformer.counting.request import request_id
+from crowdserve_transformer.transport.codec import from_raw, to_raw
+from crowdserve_transformer.transport.dataplane import CrowdDataPlane
+from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.json_data import pixels_of
 
 log = logging.getLogger(__name__)
 

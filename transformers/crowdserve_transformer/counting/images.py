@@ -9,7 +9,7 @@ from crowdserve.cards import ModelCard
 from crowdserve.errors import ImageTooLarge
 from crowdserve.images import Rgb, crop_density, decode_image, fit_within, pad_bottom_right, scene_input
 from crowdserve_transformer import metrics
-from crowdserve_transformer.density_maps import CountMap
+from crowdserve_transformer.counting.density_maps import CountMap
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from starlette.routing import Route
 
 from crowdserve.errors import InvalidRequest
 from crowdserve.protocol.headers import POD_HEADER, pod_name
-from crowdserve_transformer.body_limit import BodyLimit
-from crowdserve_transformer.codec import decode_rest, encode_rest
-from crowdserve_transformer.dataplane import CrowdDataPlane
-from crowdserve_transformer.failures import failure_of
-from crowdserve_transformer.requests import request_id
-from crowdserve_transformer.v1 import decode_v1, encode_v1
+from crowdserve_transformer.counting.request import request_id
+from crowdserve_transformer.transport.body_limit import BodyLimit
+from crowdserve_transformer.transport.codec import decode_rest, encode_rest
+from crowdserve_transformer.transport.dataplane import CrowdDataPlane
+from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 

@@ -10,11 +10,11 @@ from kserve import InferResponse
 from kserve.protocol.infer_type import InferOutput
 
 from crowdserve.cards import COUNTERS
-from crowdserve_transformer.counting import PictureCount
-from crowdserve_transformer.density_maps import stacked
-from crowdserve_transformer.requests import CountRequest
-from crowdserve_transformer.routing import likely_scene
-from crowdserve_transformer.tensors import OUTPUTS, count_name
+from crowdserve.protocol.tensors import OUTPUTS, count_name
+from crowdserve_transformer.counting.counter import PictureCount
+from crowdserve_transformer.counting.density_maps import stacked
+from crowdserve_transformer.counting.request import CountRequest
+from crowdserve_transformer.counting.routing import likely_scene
 
 _Pictures = Sequence[PictureCount]
 _Tensor = npt.NDArray[Any]

@@ -11,9 +11,9 @@ from kserve import InferInput, InferRequest
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
 from crowdserve.images import Rgb
-from crowdserve_transformer.parameters import Choices, read_choices
+from crowdserve.protocol.tensors import IMAGE
+from crowdserve_transformer.counting.parameters import Choices, read_choices
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.tensors import IMAGE
 
 
 @dataclass(frozen=True, slots=True)

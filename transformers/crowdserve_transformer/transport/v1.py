@@ -9,9 +9,9 @@ from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput
 
 from crowdserve.errors import InvalidRequest
-from crowdserve_transformer.codec import parse_json
-from crowdserve_transformer.json_data import decode_base64
-from crowdserve_transformer.tensors import IMAGE, OUTPUTS
+from crowdserve.protocol.tensors import IMAGE, OUTPUTS
+from crowdserve_transformer.transport.codec import parse_json
+from crowdserve_transformer.transport.json_data import decode_base64
 
 EXAMPLE = '{"instances": [{"image_bytes": {"b64": "<base64 of the file>"}}], "parameters": {}}'
 

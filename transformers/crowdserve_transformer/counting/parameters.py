@@ -6,8 +6,8 @@ from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
 from crowdserve.errors import InvalidRequest
+from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.tensors import OUTPUTS, count_name
 
 KNOWN = ("route", "counter", "density", "heatmap")
 _OF_THE_PROTOCOL = frozenset(

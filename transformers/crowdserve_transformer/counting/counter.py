@@ -2,33 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, Route
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
-from crowdserve.heatmap import overlay_png
 from crowdserve.images import Density, Rgb
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.triton.client import TritonAnswer, TritonClient
-from crowdserve_transformer import metrics, routing
-from crowdserve_transformer.parameters import Choices
-from crowdserve_transformer.pictures import batch_of_one, cropped, needs_padding, read_picture
-from crowdserve_transformer.requests import CountRequest
-from crowdserve_transformer.routing import RouteCount
-from crowdserve_transformer.scene_network import SceneNetwork
+from crowdserve_transformer import metrics
+from crowdserve_transformer.counting import routing
+from crowdserve_transformer.counting.heatmap import overlay_png
+from crowdserve_transformer.counting.images import batch_of_one, cropped, needs_padding, read_picture
+from crowdserve_transformer.counting.parameters import Choices
+from crowdserve_transformer.counting.request import CountRequest
+from crowdserve_transformer.counting.routing import RouteCount
+from crowdserve_transformer.readiness.member_versions import MemberVersions
+from crowdserve_transformer.readiness.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.versions import MemberVersions
+from crowdserve_transformer.threads import Threads
 
 SHA256_CHARACTERS = 12
 """How much of the scene classifier's hash is reported as its version."""
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +63,19 @@ class CrowdCounter:
     """Counts people with a Triton and a scene classifier; shared by all requests of one event loop."""
 
     def __init__(
-        self, client: TritonClient, classifier: SceneClassifier, network: SceneNetwork, settings: Settings
+        self,
+        client: TritonClient,
+        classifier: SceneClassifier,
+        network: SceneNetwork,
+        threads: Threads,
+        settings: Settings,
     ) -> None:
         self._client = client
         self._classifier = classifier
         self._network = network
         self._max_pixels = settings.max_pixels
         self._versions = MemberVersions(client)
-        self._threads = ThreadPoolExecutor(settings.cpu_threads, thread_name_prefix="picture")
+        self._threads = threads
         self._slots = asyncio.Semaphore(settings.max_concurrent_pictures)
 
     async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[PictureCount]:
@@ -97,14 +99,6 @@ class CrowdCounter:
             for task in tasks:
                 task.cancel()
 
-    async def in_thread(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """Run work that would block the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
-
-    def close(self) -> None:
-        """Let go of the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
     async def _count_numbered(
         self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
     ) -> PictureCount:
@@ -118,7 +112,7 @@ class CrowdCounter:
                 raise type(err)(f"picture {number} of {total}: {err}") from err
 
     async def _count_one(self, sent: bytes | Rgb, choices: Choices, call: "_Call") -> PictureCount:
-        picture = await self.in_thread(
+        picture = await self._threads.run(
             read_picture,
             sent,
             max_pixels=self._max_pixels,
@@ -129,7 +123,7 @@ class CrowdCounter:
         weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
         counts = await self._count_routes(picture.image, weights, choices.counters, call)
         if choices.needs_density or choices.needs_heatmap:
-            return await self.in_thread(_summed_up, picture.image, choices, scene, weights, counts)
+            return await self._threads.run(_summed_up, picture.image, choices, scene, weights, counts)
         return _summed_up(picture.image, choices, scene, weights, counts)
 
     async def _classify(self, picture: Rgb, call: "_Call") -> Scene:
@@ -137,7 +131,7 @@ class CrowdCounter:
         with metrics.stage("scene"):
             features = VGG16.outputs[0].name
             answer = await call(VGG16.name, {VGG16.input.name: picture[np.newaxis]}, (features,))
-            found = await self.in_thread(self._classifier.probabilities, answer.tensors[features])
+            found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
         version = self._classifier.sha256[:SHA256_CHARACTERS]
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         return Scene(probabilities, {VGG16.name: answer.version, "scene_classifier": version})
@@ -157,7 +151,9 @@ class CrowdCounter:
         ensemble = ENSEMBLES[route]
         cards = routing.members(ensemble, counters)
         outputs = {routing.density_name(ensemble, card): card for card in cards}
-        batch = await self.in_thread(batch_of_one, image, cards) if needs_padding(image, cards) else image[np.newaxis]
+        batch = (
+            await self._threads.run(batch_of_one, image, cards) if needs_padding(image, cards) else image[np.newaxis]
+        )
         answer, versions = await asyncio.gather(
             call(ensemble.name, {ensemble.input.name: batch}, tuple(outputs)),
             self._versions.of(tuple(card.name for card in cards)),

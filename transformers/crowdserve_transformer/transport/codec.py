@@ -9,7 +9,6 @@ and fails on binary BYTES. Here a binary tensor becomes a view of the request bo
 """
 
 import base64
-import struct
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,10 +19,11 @@ from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput, RequestedOutput
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
-from crowdserve_transformer.json_data import files_of, pixels_of
-from crowdserve_transformer.tensors import OUTPUTS
+from crowdserve.protocol.binary import join_bytes, read_values, split_bytes
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
+from crowdserve.protocol.tensors import OUTPUTS
+from crowdserve_transformer.transport.json_data import files_of, pixels_of
 
-JSON_LENGTH_HEADER = "inference-header-content-length"
 MAX_JSON_VALUES = 4_000_000
 """Most values in a JSON body: parsing more would keep the process from answering anything else for too long."""
 
@@ -113,33 +113,21 @@ def to_raw(output: InferOutput) -> bytes:
     values: Tensor = output.data
     if output.datatype != "BYTES":
         return values.tobytes()
-    return b"".join(part for element in values.ravel() for part in (struct.pack("<I", len(element)), element))
-
-
-def split_bytes(raw: memoryview | bytes) -> list[bytes]:
-    """The elements of a binary BYTES tensor.
-
-    Raises:
-        InvalidRequest: If a length points past the end.
-    """
-    elements, offset = [], 0
-    while offset < len(raw):
-        start = offset + 4
-        size = int.from_bytes(raw[offset:start], "little")
-        offset = start + size
-        if start > len(raw) or offset > len(raw):
-            raise InvalidRequest(
-                "a binary BYTES tensor ends early; each element is a 4-byte little-endian length and then its bytes"
-            )
-        elements.append(bytes(raw[start:offset]))
-    return elements
+    return join_bytes(values.ravel())
 
 
 def from_raw(datatype: str, raw: memoryview | bytes) -> list[bytes] | npt.NDArray[np.uint8] | None:
-    """The data of a binary tensor of this service; None for a datatype that it does not take."""
-    if datatype == "BYTES":
-        return split_bytes(raw)
-    return np.frombuffer(raw, dtype=np.uint8) if datatype == "UINT8" else None
+    """The data of a binary tensor of this service; None for a datatype that it does not take.
+
+    Raises:
+        InvalidRequest: If the bytes are no such tensor.
+    """
+    try:
+        if datatype == "BYTES":
+            return split_bytes(raw)
+        return read_values(datatype, raw) if datatype == "UINT8" else None
+    except ValueError as err:
+        raise InvalidRequest(str(err)) from err
 
 
 def from_list(datatype: str, data: list[Any]) -> list[bytes] | npt.NDArray[np.uint8] | None:

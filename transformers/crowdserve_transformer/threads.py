@@ -1,0 +1,28 @@
+"""Threads for work that would block the event loop: decoding, resizing, drawing, writing."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Threads:
+    """A bounded pool of threads, shared by everything that one event loop does.
+
+    Args:
+        size: The number of threads; further work waits.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
+
+    async def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """What `work` returns, or its exception, from a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Give up work that has not begun, and let go of the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
