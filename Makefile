@@ -12,7 +12,7 @@ help:  ## Show this list
 .venv/serving: pyproject.toml constraints.txt
 	@test -d .venv || { python=$$(tools/find_python.sh "$(PYTHON)") && echo "$$python -m venv .venv" && "$$python" -m venv .venv; }
 	$(PIP) --editable '.[serving,embedded,cli]'
-	$(PIP) --no-deps 'nvidia-pytriton>=0.7,<0.8'
+	$(PIP) --no-deps "nvidia-pytriton>=0.7,<0.8; python_version >= '3.13' and sys_platform == 'linux' and platform_machine == 'x86_64'"
 	touch $@
 
 .venv/development: .venv/serving
