@@ -16,11 +16,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Where a version is written by hand; the first group is the version.
+# Where a version is written by hand, and under which names.
 QUOTED = {
-    "src/crowdserve/__init__.py": (r'^__version__ = "(.+)"$',),
-    "charts/crowdserve/Chart.yaml": (r"^version: (.+)$", r"^appVersion: (.+)$"),
-    "CITATION.cff": (r"^version: (.+)$",),
+    "src/crowdserve/__init__.py": ("__version__",),
+    "charts/crowdserve/Chart.yaml": ("version", "appVersion"),
+    "CITATION.cff": ("version",),
 }
 
 
@@ -38,11 +38,11 @@ def number_problems(root: Path, version: str) -> Iterator[str]:
     """What in the files does not belong to the version."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         yield f"{version!r} is no version of the form 1.2.3"
-    for name, patterns in QUOTED.items():
-        for pattern in patterns:
-            found = re.findall(pattern, (root / name).read_text(), re.MULTILINE)
+    for file, names in QUOTED.items():
+        for name in names:
+            found = re.findall(rf'^{name}(?:: | = )"?([^"\n]+)"?$', (root / file).read_text(), re.MULTILINE)
             if found != [version]:
-                yield f"{name} says {', '.join(found) or 'nothing'} where {pattern} is read; write {version} there"
+                yield f"{file}: {name} is {', '.join(found) or 'missing'}; write {version}"
     if not changelog_section((root / "CHANGELOG.md").read_text(), version):
         yield f"CHANGELOG.md needs a section '## [{version}] - YYYY-MM-DD' with text in it"
 

@@ -52,10 +52,10 @@ def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("name", "old", "new", "message"),
     [
-        ("src/crowdserve/__init__.py", "0.3.0", "0.2.0", "__init__.py says 0.2.0"),
-        ("charts/crowdserve/Chart.yaml", "appVersion: 0.3.0", "appVersion: 0.2.9", "Chart.yaml says 0.2.9"),
-        ("charts/crowdserve/Chart.yaml", "\nversion: 0.3.0", "", "Chart.yaml says nothing"),
-        ("CITATION.cff", "\nversion: 0.3.0", "\nversion: 0.1.0", "CITATION.cff says 0.1.0"),
+        ("src/crowdserve/__init__.py", "0.3.0", "0.2.0", "__init__.py: __version__ is 0.2.0;"),
+        ("charts/crowdserve/Chart.yaml", "appVersion: 0.3.0", "appVersion: 0.2.9", "Chart.yaml: appVersion is 0.2.9;"),
+        ("charts/crowdserve/Chart.yaml", "\nversion: 0.3.0", "", "Chart.yaml: version is missing;"),
+        ("CITATION.cff", "\nversion: 0.3.0", "\nversion: 0.1.0", "CITATION.cff: version is 0.1.0;"),
         ("CHANGELOG.md", "[0.3.0] - 2027-01-02", "[0.3.0]", "needs a section"),
         ("CHANGELOG.md", "### Added\n\n- New.\n", "", "needs a section"),
     ],
