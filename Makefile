@@ -53,12 +53,12 @@ format: .venv/development  ## Lay out the code anew and mend what the linter can
 
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
-	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/models.md
 	.venv/bin/python charts/generate.py --check
 
 generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
-	.venv/bin/crowdserve repository tables README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/models.md
 	.venv/bin/python charts/generate.py
 
 chart-test: .venv/development  ## Render the Helm chart with a real helm and check every object
