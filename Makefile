@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify generate bench chart-test images image-test false-positives clean
+.PHONY: help demo up test coverage check format verify generate chart-test images image-test bench false-positives release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +12,7 @@ help:  ## Show this list
 .venv/serving: pyproject.toml constraints.txt
 	@test -d .venv || { python=$$(tools/find_python.sh "$(PYTHON)") && echo "$$python -m venv .venv" && "$$python" -m venv .venv; }
 	$(PIP) --editable '.[serving,embedded,cli]'
-	$(PIP) --no-deps 'nvidia-pytriton>=0.7,<0.8'
+	$(PIP) --no-deps "nvidia-pytriton>=0.7,<0.8; python_version >= '3.13' and sys_platform == 'linux' and platform_machine == 'x86_64'"
 	touch $@
 
 .venv/development: .venv/serving
@@ -30,20 +30,35 @@ test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve 
 	    .venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework || failed=1; \
 	done; exit $$failed
 
+coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
+	rm -rf .coverage .coverage.* htmlcov
+	export OMP_NUM_THREADS=1; failed=0; \
+	for framework in torch tensorflow; do \
+		.venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework \
+			--cov --cov-append --cov-report= || failed=1; \
+	done; \
+	.venv/bin/coverage html --quiet; \
+	.venv/bin/coverage report | awk '$$4 + 0 < 95 || $$1 == "TOTAL"'; \
+	exit $$failed
+
 check: .venv/development  ## Lint, types, import directions
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 
+format: .venv/development  ## Lay out the code anew and mend what the linter can
+	.venv/bin/ruff format
+	.venv/bin/ruff check --fix
+
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
-	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/models.md
 	.venv/bin/python charts/generate.py --check
 
 generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
-	.venv/bin/crowdserve repository tables README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/models.md
 	.venv/bin/python charts/generate.py
 
 chart-test: .venv/development  ## Render the Helm chart with a real helm and check every object
@@ -63,5 +78,8 @@ bench: .venv/development  ## Measure the service against bare onnxruntime
 false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
 	.venv/bin/python -m benchmarks.false_positives --page docs/false_positives.md
 
-clean:  ## Remove the virtual environment and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it
+	.venv/bin/python tools/release.py $(VERSION)
+
+clean:  ## Remove the virtual environment, caches and what was built
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist

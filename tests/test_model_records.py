@@ -24,7 +24,7 @@ def errors(photos: int, mae: float) -> dict[str, Any]:
 def summary() -> dict[str, Any]:
     """What `crowdserve evaluate` writes, less what is not read."""
     return {
-        "crowdserve": "0.1.0",
+        "crowdserve": "0.2.0",
         "choices": {"route": "sparse", "counter": "csrnet", "every_route": False},
         "selection": {"datasets": ["/home/me/part_B"], "subset": None, "split": "validate", "limit": None},
         "models": {"vgg16": "1", "csrnet_b": "3"},

@@ -1,3 +1,3 @@
 """crowdserve counts people in crowd photos: the package that training, export and serving share."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,5 +1,6 @@
 """A second version beside the first, and who reaches it."""
 
+import crowdserve
 from tests.chart.rendering import Chart
 
 CANARY_ONLY = [{"headers": [{"name": "x-crowdserve-track", "value": "canary"}]}]
@@ -63,7 +64,10 @@ def test_stable_and_canary_are_whole_services_of_their_own_versions(chart: Chart
         assert budget["crowdserve.io/track"] == track
     assert stable["spec"]["predictor"]["model"]["storageUri"] == "s3://models/crowdserve/1"
     assert canary["spec"]["predictor"]["model"]["storageUri"] == "s3://models/crowdserve/2"
-    assert [manifests.transformer(n)["image"].rpartition(":")[2] for n in ("rel", "rel-canary")] == ["0.1.0", "0.2.0"]
+    assert [manifests.transformer(n)["image"].rpartition(":")[2] for n in ("rel", "rel-canary")] == [
+        crowdserve.__version__,
+        "1.0.0",
+    ]
     assert manifests.triton("rel-canary")["image"] == "nvcr.io/nvidia/tritonserver:26.04-py3"
     replicas = [service["spec"]["predictor"]["minReplicas"] for service in (stable, canary)]
     assert replicas == [1, 2]
@@ -91,7 +95,7 @@ def test_a_tag_of_the_canary_replaces_stables_digest(chart: Chart) -> None:
     stable = {"image": {"digest": f"sha256:{'3' * 64}"}}
     manifests = chart.render("canary", transformer=stable)
     assert manifests.transformer("rel")["image"].endswith("3" * 64)
-    assert manifests.transformer("rel-canary")["image"] == "registry.example/crowdserve-transformer:0.2.0"
+    assert manifests.transformer("rel-canary")["image"] == "registry.example/crowdserve-transformer:1.0.0"
 
 
 def test_in_knative_mode_the_canary_is_the_newest_revision(chart: Chart) -> None:

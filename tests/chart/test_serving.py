@@ -6,6 +6,7 @@ from dataclasses import fields
 
 import pytest
 
+import crowdserve
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
@@ -252,7 +253,7 @@ def test_a_digest_wins_over_a_tag(chart: Chart) -> None:
     manifests = chart.render("s3")
     assert manifests.triton()["image"] == f"nvcr.io/nvidia/tritonserver@sha256:{'0' * 64}"
     assert manifests.transformer()["image"] == f"registry.example/crowdserve-transformer@sha256:{'1' * 64}"
-    assert chart.render().transformer()["image"] == "registry.example/crowdserve-transformer:0.1.0"
+    assert chart.render().transformer()["image"].endswith(f"crowdserve-transformer:{crowdserve.__version__}")
 
 
 def test_extra_objects_are_templates(chart: Chart) -> None:

@@ -125,7 +125,7 @@ def bundle(folder: Path, weights: str) -> Path:
         (folder / name / "1" / "model.onnx").write_text(f"{weights}{name}")
     (folder / "crowd_dense" / "1").mkdir(parents=True)
     (folder / "crowd_dense" / "config.pbtxt").write_text("ensemble")
-    manifest = Manifest("0.1.0", "gpu", dict.fromkeys(CARDS, (1,)), describe_files(folder))
+    manifest = Manifest("0.2.0", "gpu", dict.fromkeys(CARDS, (1,)), describe_files(folder))
     (folder / "manifest.json").write_bytes(manifest.to_bytes())
     return folder
 

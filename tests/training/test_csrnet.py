@@ -21,6 +21,7 @@ from crowdserve.nets.vgg16 import conv_layers
 from training.csrnet import Trainer, begin, main, make_photos, train
 from training.csrnet_loss import POINT_LOSSES
 from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
+from training.flags import attribute_docs
 from training.photos import Photos
 from training.run import RunFolder
 
@@ -324,3 +325,7 @@ def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
         assert target.shape == features.shape[:2]
     with pytest.raises(DatasetError, match="another front-end"):
         open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))
+
+
+def test_every_field_of_the_recipe_is_described():
+    assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

@@ -18,6 +18,7 @@ from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
+from training.flags import attribute_docs
 from training.run import RunFolder
 from training.ssdcnet import Trainer, begin, make_photos, train
 from training.ssdcnet_net import Recipe, TrainingNet
@@ -221,3 +222,7 @@ def test_another_network_is_no_start():
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     with pytest.raises(WeightsError, match="no model that export/ wrote"):
         net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
+
+
+def test_every_field_of_the_recipe_is_described():
+    assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

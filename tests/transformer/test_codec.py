@@ -166,7 +166,7 @@ def response() -> InferResponse:
             InferOutput("density_shape", [1, 2], "INT64", np.array([[2, 3]])),
             InferOutput("heatmap", [1], "BYTES", objects(b"\x89PNG\0\xff")),
         ],
-        "0.1.0",
+        "0.2.0",
     )
 
 
@@ -179,7 +179,7 @@ class TestEncode:
         body, headers = encode_rest(response, request_for())
         assert headers == {"content-type": "application/json"}
         message = json.loads(body)
-        assert (message["id"], message["model_name"], message["model_version"]) == ("an id", "crowdserve", "0.1.0")
+        assert (message["id"], message["model_name"], message["model_version"]) == ("an id", "crowdserve", "0.2.0")
         data = {output["name"]: output["data"] for output in message["outputs"]}
         assert data["count"] == [15.25]
         assert data["scene"] == ["dense"]

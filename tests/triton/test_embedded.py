@@ -202,7 +202,8 @@ def test_other_platform_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_wheel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(PlatformError, match=r"pip install 'crowdserve\[embedded\]'"):
+    command = r"'crowdserve\[embedded\]'" if sys.version_info < (3, 13) else "--no-deps 'nvidia-pytriton"
+    with pytest.raises(PlatformError, match=f"is not installed; run: pip install {command}"):
         find_triton()
 
 

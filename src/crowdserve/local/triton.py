@@ -167,7 +167,8 @@ def find_triton() -> Path:
         )
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
-        raise PlatformError("the embedded Triton is not installed; run: pip install 'crowdserve[embedded]'")
+        command = "'crowdserve[embedded]'" if sys.version_info < (3, 13) else "--no-deps 'nvidia-pytriton>=0.7,<0.8'"
+        raise PlatformError(f"the embedded Triton is not installed; run: pip install {command}")
     return Path(spec.origin).parent / "tritonserver"
 
 

@@ -1,0 +1,22 @@
+"""A check of networks in 32 bits that round to a served one, for a test of each framework."""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.rounding import reference_of
+from crowdserve.cards import find_card
+from crowdserve.nets.served_weights import MODEL_FILE
+from crowdserve.parity import check_counts
+from export.pictures import PHOTO, read_photo, scaled
+
+
+def check_drawn_networks(repository: Path, name: str) -> None:
+    """Two drawn networks must count nearly as the served one does, and not the same."""
+    card, folder = find_card(name), repository / name / "1"
+    model = (folder / MODEL_FILE).read_bytes()
+    photos = [scaled(read_photo(PHOTO), 256, 384)]
+    references = (reference_of(card, folder, np.random.default_rng(n)) for n in (0, 1))
+    found = [check_counts(model, card, reference, photos) for reference in references]
+    assert found[0] != found[1]
+    assert 1e-6 < max(found)[0] < 5e-3
