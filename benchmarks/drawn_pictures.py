@@ -1,6 +1,6 @@
 """Pictures without people that are drawn: surfaces, noise, patterns and text, the same on every machine.
 
-Drawn by other code than the pictures that networks are trained on (`training.negatives`), from other numbers.
+Drawn by other code than the pictures that networks are trained on (`training.data.negatives`), from other numbers.
 """
 
 from collections.abc import Callable, Mapping

@@ -20,13 +20,13 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.drawn_pictures import draw_pictures
-from benchmarks.free_photos import fetch_photos, read_photos
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTES
 from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError
 from crowdserve.local.service import EmbeddedService
 from crowdserve.nets.imagenet import cache_dir
 from crowdserve.pages.markdown import fill_mark, markdown_table
+from training.data.free_photos import fetch_photos, read_photos
 
 CACHE = cache_dir() / "false_positives"
 MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0

@@ -2,8 +2,9 @@
 
     python -m benchmarks.littered part_A --split validate --cards csrnet_a ssdcnet_sha
 
-Litter is drawn as for training (`training.variation.with_litter`), with other seeds. Takes about seven seconds a photo
-of 1024x768 px and network on two cores of a Zen 3. Prints MAE, RMSE and bias as the photos are and above litter.
+Litter is drawn as for training (`training.data.augmentation.with_litter`), with other seeds. Takes about seven
+seconds a photo of 1024x768 px and network on two cores of a Zen 3. Prints MAE, RMSE and bias as the photos are and
+above litter.
 """
 
 import argparse
@@ -25,8 +26,8 @@ from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, decode_image
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.release import REPOSITORY
-from training.photos import STRIDE_PX
-from training.variation import with_litter
+from training.data.augmentation import with_litter
+from training.data.photos import STRIDE_PX
 
 SEED = 99
 HEAD_SIGMA_PX = 8.0

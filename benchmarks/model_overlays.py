@@ -18,13 +18,13 @@ from PIL import Image
 
 from benchmarks.drawn_pictures import draw_pictures
 from benchmarks.false_positives import CACHE
-from benchmarks.free_photos import fetch_photos, read_photos
 from crowdserve.cards import find_card
 from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.local.service import EmbeddedService
 from export.pictures import PHOTO
+from training.data.free_photos import fetch_photos, read_photos
 
 FOLDER = Path("docs") / "images"
 WIDTH_PX = 400

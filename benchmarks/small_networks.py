@@ -14,8 +14,8 @@ from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Norma
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
 from export.onnx_graph import OnnxGraph
-from training.scene_features import FeatureExtractor
-from training.scene_record import save_classifier
+from training.scene.features import FeatureExtractor
+from training.scene.save import save_classifier
 
 AREA_PX = 8
 """Side of the square that a counting network finds so many people in, whatever its own cells are."""

@@ -47,11 +47,11 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
         return _load_trained(path, card_name, normalisation)
     if path.is_file():
         return _load_published(path, card_name, normalisation)
-    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/csrnet.py or a published .h5 file")
+    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/csrnet or a published .h5 file")
 
 
 def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Checkpoint:
-    meta = read_record(folder, card_name, script="training/csrnet.py", needs=("batch_norm",))
+    meta = read_record(folder, card_name, script="training/csrnet", needs=("batch_norm",))
     key = normalisation or meta["normalisation"]
     if (folder / MODEL_FILE).exists():
         model = build_csrnet()

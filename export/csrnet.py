@@ -4,7 +4,7 @@
     python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format tflite --output csrnet_a.tflite
 
-Takes a folder that training/csrnet.py wrote, with or without batch normalisation, a served model's version folder, or a
+Takes a folder that training/csrnet wrote, with or without batch normalisation, a served model's version folder, or a
 checkpoint that others published for Keras 2. Writes model_repository/<card>/<version>/model.onnx (33 MB) and the
 checkpoint's meta.json beside it, after ten seconds of one core. A TFLite file is as large and no part of the
 repository; it takes under a minute.
@@ -122,7 +122,7 @@ def export_csrnet_tflite(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    takes = "folder written by training/csrnet.py, version folder of a served model, or a published .h5 file"
+    takes = "folder written by training/csrnet, version folder of a served model, or a published .h5 file"
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
     parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="what to write (%(default)s)")
     parser.add_argument("--output", type=Path, help="TFLite file to write (<card>.tflite)")

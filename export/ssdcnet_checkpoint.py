@@ -47,16 +47,14 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
         WeightsError: If it is neither, or damaged, or of another network.
     """
     if path.is_dir():
-        meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet.py")
+        meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet")
         key = normalisation or str(meta["normalisation"])
         served = (path / MODEL_FILE).exists()
         net = _fill(path, served_state(path), card) if served else _load(path / f"{card.name}.pth", card)
         return Checkpoint(net, NORMALISATIONS[key], {**meta, "normalisation": key})
     if path.is_file():
         return _load_published(path, card, normalisation)
-    raise WeightsError(
-        f"{path} does not exist; give a checkpoint folder of training/ssdcnet.py or a published .pth file"
-    )
+    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/ssdcnet or a published .pth file")
 
 
 def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:

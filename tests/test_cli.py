@@ -22,7 +22,7 @@ from crowdserve.local.service import EmbeddedService
 pytestmark = pytest.mark.e2e
 
 GRAY = {"white": 255, "dark": 51}
-COMMAND = [sys.executable, "-m", "crowdserve.cli.app"]
+COMMAND = [sys.executable, "-m", "crowdserve.cli"]
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -1,1 +1,14 @@
-"""Training: one script a network, three steps for the scene classifier. Each module docstring shows its command."""
+"""Training: a package per network, the scene classifier, and studies of routing.
+
+    data ──► csrnet ───► engine ──► checkpoint, meta.json, log.jsonl, curves.png
+      │      ssdcnet ──┘                  │
+      │                                   └─► average_weights, plot_curves, and `export`
+      └────► scene ──► model_repository/vgg16/<version>/scene_classifier.*
+               └────► routing                which way of routing errs least
+
+    csrnet/   `python -m training.csrnet`, in TensorFlow       data/    photos, crops, augmentation, density, negatives
+    ssdcnet/  `python -m training.ssdcnet`, in PyTorch         engine/  the loop, run folders, flags
+    scene/    data set, features, training of the classifier   routing/ studies of what is not served
+
+Each script's docstring shows its command.
+"""

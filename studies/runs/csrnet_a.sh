@@ -8,7 +8,7 @@
 set -euo pipefail
 
 # Nine free photos without people, for the last two runs.
-python -m benchmarks.free_photos photos-without-people
+python -m training.data.free_photos photos-without-people
 
 # Run 1: the back-end from He initialisation, on cached features of the frozen ImageNet front-end. Step 915 is kept.
 # At the time the 48 generated pictures without people held three even greys; today every other one is grey, so the

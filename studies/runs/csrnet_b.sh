@@ -8,7 +8,7 @@
 set -euo pipefail
 
 # Nine free photos without people, for run 4 and later.
-python -m benchmarks.free_photos photos-without-people
+python -m training.data.free_photos photos-without-people
 
 # Run 1, first part: the back-end from He initialisation, absolute errors over blocks of 4, 8 and 16 cells. It was stopped
 # after 810 of 2,700 steps, for it under-counts as a median does: press Ctrl-C after the validation of step 810. The
@@ -20,7 +20,7 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b -
 # Run 1, second part: squared errors over blocks of 1 and 4 cells, against the bias. Step 2080 is kept. It was planned with
 # --steps 2600 and shortened to 2,080 at step 1040. It went on from the checkpoint of the first part, in the same folder.
 # Today's script refuses that, because --pools differs from the recipe in the folder's meta.json; by the code
-# (training/run.py) it goes on when that file is moved away, which was not tried.
+# (training/engine/run.py) it goes on when that file is moved away, which was not tried.
 python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b --cache features/b \
     --steps 2080 --validate-every 260 --precision mixed_bfloat16 --sigma-px 15 --pools 16 --squared-pools 1 4
 
@@ -42,7 +42,7 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b4 
     --seed 2 --precision mixed_bfloat16 --sigma-px 15 --pools 16 --squared-pools 1 4
 
 # The mean of runs 3 and 4 errs less than either (MAE 11.21 on 40 photos).
-python -m training.weight_average part_B checkpoints/csrnet_b3 checkpoints/csrnet_b4 --card csrnet_b \
+python -m training.average_weights part_B checkpoints/csrnet_b3 checkpoints/csrnet_b4 --card csrnet_b \
     --cache features/b3 --output checkpoints/csrnet_b5
 
 # Run 5: a circuit board was counted as 33.8 people. Crops with people aim at the counts before, a fifth of the crops shows
@@ -57,7 +57,7 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b8 
 
 # The mean with the weights before: no picture without people is counted over 10, for 0.2 more error on people. (The first
 # folder was model_repository/csrnet_b/1, as above.)
-python -m training.weight_average part_B checkpoints/csrnet_b5 checkpoints/csrnet_b8 --card csrnet_b \
+python -m training.average_weights part_B checkpoints/csrnet_b5 checkpoints/csrnet_b8 --card csrnet_b \
     --cache features/b3 --output checkpoints/csrnet_b9
 
 # Run 6: crops behind pictures without people, in other light, a few behind confetti. Step 100 is the best (MAE 10.28), but
@@ -79,7 +79,7 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b11
 
 # The mean of the weights before run 6 and of run 7 is what is shipped: MAE 10.86, RMSE 17.21, bias -3.07 on 40 photos
 # (record of 2026-11-25), 6.8 people on the board. (The first folder was model_repository/csrnet_b/1, as for run 6.)
-python -m training.weight_average part_B checkpoints/csrnet_b9 checkpoints/csrnet_b11 --card csrnet_b \
+python -m training.average_weights part_B checkpoints/csrnet_b9 checkpoints/csrnet_b11 --card csrnet_b \
     --cache features/b3 --output checkpoints/csrnet_b12
 
 # The ONNX file, with weights in 16 bits, and its evaluation through the service. This overwrites version 1.

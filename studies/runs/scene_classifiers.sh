@@ -9,19 +9,19 @@ set -euo pipefail
 # `domain`, the default: Part A is dense; Part B and pictures without people, 198 of them, are sparse, because the dense
 # route's network takes fine texture for a far crowd. (Record of 2026-11-22: seed 0, C 0.0003, 718 photos to train on;
 # 96.67 % of 90 test photos and 100 % of 90 validation photos right; the last step 413 s.)
-python -m benchmarks.free_photos photos-without-people
-python -m training.empty_pictures empty --photos photos-without-people
-python -m training.scene_dataset part_A part_B --empty empty --labels domain --output scenes
-python -m training.scene_features scenes
-python -m training.scene_classifier scenes --output model_repository/vgg16/1
+python -m training.data.free_photos photos-without-people
+python -m training.data.negatives_folder empty --photos photos-without-people
+python -m training.scene.dataset part_A part_B --empty empty --labels domain --output scenes
+python -m training.scene.features scenes
+python -m training.scene.train scenes --output model_repository/vgg16/1
 
 # `count`, to be selected by name: over 100 heads is dense, the original work flow's labels. The log does not hold its
 # commands; these follow from the record (labels count, threshold 100, both training halves without the pictures without
 # people, seed 0) and from the scripts' flags. The name of the folder is not recorded. (Record of 2026-11-22: C 3e-05,
 # 560 photos to train on; 92.86 % of 70 test photos and 91.43 % of 70 validation photos right; the last step 114 s.)
-python -m training.scene_dataset part_A part_B --labels count --threshold 100 --output scenes-count
-python -m training.scene_features scenes-count
-python -m training.scene_classifier scenes-count --output model_repository/vgg16/1 --name count
+python -m training.scene.dataset part_A part_B --labels count --threshold 100 --output scenes-count
+python -m training.scene.features scenes-count
+python -m training.scene.train scenes-count --output model_repository/vgg16/1 --name count
 
 # `best-counter`, to be selected by name: the label is the route that errs less on the photo. Only the 70 validation photos
 # can be labelled so, since the networks learned from the others; 56 of them are in the training split. The counts are
@@ -29,6 +29,6 @@ python -m training.scene_classifier scenes-count --output model_repository/vgg16
 # give other labels today. The line that evaluates is from the log's state of 2026-11-24. (Record of 2026-11-24:
 # C 1e-05; 5 of 7 test photos and 6 of 7 validation photos right; the last step 23 s.)
 crowdserve evaluate part_A part_B --split validate --counter csrnet --every-route --output evaluation   # 22 minutes
-python -m training.scene_dataset part_A part_B --labels best-counter --counts evaluation/predictions.csv --output better
-python -m training.scene_features better
-python -m training.scene_classifier better --output model_repository/vgg16/1 --name best-counter
+python -m training.scene.dataset part_A part_B --labels best-counter --counts evaluation/predictions.csv --output better
+python -m training.scene.features better
+python -m training.scene.train better --output model_repository/vgg16/1 --name best-counter

@@ -7,7 +7,7 @@
 set -euo pipefail
 
 # Nine free photos without people.
-python -m benchmarks.free_photos photos-without-people
+python -m training.data.free_photos photos-without-people
 
 # Run 1: the paper's architecture; the front-end's last two blocks learn at a tenth of the rate. Step 540 is kept. At the
 # time the density maps of mirrored photos lay up to 7 px beside the heads where the width was no multiple of 8; that is

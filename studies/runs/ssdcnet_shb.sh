@@ -8,7 +8,7 @@
 set -euo pipefail
 
 # Nine free photos without people.
-python -m benchmarks.free_photos photos-without-people
+python -m training.data.free_photos photos-without-people
 
 # Run 1: SSDCNet SHA's first run, see ssdcnet_sha.sh; where that has been run, leave this out. Step 540 is kept.
 python -m training.ssdcnet part_A --card ssdcnet_sha --output checkpoints/ssdcnet_sha --cache features/a64 --steps 900 \
@@ -41,7 +41,7 @@ python -m training.ssdcnet part_B --card ssdcnet_shb --output checkpoints/ssdcne
 
 # The mean of runs 3 and 4 is what is shipped: MAE 10.56, RMSE 17.63, bias -1.47 on 40 photos (record of 2026-11-25). (The
 # first folder was model_repository/ssdcnet_shb/1, as above.)
-python -m training.weight_average part_B checkpoints/ssdcnet_shb2 checkpoints/ssdcnet_shb4 --card ssdcnet_shb \
+python -m training.average_weights part_B checkpoints/ssdcnet_shb2 checkpoints/ssdcnet_shb4 --card ssdcnet_shb \
     --cache features/b64 --output checkpoints/ssdcnet_shb5
 
 # The ONNX file, with weights in 16 bits, and its evaluation through the service. This overwrites version 1.

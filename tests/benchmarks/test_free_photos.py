@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from benchmarks.drawn_pictures import draw_pictures
-from benchmarks.free_photos import FreePhoto, fetch_photos, read_photos
 from crowdserve.errors import DatasetError
+from training.data.free_photos import FreePhoto, fetch_photos, read_photos
 
 PAGE = Path(__file__).parents[2] / "docs" / "false_positives.md"
 

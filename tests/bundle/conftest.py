@@ -253,7 +253,7 @@ def run_bundle() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_bundle("verify", path)`: the command line in a process of its own."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "crowdserve.cli.app", "bundle", *map(str, arguments)]
+        command = [sys.executable, "-m", "crowdserve.cli", "bundle", *map(str, arguments)]
         env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100"}
         return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
 

@@ -179,7 +179,7 @@ def test_a_volume_that_is_mounted_there_is_no_target(source: Path, tmp_path: Pat
     own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', target]
     if shutil.which("unshare") is None or subprocess.run([*own_mounts, "true"], check=False).returncode:
         pytest.skip("nothing may be mounted here")
-    build = [sys.executable, "-m", "crowdserve.cli.app", "bundle", "build", target, "--source", source]
+    build = [sys.executable, "-m", "crowdserve.cli", "bundle", "build", target, "--source", source]
     done = subprocess.run([*own_mounts, *build], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr == f"crowdserve: {target} is a mounted volume; name a folder inside, such as {target}/bundle\n"

@@ -51,7 +51,7 @@ BN_RANGES = ((0.8, 1.2), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4))
 
 @pytest.fixture
 def checkpoint_folder(csrnet: "keras.Model", tmp_path: Path) -> Path:
-    """What training/csrnet.py leaves behind."""
+    """What training/csrnet leaves behind."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     batch_norm = len(csrnet.get_layer("front_end").weights) > 20

@@ -27,7 +27,7 @@ def save(path: Path, state: dict[str, torch.Tensor], **options: object) -> Path:
 
 @pytest.fixture
 def folder(ssdcnet: SSDCNet, tmp_path: Path) -> Path:
-    """What training/ssdcnet.py leaves behind."""
+    """What training/ssdcnet leaves behind."""
     save(tmp_path / "ssdcnet_sha.pth", ssdcnet.state_dict())
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_unit", "validation": {"mae": 9.5}}
     (tmp_path / "meta.json").write_text(json.dumps(meta))

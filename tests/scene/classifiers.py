@@ -6,7 +6,7 @@ from pathlib import Path
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import feature_facts
 from crowdserve.scene.files import FILE_NAME, unwrap
-from training.scene_record import save_classifier
+from training.scene.save import save_classifier
 
 CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}
 

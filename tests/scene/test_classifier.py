@@ -17,7 +17,7 @@ from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
 from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
 from tests.scene.classifiers import CONTRACT, save
-from training.scene_record import save_classifier
+from training.scene.save import save_classifier
 
 
 def test_a_saved_classifier_answers_as_its_estimator_does(tmp_path, fitted, features):

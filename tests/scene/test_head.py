@@ -4,7 +4,7 @@ import pytest
 
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.dense_head import DenseHead, read_head, write_head
-from training.scene_head import build_head, to_dense_head
+from training.scene.dense_head import build_head, to_dense_head
 
 FEATURES, UNITS = 60, 9
 

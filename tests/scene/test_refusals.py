@@ -14,7 +14,7 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT
 from crowdserve.scene.files import unpickle
 from tests.scene.classifiers import CONTRACT, change_record, save
-from training.scene_record import save_classifier
+from training.scene.save import save_classifier
 
 
 class Trap:

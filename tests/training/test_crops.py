@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.crops import batches_of_equal_size, crop, random_crop
+from training.data.crops import batches_of_equal_size, crop, random_crop
 
 STRIDE = 8
 

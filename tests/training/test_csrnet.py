@@ -18,12 +18,12 @@ from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_en
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
-from training.csrnet import Trainer, begin, main, make_photos, train
-from training.csrnet_loss import POINT_LOSSES
-from training.csrnet_net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
-from training.flags import attribute_docs
-from training.photos import Photos
-from training.run import RunFolder
+from training.csrnet.loss import POINT_LOSSES
+from training.csrnet.net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
+from training.csrnet.train import Trainer, begin, main, make_photos, train
+from training.data.photos import Photos
+from training.engine.flags import attribute_docs
+from training.engine.run import RunFolder
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 CARD = find_card("csrnet_a")
@@ -43,7 +43,7 @@ def give_weights(model):
 
 @pytest.fixture(autouse=True)
 def vgg16_weights(monkeypatch):
-    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
 
 
 def run(dataset, folder, recipe, every=2):
@@ -56,7 +56,7 @@ def run(dataset, folder, recipe, every=2):
 @pytest.fixture(scope="module")
 def finished(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
         return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
@@ -130,7 +130,7 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
     recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
     recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
         material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
         net = TrainingNet(recipe, material)
     before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
@@ -145,7 +145,7 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
 @pytest.fixture(scope="module")
 def photos(dataset, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
         return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
 
 
@@ -221,7 +221,7 @@ def give_served(model):
 
 
 def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
-    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_served)
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     net = TrainingNet(RECIPE, photos)
     net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
@@ -236,7 +236,7 @@ def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
 
 def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
     """The last block of the repository's CSRNet B was trained."""
-    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_served)
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
         TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 

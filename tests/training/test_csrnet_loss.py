@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from training.csrnet_loss import count_loss
+from training.csrnet.loss import count_loss
 
 
 def test_the_loss_is_the_mean_of_block_errors():

@@ -1,7 +1,7 @@
 import numpy as np
 from PIL import Image
 
-from training.empty_pictures import main, views
+from training.data.negatives_folder import main, views
 
 
 def test_views_are_the_picture_its_mirror_image_and_its_quarters():

@@ -4,14 +4,14 @@ import dataclasses
 
 import pytest
 
-from training.flags import read_flags
-from training.photos import Windows
+from training.data.crop_config import CropConfig
+from training.engine.flags import read_flags
 
 COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Recipe(Windows):
+class Recipe(CropConfig):
     """As the networks have theirs.
 
     Attributes:

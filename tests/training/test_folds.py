@@ -5,7 +5,7 @@ import pytest
 
 from crowdserve.datasets import Sample
 from crowdserve.errors import SetupError
-from training.folds import assign_folds, leave_fold_out
+from training.data.folds import assign_folds, leave_fold_out
 
 
 def make_part(subset: str, photos: int) -> list[Sample]:

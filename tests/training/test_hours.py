@@ -3,7 +3,7 @@ import json
 import pytest
 from PIL import Image
 
-from training.hours import main, read_points
+from training.plot_curves import main, read_points
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from crowdserve.errors import WeightsError
-from training.loop import run_steps
-from training.run import RunFolder, read_earlier
+from training.engine.loop import run_steps
+from training.engine.run import RunFolder, read_earlier
 
 MAES = {2: 5.0, 4: 3.0, 6: 3.0, 8: 4.0}
 """Validation error after each step that is validated; the later of two equal ones is kept."""

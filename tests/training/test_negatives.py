@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from crowdserve.errors import DatasetError
-from training.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
+from training.data.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
 
 
 def test_negatives_are_repeatable_pictures_that_differ():

@@ -9,10 +9,11 @@ from PIL import Image
 from crowdserve.cards import IMAGENET_TORCH
 from crowdserve.datasets import Sample
 from crowdserve.errors import DatasetError
-from training.feature_cache import FeatureCache
-from training.photos import STRIDE_PX, Photos, Windows
+from training.data.crop_config import CropConfig
+from training.data.feature_cache import FeatureCache
+from training.data.photos import STRIDE_PX, Photos
 
-WINDOWS = Windows(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
+WINDOWS = CropConfig(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
 POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
 
 
@@ -93,7 +94,9 @@ def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrore
     Image.fromarray(picture).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", points, "made", "train")
     cells = round(scale * 16)
-    windows = Windows(1, cells, sigma_px=2.0 * scale, negatives=0, mirrored=mirrored, min_scale=scale, max_scale=scale)
+    windows = CropConfig(
+        1, cells, sigma_px=2.0 * scale, negatives=0, mirrored=mirrored, min_scale=scale, max_scale=scale
+    )
     photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
     for step in range(4):
         (source,), (target,) = photos.batch(step)
@@ -112,7 +115,7 @@ def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
 
 def test_a_scale_and_its_inverse_are_as_likely():
     draw = np.random.default_rng(0)
-    scales = np.array([Windows(min_scale=0.5, max_scale=2.0).draw_scale(draw) for _ in range(4000)])
+    scales = np.array([CropConfig(min_scale=0.5, max_scale=2.0).draw_scale(draw) for _ in range(4000)])
     assert 0.5 <= scales.min() < 0.51
     assert 1.96 < scales.max() <= 2.0
     assert np.median(scales) == pytest.approx(1.0, abs=0.05)

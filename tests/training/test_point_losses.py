@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from scipy.optimize import linear_sum_assignment
 
-from training.photos import STRIDE_PX
-from training.point_losses import BACKGROUND, bayesian_loss, dm_count_loss, transport_cost
+from training.csrnet.point_losses import BACKGROUND, bayesian_loss, dm_count_loss, transport_cost
+from training.data.photos import STRIDE_PX
 
 LOSSES = pytest.mark.parametrize("loss", [bayesian_loss, dm_count_loss])
 

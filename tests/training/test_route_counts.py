@@ -5,7 +5,7 @@ import pytest
 from crowdserve.cards import ROUTES
 from crowdserve.errors import DatasetError
 from crowdserve.evaluation.predictions import COLUMNS, count_column
-from training.route_counts import RouteCounts, append_route_counts, read_route_counts
+from training.scene.route_counts import RouteCounts, append_route_counts, read_route_counts
 
 
 def test_what_is_appended_is_read(tmp_path):

@@ -16,12 +16,12 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.normalisation import normalise
-from training import scene_crossfit
-from training.csrnet_net import Recipe
-from training.fold_checkpoints import arrange_checkpoints, read_checkpoint
-from training.folds import assign_folds
-from training.route_counts import read_route_counts
-from training.scene_crossfit import Counter, main
+from training.csrnet.net import Recipe
+from training.data.folds import assign_folds
+from training.routing import crossfit
+from training.routing.crossfit import Counter, main
+from training.routing.fold_checkpoints import arrange_checkpoints, read_checkpoint
+from training.scene.route_counts import read_route_counts
 
 FOLDS, SPLIT_SEED = 2, 3
 
@@ -103,7 +103,7 @@ def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypa
                 raise KeyboardInterrupt
             return 1.0
 
-    monkeypatch.setattr(scene_crossfit, "Counter", Spy)
+    monkeypatch.setattr(crossfit, "Counter", Spy)
     output = tmp_path / "counts.csv"
     with pytest.raises(KeyboardInterrupt):
         main(flags(dataset, checkpoints, output))
@@ -122,7 +122,7 @@ def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypa
 @pytest.mark.parametrize("last_block", [False, True])
 def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_path, monkeypatch, last_block):
     """The cache's front-end is the network's own here, as it is in training with ImageNet's weights."""
-    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
     counter = Counter(dataclasses.replace(found, recipe=recipe), [tmp_path / "first", tmp_path / "second"])
@@ -130,7 +130,7 @@ def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_pa
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
     cached = tmp_path / "first" / f"{sample.key}.npy"
     cached.rename(tmp_path / "second" / cached.name)
-    monkeypatch.setattr(scene_crossfit, "decode_image", None)  # from here on every feature must come from a cache
+    monkeypatch.setattr(crossfit, "decode_image", None)  # from here on every feature must come from a cache
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
 
 
@@ -173,8 +173,8 @@ def test_what_is_no_run_is_refused(tmp_path, text):
 
 def test_counts_of_other_checkpoints_are_not_gone_on_with(tmp_path):
     output = tmp_path / "counts.csv"
-    scene_crossfit.check_output(output, {"checkpoints": [1]})
+    crossfit.check_output(output, {"checkpoints": [1]})
     output.write_text("key,true,dense,sparse\n")
-    scene_crossfit.check_output(output, {"checkpoints": [1]})
+    crossfit.check_output(output, {"checkpoints": [1]})
     with pytest.raises(DatasetError, match="counts of other checkpoints"):
-        scene_crossfit.check_output(output, {"checkpoints": [2]})
+        crossfit.check_output(output, {"checkpoints": [2]})

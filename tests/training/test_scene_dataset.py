@@ -8,9 +8,9 @@ from PIL import Image
 
 from crowdserve.datasets import Sample, load_dataset, split_samples
 from crowdserve.errors import DatasetError
-from training.empty_pictures import write_empty_pictures
-from training.route_counts import RouteCounts, append_route_counts
-from training.scene_dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
+from training.data.negatives_folder import write_empty_pictures
+from training.scene.dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
+from training.scene.route_counts import RouteCounts, append_route_counts
 
 
 def make_samples(folder: Path, dataset: str, subset: str, counts: Sequence[int]) -> list[Sample]:

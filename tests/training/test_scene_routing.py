@@ -9,9 +9,8 @@ from crowdserve.cards import ROUTES
 from crowdserve.errors import DatasetError
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, feature_facts
-from training.feature_set import FeatureSet, save_npz
-from training.route_counts import RouteCounts, append_route_counts
-from training.scene_policies import (
+from training.routing.compare import bootstrap_difference, judge_policies, main, write_table
+from training.routing.policies import (
     HeldOut,
     classifier_policies,
     cross_fitted_policies,
@@ -19,8 +18,9 @@ from training.scene_policies import (
     load_held_out,
     one_route,
 )
-from training.scene_record import save_classifier
-from training.scene_routing import bootstrap_difference, judge_policies, main, write_table
+from training.scene.feature_set import FeatureSet, save_npz
+from training.scene.route_counts import RouteCounts, append_route_counts
+from training.scene.save import save_classifier
 
 CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}
 
@@ -172,9 +172,9 @@ def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
 @pytest.fixture
 def short_search(monkeypatch):
     """Three folds, one strength of the penalty."""
-    monkeypatch.setattr("training.scene_policies.FOLDS", 3)
-    monkeypatch.setattr("training.scene_regression.FOLDS", 3)
-    monkeypatch.setattr("training.scene_regression.STRENGTHS", (1e-4,))
+    monkeypatch.setattr("training.routing.policies.FOLDS", 3)
+    monkeypatch.setattr("training.scene.regression.FOLDS", 3)
+    monkeypatch.setattr("training.scene.regression.STRENGTHS", (1e-4,))
 
 
 @pytest.mark.slow

@@ -19,12 +19,16 @@ from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
 from crowdserve.scene.files import FILE_NAME
-from training import scene_classifier, scene_dataset, scene_features, scene_head, scene_regression
-from training.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
-from training.scene_classifier import import_classifier, train
-from training.scene_features import DEFAULT_ONNX, FeatureExtractor, extract_split
-from training.scene_figures import judge
-from training.scene_regression import fit_regression
+from training.scene import dataset as scene_dataset
+from training.scene import dense_head as scene_head
+from training.scene import features as scene_features
+from training.scene import regression as scene_regression
+from training.scene import train as scene_train
+from training.scene.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
+from training.scene.features import DEFAULT_ONNX, FeatureExtractor, extract_split
+from training.scene.figures import judge
+from training.scene.regression import fit_regression
+from training.scene.train import import_classifier, train
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +72,7 @@ def extractor() -> FeatureExtractor:
 def model(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the classifier that step 3 trained."""
     output = tmp_path_factory.mktemp("model")
-    scene_classifier.main([str(scenes), "--output", str(output), "--threads", "1"])
+    scene_train.main([str(scenes), "--output", str(output), "--threads", "1"])
     return output
 
 
@@ -214,7 +218,7 @@ def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
     old = GridSearchCV(pipeline, {"lr__C": [1e-4, 1e-3]}, cv=2).fit(data.features.astype(np.float32), labels)
     source = tmp_path / "classify_model.pkl"
     source.write_bytes(pickle.dumps(old))
-    scene_classifier.main([str(scenes), "--import", str(source), "--output", str(tmp_path / "model")])
+    scene_train.main([str(scenes), "--import", str(source), "--output", str(tmp_path / "model")])
     found = SceneClassifier.load(tmp_path / "model" / FILE_NAME)
     assert type(found.estimator) is LogisticRegression
     assert found.record["training"]["figures"]["test"]["accuracy"] == 1
@@ -241,7 +245,7 @@ def test_figures_of_a_known_answer():
 def test_a_keras_head_is_trained_into_what_numpy_computes(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(scene_head, "UNITS", 16)
     flags = ["--type", "keras-head", "--name", "head", "--threads", "1"]
-    scene_classifier.main([str(scenes), "--output", str(tmp_path), *flags])
+    scene_train.main([str(scenes), "--output", str(tmp_path), *flags])
     classifier = SceneClassifier.load(tmp_path / "scene_classifier.head.npz")
     assert classifier.estimator.hidden_kernel.shape == (FEATURE_COUNT, 16)
     training = classifier.record["training"]
@@ -265,7 +269,7 @@ def test_splits_of_different_networks_are_refused(tmp_path):
     for split, network in zip(SPLITS, "aab", strict=True):
         save_npz(make_set([0, 1], files=("x", "y"), contract={"onnx_sha256": network}), tmp_path / f"{split}.npz")
     with pytest.raises(DatasetError, match="different networks"):
-        scene_classifier.load_splits(tmp_path)
+        scene_train.load_splits(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,10 @@ from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
-from training.flags import attribute_docs
-from training.run import RunFolder
-from training.ssdcnet import Trainer, begin, make_photos, train
-from training.ssdcnet_net import Recipe, TrainingNet
+from training.engine.flags import attribute_docs
+from training.engine.run import RunFolder
+from training.ssdcnet.net import Recipe, TrainingNet
+from training.ssdcnet.train import Trainer, begin, make_photos, train
 
 CARD = find_card("ssdcnet_sha")
 ROOT = Path(__file__).parents[2]
@@ -44,7 +44,7 @@ def random_weights():
 def vgg16_weights():
     weights = random_weights()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.ssdcnet_net.load_vgg16_weights", lambda: weights)
+        patch.setattr("training.ssdcnet.net.load_vgg16_weights", lambda: weights)
         yield
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from crowdserve.nets.ssdcnet import SSDCNet
-from training.ssdcnet_loss import division_loss
+from training.ssdcnet.loss import division_loss
 
 
 def made_division(net, seed=0):

@@ -1,4 +1,4 @@
-"""Windows behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
+"""CropConfig behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,9 @@ from PIL import Image
 
 from crowdserve.cards import IMAGENET_TORCH
 from crowdserve.datasets import Sample
-from training.photos import STRIDE_PX, Photos, Windows
-from training.variation import COVERED, recoloured, with_confetti, with_litter, with_patch
+from training.data.augmentation import COVERED, recoloured, with_confetti, with_litter, with_patch
+from training.data.crop_config import CropConfig
+from training.data.photos import STRIDE_PX, Photos
 
 SIDE_PX = 128
 GREY = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
@@ -100,7 +101,7 @@ def sample(tmp_path):
 
 
 def windows_of(sample, **shares):
-    windows = Windows(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
+    windows = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
     photos = Photos([sample], windows, IMAGENET_TORCH, None)
     return [photos.batch(step) for step in range(12)]
 
@@ -126,9 +127,9 @@ def test_shares_of_none_leave_windows_as_they_are(sample):
 @pytest.mark.parametrize("name", ["confetti", "littered", "patches", "recoloured", "negative_share"])
 def test_a_share_outside_of_0_to_1_is_refused(name):
     with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
-        Windows(**{name: 1.5})
+        CropConfig(**{name: 1.5})
 
 
 def test_patches_without_pictures_to_hide_behind_are_refused():
     with pytest.raises(ValueError, match="give some --negatives"):
-        Windows(negatives=0, patches=0.3)
+        CropConfig(negatives=0, patches=0.3)

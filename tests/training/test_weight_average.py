@@ -11,9 +11,9 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
-from training.csrnet_mean import write_mean
-from training.csrnet_net import Recipe
-from training.weight_average import average
+from training.average_weights import average
+from training.csrnet.mean import write_mean
+from training.csrnet.net import Recipe
 
 CARD = find_card("csrnet_b")
 RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=(2,))
@@ -28,7 +28,7 @@ def runs(tmp_path, csrnet_weights, monkeypatch):
             layer.set_weights(weights)
         return front_end
 
-    monkeypatch.setattr("training.csrnet_net.port_vgg16_weights", give_weights)
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
     folders = []
     for step, gain in ((300, 1.0), (200, 1.5)):
         model, folder = build_csrnet(), tmp_path / f"run{step}"

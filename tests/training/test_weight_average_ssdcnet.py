@@ -14,10 +14,10 @@ from crowdserve.images import decode_image
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
-from training.photos import choose_samples
-from training.ssdcnet_mean import write_mean
-from training.ssdcnet_net import UNIT_LAYER, Recipe, load_state
-from training.weight_average import average
+from training.average_weights import average
+from training.data.photos import choose_samples
+from training.ssdcnet.mean import write_mean
+from training.ssdcnet.net import UNIT_LAYER, Recipe, load_state
 
 CARD = find_card("ssdcnet_sha")
 FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
@@ -33,7 +33,7 @@ def ssdcnet_runs(tmp_path, project_repository, monkeypatch):
         for i in FRONT_END_LAYERS
     ]
     monkeypatch.setattr(
-        "training.ssdcnet_net.load_vgg16_weights",
+        "training.ssdcnet.net.load_vgg16_weights",
         lambda: {name: (k, b.numpy()) for name, (k, b) in zip(CONV_NAMES, imagenet, strict=True)},
     )
     for name in [name for name in state if not name.startswith("front_end")]:

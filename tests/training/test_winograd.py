@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.winograd import MIN_CHANNELS, WinogradConv2d, use_winograd
+from training.ssdcnet.winograd import MIN_CHANNELS, WinogradConv2d, use_winograd
 
 
 @pytest.mark.parametrize(("height", "width"), [(4, 8), (7, 5), (1, 2), (12, 9)])

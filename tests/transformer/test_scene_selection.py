@@ -17,7 +17,7 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import record_path
 from crowdserve_transformer.model import load_classifier
 from crowdserve_transformer.settings import Settings
-from training.scene_record import save_classifier
+from training.scene.save import save_classifier
 
 NAMES = ("default", "turned")
 

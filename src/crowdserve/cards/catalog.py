@@ -80,7 +80,7 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), block 4 trained further in runs with "
-            "last_block; the rest: trained by training/csrnet.py",
+            "last_block; the rest: trained by training/csrnet",
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=f"ShanghaiTech Part {part}, training half",
         ),
@@ -114,7 +114,7 @@ def _ssdcnet(
         provenance=Provenance(
             paper="Xiong et al.: From Open Set to Closed Set, 2020 (SS-DCNet)",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), last blocks trained further in runs with "
-            "trained_blocks; the rest: trained by training/ssdcnet.py",
+            "trained_blocks; the rest: trained by training/ssdcnet",
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
             dataset=dataset,
         ),

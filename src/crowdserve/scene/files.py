@@ -148,7 +148,7 @@ def read_record(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ClassifierError(
             f"{path} is missing: a classifier is not opened without its record. Copy both files, or import a file that "
-            "you trust with `python -m training.scene_classifier --import FILE`"
+            "you trust with `python -m training.scene.train --import FILE`"
         ) from None
     except (ValueError, AttributeError) as err:
         raise ClassifierError(f"{path} is no JSON record of a classifier: {err}") from err

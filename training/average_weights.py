@@ -1,0 +1,74 @@
+"""The mean of networks' weights, where each run went on from another: often better than any.
+
+    python -m training.average_weights DATASET checkpoints/b3 checkpoints/b4 --card csrnet_b --cache f --output mean
+
+The mean is validated as the last run was; its record says what it is the mean of. (Izmailov et al.: Averaging Weights
+Leads to Wider Optima and Better Generalization, 2018.)
+"""
+
+import argparse
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from crowdserve.cards import ModelCard, cards_of, find_card
+from crowdserve.cards.records import META_FILE
+from crowdserve.datasets import load_to_learn_from
+from crowdserve.errors import CrowdServeError, WeightsError
+from training.engine.flags import frozen
+from training.engine.run import read_earlier
+
+MEANS = {"csrnet": "training.csrnet.mean", "ssdcnet": "training.ssdcnet.mean"}
+"""Module by family; only the one that is needed is imported, for TensorFlow and PyTorch do not share a process."""
+
+
+def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path, output: Path) -> dict[str, Any]:
+    """Write the mean's weights and record; returns its validation errors.
+
+    Args:
+        card: Of both networks.
+        runs: Checkpoint folders, or version folders of served models; the last one's recipe decides how the mean is
+            validated.
+        datasets: Labelled photos of that run.
+        cache: Features of that run.
+        output: Checkpoint folder to write.
+
+    Raises:
+        WeightsError: If a folder holds no finished run of this card.
+        DatasetError: If there are no labelled photos to validate on.
+    """
+    records = [read_earlier(run) for run in runs]
+    for run, record in zip(runs, records, strict=True):
+        if record["card"] != card.name:
+            raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
+    load_to_learn_from(datasets)  # a wrong folder is told before anything is written
+    mean = importlib.import_module(MEANS[card.family])
+    mean.write_mean(card, runs, output, records[-1])
+    fields = {name: frozen(value) for name, value in records[-1]["recipe"].items()}
+    errors = mean.validate_mean(card, fields, datasets, cache, output)
+    steps = [record["validation"]["step"] for record in records]
+    meta = {**records[-1], "validation": {"step": steps[-1], **errors}, "mean_of_runs_at_steps": steps}
+    (output / META_FILE).write_text(json.dumps(meta, indent=2) + "\n")
+    return errors
+
+
+def main() -> None:
+    """Read the flags and average."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="folder of labelled photos")
+    parser.add_argument("runs", nargs="+", type=Path, help="checkpoint or served version folders, the latest run last")
+    trainable = [card.name for card in cards_of(*MEANS)]
+    parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
+    parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the latest run")
+    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")
+    flags = parser.parse_args()
+    try:
+        print(average(find_card(flags.card), flags.runs, [flags.dataset], flags.cache, flags.output))
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()

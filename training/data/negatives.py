@@ -1,0 +1,242 @@
+"""Pictures without people, generated or photographed: they teach a counting network to answer zero.
+
+A density network that only ever saw crowds leaves a floor of density on plain walls, skies, noise and stripes, and
+takes leaves, pebbles, letters and things in rows for far heads.
+"""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from crowdserve.errors import DatasetError
+from crowdserve.images import Rgb, decode_image, fit_within
+
+SIDE_PX = 384
+PHOTO_SIDE_PX = 768
+"""Longest side of a photo without people; its features take 7 MB."""
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+GREY = "grey"
+"""The kind of picture that is one even grey."""
+
+GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16, 152, 48, 168, 136, 184, 120, 200, 104)
+"""Levels of the even greys, far apart first."""
+
+
+def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb]:
+    """Surfaces, noise, patterns, leaves, pebbles, confetti, text, rows, parts: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
+
+    Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
+    overexposed camera sends, and what a network fills with people most readily when it has not seen it.
+
+    Args:
+        count: Pictures.
+        seed: Of their random parts.
+        kinds: Of `KINDS` or `GREY`, one after the other and round again, in place of that order.
+    """
+    draw = np.random.default_rng(seed)
+    levels = itertools.cycle(GREYS)
+    order = itertools.cycle(kinds or [name for kind in KINDS for name in (GREY, kind)])
+    return [
+        np.full((SIDE_PX, SIDE_PX, 3), next(levels), np.uint8) if kind == GREY else KINDS[kind](draw)
+        for kind in itertools.islice(order, count)
+    ]
+
+
+def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
+    """Photos without people from a folder, by name: uint8 [height, width, 3], at most `PHOTO_SIDE_PX` a side.
+
+    Args:
+        folder: JPEG, PNG and WebP files of at least `SIDE_PX` a side; `python -m training.data.free_photos` fills one.
+        pad_multiple: Height and width are cropped to multiples of it.
+
+    Raises:
+        DatasetError: If the folder has no photo, or one is too small for a window.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
+    if not paths:
+        raise DatasetError(f"{folder} has no {', '.join(PHOTO_SUFFIXES)} files; give a folder of photos without people")
+    photos = [_cropped(fit_within(decode_image(path.read_bytes()), PHOTO_SIDE_PX), pad_multiple) for path in paths]
+    for path, photo in zip(paths, photos, strict=True):
+        if min(photo.shape[:2]) < SIDE_PX:
+            height, width = photo.shape[:2]
+            raise DatasetError(f"{path} is {width}x{height} px here; a window takes {SIDE_PX}: remove or enlarge it")
+    return photos
+
+
+def zoomed(picture: Rgb, scale: float, side_px: int, draw: np.random.Generator) -> Rgb:
+    """A random square of a resized picture, uint8 [`side_px`, `side_px`, 3]; mirrored on where it is smaller."""
+    size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
+    resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+    missing = [(0, max(0, side_px - length)) for length in resized.shape[:2]]
+    whole = np.pad(resized, (*missing, (0, 0)), mode="symmetric")
+    top, left = (int(draw.integers(length - side_px + 1)) for length in whole.shape[:2])
+    return np.ascontiguousarray(whole[top : top + side_px, left : left + side_px])
+
+
+def _cropped(photo: Rgb, multiple: int) -> Rgb:
+    height, width = (side // multiple * multiple for side in photo.shape[:2])
+    return photo[:height, :width]
+
+
+def _colour(draw: np.random.Generator) -> np.ndarray:
+    return draw.integers(0, 256, 3).astype(np.float64)
+
+
+def _picture(values: np.ndarray) -> Rgb:
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def _blend(weights: np.ndarray, draw: np.random.Generator) -> Rgb:
+    """Two random colours mixed by weights [side, side] in 0 to 1."""
+    first, second = _colour(draw), _colour(draw)
+    return _picture(first + weights[..., np.newaxis] * (second - first))
+
+
+def _plain(draw: np.random.Generator) -> Rgb:
+    return _picture(_colour(draw) + draw.normal(0, 3, (SIDE_PX, SIDE_PX, 3)))
+
+
+def _gradient(draw: np.random.Generator) -> Rgb:
+    across, down = np.meshgrid(np.linspace(0, 1, SIDE_PX), np.linspace(0, 1, SIDE_PX))
+    turn = draw.uniform()
+    return _blend(turn * across + (1 - turn) * down, draw)
+
+
+def _clouds(draw: np.random.Generator) -> Rgb:
+    """Noise of several octaves: skies, smoke, foliage."""
+    total = np.zeros((SIDE_PX, SIDE_PX))
+    for octave in range(int(draw.integers(3, 8))):
+        noise = Image.fromarray(draw.integers(0, 256, (3 * 2**octave,) * 2, dtype=np.uint8))
+        total += np.asarray(noise.resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)) / 2.0**octave
+    return _blend((total - total.min()) / np.ptp(total), draw)
+
+
+def _noise(draw: np.random.Generator) -> Rgb:
+    picture = Image.fromarray(_picture(draw.normal(draw.uniform(60, 200), draw.uniform(10, 80), (SIDE_PX, SIDE_PX, 3))))
+    return np.array(picture.filter(ImageFilter.GaussianBlur(draw.uniform(0, 3))))
+
+
+def _stripes(draw: np.random.Generator) -> Rgb:
+    across, down = np.meshgrid(np.arange(SIDE_PX), np.arange(SIDE_PX))
+    angle, period = draw.uniform(0, np.pi), draw.uniform(6, 60)
+    return _blend((np.sin(2 * np.pi * (across * np.cos(angle) + down * np.sin(angle)) / period) > 0) * 1.0, draw)
+
+
+def _tiles(draw: np.random.Generator) -> Rgb:
+    """A wall: tiles of slightly different shade with dark joints."""
+    tile = int(draw.integers(8, 64))
+    rows = -(-SIDE_PX // tile)
+    shade = np.kron(draw.normal(0, 12, (rows, rows)), np.ones((tile, tile)))[:SIDE_PX, :SIDE_PX]
+    across, down = np.meshgrid(np.arange(SIDE_PX) % tile, np.arange(SIDE_PX) % tile)
+    joints = np.where((across < 2) | (down < 2), -40.0, 0.0)
+    return _picture(_colour(draw) + (shade + joints)[..., np.newaxis])
+
+
+def _scatter(draw: np.random.Generator, background: np.ndarray, colours: np.ndarray, sides_px: np.ndarray) -> Rgb:
+    """Ellipses at random places and turns, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(background).tolist()))
+    for colour, (long, short) in zip(_picture(colours).tolist(), sides_px, strict=True):
+        side = max(3, int(2 * long))
+        shape = Image.new("L", (side, side))
+        middle = side / 2
+        box = (middle - long / 2, middle - short / 2, middle + long / 2, middle + short / 2)
+        ImageDraw.Draw(shape).ellipse(box, fill=255)
+        shape = shape.rotate(draw.uniform(0, 180))
+        x, y = draw.integers(-side, SIDE_PX, 2).tolist()
+        canvas.paste(tuple(colour), (x, y), shape)
+    return np.array(canvas)
+
+
+def _leaves(draw: np.random.Generator) -> Rgb:
+    """Foliage or grass: long thin leaves of one hue, dark to light."""
+    count, hue = 1500, np.array([draw.uniform(40, 160), draw.uniform(90, 180), draw.uniform(20, 80)])
+    colours = hue * draw.uniform(0.3, 1.3, (count, 1)) + draw.normal(0, 8, (count, 3))
+    length = draw.uniform(8, 40)
+    return _scatter(draw, hue * 0.25, colours, length * draw.uniform((0.5, 0.1), (1.2, 0.4), (count, 2)))
+
+
+def _pebbles(draw: np.random.Generator) -> Rgb:
+    """Gravel: roundish stones of near-even greys on their own shade."""
+    count, side = 2500, draw.uniform(5, 22)
+    colours = draw.uniform(70, 210, (count, 1)) + draw.normal(0, 10, 3) + draw.normal(0, 4, (count, 3))
+    return _scatter(draw, np.full(3, 40.0), colours, side * draw.uniform((0.8, 0.6), (1.3, 1.0), (count, 2)))
+
+
+def _confetti(draw: np.random.Generator) -> Rgb:
+    """Small specks of every colour on an even ground: confetti, flower meadows, litter, starry skies."""
+    count = int(draw.integers(200, 2000))
+    sides = draw.uniform(2, 9) * draw.uniform(0.5, 1.2, (count, 2))
+    return _scatter(draw, _colour(draw), draw.uniform(0, 256, (count, 3)), np.sort(sides)[:, ::-1])
+
+
+def _text(draw: np.random.Generator) -> Rgb:
+    """Lines of random letters: pages, signs, screens."""
+    shades = (draw.uniform(0, 90, 3), draw.uniform(160, 256, 3))
+    ink, paper = (tuple(_picture(shade).tolist()) for shade in draw.permutation(shades))
+    canvas, size = Image.new("RGB", (SIDE_PX, SIDE_PX), paper), int(draw.integers(9, 40))
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz    ABCDEFG0123456789.,"))
+    for y in range(0, SIDE_PX, round(size * draw.uniform(1.1, 1.8))):
+        line = "".join(draw.choice(letters, 4 * SIDE_PX // size))
+        ImageDraw.Draw(canvas).text((0, y), line, fill=ink, font=ImageFont.load_default(size))
+    return np.array(canvas)
+
+
+def _rows(draw: np.random.Generator) -> Rgb:
+    """One thing again and again in rows: windows, seats, coins, crates of fruit."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(_colour(draw)).tolist()))
+    pitch, fill = draw.integers(10, 64, 2), draw.uniform(0.4, 0.9)
+    paint = ImageDraw.Draw(canvas)
+    shape, colour = (paint.ellipse, paint.rectangle)[int(draw.integers(2))], _colour(draw)
+    for y in range(0, SIDE_PX, int(pitch[1])):
+        for x in range(0, SIDE_PX, int(pitch[0])):
+            left, top = np.array([x, y]) + draw.normal(0, 1, 2)
+            tint = tuple(_picture(colour + draw.normal(0, 15)).tolist())
+            shape((left, top, left + fill * pitch[0], top + fill * pitch[1]), fill=tint)
+    return np.array(canvas)
+
+
+def _parts(draw: np.random.Generator) -> Rgb:
+    """Small parts among lines and labels: boards, machines, shelves, maps."""
+    ground = _colour(draw)
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(ground).tolist()))
+    paint, size = ImageDraw.Draw(canvas), draw.uniform(4, 24)
+    for _ in range(int(draw.integers(10, 60))):
+        lines = tuple(_picture(ground + draw.normal(0, 50)).tolist())
+        x, y, reach = draw.uniform(0, SIDE_PX), draw.uniform(0, SIDE_PX), draw.uniform(20, 200)
+        corner = (x + reach, y), (x + 1.5 * reach, y + 0.5 * reach)
+        for i in range(int(draw.integers(1, 8))):
+            paint.line([(px, py + 4 * i) for px, py in ((x, y), *corner)], fill=lines, width=int(draw.integers(1, 3)))
+    for _ in range(int(draw.integers(60, 400))):
+        (x, y), (long, short) = draw.uniform(0, SIDE_PX, 2), size * draw.uniform((0.5, 0.3), (1.8, 1.0))
+        width, height = draw.permutation((long, short))
+        shape = (paint.rectangle, paint.ellipse)[int(draw.uniform() < 0.3)]
+        body = _colour(draw) if draw.uniform() < 0.3 else np.full(3, draw.choice((25, 60, 150, 220)))
+        shape((x, y, x + width, y + height), fill=tuple(_picture(body).tolist()))
+        if draw.uniform() < 0.4:
+            shape((x + width / 4, y + height / 4, x + width * 0.7, y + height * 0.7), fill=(200, 200, 200))
+        if draw.uniform() < 0.3:
+            label = "".join(draw.choice(list("ABCDRTUX0123456789"), 3))
+            paint.text((x, y + height), label, fill=(230, 230, 230), font=ImageFont.load_default(9))
+    return np.array(canvas)
+
+
+KINDS: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
+    "gradient": _gradient,
+    "clouds": _clouds,
+    "noise": _noise,
+    "stripes": _stripes,
+    "tiles": _tiles,
+    "plain": _plain,
+    "leaves": _leaves,
+    "pebbles": _pebbles,
+    "confetti": _confetti,
+    "text": _text,
+    "rows": _rows,
+    "parts": _parts,
+}
+"""How each kind of generated picture is drawn, but for the even greys."""

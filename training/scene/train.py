@@ -1,0 +1,166 @@
+"""Step 3 of the scene classifier: train it on the features, judge it, save it for serving.
+
+    python -m training.scene.train scenes --output model_repository/vgg16/1 [--name count]
+
+Writes scene_classifier.joblib and its record scene_classifier.json for serving (about 100 kB), and scenes/report.json
+and scenes/confusion.png for people. Two to four minutes for 560 photos on two cores. With a name it is saved beside the
+default one, as scene_classifier.<name>.*, and an operator selects it with --scene_classifier.
+
+    --type logistic-regression   SMOTE against imbalance, C by cross-validated log loss: the default
+    --type keras-head            a dense layer of 1024 units, trained with Keras, computed with numpy in serving; 51 MB
+
+    python -m training.scene.train --import classify_model.pkl --output model_repository/vgg16/1
+
+takes in a classifier of the original work flow instead. Unpickling runs whatever the file tells it to: import only
+files that you trust. Give the scenes folder too and it is judged on them.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from crowdserve.errors import DatasetError, SetupError
+from crowdserve.scene.classifier import SceneClassifier
+from crowdserve.scene.files import DEFAULT_NAME, check_name, unpickle, unwrap
+from training.scene.dataset import MANIFEST
+from training.scene.feature_set import SPLITS, FeatureSet, load_features
+from training.scene.features import DEFAULT_ONNX, FeatureExtractor
+from training.scene.figures import draw_confusion, judge_splits
+from training.scene.regression import fit_regression
+from training.scene.save import save_classifier
+
+
+def _fit_head(data: FeatureSet, *, seed: int) -> tuple[Any, dict[str, Any]]:
+    from training.scene.dense_head import fit_head  # Keras takes seconds to import, and the other type does not need it
+
+    return fit_head(data, seed=seed)
+
+
+DEFAULT_TYPE = "logistic-regression"
+TYPES: Mapping[str, Callable[..., tuple[Any, dict[str, Any]]]] = MappingProxyType(
+    {DEFAULT_TYPE: fit_regression, "keras-head": _fit_head}
+)
+"""Type -> (training features, seed) -> a fitted estimator and how it was found."""
+
+
+def load_splits(folder: Path) -> dict[str, FeatureSet]:
+    """The three feature sets of a folder.
+
+    Raises:
+        DatasetError: If one is missing or broken, or they come from different networks.
+    """
+    splits = {split: load_features(folder, split) for split in SPLITS}
+    contracts = {json.dumps(found.contract, sort_keys=True) for found in splits.values()}
+    if len(contracts) > 1:
+        raise DatasetError(f"the splits in {folder} come from different networks; run training.scene.features again")
+    return splits
+
+
+def describe_data(folder: Path) -> dict[str, Any]:
+    """Label strategy, data sets and split of a scene data set, from its manifest; no paths."""
+    manifest = folder / MANIFEST
+    if not manifest.exists():
+        return {"labels": {"strategy": "unknown"}}
+    found = json.loads(manifest.read_text())
+    return {key: found[key] for key in ("labels", "datasets", "seed", "photos")}
+
+
+def train(
+    folder: Path,
+    output: Path,
+    *,
+    seed: int,
+    kind: str = DEFAULT_TYPE,
+    name: str = DEFAULT_NAME,
+    onnx: Path = DEFAULT_ONNX,
+) -> SceneClassifier:
+    """Train on a scene data set's features, judge, and save for serving; writes the report into the folder.
+
+    Args:
+        folder: With the features of the three splits.
+        output: Where serving looks for it.
+        seed: Of everything that is drawn.
+        kind: One of `TYPES`.
+        name: What an operator selects it by.
+        onnx: VGG16, to write down what features are that came as CSV.
+
+    Raises:
+        DatasetError: If the features are unfit for training.
+    """
+    splits = load_splits(folder)
+    contract = splits["train"].contract or _assumed_contract(onnx, "features that came as CSV")
+    estimator, found = TYPES[kind](splits["train"], seed=seed)
+    draft = SceneClassifier.from_estimator(estimator, "", {}, output)
+    training = _judged(draft, splits, folder, found | {"data": describe_data(folder)})
+    return save_classifier(draft, output, contract, training, name=name)
+
+
+def import_classifier(
+    source: Path, output: Path, *, name: str = DEFAULT_NAME, onnx: Path = DEFAULT_ONNX, folder: Path | None = None
+) -> SceneClassifier:
+    """Take in a trusted pickle of the original work flow: free it of its wrapping, judge it if there is data, save it.
+
+    The original work flow's features are Keras' VGG16, caffe colours, flattened in NHWC order, as crowdserve's are; a
+    pickle does not say so itself, so the record says that this is assumed.
+
+    Raises:
+        ClassifierError: If it cannot be read, or is no classifier of dense and sparse scenes on VGG16's features.
+    """
+    if not source.is_file():
+        raise DatasetError(f"{source} is missing; give a pickle or joblib file")
+    draft = SceneClassifier.from_estimator(unwrap(unpickle(source.read_bytes(), source)), "", {}, source)
+    contract = _assumed_contract(onnx, source.name)
+    training: dict[str, Any] = {"method": f"imported from {source.name}"}
+    if folder:
+        training = _judged(draft, load_splits(folder), folder, training)
+    return save_classifier(draft, output, contract, training, name=name)
+
+
+def _assumed_contract(onnx: Path, what: str) -> dict[str, Any]:
+    return {**FeatureExtractor(onnx).contract(), "assumed": f"for {what}"}
+
+
+def _judged(
+    draft: SceneClassifier, splits: Mapping[str, FeatureSet], folder: Path, training: dict[str, Any]
+) -> dict[str, Any]:
+    """The record of training with figures; also written into the folder, with a picture."""
+    record = {**training, "figures": judge_splits(draft, splits)}
+    draw_confusion(record["figures"], folder / "confusion.png")
+    (folder / "report.json").write_text(json.dumps(record, indent=2) + "\n")
+    return record
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="with {train,test,validate}.npz or .csv")
+    parser.add_argument("--output", type=Path, default=DEFAULT_ONNX.parent, help="default: %(default)s")
+    parser.add_argument("--type", choices=TYPES, default=DEFAULT_TYPE, help="default: %(default)s")
+    parser.add_argument("--name", type=check_name, default=DEFAULT_NAME, help="to select it by; default: %(default)s")
+    parser.add_argument(
+        "--import", dest="source", type=Path, metavar="FILE", help="a trusted pickle to take in instead"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of whatever is drawn in training")
+    parser.add_argument("--threads", type=int, default=2, help="threads of one fit")
+    args = parser.parse_args(arguments)
+    if args.folder is None and args.source is None:
+        parser.error("give the folder that training.scene.features filled, or --import FILE")
+    try:
+        with threadpool_limits(args.threads):
+            if args.source:
+                found = import_classifier(args.source, args.output, name=args.name, folder=args.folder)
+            else:
+                found = train(args.folder, args.output, seed=args.seed, kind=args.type, name=args.name)
+    except SetupError as err:
+        parser.exit(1, f"{err}\n")
+    print(json.dumps(found.record["training"], indent=2))
+    print(f"saved in {args.output} as {args.name}, SHA-256 {found.sha256}")
+
+
+if __name__ == "__main__":
+    main()
