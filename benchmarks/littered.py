@@ -25,7 +25,7 @@ from crowdserve.evaluation.metrics import count_errors
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, decode_image
 from crowdserve.nets.served_weights import MODEL_FILE
-from export.release import REPOSITORY
+from export.publish import REPOSITORY
 from training.data.augmentation import with_litter
 from training.data.photos import STRIDE_PX
 

@@ -23,7 +23,7 @@ from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.local.service import EmbeddedService
-from export.pictures import PHOTO
+from export.verify.pictures import PHOTO
 from training.data.free_photos import fetch_photos, read_photos
 
 FOLDER = Path("docs") / "images"

@@ -24,7 +24,7 @@ from crowdserve.evaluation.metrics import count_errors
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.images import Rgb, crop_density, decode_image, fit_within, pad_bottom_right
 from crowdserve.triton.repository import model_versions
-from export.release import REPOSITORY
+from export.publish import REPOSITORY
 
 
 def resized(image: Rgb, scale: float) -> Rgb:

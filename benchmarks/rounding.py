@@ -23,9 +23,9 @@ from crowdserve.cards import CARDS, ModelCard, find_card
 from crowdserve.cards.records import newest_version
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.nets.served_weights import MODEL_FILE
-from crowdserve.parity import Reference, check_counts
 from export.command import labelled_photos
-from export.release import REPOSITORY
+from export.publish import REPOSITORY
+from export.verify.parity import Reference, check_counts
 
 Weights = npt.NDArray[np.float32]
 
@@ -53,8 +53,8 @@ def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Re
     """
     if card.family == "csrnet":
         from crowdserve.nets.vgg16 import conv_layers
-        from export.checkpoint import load_csrnet
-        from export.csrnet import keras_reference
+        from export.csrnet.checkpoint import load_csrnet
+        from export.csrnet.convert import keras_reference
 
         csrnet = load_csrnet(folder, card.name)
         for layer in conv_layers(csrnet.model):
@@ -63,8 +63,8 @@ def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Re
         return keras_reference(csrnet)
     import torch
 
-    from export.ssdcnet import torch_reference
-    from export.ssdcnet_checkpoint import load_ssdcnet
+    from export.ssdcnet.checkpoint import load_ssdcnet
+    from export.ssdcnet.convert import torch_reference
 
     ssdcnet = load_ssdcnet(folder, card)
     for tensor in ssdcnet.net.parameters():

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, Route
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
-from export.onnx_graph import OnnxGraph
+from export.graph.builder import OnnxGraph
 from training.scene.features import FeatureExtractor
 from training.scene.save import save_classifier
 

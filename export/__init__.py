@@ -1,1 +1,10 @@
-"""Converters from training checkpoints to the ONNX files that Triton serves, one module a network."""
+"""From a training checkpoint to the ONNX file that Triton serves.
+
+checkpoint ──► csrnet, ssdcnet, vgg16 ──► graph ──► verify ──► publish ──► model_repository/<card>/<version>/
+│           └─ metadata   meta.json
+└─ equal to the framework's network, or nothing is written
+
+csrnet/   `python -m export.csrnet`     graph/    ONNX node by node, from a chain of steps
+ssdcnet/  `python -m export.ssdcnet`    verify/   names, axes, dtypes, shapes, values, counts
+vgg16.py  `python -m export.vgg16`      command.py  flags that exports of counting networks share
+"""

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, cards_of, find_card
 from crowdserve.cards.records import newest_version
-from crowdserve.errors import CardError, CrowdServeError
+from crowdserve.errors import CardError, CrowdServeError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
 from crowdserve.nets.served_weights import MODEL_FILE
-from crowdserve.parity import Pictures
-from export.pictures import PHOTO
-from export.release import REPOSITORY
+from export.publish import REPOSITORY
+from export.verify.parity import Pictures
+from export.verify.pictures import PHOTO
 
 PARITY_PHOTOS = 50
 """Photos on which head counts of both models are compared; the evaluation takes all."""
@@ -106,13 +106,27 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
         datasets: Folders of labelled photos.
         split: As in `crowdserve evaluate`.
     """
+    from rich.console import Console
+    from tqdm import tqdm
+
     from crowdserve.cards.records import keep_evaluation
-    from crowdserve.cli.evaluate import evaluate
-    from crowdserve.cli.options import CounterName, RouteName
+    from crowdserve.client.service import ServiceClient
+    from crowdserve.evaluation.api import Job, evaluate
+    from crowdserve.evaluation.counting import Choices
+    from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import SUMMARY_FILE
+    from crowdserve.local.service import EmbeddedService
 
     repository, digest = model.parents[2], hashlib.sha256(model.read_bytes()).hexdigest()
     output = Path("evaluation") / f"{card.name}-{digest[:12]}"
-    route, counter = RouteName(card.routes[0]), CounterName(card.family)
-    evaluate(datasets, output=output, split=split, route=route, counter=counter, repository=repository)
+    job = Job(datasets, output, Choices(card.routes[0], card.family), split=split)
+    with (
+        EmbeddedService(repository) as service,
+        ServiceClient(service.http_url, use_proxy=False) as client,
+        tqdm(desc="counting", unit="photo") as bar,
+    ):
+        outcome = evaluate(job, client, watch=lambda result: bar.update())
+    print_outcome(outcome, Console())
+    if outcome.failures:
+        raise SetupError(f"{len(outcome.failures)} photos were not counted, the first: {outcome.failures[0].error}")
     print(f"wrote {keep_evaluation(output / SUMMARY_FILE, repository)}")

@@ -20,11 +20,11 @@ from crowdserve.images import Rgb
 from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.vgg16 import build_vgg16
-from crowdserve.parity import Outputs, Pictures, Reference
-from export.keras_chain import read_chain
-from export.onnx_graph import OnnxGraph
-from export.pictures import PHOTO, check_pictures, read_photo
-from export.release import REPOSITORY, release
+from export.graph.builder import OnnxGraph
+from export.graph.keras_chain import read_chain
+from export.publish import REPOSITORY, release
+from export.verify.parity import Outputs, Pictures, Reference
+from export.verify.pictures import PHOTO, check_pictures, read_photo
 
 
 def build_onnx(model: keras.Model) -> bytes:

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crowdserve.cards import CARDS, Tolerance
 from crowdserve.errors import ParityError
-from crowdserve.parity import COUNT_DIFFERENCE, Outputs, Pictures, check_counts, check_parity
+from export.verify.parity import COUNT_DIFFERENCE, Outputs, Pictures, check_counts, check_parity
 
 CARD = replace(CARDS["csrnet_a"], name="pooling", tolerance=Tolerance(relative=1e-3, count_people=1e-3))
 WEIGHTS = np.array([0.01, 0.02, 0.03], np.float32)

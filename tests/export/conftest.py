@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from crowdserve.parity import Pictures
-from export.pictures import PHOTO, read_photo, scaled
+from export.verify.parity import Pictures
+from export.verify.pictures import PHOTO, read_photo, scaled
 
 if TYPE_CHECKING:
     import keras

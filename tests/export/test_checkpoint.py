@@ -11,7 +11,7 @@ from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
-from export.checkpoint import load_csrnet
+from export.csrnet.checkpoint import load_csrnet
 
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 

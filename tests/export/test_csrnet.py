@@ -12,11 +12,11 @@ import pytest
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, find_card
 from crowdserve.errors import ParityError
-from crowdserve.parity import Pictures, check_parity
-from export import csrnet as exporter
-from export.checkpoint import Checkpoint, load_csrnet
 from export.command import default_version
-from export.pictures import PHOTO
+from export.csrnet import convert as exporter
+from export.csrnet.checkpoint import Checkpoint, load_csrnet
+from export.verify.parity import Pictures, check_parity
+from export.verify.pictures import PHOTO
 
 CARD = find_card("csrnet_b")
 

@@ -4,7 +4,7 @@ import pytest
 
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.vgg16 import build_vgg16
-from export.keras_chain import Convolution, Pooling, read_chain
+from export.graph.keras_chain import Convolution, Pooling, read_chain
 
 layers = keras.layers
 

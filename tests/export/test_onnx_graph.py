@@ -9,8 +9,8 @@ from onnx import TensorProto, numpy_helper
 from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_TORCH, Geometry, Normalisation, TensorSpec
 from crowdserve.errors import WeightsError
 from crowdserve.nets.normalisation import normalise, pad_black
-from export.chain import Convolution
-from export.onnx_graph import IR_VERSION, OPSET, OnnxGraph
+from export.graph.builder import IR_VERSION, OPSET, OnnxGraph
+from export.graph.chain import Convolution
 
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
 CARD = replace(CARDS["csrnet_a"], outputs=(TensorSpec("density", "FP32", ("rows", "columns", 3), ""),))

@@ -5,7 +5,7 @@ import pytest
 
 from crowdserve.cards import CARDS, VGG16
 from crowdserve.errors import SetupError
-from export.pictures import check_pictures, read_photo, scaled
+from export.verify.pictures import check_pictures, read_photo, scaled
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 

@@ -7,9 +7,9 @@ import pytest
 
 from crowdserve.cards import CARDS, TensorSpec
 from crowdserve.errors import ParityError
-from crowdserve.parity import Outputs, Pictures
-from export.onnx_graph import OnnxGraph
-from export.release import release
+from export.graph.builder import OnnxGraph
+from export.publish import release
+from export.verify.parity import Outputs, Pictures
 
 CARD = replace(
     CARDS["vgg16"], name="doubled", outputs=(TensorSpec("features", "FP32", (224, 224, 3), "twice the pixel"),)

@@ -11,11 +11,11 @@ import torch
 from crowdserve.cards import IMAGENET_UNIT, SHANGHAITECH_A, find_card
 from crowdserve.errors import ParityError
 from crowdserve.nets.ssdcnet import SSDCNet
-from crowdserve.parity import Outputs, Pictures, Reference, check_parity
-from export import ssdcnet as exporter
-from export.pictures import PHOTO, read_photo, scaled
-from export.ssdcnet_checkpoint import Checkpoint
-from export.ssdcnet_graph import build_onnx
+from export.ssdcnet import convert as exporter
+from export.ssdcnet.checkpoint import Checkpoint
+from export.ssdcnet.graph import build_onnx
+from export.verify.parity import Outputs, Pictures, Reference, check_parity
+from export.verify.pictures import PHOTO, read_photo, scaled
 
 CARD = find_card("ssdcnet_sha")
 STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, stray_share=0.0))

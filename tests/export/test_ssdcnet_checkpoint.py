@@ -11,7 +11,7 @@ from crowdserve.cards import IMAGENET_UNIT, SHANGHAITECH_A, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
-from export.ssdcnet_checkpoint import load_ssdcnet
+from export.ssdcnet.checkpoint import load_ssdcnet
 
 CARD = find_card("ssdcnet_sha")
 FIRST = "front_end.features.0.weight"

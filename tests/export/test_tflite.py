@@ -10,11 +10,11 @@ from ai_edge_litert.interpreter import Interpreter
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, VGG16, find_card
 from crowdserve.errors import ParityError, SetupError
 from crowdserve.nets.normalisation import normalise
-from crowdserve.parity import Outputs, Pictures, Reference
-from export import csrnet as exporter
-from export.checkpoint import Checkpoint
-from export.pictures import PHOTO, read_photo, scaled
-from export.tflite import build_tflite, check_tflite, release_tflite
+from export.csrnet import convert as exporter
+from export.csrnet.checkpoint import Checkpoint
+from export.csrnet.tflite import build_tflite, check_tflite, release_tflite
+from export.verify.parity import Outputs, Pictures, Reference
+from export.verify.pictures import PHOTO, read_photo, scaled
 
 CARD = find_card("csrnet_b")
 SIZES_PX = ((64, 96), (120, 88), (75, 67))

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from torch import nn
 
-from export.chain import Convolution, Pooling
-from export.torch_chain import read_chain
+from export.graph.chain import Convolution, Pooling
+from export.graph.torch_chain import read_chain
 
 
 def test_steps_are_read_in_order_under_their_names() -> None:

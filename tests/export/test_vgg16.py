@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from crowdserve.cards import VGG16
 from crowdserve.images import scene_input
 from crowdserve.nets.vgg16 import build_vgg16, conv_layers
-from crowdserve.parity import check_parity
 from export import vgg16 as exporter
-from export.pictures import PHOTO, read_photo
+from export.verify.parity import check_parity
+from export.verify.pictures import PHOTO, read_photo
 
 COMMITTED = Path(__file__).resolve().parents[2] / "model_repository" / "vgg16" / "1" / "model.onnx"
 

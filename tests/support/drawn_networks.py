@@ -7,8 +7,8 @@ import numpy as np
 from benchmarks.rounding import reference_of
 from crowdserve.cards import find_card
 from crowdserve.nets.served_weights import MODEL_FILE
-from crowdserve.parity import check_counts
-from export.pictures import PHOTO, read_photo, scaled
+from export.verify.parity import check_counts
+from export.verify.pictures import PHOTO, read_photo, scaled
 
 
 def check_drawn_networks(repository: Path, name: str) -> None:

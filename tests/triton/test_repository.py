@@ -88,7 +88,7 @@ def test_model_without_a_card_is_drift(source: Path) -> None:
 
 def test_missing_model_names_the_exporter(source: Path, tmp_path: Path) -> None:
     (source / "csrnet_b" / "1" / "model.onnx").unlink()
-    with pytest.raises(RepositoryError, match=r"no <version>/model.onnx of csrnet_b; export .* export/csrnet.py"):
+    with pytest.raises(RepositoryError, match=r"no <version>/model.onnx of csrnet_b; export .* export/csrnet"):
         render_repository(source, tmp_path / "target", "embedded")
     with pytest.raises(RepositoryError, match="csrnet_b"):
         check_repository(source)

@@ -54,21 +54,15 @@ def evaluate(
     threads: ThreadsOption = None,
 ) -> None:
     """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a picture."""
+    from crowdserve.evaluation.api import Job
     from crowdserve.evaluation.counting import Choices
-    from crowdserve.evaluation.photos import choose_photos
-    from crowdserve.evaluation.report import summary_of
-    from crowdserve.evaluation.run import Evaluation, write_summary
-    from crowdserve.evaluation.scatter import check_matplotlib
 
-    check_matplotlib()
     choices = Choices(route and route.value, counter and counter.value, every_route)
-    photos = choose_photos(datasets, subset=subset, split=split, limit=limit)
-    evaluation = Evaluation(output, photos, choices)
+    job = Job(datasets, output, choices, subset=subset, split=split, limit=limit)
+    evaluation = job.open()
     with open_service(url, model, repository, threads) as client:
         outcome = _count(evaluation, client, concurrency)
-    selection = {"datasets": list(map(str, datasets)), "subset": subset, "split": split, "limit": limit}
-    summary = summary_of(outcome, choices, selection)
-    write_summary(output, summary)
+    summary = job.close(outcome)
     _tell(outcome, output, json.dumps(summary) if as_json else None)
     if outcome.failures:
         raise typer.Exit(EXIT_PHOTO_FAILED)
@@ -108,12 +102,8 @@ def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) 
 def _tell(outcome: "Outcome", output: Path, summary: str | None) -> None:
     from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import PREDICTIONS_FILE, SCATTER_FILE, SUMMARY_FILE
-    from crowdserve.evaluation.scatter import draw_scatter
 
-    files = [PREDICTIONS_FILE, SUMMARY_FILE]
-    if outcome.predictions:
-        draw_scatter(outcome.predictions, output / SCATTER_FILE)
-        files.append(SCATTER_FILE)
+    files = [PREDICTIONS_FILE, SUMMARY_FILE, *([SCATTER_FILE] if outcome.predictions else [])]
     if summary is not None:
         typer.echo(summary)
     else:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 
-from export.chain import Convolution, Pooling, Step
+from export.graph.chain import Convolution, Pooling, Step
 
 
 def read_chain(model: keras.Model) -> list[Step]:

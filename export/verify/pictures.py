@@ -11,9 +11,9 @@ from PIL import Image
 from crowdserve.cards import Geometry
 from crowdserve.errors import SetupError
 from crowdserve.images import Rgb, decode_image
-from crowdserve.parity import Pictures
+from export.verify.parity import Pictures
 
-PHOTO = Path(__file__).resolve().parents[1] / "examples" / "pedestrians.jpg"
+PHOTO = Path(__file__).resolve().parents[2] / "examples" / "pedestrians.jpg"
 
 
 def read_photo(path: Path) -> Rgb:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crowdserve.cards import ModelCard
 from crowdserve.cards.records import EVALUATION_FILE, META_FILE
-from crowdserve.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
+from export.verify.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
 

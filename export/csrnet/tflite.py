@@ -16,11 +16,11 @@ from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from crowdserve.cards import ModelCard, Normalisation
 from crowdserve.errors import ParityError, SetupError
-from crowdserve.parity import Comparison, Outputs, Pictures, Reference, compare_outputs
-from export.chain import Pooling, Step
-from export.checkpoint import Checkpoint
-from export.keras_chain import read_chain
-from export.release import worst_of_each, write_whole
+from export.csrnet.checkpoint import Checkpoint
+from export.graph.chain import Pooling, Step
+from export.graph.keras_chain import read_chain
+from export.publish import worst_of_each, write_whole
+from export.verify.parity import Comparison, Outputs, Pictures, Reference, compare_outputs
 
 DTYPES = {"UINT8": "uint8", "FP32": "float32"}
 

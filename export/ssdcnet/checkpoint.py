@@ -14,7 +14,7 @@ from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.ssdcnet import STATE, SSDCNet, served_state
-from export.record import published_normalisation, read_record
+from export.metadata import published_normalisation, read_record
 
 _S_DCNET_PREFIX = "conv1_features."
 _CLASSES = "back_end_cls.3.bias"

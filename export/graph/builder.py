@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import crowdserve
 from crowdserve.cards import ModelCard, Normalisation, TensorSpec
 from crowdserve.errors import WeightsError
-from export.chain import Convolution, Pooling, Step
+from export.graph.chain import Convolution, Pooling, Step
 
 OPSET = 17
 IR_VERSION = 8

@@ -13,7 +13,7 @@ from crowdserve.nets import published
 from crowdserve.nets.csrnet import build_csrnet, fill_from_served
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.vgg16 import conv_layers
-from export.record import published_normalisation, read_record
+from export.metadata import published_normalisation, read_record
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from export.chain import Convolution, Pooling, Step
+from export.graph.chain import Convolution, Pooling, Step
 
 
 def read_chain(name: str, layers: Iterable[nn.Module], *, first: int = 0) -> list[Step]:

@@ -22,12 +22,12 @@ from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise, pad_black
 from crowdserve.nets.ssdcnet import STRIDE
-from crowdserve.parity import Outputs, Pictures, Reference
 from export.command import counter_parser, run
-from export.pictures import check_pictures, read_photo, scaled
-from export.release import release
-from export.ssdcnet_checkpoint import Checkpoint, load_ssdcnet
-from export.ssdcnet_graph import build_onnx
+from export.publish import release
+from export.ssdcnet.checkpoint import Checkpoint, load_ssdcnet
+from export.ssdcnet.graph import build_onnx
+from export.verify.parity import Outputs, Pictures, Reference
+from export.verify.pictures import check_pictures, read_photo, scaled
 
 FAMILY = "ssdcnet"
 ODD_SIZE_PX = (203, 331)

@@ -20,13 +20,13 @@ import numpy as np
 from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise
-from crowdserve.parity import Outputs, Pictures, Reference
-from export.checkpoint import Checkpoint, load_csrnet
 from export.command import counter_parser, run
-from export.keras_chain import read_chain
-from export.onnx_graph import OnnxGraph
-from export.pictures import check_pictures, read_photo, scaled
-from export.release import release
+from export.csrnet.checkpoint import Checkpoint, load_csrnet
+from export.graph.builder import OnnxGraph
+from export.graph.keras_chain import read_chain
+from export.publish import release
+from export.verify.parity import Outputs, Pictures, Reference
+from export.verify.pictures import check_pictures, read_photo, scaled
 
 FAMILY = "csrnet"
 ODD_SIZE_PX = (107, 75)
@@ -108,7 +108,10 @@ def export_csrnet_tflite(
         ParityError: If the exported model differs from Keras'.
         SetupError: If the file cannot be written.
     """
-    from export.tflite import build_tflite, release_tflite  # TensorFlow and an interpreter that ONNX does not need
+    from export.csrnet.tflite import (  # TensorFlow and an interpreter that ONNX does not need
+        build_tflite,
+        release_tflite,
+    )
 
     checkpoint = load_csrnet(path, card.name, normalisation)
     return release_tflite(

@@ -10,8 +10,8 @@ import numpy as np
 
 from crowdserve.cards import ModelCard, Normalisation
 from crowdserve.nets.ssdcnet import TAPS, SSDCNet
-from export.onnx_graph import OnnxGraph
-from export.torch_chain import read_chain
+from export.graph.builder import OnnxGraph
+from export.graph.torch_chain import read_chain
 
 
 def build_onnx(net: SSDCNet, card: ModelCard, normalisation: Normalisation) -> bytes:

@@ -1,0 +1,4 @@
+"""CSRNet: Keras checkpoint -> ONNX, or TFLite for phones.
+
+checkpoint ──► convert ──► `export.graph`, or tflite
+"""

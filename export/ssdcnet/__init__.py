@@ -1,0 +1,4 @@
+"""SSDCNet: PyTorch checkpoint -> ONNX.
+
+checkpoint ──► convert ──► graph ──► `export.graph`
+"""

@@ -1,0 +1,4 @@
+"""Is an exported file the framework's network?
+
+images ──► parity ──► names, axes, dtypes, shapes, values, counts; one error each
+"""
