@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate chart-test images image-test bench false-positives release clean
+.PHONY: help demo up test coverage check format verify generate images image-test bench false-positives release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,15 +54,12 @@ format: .venv/development  ## Lay out the code anew and mend what the linter can
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
 	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/models.md
-	.venv/bin/python charts/generate.py --check
+	.venv/bin/python -m tools.chart.generate --check
 
 generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
 	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/models.md
-	.venv/bin/python charts/generate.py
-
-chart-test: .venv/development  ## Render the Helm chart with a real helm and check every object
-	.venv/bin/pytest tests/chart
+	.venv/bin/python -m tools.chart.generate
 
 images:  ## Build the images of the transformer and of the models (Docker with BuildKit)
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/crowdserve/__init__.py) && export DOCKER_BUILDKIT=1 && \
@@ -76,7 +73,7 @@ bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
 false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
-	.venv/bin/python -m benchmarks.false_positives --page docs/false_positives.md
+	.venv/bin/python -m studies.false_positives --page docs/false_positives.md
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it
 	.venv/bin/python tools/release.py $(VERSION)

@@ -29,12 +29,12 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from benchmarks.processes import PeakMemory, cpu_seconds, descendants
-from benchmarks.small_networks import write_small_repository
+from benchmarks.process_stats import PeakMemory, cpu_seconds, descendants
 from crowdserve.cards import CARDS, VGG16
 from crowdserve.client.service import ServiceClient
 from crowdserve.images import SCENE_SIDE_PX, Rgb, scene_input
 from crowdserve.triton.repository import model_versions
+from tools.stub_models import write_small_repository
 
 SIZE_PX = (1024, 768)
 ROUNDS = 5

@@ -10,16 +10,17 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from benchmarks.small_networks import write_small_repository
 from crowdserve.cards import CARDS
 from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
+from tests.support.paths import ROOT
+from tools.stub_models import write_small_repository
 
 if TYPE_CHECKING:
     from crowdserve.nets.ssdcnet import SSDCNet
 
-pytest_plugins = ["tests.support.frameworks", "tests.support.run_guard"]
+pytest_plugins = ["tests.support.frameworks", "tests.support.helm", "tests.support.run_guard"]
 
 ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
@@ -120,9 +121,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(picture).save(folder / f"{n}.png")
         savemat(folder / f"{n}_ann.mat", {"annPoints": points})
     return folder
-
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from scipy.io import savemat
 
 from crowdserve.datasets import load_dataset, load_to_learn_from, split_samples
 from crowdserve.errors import DatasetError
+from tests.support.paths import ROOT
 
 POINTS = np.array([[3.0, 4.0], [10.5, 7.25]])
 
@@ -148,7 +149,7 @@ class TestSplit:
 
 @pytest.mark.slow
 def test_shanghaitech_training_halves():
-    root = Path(__file__).parents[2] / "shared" / "data" / "shanghaitech"
+    root = ROOT.parent / "shared" / "data" / "shanghaitech"
     if not root.is_dir():
         pytest.skip("the ShanghaiTech training halves are not on this machine")
     samples = load_dataset(root)

@@ -16,8 +16,8 @@ import pytest
 
 from crowdserve.bundle.manifest import read_manifest
 from crowdserve.local.service import EmbeddedService
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile")
 
 

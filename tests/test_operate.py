@@ -5,7 +5,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,8 @@ import yaml
 from crowdserve.cli.app import app
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "docs" / "operate.md").read_text()
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "charts" / "crowdserve" / "values.yaml").read_text())
 

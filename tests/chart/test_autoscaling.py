@@ -3,7 +3,7 @@
 import pytest
 
 from crowdserve.cards import ENSEMBLES
-from tests.chart.rendering import Chart
+from tests.support.rendering import Chart
 
 CLASS = "serving.kserve.io/autoscalerClass"
 

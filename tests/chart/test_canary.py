@@ -1,7 +1,7 @@
 """A second version beside the first, and who reaches it."""
 
 import crowdserve
-from tests.chart.rendering import Chart
+from tests.support.rendering import Chart
 
 CANARY_ONLY = [{"headers": [{"name": "x-crowdserve-track", "value": "canary"}]}]
 

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
-from tests.chart.rendering import ROOT, Manifests
+from tests.support.rendering import ROOT, Manifests
 
 CRDS = Path(os.environ.get("CROWDSERVE_CRDS") or ROOT.parent / "shared" / "crds")
 

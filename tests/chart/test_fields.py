@@ -15,7 +15,7 @@ import pytest
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
-from tests.chart.rendering import Chart, Manifests, Object
+from tests.support.rendering import Chart, Manifests, Object
 
 KUBERNETES_VERSION = "1.32"  # the oldest that KServe takes
 PYDANTIC = {"ScaledObject": ScaledObject, "PodMonitor": PodMonitor, "PrometheusRule": PrometheusRule}

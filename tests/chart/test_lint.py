@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.rendering import CI, Chart, Manifests
+from tests.support.rendering import CI, Chart, Manifests
 
 WANTED = {"default", "cpu", "standalone", "knative", "canary", "keda", "pvc", "s3", "tensorrt-job", "everything"}
 

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from crowdserve_transformer import metrics as transformer_metrics
-from tests.chart.rendering import CHART, Chart, Manifests
+from tests.support.rendering import CHART, Chart, Manifests
 
 TRITON_ON_A_CPU = {
     "nv_inference_request_success", "nv_inference_request_failure", "nv_inference_count", "nv_inference_exec_count",

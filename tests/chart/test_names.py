@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.chart.rendering import Chart, Manifests
+from tests.support.rendering import Chart, Manifests
 
 LONG = "crowd-counting-for-the-stadium-in-berlin"  # 40 characters
 KSERVE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

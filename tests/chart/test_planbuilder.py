@@ -11,7 +11,7 @@ import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import shape_range
-from tests.chart.rendering import CHART, Chart, Object
+from tests.support.rendering import CHART, Chart, Object
 
 TRTEXEC = """#!/bin/sh
 echo "$@" >> {log}

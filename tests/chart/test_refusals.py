@@ -6,7 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from tests.chart.rendering import CHART, Chart
+from tests.support.rendering import CHART, Chart
 
 ROUTE = {"enabled": True, "parentRefs": [{"name": "public"}]}
 

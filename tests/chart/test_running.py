@@ -17,8 +17,8 @@ from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import find_triton, link_backends
 from crowdserve.triton.repository import render_repository
-from tests.chart.rendering import Chart
 from tests.chart.test_monitoring import TRITON_ON_A_CPU
+from tests.support.rendering import Chart
 
 pytestmark = pytest.mark.e2e
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chart.rendering import Chart, Manifests, Object
+from tests.support.rendering import Chart, Manifests, Object
 
 ALLOWED_VOLUMES = {
     "configMap",

@@ -11,7 +11,7 @@ from crowdserve.cards import CARDS
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
-from tests.chart.rendering import CHART, CI, Chart, Object
+from tests.support.rendering import CHART, CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {

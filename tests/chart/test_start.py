@@ -17,7 +17,7 @@ from crowdserve.bundle.manifest import Manifest, describe_files
 from crowdserve.cards import CARDS
 from crowdserve.local.processes import choose_ports
 from crowdserve.triton.config import ENGINE_CACHE
-from tests.chart.rendering import Chart
+from tests.support.rendering import Chart
 
 TRITON = """#!{python}
 import http.server, json, pathlib, sys

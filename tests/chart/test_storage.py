@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.chart.rendering import Chart
+from tests.support.rendering import Chart
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,15 @@
 """Every value is described, in the schema and used; every value used exists; generated files are up to date."""
 
-import importlib.util
 import json
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
 import yaml
 
-from tests.chart.rendering import CHART, Chart
+from tests.support.rendering import CHART, Chart
+from tools.chart.generate import described_values, generated_files
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -23,16 +22,6 @@ FREE = {
 """Values whose inside is Kubernetes' or the operator's."""
 
 Path = tuple[str, ...]
-
-
-def load_generator() -> Any:
-    """charts/generate.py, which is no package."""
-    spec = importlib.util.spec_from_file_location("chart_generator", CHART.parent / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules["chart_generator"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def leaves(values: Any = VALUES, path: Path = ()) -> Iterator[Path]:
@@ -52,12 +41,12 @@ def at(path: Path) -> Any:
 
 
 def test_generated_files_are_up_to_date() -> None:
-    for file, text in load_generator().generated_files().items():
-        assert file.read_text() == text, f"{file.name} is out of date; run: python charts/generate.py"
+    for file, text in generated_files().items():
+        assert file.read_text() == text, f"{file.name} is out of date; run: make generate"
 
 
 def test_every_value_is_described_once() -> None:
-    described = [value.path for value in load_generator().described_values((CHART / "values.yaml").read_text())]
+    described = [value.path for value in described_values((CHART / "values.yaml").read_text())]
     assert sorted(described) == sorted(".".join(path) for path in leaves())
     assert (CHART / "values.yaml").read_text().count("# -- ") == len(described)
 
@@ -67,7 +56,7 @@ def test_numbers_are_described_with_their_unit() -> None:
         "Seconds": r"seconds", "Bytes": r"bytes", "Pixels": r"pixels", "Percent": r"percent", "Minutes": r"minutes",
         "MiB": r"MiB",
     }  # fmt: skip
-    for value in load_generator().described_values((CHART / "values.yaml").read_text()):
+    for value in described_values((CHART / "values.yaml").read_text()):
         for end, unit in units.items():
             if value.path.endswith(end):
                 assert re.search(unit, value.description), value.path

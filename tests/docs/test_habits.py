@@ -15,8 +15,8 @@ from ruamel.yaml import YAML
 
 import crowdserve
 from crowdserve_transformer.settings import Settings
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 SCHEMAS = {
     ".github/workflows/*.yml": "vendor.github-workflows",

@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import keras
 import numpy as np
 import onnx
@@ -13,8 +11,9 @@ from crowdserve.nets.vgg16 import build_vgg16, conv_layers
 from export import vgg16 as exporter
 from export.verify.parity import check_parity
 from export.verify.pictures import PHOTO, read_photo
+from tests.support.paths import ROOT
 
-COMMITTED = Path(__file__).resolve().parents[2] / "model_repository" / "vgg16" / "1" / "model.onnx"
+COMMITTED = ROOT / "model_repository" / "vgg16" / "1" / "model.onnx"
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from crowdserve.nets import imagenet
 from crowdserve.nets.csrnet import FRONT_END_CONVS, build_csrnet
 from crowdserve.nets.vgg16 import build_vgg16, conv_layers
 from crowdserve.nets.vgg_layout import CONV_NAMES
+from tests.support.paths import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
+REPOSITORY = ROOT / "model_repository"
 
 
 @pytest.fixture(scope="module")

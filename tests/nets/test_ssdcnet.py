@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +15,10 @@ from crowdserve.nets.imagenet import load_vgg16_weights
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import SSDCNet, port_vgg16, softmax_in_blocks
 from tests.support.own_process import in_own_process
+from tests.support.paths import ROOT
 
 State = Mapping[str, Tensor]
-PHOTO = Path(__file__).parents[2] / "examples" / "pedestrians.jpg"
+PHOTO = ROOT / "examples" / "pedestrians.jpg"
 POOLINGS = (4, 9, 16, 23, 30)
 """Indices of torchvision's VGG16 features."""
 

@@ -1,7 +1,5 @@
 """A release in a stand-in API server, with a Prometheus, a gateway and a golden set."""
 
-import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,19 +8,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-sys.path.insert(0, os.path.dirname(__file__))  # the stand-ins beside this file, which are no tests
-
-from api_server import ApiServer, Key
-from cluster_objects import NEW, controller, knative_release, standard_release
-from gateway import Gateway
-from prometheus_server import PrometheusServer
-
 from crowdserve.cli.app import app
 from crowdserve.errors import CrowdServeError
 from crowdserve.rollout.actions import Moves
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.state import Record, parse_record
-from tests.chart.conftest import chart as chart
+from tests.support.cluster.api_server import ApiServer, Key
+from tests.support.cluster.cluster_objects import NEW, controller, knative_release, standard_release
+from tests.support.cluster.gateway import Gateway
+from tests.support.cluster.prometheus_server import PrometheusServer
 
 PEOPLE = (3, 10, 50)
 PODS = {

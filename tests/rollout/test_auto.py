@@ -2,13 +2,13 @@ import threading
 import time
 
 import pytest
-from api_faults import answer, first, lose_answer, lose_connection
-from cluster_objects import NEW, OLD, reconcile, set_status
 
 from crowdserve.rollout.auto import Auto, Pace
 from crowdserve.rollout.gate import Gate, Margins, Outcome
 from crowdserve.rollout.golden import load_golden
 from crowdserve.rollout.prometheus import Prometheus
+from tests.support.cluster.api_faults import answer, first, lose_answer, lose_connection
+from tests.support.cluster.cluster_objects import NEW, OLD, reconcile, set_status
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/demo/deployments"
 STABLE, CANARY = "crowd-predictor", "crowd-canary-predictor"

@@ -2,9 +2,10 @@
 
 import os
 import re
-from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "docs" / "rollout.md"
+from tests.support.paths import ROOT
+
+PAGE = ROOT / "docs" / "rollout.md"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
 
 

@@ -1,12 +1,12 @@
 """Faults of the API server and other clients between a reading and a patch."""
 
 import pytest
-from api_faults import answer, delay, first, lose_answer, lose_connection
-from cluster_objects import OLD
 
 from crowdserve.rollout.cluster import Cluster, connect
 from crowdserve.rollout.errors import ClusterError, RolloutRefused
 from crowdserve.rollout.resources import DEPLOYMENT
+from tests.support.cluster.api_faults import answer, delay, first, lose_answer, lose_connection
+from tests.support.cluster.cluster_objects import OLD
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
-from cluster_objects import NEW, OLD
 
 from crowdserve.rollout.errors import RolloutRefused
+from tests.support.cluster.cluster_objects import NEW, OLD
 
 SERVICE = ("inferenceservices", "crowd")
 

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import pytest
 import yaml
-from cluster_objects import IMAGE, NEW
 
 from crowdserve.rollout.resources import Object
-from tests.chart.rendering import Chart, Manifests
+from tests.support.cluster.cluster_objects import IMAGE, NEW
+from tests.support.rendering import Chart, Manifests
 
 REPOSITORY = IMAGE.rpartition(":")[0]
 OF_AN_EARLIER_CANARY = {

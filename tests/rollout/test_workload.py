@@ -1,7 +1,7 @@
 import pytest
-from cluster_objects import reconcile, set_status
 
 from crowdserve.rollout.workload import Workload, unready
+from tests.support.cluster.cluster_objects import reconcile, set_status
 
 
 def set_ready(world, status, message=""):

@@ -16,7 +16,7 @@ from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
 from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
-from tests.scene.classifiers import CONTRACT, save
+from tests.support.classifiers import CONTRACT, save
 from training.scene.save import save_classifier
 
 

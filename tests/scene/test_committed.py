@@ -1,7 +1,5 @@
 """The scene classifiers of the repository."""
 
-from pathlib import Path
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -12,8 +10,9 @@ from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import probe_photo
 from crowdserve.scene.files import classifier_names, find_classifier
+from tests.support.paths import ROOT
 
-REPOSITORY = Path(__file__).parents[2] / "model_repository" / VGG16.name / "1"
+REPOSITORY = ROOT / "model_repository" / VGG16.name / "1"
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT
 from crowdserve.scene.files import unpickle
-from tests.scene.classifiers import CONTRACT, change_record, save
+from tests.support.classifiers import CONTRACT, change_record, save
 from training.scene.save import save_classifier
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.rounding import reference_of
 from crowdserve.cards import find_card
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.verify.parity import check_counts
 from export.verify.pictures import PHOTO, read_photo, scaled
+from studies.fp16_rounding import reference_of
 
 
 def check_drawn_networks(repository: Path, name: str) -> None:

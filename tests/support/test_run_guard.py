@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
+
 SLEEPS = "import time\n\n\ndef test_sleeps():\n    time.sleep(100)\n"
 CRASHES = "import os\nimport signal\n\n\ndef test_crashes():\n    os.kill(os.getpid(), signal.SIGSEGV)\n"
 

@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.small_networks import foretell
 from crowdserve.cards import COUNTERS, Route
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.service import EmbeddedService
+from tools.stub_models import foretell
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0

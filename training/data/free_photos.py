@@ -3,7 +3,7 @@
     python -m training.data.free_photos FOLDER
 
 fetches the training photos (nine, CC BY 4.0 or CC0) into a folder as PNG files of at most 1024 px, for
-`training.csrnet --negative-photos FOLDER`. Those of `benchmarks.false_positives` come from other packages: no network
+`training.csrnet --negative-photos FOLDER`. Those of `studies.false_positives` come from other packages: no network
 may be trained on them. `free_photos.csv` names each photo's package, licence and first 16 digits of its SHA-256. Every
 one was looked at: there is nobody in it. Needs Debian 12 and its `apt-get` and `dpkg-deb`.
 """

@@ -1,0 +1,129 @@
+"""How far 16 bits a weight may move head counts: served networks against networks in 32 bits that round to them.
+
+    python -m studies.fp16_rounding part_A part_B --split validate --cards csrnet_a ssdcnet_sha
+
+A served file's kernels are FP16, and its biases FP32, of a network that had both in FP32. Whatever that network was,
+each of its kernels' numbers lay nearer to the stored one than to the next FP16 number, so here they are drawn from
+there, uniformly; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX Runtime with the served file.
+Takes minutes a network, and fails if a count is off by more than exports allow.
+"""
+
+import argparse
+import multiprocessing
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from crowdserve.cards import CARDS, ModelCard, find_card
+from crowdserve.cards.records import newest_version
+from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.nets.served_weights import MODEL_FILE
+from export.command import labelled_photos
+from export.publish import REPOSITORY
+from export.verify.parity import Reference, check_counts
+
+Weights = npt.NDArray[np.float32]
+
+
+def drawn(stored: Weights, draw: np.random.Generator) -> Weights:
+    """Random FP32 numbers that FP16 storage rounds to the given ones.
+
+    Args:
+        stored: FP16 numbers.
+        draw: Decides which.
+    """
+    half, largest = stored.astype(np.float16), np.finfo(np.float16).max
+    limits = [(half.astype(np.float64) + np.nextafter(half, end)) / 2 for end in (-largest, largest)]
+    found = draw.uniform(*limits).astype(np.float32)
+    return np.where(found.astype(np.float16) == half, found, stored)  # a limit itself may round to the neighbour
+
+
+def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Reference:
+    """A network in FP32 that would be exported to a served file's very weights.
+
+    Args:
+        card: Of a counting network.
+        folder: Its version folder.
+        draw: Decides which of all those networks.
+    """
+    if card.family == "csrnet":
+        from crowdserve.nets.vgg16 import conv_layers
+        from export.csrnet.checkpoint import load_csrnet
+        from export.csrnet.convert import keras_reference
+
+        csrnet = load_csrnet(folder, card.name)
+        for layer in conv_layers(csrnet.model):
+            kernel, bias = layer.get_weights()
+            layer.set_weights([drawn(kernel, draw), bias])
+        return keras_reference(csrnet)
+    import torch
+
+    from export.ssdcnet.checkpoint import load_ssdcnet
+    from export.ssdcnet.convert import torch_reference
+
+    ssdcnet = load_ssdcnet(folder, card)
+    for tensor in ssdcnet.net.parameters():
+        if tensor.dim() > 1:
+            tensor.data = torch.from_numpy(drawn(tensor.detach().numpy(), draw))
+    return torch_reference(ssdcnet)
+
+
+def compare(name: str, folder: Path, datasets: list[Path], split: str | None, seed: int) -> list[float]:
+    """How far the counts of a network that would be exported to a served file are from the file's.
+
+    Args:
+        name: Of the card.
+        folder: The network's version folder.
+        datasets: Folders of photos.
+        split: Of the data sets; None for every photo.
+        seed: Decides which network.
+
+    Returns:
+        The difference of each photo's two counts, as a share of them.
+    """
+    card = find_card(name)
+    reference = reference_of(card, folder, np.random.default_rng(seed))
+    photos = tqdm(labelled_photos(card, datasets, split), desc=name, unit="photo")
+    return check_counts((folder / MODEL_FILE).read_bytes(), card, reference, photos)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Command line; see the module's docstring."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "datasets", nargs="+", type=Path, metavar="DATASET", help="folders of photos; their labels are not used"
+    )
+    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    names = [card.name for card in CARDS.values() if card.density_output]
+    parser.add_argument("--cards", nargs="+", choices=names, default=names, help="networks to look at (all)")
+    parser.add_argument("--seed", type=int, default=0, help="decides which networks are drawn (%(default)s)")
+    parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
+    args = parser.parse_args(arguments)
+    folders = [newest_version(args.repository, find_card(name)) for name in args.cards]
+    try:
+        for name, folder in zip(args.cards, folders, strict=True):
+            if folder is None:
+                raise SetupError(f"{args.repository} holds no version of {name}; give another --repository")
+        spawn = multiprocessing.get_context("spawn")  # a process per network: Keras and PyTorch do not share one
+        with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
+            runs = [
+                processes.submit(compare, name, folder, args.datasets, args.split, args.seed)
+                for name, folder in zip(args.cards, folders, strict=True)
+            ]
+            for name, run in zip(args.cards, runs, strict=True):
+                shares = run.result()
+                print(
+                    f"{name}: counts of {len(shares)} photos within {max(shares):.3%}, on average {fmean(shares):.3%}",
+                    flush=True,
+                )
+    except CrowdServeError as err:
+        sys.exit(f"error: {err}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from crowdserve.cards import CARDS, find_card
+from crowdserve.cards.records import EVALUATION_FILE, keep_evaluation, newest_version, read_record
+from crowdserve.cli.app import app
+from crowdserve.errors import RepositoryError
+from crowdserve.pages.sections import card_section
+from tests.support.paths import ROOT
+
+CARD = find_card("csrnet_b")
+
+
+def errors(photos: int, mae: float) -> dict[str, Any]:
+    return {"photos": photos, "without_heads": 0, "mean_true_count": 70.0, "mae": mae, "rmse": 9.0, "bias": -1.25}
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    """What `crowdserve evaluate` writes, less what is not read."""
+    return {
+        "crowdserve": "0.2.0",
+        "choices": {"route": "sparse", "counter": "csrnet", "every_route": False},
+        "selection": {"datasets": ["/home/me/part_B"], "subset": None, "split": "validate", "limit": None},
+        "models": {"vgg16": "1", "csrnet_b": "3"},
+        "errors": {
+            "all": {"all photos": errors(5, 6.5)},
+            "true count": {"21–50": errors(3, 4.0), "51–100": errors(2, 10.25)},
+            "data set": {"/home/me/part_B: shanghaitech B/train": errors(5, 6.5)},
+        },
+        "worst": [{"key": "b1", "image": "/home/me/part_B/IMG_1.jpg"}],
+    }
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    for version in ("1", "3"):
+        (tmp_path / "repository" / CARD.name / version).mkdir(parents=True)
+    return tmp_path / "repository"
+
+
+def keep(summary: dict[str, Any], repository: Path) -> Path:
+    file = repository.parent / "summary.json"
+    file.write_text(json.dumps(summary))
+    return keep_evaluation(file, repository)
+
+
+def test_an_evaluation_is_kept_beside_the_version_that_answered(summary: dict[str, Any], repository: Path) -> None:
+    assert keep(summary, repository) == repository / CARD.name / "3" / EVALUATION_FILE
+    record = read_record(repository, CARD, EVALUATION_FILE)
+    assert record is not None
+    assert record["errors"]["true count"] == summary["errors"]["true count"]
+    assert record["data"] == ["shanghaitech B/train"]
+    assert "/home/me" not in json.dumps(record)  # neither folders nor photos
+
+
+def test_the_command_keeps_it_too(summary: dict[str, Any], repository: Path) -> None:
+    file = repository.parent / "summary.json"
+    file.write_text(json.dumps(summary))
+    result = CliRunner().invoke(app, ["repository", "keep-evaluation", str(file), "--repository", str(repository)])
+    assert result.exit_code == 0, result.output
+    assert read_record(repository, CARD, EVALUATION_FILE) is not None
+
+
+def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], repository: Path) -> None:
+    before = card_section(repository, CARD)
+    assert "crowdserve evaluate DATASET --route sparse --counter csrnet" in before
+    keep(summary, repository)
+    section = card_section(repository, CARD)
+    assert "Through the service, shanghaitech B/train, split `validate`:" in section
+    assert "| 51–100 | 2 | 70.0 | 10.2 | 9.0 | -1.2 |" in section
+    assert "| all photos | 5 | 70.0 | 6.5 | 9.0 | -1.2 |" in section
+    assert "crowdserve evaluate" not in section
+
+
+def test_the_section_of_a_published_network_says_nothing_of_training_here(repository: Path) -> None:
+    meta = {
+        "card": CARD.name,
+        "normalisation": "imagenet_torch",
+        "source": "published h5",
+        "file": "b.h5",
+        "sha256": "ab12",
+    }
+    (repository / CARD.name / "10").mkdir()
+    (repository / CARD.name / "10" / "meta.json").write_text(json.dumps(meta))
+    section = card_section(repository, CARD)
+    assert "| weights | published h5, b.h5, SHA-256 ab12 |" in section
+    assert "RGB / 255 less 0.485, 0.456, 0.406, divided by 0.229, 0.224, 0.225" in section
+    for untrue in (CARD.provenance.weights, CARD.provenance.licence, CARD.provenance.dataset, "BGR"):
+        assert untrue not in section
+
+
+def test_what_names_no_single_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
+    for route, counter in (("auto", "csrnet"), (None, "csrnet"), ("sparse", "average"), ("sparse", None)):
+        summary["choices"] = {"route": route, "counter": counter}
+        with pytest.raises(RepositoryError, match="do not name one network"):
+            keep(summary, repository)
+
+
+def test_another_file_or_version_is_refused(summary: dict[str, Any], repository: Path) -> None:
+    with pytest.raises(RepositoryError, match="has no version 4 of csrnet_b"):
+        keep({**summary, "models": {"csrnet_b": "4"}}, repository)
+    with pytest.raises(RepositoryError, match=r"is no summary\.json"):
+        keep({"choices": {"route": "sparse", "counter": "csrnet"}}, repository)
+    with pytest.raises(RepositoryError, match=r"is no summary\.json"):
+        keep_evaluation(repository / "none.json", repository)
+    assert not list(repository.rglob(EVALUATION_FILE))
+
+
+def test_versions_are_compared_as_numbers(repository: Path) -> None:
+    (repository / CARD.name / "10").mkdir()
+    assert newest_version(repository, CARD) == repository / CARD.name / "10"
+    assert newest_version(repository, find_card("vgg16")) is None
+
+
+@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
+def test_every_card_has_its_part_of_the_models_page(card: Any) -> None:
+    page = (ROOT / "docs" / "models.md").read_text()
+    assert f"<!-- card-{card.name}: generated -->" in page
+    section = card_section(ROOT / "model_repository", card)
+    for fact in (card.title, f"{card.parameters:,}", card.provenance.licence, card.provenance.paper):
+        assert fact in section
+
+
+def test_the_models_page_shows_small_pictures_that_exist() -> None:
+    links = re.findall(r"\]\((images/[^)]+)\)", (ROOT / "docs" / "models.md").read_text())
+    assert links
+    for link in links:
+        assert (ROOT / "docs" / link).stat().st_size < 100_000, link

@@ -1,0 +1,331 @@
+"""Training CSRNet on pictures of dots, one a head."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from crowdserve.cards import IMAGENET_CAFFE, find_card
+from crowdserve.datasets import load_dataset
+from crowdserve.errors import DatasetError, WeightsError
+from crowdserve.images import decode_image
+from crowdserve.nets.csrnet import build_csrnet, build_front_end, split_front_end
+from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.served_weights import read_served_weights
+from crowdserve.nets.vgg16 import conv_layers
+from tests.support.paths import ROOT
+from training.csrnet.loss import POINT_LOSSES
+from training.csrnet.net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
+from training.csrnet.train import Trainer, begin, main, make_photos, train
+from training.data.photos import Photos
+from training.engine.flags import attribute_docs
+from training.engine.run import RunFolder
+
+REPOSITORY = ROOT / "model_repository"
+CARD = find_card("csrnet_a")
+RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
+
+
+def give_weights(model):
+    """In place of ImageNet's weights, whose download these tests do not need: random ones, the same for each name."""
+    for layer in conv_layers(model):
+        if layer.name.startswith("block"):
+            draw = np.random.default_rng(list(layer.name.encode()))
+            kernel, bias = layer.get_weights()
+            deviation = np.sqrt(2 / np.prod(kernel.shape[:3]))
+            layer.set_weights([draw.normal(0, deviation, kernel.shape), draw.normal(0, 0.01, bias.shape)])
+    return model
+
+
+@pytest.fixture(autouse=True)
+def vgg16_weights(monkeypatch):
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
+
+
+def run(dataset, folder, recipe, every=2):
+    keras.utils.set_random_seed(recipe.seed)
+    photos = make_photos([dataset], CARD, recipe, folder / "features")
+    train(CARD, begin(CARD, folder / "run", recipe), recipe, *photos, every=every)
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
+        return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
+
+
+@pytest.mark.slow
+def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+    model = build_csrnet()
+    model.load_weights(finished / "csrnet_a.weights.h5")
+    assert model.predict(np.zeros((1, 64, 48, 3), np.float32), verbose=0).shape == (1, 8, 6, 1)
+    meta = json.loads((finished / "meta.json").read_text())
+    assert meta["photos"] == {"training": 9, "validation": 2} or meta["photos"] == {"training": 10, "validation": 1}
+    assert meta["normalisation"] == "imagenet_caffe"
+    assert meta["recipe"]["seed"] == meta["seed"] == 5
+    records = RunFolder(finished).records()
+    assert [record["step"] for record in records] == [2, 4]
+    assert meta["validation"]["mae"] == min(record["mae"] for record in records)
+    with Image.open(finished / "curves.png") as curves:
+        assert curves.width > 600
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop_after_two(self, step):
+        if step == 2:
+            raise Stopped
+        return batch(self, step)
+
+    batch = Photos.batch
+    monkeypatch.setattr(Photos, "batch", stop_after_two)
+    with pytest.raises(Stopped):
+        run(dataset, tmp_path, RECIPE)
+    monkeypatch.setattr(Photos, "batch", batch)
+    resumed = RunFolder(run(dataset, tmp_path, RECIPE)).records()
+    for expected, record in zip(RunFolder(finished).records(), resumed, strict=True):
+        assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
+        assert record["loss"] == pytest.approx(expected["loss"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_its_own_recipe_only(dataset, finished):
+    other = dataclasses.replace(RECIPE, learning_rate=1e-5, pools=(2,), steps=RECIPE.steps + 9)
+    with pytest.raises(WeightsError, match=r"another recipe \(pools \[.*\] → \[2\], learning_rate .* → 1e-05\)"):
+        run(dataset, finished.parent, other)
+
+
+@pytest.mark.parametrize(
+    ("part", "trained"),
+    [
+        ({}, ()),
+        ({"last_block": True}, ("block4",)),
+        ({"unfreeze": True, "batch_norm": True}, ("block1", "block2", "block3", "block4")),
+    ],
+)
+def test_only_the_chosen_part_of_the_front_end_learns(dataset, tmp_path, part, trained):
+    recipe = dataclasses.replace(RECIPE, steps=1, crop_cells=4, pools=(2,), negatives=0, **part)
+    folder = run(dataset, tmp_path, recipe, every=1)
+    before = give_weights(build_csrnet(batch_norm=recipe.batch_norm)).get_layer("front_end")
+    model = build_csrnet(batch_norm=recipe.batch_norm)
+    model.load_weights(folder / "csrnet_a.weights.h5")
+    for conv in conv_layers(model.get_layer("front_end")):
+        kernel = conv.get_weights()[0]
+        assert np.isfinite(kernel).all()
+        changed = not np.array_equal(kernel, before.get_layer(conv.name).get_weights()[0])
+        assert changed == conv.name.startswith(trained), conv.name
+
+
+def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
+    """Adam's first step is as long as the rate, whatever the gradient."""
+    recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
+    recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
+        material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
+        net = TrainingNet(recipe, material)
+    before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
+    Trainer(net, recipe, tmp_path / "run").train(material.batch(0))
+    longest = [
+        max(float(np.abs(v.numpy() - old).max()) for v, old in zip(model.trainable_variables, olds, strict=True))
+        for model, olds in zip(net.models, before, strict=True)
+    ]
+    assert longest == pytest.approx([0.2e-3, 1e-3], rel=1e-2)
+
+
+@pytest.fixture(scope="module")
+def photos(dataset, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
+        return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
+
+
+def test_the_folded_network_gives_what_training_saw(photos):
+    net = TrainingNet(RECIPE, photos)
+    features = np.random.default_rng(1).uniform(0, 3, (1, 9, 7, 512)).astype(np.float32)
+    served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
+    assert float(tf.reduce_sum(served)) > 0
+    np.testing.assert_allclose(served, net(tf.constant(features), training=False) / OUTPUT_GAIN, rtol=2e-3, atol=1e-6)
+
+
+def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
+    first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
+    first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    second.start_from(tmp_path, "csrnet_a")
+    for expected, weight in zip(first.back_end.get_weights(), second.back_end.get_weights(), strict=True):
+        np.testing.assert_allclose(weight, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.fixture
+def keeping(photos, tmp_path):
+    """A network that keeps the counts of the one it starts from."""
+    TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
+    net.start_from(tmp_path, "csrnet_a")
+    return net
+
+
+def test_counts_are_kept_where_people_are_and_nowhere_else(keeping):
+    source = tf.constant(np.random.default_rng(3).uniform(0, 3, (3, 8, 8, 512)).astype(np.float32))
+    labels = np.zeros((3, 8, 8), np.float32)
+    labels[1, 2, 5] = 1.0
+    before = keeping(source, training=False) / OUTPUT_GAIN
+    for weight in keeping.back_end.trainable_variables:
+        weight.assign(weight.value * 0.5)
+    assert not np.allclose(keeping(source, training=False) / OUTPUT_GAIN, before)
+    aim = keeping.aim(source, tf.constant(labels)).numpy()
+    assert not aim[[0, 2]].any()
+    np.testing.assert_allclose(aim[1], before[1], rtol=1e-5)
+    np.testing.assert_array_equal(keeping.aim(source[:1], tf.constant(labels[:1])), labels[:1])
+
+
+def test_only_pictures_without_people_teach_a_network_that_keeps_its_counts(keeping, photos, tmp_path):
+    """A window with people gives no gradient as long as nothing was learned; an empty one does."""
+    source, labels = photos.batch(0)
+    trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
+    assert trainer.train((source, np.ones_like(labels))) == pytest.approx(0.0, abs=1e-4)
+    assert trainer.train((source, np.zeros_like(labels))) > 0.1
+
+
+def test_keeping_counts_needs_a_network_that_has_counted(tmp_path):
+    recipe = dataclasses.replace(RECIPE, keep_counts=True)
+    with pytest.raises(WeightsError, match="name it with --start-from"):
+        begin(CARD, tmp_path / "run", recipe)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_start_is_checked_before_any_features_are_computed(dataset, tmp_path, monkeypatch):
+    flags = ["--card", "csrnet_a", "--output", str(tmp_path / "run"), "--cache", str(tmp_path / "features")]
+    monkeypatch.setattr("sys.argv", ["csrnet", str(dataset), *flags, "--start-from", str(tmp_path / "none")])
+    with pytest.raises(SystemExit, match="is no finished run"):
+        main()
+    assert not list(tmp_path.iterdir())
+
+
+def give_served(model):
+    """The front-end of the repository's CSRNet A, which is ImageNet's."""
+    served = read_served_weights(REPOSITORY / "csrnet_a" / "1")
+    for layer in conv_layers(model):
+        if layer.name.startswith("block"):
+            layer.set_weights([served[layer.name][0].transpose(2, 3, 1, 0), served[layer.name][1]])
+    return model
+
+
+def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
+    net = TrainingNet(RECIPE, photos)
+    net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
+    expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
+    layers = {layer.name: layer for layer in conv_layers(net.to_csrnet().get_layer("back_end"))}
+    for name, layer in layers.items():
+        kernel, bias = layer.get_weights()
+        np.testing.assert_allclose(kernel.transpose(3, 2, 0, 1), expected[name][0], rtol=1e-5, err_msg=name)
+        np.testing.assert_allclose(bias, expected[name][1], rtol=1e-5, err_msg=name)
+    with pytest.raises(WeightsError, match="holds no CSRNet"):
+        net.start_from(REPOSITORY / "ssdcnet_sha" / "1", "ssdcnet_sha")
+
+
+def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
+    """The last block of the repository's CSRNet B was trained."""
+    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
+    with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
+        TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
+
+
+def test_training_starts_at_the_mean_density(photos):
+    density = TrainingNet(RECIPE, photos)(tf.zeros((1, 4, 4, 512)), training=False)
+    np.testing.assert_allclose(density / OUTPUT_GAIN, photos.mean_density(), rtol=1e-4)
+
+
+def test_a_dead_output_still_learns(photos):
+    net = TrainingNet(RECIPE, photos)
+    bias = net.back_end.get_layer("density").bias
+    bias.assign([-1000.0])
+    with tf.GradientTape() as tape:
+        density = net(tf.ones((1, 4, 4, 512)), training=True)
+        loss = tf.reduce_sum(tf.abs(density - 1.0))
+    assert float(tf.reduce_max(density)) == 0.0
+    assert float(tape.gradient(loss, bias.value)[0]) < 0.0
+
+
+@pytest.mark.parametrize("name", POINT_LOSSES)
+def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
+    recipe = dataclasses.replace(RECIPE, loss=name, sigma_px=1.0, warmup_steps=0)
+    net = TrainingNet(recipe, photos)
+    source, heads = photos.batch(1)
+    density = net(tf.constant(source), training=True) / OUTPUT_GAIN
+    expected = OUTPUT_GAIN * POINT_LOSSES[name](density, tf.constant(heads))
+    start = [weight.numpy() for weight in net.back_end.trainable_variables]
+    assert Trainer(net, recipe, tmp_path).train((source, heads)) == pytest.approx(float(expected), rel=1e-4)
+    changed = zip(start, net.back_end.trainable_variables, strict=True)
+    assert not any(np.array_equal(before, weight) for before, weight in changed)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"loss": "counts"}, "--loss counts: expected one of blocks, bayesian, dm-count"),
+        ({"loss": "dm-count"}, "give --sigma-px 1"),
+        ({"loss": "bayesian", "sigma_px": None}, "give --sigma-px 1"),
+        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts at earlier counts; leave one out"),
+        ({"min_scale": 0.0}, "expected factors over 0"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**fields)
+
+
+def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
+    command = ["train", str(tmp_path / "none"), "--card", CARD.name, "--output", str(tmp_path / "run"), "--unfreeze"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=r"^error: .*none is not a folder"):
+        main()
+    assert not (tmp_path / "run").exists()
+
+
+def test_windows_are_the_same_for_the_same_seed_and_step(photos):
+    first, again, other = photos.batch(3), photos.batch(3), photos.batch(4)
+    np.testing.assert_array_equal(first[0], again[0])
+    assert first[0].shape == (2, 8, 8, 512)
+    assert first[1].shape == (2, 8, 8)
+    assert not np.array_equal(first[1], other[1])
+
+
+def test_the_split_front_end_is_the_whole_one():
+    front_end = give_weights(build_front_end())
+    stem, last_block = split_front_end(front_end)
+    picture = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
+    features = stem(picture)
+    assert features.shape == (1, 5, 7, 256)
+    np.testing.assert_allclose(last_block(features), front_end(picture), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("last_block", [False, True])
+def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
+    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block))
+    front_end = give_weights(build_front_end())
+    network = split_front_end(front_end)[0] if last_block else front_end
+    sample = load_dataset(dataset)[1]
+    photos = Photos([sample], dataclasses.replace(RECIPE, mirrored=True, negatives=0), IMAGENET_CAFFE, cache)
+    picture = decode_image(sample.image.read_bytes())
+    for mirrored, view in ((False, picture), (True, picture[:, ::-1])):
+        expected = network(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
+        features, target = photos.whole(0, mirrored=mirrored)
+        np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-3)
+        assert target.shape == features.shape[:2]
+    with pytest.raises(DatasetError, match="another front-end"):
+        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))
+
+
+def test_every_field_of_the_recipe_is_described():
+    assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

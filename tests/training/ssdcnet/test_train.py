@@ -1,0 +1,227 @@
+"""Training SSDCNet on pictures of dots, one a head."""
+
+import dataclasses
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from crowdserve.cards import IMAGENET_UNIT, find_card
+from crowdserve.errors import WeightsError
+from crowdserve.images import decode_image
+from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.served_weights import read_served_weights
+from crowdserve.nets.ssdcnet import SSDCNet
+from crowdserve.nets.vgg_layout import CONV_NAMES
+from tests.support.paths import ROOT
+from training.engine.flags import attribute_docs
+from training.engine.run import RunFolder
+from training.ssdcnet.net import Recipe, TrainingNet
+from training.ssdcnet.train import Trainer, begin, make_photos, train
+
+CARD = find_card("ssdcnet_sha")
+REPOSITORY, PHOTO = ROOT / "model_repository", ROOT / "examples" / "pedestrians.jpg"
+RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, trained_blocks=1, seed=5)
+
+
+def random_weights():
+    """In place of ImageNet's weights, whose download these tests do not need."""
+    draw = np.random.default_rng(0)
+    channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
+    kernels = [draw.normal(0, np.sqrt(2 / (9 * i)), (3, 3, i, o)) for i, o in pairwise(channels)]
+    return {
+        name: (kernel.astype(np.float32), np.full(kernel.shape[3], 0.01, np.float32))
+        for name, kernel in zip(CONV_NAMES, kernels, strict=True)
+    }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def vgg16_weights():
+    weights = random_weights()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.ssdcnet.net.load_vgg16_weights", lambda: weights)
+        yield
+
+
+def run(dataset, folder, recipe, *, every=1, start_from=None):
+    torch.manual_seed(recipe.seed)
+    net = TrainingNet(CARD, recipe)
+    photos = make_photos([dataset], net, folder / "features")
+    train(CARD, begin(folder / "run", recipe, start_from), net, *photos, every=every)
+    return net
+
+
+@pytest.fixture(scope="module")
+def finished(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    run(dataset, folder, RECIPE)
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+    state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
+    SSDCNet(CARD.max_local_count).load_state_dict(state, strict=True)
+    meta = json.loads((finished / "meta.json").read_text())
+    assert meta["card"] == "ssdcnet_sha"
+    assert meta["normalisation"] == "imagenet_unit"
+    assert meta["photos"]["training"] + meta["photos"]["validation"] == 11
+    records = RunFolder(finished).records()
+    assert [record["step"] for record in records] == [1, 2]
+    assert meta["validation"]["mae"] == min(record["mae"] for record in records)
+    with Image.open(finished / "curves.png") as curves:
+        assert curves.width > 600
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+    class Stopped(Exception):
+        pass
+
+    def stop_after_one(self, batch):
+        if self.step == 1:
+            raise Stopped
+        return step(self, batch)
+
+    step = Trainer.train
+    monkeypatch.setattr(Trainer, "train", stop_after_one)
+    with pytest.raises(Stopped):
+        run(dataset, tmp_path, RECIPE)
+    monkeypatch.setattr(Trainer, "train", step)
+    run(dataset, tmp_path, RECIPE)
+    for expected, record in zip(RunFolder(finished).records(), RunFolder(tmp_path / "run").records(), strict=True):
+        assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+        assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
+
+
+@pytest.mark.slow
+def test_a_run_can_start_from_another(dataset, finished, tmp_path):
+    recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
+    net = run(dataset, tmp_path, recipe, start_from=finished)
+    before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
+    for name, weight in net.net.state_dict().items():
+        torch.testing.assert_close(weight, before[name], msg=name)
+    # The features that it starts from are in the finished network's units: both ways give the same answer.
+    assert_cached_is_whole(net, dataset)
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
+
+
+@pytest.mark.slow
+def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
+    """Whose table of counts begins alike."""
+    recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
+    net = TrainingNet(find_card("ssdcnet_shb"), recipe)
+    photos = make_photos([dataset], net, tmp_path / "features")
+    train(find_card("ssdcnet_shb"), begin(tmp_path / "run", recipe, finished), net, *photos, every=1)
+    before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
+    kept = len(net.net.table)
+    torch.testing.assert_close(net.net.table[:-1], SSDCNet(CARD.max_local_count).table[: kept - 1])
+    for name, weight in net.net.state_dict().items():
+        torch.testing.assert_close(weight, before[name][: len(weight)], msg=name)
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
+
+
+@pytest.mark.slow
+def test_only_the_chosen_blocks_learn(dataset, finished):
+    state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
+    untrained = TrainingNet(CARD, RECIPE).net.front_end.features
+    for i, layer in enumerate(untrained):
+        if isinstance(layer, nn.Conv2d):
+            ratio = state[f"front_end.features.{i}.weight"] / layer.weight.detach()
+            is_scaled_only = float(ratio.std() / ratio.mean().abs()) < 1e-4
+            assert is_scaled_only == (i < 24), i
+
+
+def assert_cached_is_whole(net, dataset):
+    picture = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
+    padded = np.pad(picture, ((0, 56), (0, 32), (0, 0)))
+    with torch.no_grad():
+        pixels = torch.from_numpy(normalise(padded[np.newaxis], IMAGENET_UNIT)).permute(0, 3, 1, 2)
+        whole = net.net.taps(pixels)
+        fresh = TrainingNet(CARD, net.recipe)  # the stem as it was when features were cached
+        cached = net._taps(fresh.stem(padded)[None].float().permute(0, 3, 1, 2))
+    for expected, found in zip(whole, cached, strict=True):
+        torch.testing.assert_close(found, expected, rtol=5e-3, atol=5e-3)
+
+
+@pytest.mark.slow
+def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_path):
+    net = TrainingNet(CARD, RECIPE)
+    photos, _ = make_photos([dataset], net, tmp_path)
+    net.scale_taps(photos)
+    with torch.no_grad():
+        source = torch.from_numpy(photos.whole(0)[0][np.newaxis].astype(np.float32)).permute(0, 3, 1, 2)
+        for tap in net._taps(source):
+            assert 0.5 < float(tap.std()) < 2
+    assert_cached_is_whole(net, dataset)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop_cells": 12}, "must be a multiple of 8"),
+        ({"trained_blocks": 3}, "expected 0, 1 or 2"),
+        ({"precision": "mixed_bfloat16"}, "one of float32, bfloat16"),
+        ({"precision": "bfloat16", "winograd": True}, "leave one out"),
+        ({"min_scale": 0.0}, "factors over 0"),
+        ({"min_scale": 1.2}, "smaller first"),
+        ({"negative_kinds": "grey,balls"}, "balls: expected some of grey, gradient"),
+    ],
+)
+def test_recipes_that_cannot_be_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RECIPE, **wrong)
+
+
+@pytest.mark.slow
+def test_winograd_gives_the_same_answer_and_loss():
+    torch.manual_seed(3)
+    plain = TrainingNet(CARD, RECIPE)
+    torch.manual_seed(3)
+    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True))
+    picture = decode_image(PHOTO.read_bytes())[:128, :192]
+    features = [net.stem(picture).numpy()[np.newaxis] for net in (plain, fast)]
+    np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
+    division = [net(features[0]) for net in (plain, fast)]
+    for expected, found in zip(*division, strict=True):
+        if expected.grad_fn is not None:  # what passes a gradient; classes may tip over at a hair's breadth
+            torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
+
+
+@pytest.mark.slow
+def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
+    """With the files of the repository: the network is the served one, in whatever units training scales it to."""
+    recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
+    served = REPOSITORY / "ssdcnet_sha" / "1"
+    net = run(dataset, tmp_path, recipe, start_from=served)
+    expected = read_served_weights(served)
+    state = net.net.state_dict()
+    assert len(state) == 2 * len(expected)
+    for name, (kernel, bias) in expected.items():
+        np.testing.assert_array_equal(state[f"{name}.weight"], kernel, err_msg=name)
+        np.testing.assert_array_equal(state[f"{name}.bias"], bias, err_msg=name)
+    assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
+
+
+def test_weights_for_other_pixels_are_no_start(tmp_path):
+    """Such as published ones, which were imported under another normalisation."""
+    meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(WeightsError, match="normalised as imagenet_torch, this script trains with imagenet_unit"):
+        begin(tmp_path / "run", RECIPE, tmp_path)
+
+
+def test_another_network_is_no_start():
+    net = TrainingNet(CARD, RECIPE)
+    with pytest.raises(WeightsError, match="holds no SSDCNet"):
+        net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
+    with pytest.raises(WeightsError, match="no model that export/ wrote"):
+        net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
+
+
+def test_every_field_of_the_recipe_is_described():
+    assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

@@ -1,0 +1,7 @@
+"""What building and testing share: nothing of it is installed.
+
+chart/          writes the Helm chart's generated files
+stub_models.py  small models whose answers can be computed by hand
+release.py      checks a version and builds it
+find_python.sh  the Python that the virtual environment is made with
+"""
