@@ -17,9 +17,8 @@ import numpy as np
 from crowdserve.cards import VGG16
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb
-from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.nets.normalisation import normalise
-from crowdserve.nets.vgg16 import build_vgg16
+from crowdserve.nets.vgg16 import build_vgg16, port_vgg16_weights
 from export.graph.builder import OnnxGraph
 from export.graph.keras_chain import read_chain
 from export.publish import REPOSITORY, release

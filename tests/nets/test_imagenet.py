@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from crowdserve.errors import WeightsError
 from crowdserve.nets import imagenet
 from crowdserve.nets.csrnet import FRONT_END_CONVS, build_csrnet
-from crowdserve.nets.vgg16 import build_vgg16, conv_layers
+from crowdserve.nets.vgg16 import build_vgg16, conv_layers, port_vgg16_weights
 from crowdserve.nets.vgg_layout import CONV_NAMES
 from tests.support.paths import ROOT
 
@@ -47,7 +47,7 @@ def test_real_weights_have_the_check_values(imagenet_weights: imagenet.Weights) 
 def test_porting_fills_the_front_end_of_csrnet_only(imagenet_weights: imagenet.Weights) -> None:
     model = build_csrnet(batch_norm=True)
     before = [layer.get_weights()[0] for layer in conv_layers(model)]
-    assert imagenet.port_vgg16_weights(model) is model
+    assert port_vgg16_weights(model) is model
     for layer, old in zip(conv_layers(model), before, strict=True):
         kernel, bias = layer.get_weights()
         if layer.name in FRONT_END_CONVS:

@@ -184,8 +184,7 @@ def keras_blocks(pixels: np.ndarray) -> list[np.ndarray]:
     """Outputs of the blocks 3, 4 and 5 of Keras' VGG16, [1, h, w, channels] each, for normalised pixels."""
     import keras
 
-    from crowdserve.nets.imagenet import port_vgg16_weights
-    from crowdserve.nets.vgg16 import build_vgg16
+    from crowdserve.nets.vgg16 import build_vgg16, port_vgg16_weights
 
     net = port_vgg16_weights(build_vgg16())
     blocks = keras.Model(net.inputs[0], [net.get_layer(f"block{b}_pool").output for b in (3, 4, 5)])

@@ -18,9 +18,8 @@ from crowdserve.nets.csrnet import (
     fill_from_served,
     split_front_end,
 )
-from crowdserve.nets.imagenet import port_vgg16_weights
 from crowdserve.nets.normalisation import normalise
-from crowdserve.nets.vgg16 import conv_layers
+from crowdserve.nets.vgg16 import conv_layers, port_vgg16_weights
 from training.csrnet.loss import BLOCKS, LOSSES
 from training.data.crop_config import CropConfig
 from training.data.feature_cache import FeatureCache

@@ -12,15 +12,11 @@ import tempfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.vgg_layout import CONV_NAMES
-
-if TYPE_CHECKING:
-    import keras
 
 log = logging.getLogger(__name__)
 
@@ -140,14 +136,3 @@ def read_wheel_onnx(content: bytes) -> Weights:
         bias = next(a for n, a in tensors.items() if n.startswith(stem) and "Squeeze" in n)
         weights[name] = (np.ascontiguousarray(kernel.transpose(2, 3, 1, 0)), bias.reshape(-1))
     return weights
-
-
-def port_vgg16_weights(model: "keras.Model") -> "keras.Model":
-    """Give the VGG16 convolutions of a model, and of the models in it, their ImageNet weights; returns the model."""
-    from crowdserve.nets.vgg16 import conv_layers  # imports Keras
-
-    weights = load_vgg16_weights()
-    for layer in conv_layers(model):
-        if layer.name in weights:
-            layer.set_weights(weights[layer.name])
-    return model

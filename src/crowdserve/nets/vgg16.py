@@ -2,6 +2,7 @@
 
 import keras
 
+from crowdserve.nets.imagenet import load_vgg16_weights
 from crowdserve.nets.vgg_layout import BLOCKS
 
 
@@ -48,3 +49,12 @@ def conv_layers(model: keras.Model) -> list[keras.layers.Conv2D]:
         elif isinstance(layer, keras.layers.Conv2D):
             layers.append(layer)
     return layers
+
+
+def port_vgg16_weights(model: keras.Model) -> keras.Model:
+    """Give the VGG16 convolutions of a model, and of the models in it, their ImageNet weights; returns the model."""
+    weights = load_vgg16_weights()
+    for layer in conv_layers(model):
+        if layer.name in weights:
+            layer.set_weights(weights[layer.name])
+    return model

@@ -19,7 +19,7 @@ from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput, RequestedOutput
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
-from crowdserve.protocol.binary import join_bytes, read_values, split_bytes
+from crowdserve.protocol.binary import join_bytes, split_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import OUTPUTS
 from crowdserve_transformer.transport.json_data import files_of, pixels_of
@@ -125,7 +125,7 @@ def from_raw(datatype: str, raw: memoryview | bytes) -> list[bytes] | npt.NDArra
     try:
         if datatype == "BYTES":
             return split_bytes(raw)
-        return read_values(datatype, raw) if datatype == "UINT8" else None
+        return np.frombuffer(raw, dtype=np.uint8) if datatype == "UINT8" else None
     except ValueError as err:
         raise InvalidRequest(str(err)) from err
 
