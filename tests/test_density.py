@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas, zone_count
+from crowdserve.density import adaptive_sigmas, density_map, fixed_sigmas
 
 HEIGHT, WIDTH = 173, 260
 POINTS = arrays(
@@ -43,13 +43,3 @@ def test_a_head_away_from_borders_is_the_integral_of_its_gaussian():
 def test_adaptive_width_is_a_tenth_of_the_distance_to_three_neighbours():
     points = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 20.0], [30.0, 0.0], [200.0, 200.0]])
     assert adaptive_sigmas(points)[0] == pytest.approx(0.1 * (10 + 20 + 30))
-
-
-def test_zones_add_up():
-    points = np.random.default_rng(0).uniform(0, [WIDTH, HEIGHT], (50, 2))
-    density = density_map(points, fixed_sigmas(points, 5), HEIGHT, WIDTH)
-    left, right = zone_count(density, 0, 0, 91, HEIGHT), zone_count(density, 91, 0, WIDTH, HEIGHT)
-    assert left + right == pytest.approx(50, abs=1e-3)
-    inside = np.sum(points[:, 0] < 91)
-    assert left == pytest.approx(inside, abs=3)
-    assert zone_count(density, 300, 0, 400, HEIGHT) == 0

@@ -79,17 +79,3 @@ def _cell_weights(centre: float, sigma: float, cells: int) -> tuple[int, npt.NDA
     edges = (np.arange(first, last + 1) - centre) / (sigma * math.sqrt(2))
     weights = np.diff(_erf(edges))
     return first, weights / weights.sum()
-
-
-def zone_count(density: Density, left: float, top: float, right: float, bottom: float, *, stride: int = 8) -> float:
-    """Head count inside a rectangle of the picture, in pixels; cells that it cuts count by their share."""
-    rows, columns = density.shape
-    share_y = _overlap(top / stride, bottom / stride, rows)
-    share_x = _overlap(left / stride, right / stride, columns)
-    return float(share_y @ density.astype(np.float64) @ share_x)
-
-
-def _overlap(start: float, stop: float, cells: int) -> npt.NDArray[np.float64]:
-    index = np.arange(cells)
-    shares: npt.NDArray[np.float64] = np.clip(np.minimum(stop, index + 1) - np.maximum(start, index), 0.0, 1.0)
-    return shares

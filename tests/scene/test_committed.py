@@ -1,5 +1,7 @@
 """The scene classifiers of the repository."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -8,7 +10,7 @@ from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError
 from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve.scene.contract import probe_photo
+from crowdserve.scene.contract import check_contract, feature_facts, probe_photo
 from crowdserve.scene.files import classifier_names, find_classifier
 from tests.support.paths import ROOT
 
@@ -71,3 +73,12 @@ def test_the_committed_classifier_answers_on_every_picture(committed, vgg16):
     found = committed.probabilities(extract(vgg16, *pictures))
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_a_record_names_the_preprocessing_by_its_version_and_an_earlier_one_by_the_place_of_the_code() -> None:
+    earlier = "averaged over blocks, then squeezed to 224x224 px (bilinear) by crowdserve.images.scene_input"
+    check_contract({**feature_facts(), "preprocessing": earlier}, Path("record.json"))
+    assert "crowdserve." not in feature_facts()["preprocessing"]
+    with pytest.raises(ClassifierError, match="version 2.*expected.*version 1"):
+        later = feature_facts()["preprocessing"].replace("version 1", "version 2")
+        check_contract({**feature_facts(), "preprocessing": later}, Path("record.json"))

@@ -23,6 +23,14 @@ SUMMARY_BLOCKS = 64
 NETWORK_TOLERANCE = 0.02
 """Largest difference of the probe photo's summary, as a share of its largest value: wide enough for FP16 on a GPU."""
 
+PREPROCESSING = f"averaged over blocks, then squeezed to {SCENE_SIDE_PX}x{SCENE_SIDE_PX} px (bilinear), version 1"
+"""What `crowdserve.images.scene_input` does, as records say it; its version rises when its result changes."""
+
+_EARLIER_NAMES = {
+    "averaged over blocks, then squeezed to 224x224 px (bilinear) by crowdserve.images.scene_input": PREPROCESSING
+}
+"""Preprocessing as records before 0.2.0 have it: by the place of the code."""
+
 
 def feature_facts() -> dict[str, Any]:
     """Facts about the features that this version of crowdserve computes, as JSON holds them."""
@@ -32,8 +40,7 @@ def feature_facts() -> dict[str, Any]:
         "length": FEATURE_COUNT,
         "order": "NHWC",
         "normalisation": asdict(VGG16.normalisation),
-        "preprocessing": f"averaged over blocks, then squeezed to {SCENE_SIDE_PX}x{SCENE_SIDE_PX} px (bilinear) "
-        "by crowdserve.images.scene_input",
+        "preprocessing": PREPROCESSING,
     }
     found: dict[str, Any] = json.loads(json.dumps(facts))
     return found
@@ -47,8 +54,9 @@ def check_contract(contract: Any, path: Path) -> None:
     """
     if not isinstance(contract, Mapping):
         raise ClassifierError(f"{path} has no feature contract but {contract!r}; extract the features and train again")
-    expected = feature_facts()
-    differences = [f"{k} {contract.get(k)!r}, expected {v!r}" for k, v in expected.items() if contract.get(k) != v]
+    preprocessing = contract.get("preprocessing")
+    found = {**contract, "preprocessing": _EARLIER_NAMES.get(str(preprocessing), preprocessing)}
+    differences = [f"{k} {found.get(k)!r}, expected {v!r}" for k, v in feature_facts().items() if found.get(k) != v]
     if differences:
         raise ClassifierError(f"{path} is for other features: {'; '.join(differences)}; extract them and train again")
 
