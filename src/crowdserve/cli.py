@@ -16,6 +16,7 @@ import typer
 
 import crowdserve
 from crowdserve.bundle.commands import bundle_app
+from crowdserve.cli_models import models_app
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.evaluation.command import evaluate
 from crowdserve.rollout.command import rollout_app
@@ -28,6 +29,7 @@ from crowdserve.service_options import (
     RouteOption,
     ThreadsOption,
     UrlOption,
+    find_repository,
     open_service,
     stdout_console,
 )
@@ -50,6 +52,7 @@ app = typer.Typer(
 )
 repository_app = typer.Typer(help="The Triton model repository.", no_args_is_help=True)
 app.add_typer(repository_app, name="repository")
+app.add_typer(models_app, name="models")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(rollout_app, name="rollout")
 
@@ -83,7 +86,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="REST port; 8080 or else a free one if left out.")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 8081 or else a free one if left out.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it."""
@@ -91,9 +94,10 @@ def up(
     from crowdserve.service import EmbeddedService
 
     with _ending_on_signals():
+        found = find_repository(repository)
         ports = port or preferred_port(host, 8080), grpc_port or preferred_port(host, 8081)
         typer.echo("starting Triton and the transformer …", err=True)
-        with EmbeddedService(repository, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
+        with EmbeddedService(found, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
             typer.echo(_welcome(service.http_url, service.grpc_url))
             sys.stdout.flush()
             service.watch()
@@ -146,7 +150,7 @@ def count(
     ] = None,
     route: RouteOption = None,
     counter: CounterOption = None,
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Count the people in photos, with a running service or one that is started for this call."""
