@@ -1,13 +1,17 @@
 """`crowdserve models`, and which repository a command takes: a named one, the one here, or the pulled one."""
 
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -17,6 +21,7 @@ from crowdserve.errors import BundleError, RepositoryError
 from crowdserve.service_options import find_repository
 
 Run = Callable[..., Result]
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "models.md"
 
 
 @pytest.fixture(autouse=True)
@@ -128,3 +133,13 @@ def test_a_refusal_is_one_line(models: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("crowdserve: gs://bucket/models cannot be pulled from; expected https://")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(?:\$ )?(crowdserve .+)$", PAGE.read_text(), re.MULTILINE))
+def test_a_command_line_of_the_how_to_is_understood(line: str) -> None:
+    group: Any = typer.main.get_command(app)
+    context = group.make_context("crowdserve", shlex.split(line)[1:])
+    while hasattr(context.command, "resolve_command"):
+        name, command, rest = context.command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, rest, parent=context)  # fails on an unknown option or a missing one
+    assert context.args == []

@@ -19,7 +19,7 @@ from crowdserve.bundle.archive import write_tar
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.bundle.bucket import BucketStore
 from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, list_files, read_manifest
+from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, hash_file, list_files, read_manifest
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.publication import push_image
 from crowdserve.bundle.pull import pull_bundle
@@ -62,9 +62,7 @@ def publish(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
     return publish
 
 
-def _entry(file: Path) -> Any:
-    from crowdserve.bundle.manifest import FileEntry, hash_file
-
+def _entry(file: Path) -> FileEntry:
     return FileEntry(hash_file(file), file.stat().st_size)
 
 
@@ -204,6 +202,16 @@ def test_a_bundle_for_another_crowdserve_is_refused(bundle: Path, manifest: Mani
     (bundle / MANIFEST_FILE).write_bytes(Manifest("0.0.1", "gpu", older, manifest.files).to_bytes())
     with pytest.raises(BundleError, match=r"lacks vgg16: it was built by crowdserve 0\.0\.1"):
         pull_bundle(str(bundle), cache, watch=never)
+
+
+def test_a_bundle_that_has_no_room_is_refused_before_it_is_fetched(
+    bundle: Path, manifest: Manifest, cache: ModelCache
+) -> None:
+    files = {**manifest.files, "vgg16/1/huge.bin": FileEntry("0" * 64, 10**15)}
+    (bundle / MANIFEST_FILE).write_bytes(Manifest("1", "gpu", manifest.models, files).to_bytes())
+    with pytest.raises(BundleError, match=r"models has .* MB free, the bundle needs 1000000000\.. MB; make room"):
+        pull_bundle(str(bundle), cache, watch=never)
+    assert is_empty(cache)
 
 
 def test_the_digest_can_be_demanded(built: Path, manifest: Manifest, cache: ModelCache) -> None:
