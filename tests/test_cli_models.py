@@ -128,7 +128,7 @@ def test_without_any_models_both_ways_out_are_named(models: Path) -> None:
 
 
 def test_a_refusal_is_one_line(models: Path) -> None:
-    command = [sys.executable, "-m", "crowdserve.cli", "models", "pull", "gs://bucket/models"]
+    command = [sys.executable, "-m", "crowdserve", "models", "pull", "gs://bucket/models"]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ, check=False, timeout=60)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("crowdserve: gs://bucket/models cannot be pulled from; expected https://")

@@ -114,7 +114,8 @@ def test_what_it_asks_for_exists_and_is_what_the_tests_run_with(extra: str, desc
 def test_pip_alone_counts_photos_in_another_folder(wheel: Path, small_repository: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     venv.create(environment)
-    install = (*PIP, "--python", environment / "bin" / "python", "install", "--no-deps", "--no-index", wheel)
+    pip = (*PIP, "--python", environment / "bin" / "python")
+    install = (*pip, "install", "--no-compile", "--no-deps", "--no-index", wheel)
     subprocess.run(list(map(str, install)), check=True, timeout=120)
     (tmp_path / "work").mkdir()
     run = run_in(tmp_path / "work", environment)
@@ -127,8 +128,6 @@ def test_pip_alone_counts_photos_in_another_folder(wheel: Path, small_repository
 
     assert run("--version").stdout == f"crowdserve {crowdserve.__version__}\n"
     assert all(command in run("--help").stdout for command in ("count", "up", "models", "evaluate"))
-    missing = run("count", PHOTO)
-    assert (missing.returncode, "crowdserve models pull ADDRESS" in missing.stderr) == (2, True)
     build_bundle(small_repository, tmp_path / "bundle", "gpu")
     pulled = run("models", "pull", tmp_path / "bundle")
     assert pulled.returncode == 0, pulled.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.bundle.cache import CachedBundle, ModelCache, models_folder
+from crowdserve.bundle.cache import CachedBundle, ModelCache, _rename_unless_there, models_folder
 from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.errors import BundleError
@@ -88,3 +88,13 @@ def test_a_folder_that_cannot_be_written_is_named(built: Path, tmp_path: Path) -
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match=rf"was not pulled, {tmp_path}/file"):
         pull_bundle(str(built), ModelCache(tmp_path / "file" / "models"))
+
+
+def test_what_somebody_else_has_placed_meanwhile_stays(tmp_path: Path) -> None:
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of").write_text(name)
+    _rename_unless_there(tmp_path / "mine", tmp_path / "theirs")
+    assert (tmp_path / "theirs" / "of").read_text() == "theirs"
+    with pytest.raises(OSError, match="No such file"):
+        _rename_unless_there(tmp_path / "nobody's", tmp_path / "new")

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
+from itertools import product
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,8 +28,6 @@ from crowdserve.bundle.reference import parse_reference
 from crowdserve.errors import BundleError
 from crowdserve.triton.config import Profile
 from crowdserve.triton.repository import render_repository
-
-KINDS = ("folder", "tar", "web", "s3", "stand_in")
 
 
 @pytest.fixture
@@ -142,8 +141,10 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [*product(("folder", "tar", "stand_in"), DAMAGES), ("s3", _change), ("s3", _add), ("web", _change)],
+)
 def test_a_bundle_that_is_not_whole_is_refused_and_leaves_nothing(
     kind: str, damage: Callable[[Path], None], publish: Callable[..., str], bundle: Path, cache: ModelCache
 ) -> None:
@@ -266,7 +267,7 @@ def test_a_killed_pull_is_not_taken_for_a_bundle(
 ) -> None:
     server = serve_folder(archive.parent)
     server.cut_after_bytes, server.stalled = archive.stat().st_size // 2, threading.Event()
-    command = [sys.executable, "-m", "crowdserve.cli", "models", "pull", f"{server.url}/bundle.tar"]
+    command = [sys.executable, "-m", "crowdserve", "models", "pull", f"{server.url}/bundle.tar"]
     with subprocess.Popen(command, env={**os.environ, "CROWDSERVE_MODELS": str(cache.folder)}) as process:
         until = time.monotonic() + 60
         while not list(cache.folder.glob(".pull-*/bundle/csrnet_a/1")):
