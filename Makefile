@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test bench false-positives release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test bench false-positives release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ images:  ## Build the images of the transformer and of the models (Docker with B
 
 image-test: .venv/development  ## Run the Dockerfiles' build steps without Docker; minutes
 	CROWDSERVE_IMAGE_TEST=1 .venv/bin/pytest -s tests/test_dockerfiles.py
+
+wheel-test: .venv/development  ## Build the wheel, install it with its requirements elsewhere, count a photo; a minute or two
+	CROWDSERVE_WHEEL_TEST=1 .venv/bin/pytest tests/test_wheel.py
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve

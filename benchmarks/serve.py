@@ -68,7 +68,7 @@ class Figure:
 
 @contextmanager
 def running_service(repository: Path) -> Iterator[Service]:
-    command = [sys.executable, "-m", "crowdserve.cli", "up", "--repository", str(repository)]
+    command = [sys.executable, "-m", "crowdserve", "up", "--repository", str(repository)]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

@@ -19,7 +19,7 @@
         ├── WeightsError       a checkpoint is not the one it should be
         ├── ParityError        an exported model differs from its framework model
         ├── RepositoryError    a Triton model repository is incomplete or out of date
-        ├── BundleError        a bundle's files are not those of its manifest, or it cannot be pushed
+        ├── BundleError        a bundle's files are not those of its manifest, or it cannot be pushed or pulled
         ├── ClassifierError    a scene classifier file is not the recorded one
         └── PlatformError      this machine cannot run the embedded Triton
 
@@ -88,7 +88,7 @@ class RepositoryError(SetupError):
 
 
 class BundleError(SetupError):
-    """A model bundle is not what its manifest says, or its target does not take it."""
+    """A model bundle is not what its manifest says, or cannot be brought where it should go."""
 
 
 class ClassifierError(SetupError):

@@ -10,16 +10,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
+from crowdserve.bundle.archive import write_tar
 from crowdserve.bundle.assembly import build_bundle
-from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.cache import ModelCache
+from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
 from crowdserve.local.processes import ChildProcess, choose_ports
 
 HOST = "127.0.0.1"
@@ -186,7 +191,7 @@ def stand_in() -> Iterator[RunningRegistry]:
     handler = type("Handler", (_RegistryHandler,), {})
     with ThreadingHTTPServer((HOST, 0), handler) as server:
         handler.state = RunningRegistry(f"{HOST}:{server.server_port}")
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield handler.state
         server.shutdown()
 
@@ -253,7 +258,7 @@ def run_bundle() -> Callable[..., subprocess.CompletedProcess[str]]:
     """`run_bundle("verify", path)`: the command line in a process of its own."""
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "crowdserve.cli", "bundle", *map(str, arguments)]
+        command = [sys.executable, "-m", "crowdserve", "bundle", *map(str, arguments)]
         env = {**os.environ, "NO_COLOR": "1", "COLUMNS": "100"}
         return subprocess.run(command, capture_output=True, text=True, timeout=120, env=env, check=False)
 
@@ -265,3 +270,95 @@ def _answers(url: str) -> bool:
         return httpx.get(url, trust_env=False).status_code == 200
     except httpx.HTTPError:
         return False
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> ModelCache:
+    """Where pulled bundles go; the folder does not exist yet."""
+    return ModelCache(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def archive(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle as `crowdserve bundle build` packs it."""
+    path = tmp_path_factory.mktemp("archive") / "bundle.tar"
+    with path.open("wb") as stream:
+        write_tar(stream, built, list_files(built))
+    return path
+
+
+@dataclass
+class WebServer:
+    """A real web server for the files of a folder.
+
+    Attributes:
+        authorizations: The header of each request.
+        sent_bytes: How much of the files has left it, by name.
+        cut_after_bytes: Where it breaks the line, if anywhere.
+        stalled: Set while it keeps the line open there instead.
+        token: Bearer token that it asks for; empty for none.
+        redirect: Address that it sends everybody to; empty for none.
+        endless: Whether a file is followed by zeros without an end.
+    """
+
+    folder: Path
+    url: str = ""
+    authorizations: list[str | None] = field(default_factory=list)
+    sent_bytes: dict[str, int] = field(default_factory=dict)
+    cut_after_bytes: int | None = None
+    stalled: threading.Event | None = None
+    token: str = ""
+    redirect: str = ""
+    endless: bool = False
+
+
+class _WebHandler(SimpleHTTPRequestHandler):
+    state: WebServer
+
+    def do_GET(self) -> None:
+        self.state.authorizations.append(self.headers.get("Authorization"))
+        if self.state.redirect:
+            self.send_response(302)
+            self.send_header("Location", self.state.redirect)
+            self.end_headers()
+        elif self.state.token and self.headers.get("Authorization") != f"Bearer {self.state.token}":
+            self.send_error(401)
+        else:
+            super().do_GET()
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if not (self.state.endless and keyword == "Content-Length"):
+            super().send_header(keyword, value)
+
+    def copyfile(self, source: Any, outputfile: Any) -> None:
+        content = source.read()[: self.state.cut_after_bytes]
+        name = self.path.lstrip("/")
+        with suppress(OSError):  # the client has seen enough
+            for start in range(0, len(content), 4096):
+                outputfile.write(content[start : start + 4096])
+                self.state.sent_bytes[name] = start
+            if self.state.stalled:
+                outputfile.flush()
+                self.state.stalled.wait(60)
+            while self.state.endless:
+                outputfile.write(bytes(1 << 16))
+                self.state.sent_bytes[name] += 1 << 16
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@pytest.fixture
+def serve_folder() -> Iterator[Callable[[Path], WebServer]]:
+    """Starts a web server: `serve_folder(folder)`."""
+    with ExitStack() as stack:
+
+        def start(folder: Path) -> WebServer:
+            handler = type("Handler", (_WebHandler,), {"state": WebServer(folder)})
+            server = stack.enter_context(ThreadingHTTPServer((HOST, 0), partial(handler, directory=str(folder))))
+            handler.state.url = f"http://{HOST}:{server.server_port}"
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+            stack.callback(server.shutdown)
+            return handler.state
+
+        yield start

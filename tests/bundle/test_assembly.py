@@ -93,7 +93,7 @@ def test_the_archive_says_nothing_of_who_packed_it(small_repository: Path, tmp_p
         members = archive.getmembers()
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0, 0, "", "", 0)}
     assert {(m.isdir(), m.mode) for m in members} == {(True, 0o755), (False, 0o644)}
-    assert [m.name for m in members] == sorted(m.name for m in members)
+    assert [m.name for m in members] == ["manifest.json", *sorted(m.name for m in members[1:])]
     assert not list(tmp_path.glob(".*"))  # nothing is left beside it
 
 
@@ -179,7 +179,7 @@ def test_a_volume_that_is_mounted_there_is_no_target(source: Path, tmp_path: Pat
     own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', target]
     if shutil.which("unshare") is None or subprocess.run([*own_mounts, "true"], check=False).returncode:
         pytest.skip("nothing may be mounted here")
-    build = [sys.executable, "-m", "crowdserve.cli", "bundle", "build", target, "--source", source]
+    build = [sys.executable, "-m", "crowdserve", "bundle", "build", target, "--source", source]
     done = subprocess.run([*own_mounts, *build], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 2
     assert done.stderr == f"crowdserve: {target} is a mounted volume; name a folder inside, such as {target}/bundle\n"

@@ -100,6 +100,11 @@ def test_a_manifest_is_read_back_and_its_digest_tells_bundles_apart(bundle: Path
         (lambda content: content["files"].update({"../x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
         (lambda content: content["files"].update({"/x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
         (lambda content: content["files"].update({"x": {"sha256": "0"}}), "no manifest of a bundle"),
+        (lambda content: content["files"].update({"x": {"sha256": "0", "size_bytes": -1}}), "inside the bundle"),
+        *(
+            (lambda content, path=path: content["files"].update({path: {"sha256": "0", "size_bytes": 1}}), "inside")
+            for path in ("a/../x", "a//x", "./x", ".x", "a/.x", "..\\x", "C:x", "x\0", "", MANIFEST_FILE)
+        ),
     ],
 )
 def test_a_broken_manifest_is_refused(bundle: Path, change: Callable[[dict], object], message: str) -> None:

@@ -22,7 +22,7 @@ from tools.stub_models import foretell
 pytestmark = pytest.mark.e2e
 
 GRAY = {"white": 255, "dark": 51}
-COMMAND = [sys.executable, "-m", "crowdserve.cli"]
+COMMAND = [sys.executable, "-m", "crowdserve"]
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +54,7 @@ def test_version_and_help_are_quick_and_quiet() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, f"crowdserve {crowdserve.__version__}\n", "")
     shown = run("--help")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert all(command in shown.stdout for command in ("up", "count", "repository"))
+    assert all(command in shown.stdout for command in ("up", "count", "models", "repository"))
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -156,10 +156,14 @@ def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dic
 
 
 def test_missing_repository_says_what_to_do(tmp_path: Path, photos: dict[str, Path]) -> None:
-    for arguments in (("count", photos["white"]), ("up",), ("repository", "check")):
-        result = run(*arguments, cwd=tmp_path)
-        assert result.returncode == 2
-        assert "crowdserve: model_repository has no <version>/model.onnx of vgg16" in result.stderr
+    for arguments in (("count", photos["white"]), ("up",)):
+        result = run(*arguments, cwd=tmp_path, CROWDSERVE_MODELS=str(tmp_path / "models"))
+        assert (result.returncode, result.stdout) == (2, "")
+        assert "crowdserve: no models found: " in result.stderr
+        assert "run crowdserve models pull ADDRESS" in result.stderr
+    result = run("repository", "check", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "crowdserve: model_repository has no <version>/model.onnx of vgg16" in result.stderr
 
 
 def test_up_serves_until_ctrl_c(small_repository: Path, photos: dict[str, Path]) -> None:

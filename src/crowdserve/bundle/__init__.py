@@ -11,5 +11,7 @@ transformer compares it with its manifest before it starts. No file of it is emp
 leaves empty objects out.
 
     repository ──build──► folder or .tar ──push──► folder (a mounted claim), s3://…, oci://…
-                               └─verify─► every file that is missing, extra or changed
+                               │  └─verify─► every file that is missing, extra or changed
+                               └──────────────┬─────────┘
+                                            pull ──► the pulled bundles of a user
 """

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from crowdserve.bundle.archive import CHUNK_BYTES
 from crowdserve.bundle.manifest import FileEntry
 from crowdserve.errors import BundleError, PlatformError
 
@@ -46,11 +47,22 @@ class BucketStore:
     def listing(self) -> dict[str, str]:
         """SHA-256 of every object under the prefix, from its metadata."""
         with self._told():
+            return {path: self._sha256(f"{self._prefix}/{path}") for path in self.names()}
+
+    def names(self) -> list[str]:
+        """The paths of every object under the prefix."""
+        with self._told():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=f"{self._prefix}/"
             )
             keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
-            return {key.removeprefix(f"{self._prefix}/"): self._sha256(key) for key in keys}
+            return [key.removeprefix(f"{self._prefix}/") for key in keys]
+
+    def read(self, path: str) -> Iterator[bytes]:
+        """Download an object, in chunks."""
+        with self._told():
+            body = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{path}")["Body"]
+            yield from body.iter_chunks(CHUNK_BYTES)
 
     def put(self, path: str, file: Path, entry: FileEntry) -> None:
         """Upload a file; Amazon's S3, and most others, compare what arrives with its SHA-256."""

@@ -15,10 +15,13 @@ from crowdserve.errors import BundleError
 MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 
+MAX_MANIFEST_BYTES = 1 << 20
+"""Far more than the manifest of any bundle has."""
+
 PLAN_FILE = "model.plan"
 """Built on the GPU that serves it, after the bundle: allowed beside a model of the tensorrt profile."""
 
-_FOREIGN_FOLDERS = frozenset({"lost+found"})  # of a volume's file system
+FOREIGN_FOLDERS = frozenset({"lost+found"})  # of a volume's file system
 _SHOWN_PROBLEMS = 20
 
 
@@ -74,7 +77,7 @@ class Manifest:
         extra = sorted(path for path in found - set(self.files) if not self._may_have(path))
         return [problem for problem in problems if problem] + [f"{path} is extra" for path in extra]
 
-    def check(self, folder: Path, *, shown_as: Path | None = None) -> None:
+    def check(self, folder: Path, *, shown_as: Path | str | None = None) -> None:
         """Check that a folder holds exactly the files of this manifest.
 
         Args:
@@ -111,7 +114,7 @@ def list_files(folder: Path) -> Iterator[str]:
     """Paths of the files in a folder, sorted, with forward slashes; hidden ones and a volume's own are left out."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if path.is_file() and not any(p.startswith(".") or p in _FOREIGN_FOLDERS for p in parts):
+        if path.is_file() and not any(p.startswith(".") or p in FOREIGN_FOLDERS for p in parts):
             yield "/".join(parts)
 
 
@@ -127,18 +130,34 @@ def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
     """
     path = (shown_as or folder) / MANIFEST_FILE
     try:
-        content = json.loads((folder / MANIFEST_FILE).read_bytes())
+        content = (folder / MANIFEST_FILE).read_bytes()
     except FileNotFoundError:
         raise BundleError(
             f"{shown_as or folder} has no {MANIFEST_FILE}: it is no bundle, or its copy was interrupted; "
             "make one with crowdserve bundle build, or push it again"
         ) from None
-    except (OSError, ValueError) as err:
+    except OSError as err:
         raise BundleError(f"{path} cannot be read: {err}; copy or push the bundle again") from err
-    return _parsed(content, path)
+    return parse_manifest(content, path)
 
 
-def _parsed(content: Any, path: Path) -> Manifest:
+def parse_manifest(content: bytes, path: Path | str) -> Manifest:
+    """The manifest in the bytes of a `manifest.json`.
+
+    Args:
+        content: The bytes.
+        path: Where they are from, for an error.
+
+    Raises:
+        BundleError: If it cannot be read, or names a file that could not lie in a bundle's folder.
+    """
+    try:
+        return _parsed(json.loads(content), path)
+    except (ValueError, RecursionError) as err:
+        raise BundleError(f"{path} cannot be read: {err}; copy or push the bundle again") from err
+
+
+def _parsed(content: Any, path: Path | str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
         raise BundleError(f"{path} has format {found!r}, expected {FORMAT}; read it with the crowdserve that built it")
@@ -151,10 +170,16 @@ def _parsed(content: Any, path: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
         raise BundleError(f"{path} is no manifest of a bundle ({type(err).__name__}: {err}); build it again") from err
-    strange = [name for name in manifest.files if PurePosixPath(name).is_absolute() or ".." in name.split("/")]
+    strange = [name for name, entry in manifest.files.items() if not _is_inside(name) or entry.size_bytes < 0]
     if strange or not manifest.files:
         raise BundleError(f"{path} names {strange or 'no files'}, expected files inside the bundle; build it again")
     return manifest
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path names a visible file below the bundle's folder, on every operating system."""
+    is_visible = all(part and not part.startswith(".") for part in path.split("/"))
+    return is_visible and path != MANIFEST_FILE and not set(path) & set("\\:\0")
 
 
 def _difference(file: Path, name: str, entry: FileEntry) -> str | None:

@@ -1,9 +1,10 @@
-"""Client of a container registry: the part of the OCI distribution API that a push takes, over HTTP."""
+"""Client of a container registry: the part of the OCI distribution API that a push and a pull take, over HTTP."""
 
+import json
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -20,6 +21,7 @@ _DOCKER_TYPES = (
     "application/vnd.docker.distribution.manifest.list.v2+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+_MANIFEST_TYPES = ", ".join((INDEX_TYPE, MANIFEST_TYPE, *_DOCKER_TYPES))
 _TIMEOUT_SECONDS = httpx.Timeout(60.0, write=600.0)
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 1.0
@@ -34,8 +36,6 @@ class _PassingFailure(Exception):
 
 class _Login(httpx.Auth):
     """Answers a registry's challenge: basic credentials, or a bearer token that they are exchanged for."""
-
-    requires_response_body = True
 
     def __init__(self, host: str, credentials: Credentials | None) -> None:
         self._host = host
@@ -57,7 +57,7 @@ class _Login(httpx.Auth):
         if scheme.lower() == "bearer" and "realm" in challenge:
             answer = yield self._token_request(challenge)
             if answer.is_success:
-                found = answer.json()
+                found = json.loads(answer.read())
                 self._header = f"Bearer {found.get('token') or found.get('access_token')}"
         elif self._credentials is not None:
             self._header = self._credentials.basic
@@ -110,9 +110,8 @@ class Registry:
         Raises:
             BundleError: If the registry refuses.
         """
-        accepted = ", ".join((INDEX_TYPE, MANIFEST_TYPE, *_DOCKER_TYPES))
         response = self._retried(
-            lambda: self._send("GET", f"manifests/{version}", {200, 404}, headers={"Accept": accepted})
+            lambda: self._send("GET", f"manifests/{version}", {200, 404}, headers={"Accept": _MANIFEST_TYPES})
         )
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
@@ -125,6 +124,26 @@ class Registry:
             BundleError: If there is none, or the registry refuses.
         """
         return self._retried(lambda: self._send("GET", f"blobs/{digest}", {200})).content
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """A blob, a manifest or an index in chunks, as it arrives.
+
+        Args:
+            path: Such as ``blobs/<digest>`` or ``manifests/<tag>``.
+
+        Raises:
+            BundleError: If there is none, the registry refuses, or the line breaks.
+        """
+        headers = {"Accept": f"{_MANIFEST_TYPES}, */*", "Accept-Encoding": "identity"}
+        try:
+            with self._client.stream("GET", path, headers=headers) as response:
+                if not response.is_success:
+                    response.read()
+                    raise self._refusal(f"GET {path} answered {response.status_code} {_reason(response)}")
+                yield response.iter_raw()
+        except httpx.HTTPError as err:
+            raise BundleError(f"{self._reference}: {str(err) or type(err).__name__}; try again") from err
 
     def push_blob(self, digest: str, file: Path) -> None:
         """Upload a blob, unless the registry has it; the registry compares what arrives with the digest.
@@ -169,7 +188,10 @@ class Registry:
         reason = f"{method} answered {response.status_code} {_reason(response)}"
         if response.status_code in _PASSING_STATUSES:
             raise _PassingFailure(reason)
-        raise BundleError(f"{self._reference}: {reason}; check the name and the login (docker login {self._host})")
+        raise self._refusal(reason)
+
+    def _refusal(self, reason: str) -> BundleError:
+        return BundleError(f"{self._reference}: {reason}; check the name and the login (docker login {self._host})")
 
     def _retried(self, work: Callable[[], _T]) -> _T:
         for attempt in range(1, _ATTEMPTS):

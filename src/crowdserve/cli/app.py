@@ -12,6 +12,7 @@ import crowdserve
 from crowdserve.cli.bundle import bundle_app
 from crowdserve.cli.count import count
 from crowdserve.cli.evaluate import evaluate
+from crowdserve.cli.models import models_app
 from crowdserve.cli.repository import repository_app
 from crowdserve.cli.rollout import rollout_app
 from crowdserve.cli.up import up
@@ -29,6 +30,7 @@ app = typer.Typer(
 for command in (up, count, evaluate):
     app.command()(command)
 app.add_typer(repository_app, name="repository")
+app.add_typer(models_app, name="models")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(rollout_app, name="rollout")
 

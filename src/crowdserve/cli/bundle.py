@@ -40,7 +40,7 @@ def build(
 
     for target in targets:
         manifest = build_bundle(source, target, profile.value)
-        typer.echo(f"{target}: {_described(manifest)}", err=True)
+        typer.echo(f"{target}: {described(manifest)}", err=True)
     typer.echo(manifest.digest)
 
 
@@ -58,7 +58,7 @@ def verify(
         manifest.check(folder, shown_as=bundle)
         if digest not in (None, manifest.digest):
             raise BundleError(f"{bundle} is whole, but has the digest {manifest.digest}, expected {digest}")
-        typer.echo(f"{bundle}: whole; {_described(manifest)}", err=True)
+        typer.echo(f"{bundle}: whole; {described(manifest)}", err=True)
         typer.echo(manifest.digest)
 
 
@@ -83,9 +83,9 @@ def push(
         raise BundleError(f"--base and --plain-http are for oci:// targets, not for {target}")
     with opened_bundle(bundle) as (folder, manifest):
         manifest.check(folder, shown_as=bundle)
-        with _progress(manifest.size_bytes, f"pushing to {target}") as progress:
+        with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
             address = _push(folder, manifest, target, base, plain_http, progress)
-    typer.echo(f"{address}: {_described(manifest)}", err=True)
+    typer.echo(f"{address}: {described(manifest)}", err=True)
     typer.echo(address)
 
 
@@ -117,7 +117,8 @@ def _push(
     return store.address
 
 
-def _described(manifest: "Manifest") -> str:
+def described(manifest: "Manifest") -> str:
+    """One line about a bundle."""
     models = ", ".join(f"{name} {versions[-1]}" for name, versions in sorted(manifest.models.items()))
     return (
         f"{manifest.profile} profile, {models}; {len(manifest.files)} files, {manifest.size_bytes / 1e6:.1f} MB, "
@@ -126,7 +127,7 @@ def _described(manifest: "Manifest") -> str:
 
 
 @contextmanager
-def _progress(total_bytes: int, description: str) -> "Iterator[Progress]":
+def progress_bar(total_bytes: int, description: str) -> "Iterator[Progress]":
     """A bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn

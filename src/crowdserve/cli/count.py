@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.cli.options import (
-    DEFAULT_REPOSITORY,
     EXIT_PHOTO_FAILED,
     CounterOption,
     ModelOption,
@@ -34,7 +33,7 @@ def count(
     ] = None,
     route: RouteOption = None,
     counter: CounterOption = None,
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Count the people in photos, with a running service or one that is started for this call."""

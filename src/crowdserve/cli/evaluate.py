@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.cli.options import (
-    DEFAULT_REPOSITORY,
     EXIT_PHOTO_FAILED,
     CounterOption,
     ModelOption,
@@ -50,7 +49,7 @@ def evaluate(
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=MAX_CONCURRENCY, help="Photos counted at a time.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a picture."""

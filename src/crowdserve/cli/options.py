@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --hel
     from crowdserve.client.service import ServiceClient
 
 DEFAULT_REPOSITORY = Path("model_repository")
+REPOSITORY_VARIABLE = "CROWDSERVE_REPOSITORY"
 EXIT_PHOTO_FAILED = 1
 
 _UNFOLDED_COLUMNS = 1_000
@@ -42,7 +43,12 @@ ModelOption = Annotated[
 RouteOption = Annotated[RouteName | None, typer.Option(help="Which networks count; auto asks the classifier.")]
 CounterOption = Annotated[CounterName | None, typer.Option(help="Which counter answers, or average.")]
 RepositoryOption = Annotated[
-    Path, typer.Option(envvar="CROWDSERVE_REPOSITORY", help="Triton model repository, with the scene classifier.")
+    Path | None,
+    typer.Option(
+        envvar=REPOSITORY_VARIABLE,
+        help="Triton model repository, with the scene classifier. If left out: ./model_repository if there is one, "
+        "else what crowdserve models pull brought here.",
+    ),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
 
@@ -54,9 +60,34 @@ def stdout_console() -> "Console":
     return Console(width=None if sys.stdout.isatty() else _UNFOLDED_COLUMNS)
 
 
+def find_repository(named: Path | None) -> Path:
+    """The repository that a command serves: a named one > ./model_repository > the current one of the pulled.
+
+    Args:
+        named: By the flag --repository or the variable CROWDSERVE_REPOSITORY.
+
+    Raises:
+        RepositoryError: If there is none.
+    """
+    from crowdserve.bundle.cache import ModelCache
+    from crowdserve.errors import RepositoryError
+
+    if named is not None or DEFAULT_REPOSITORY.is_dir():
+        return named or DEFAULT_REPOSITORY
+    cache = ModelCache()
+    current = cache.current()
+    if current is None:
+        raise RepositoryError(
+            f"no models found: --repository and {REPOSITORY_VARIABLE} name none, ./{DEFAULT_REPOSITORY} does not "
+            f"exist, and none were pulled to {cache.folder}; run crowdserve models pull ADDRESS, or run this command "
+            f"in a checkout of crowdserve, which has a {DEFAULT_REPOSITORY} folder"
+        )
+    return current.folder
+
+
 @contextmanager
 def open_service(
-    url: str | None, model: str | None, repository: Path, threads: int | None
+    url: str | None, model: str | None, repository: Path | None, threads: int | None
 ) -> "Iterator[ServiceClient]":
     """A client of the service at `url`, or of one that is started now and stopped at the end.
 
@@ -71,6 +102,7 @@ def open_service(
         return
     from crowdserve.local.service import EmbeddedService
 
+    found = find_repository(repository)
     typer.echo("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
-    with EmbeddedService(repository, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
+    with EmbeddedService(found, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
         yield c

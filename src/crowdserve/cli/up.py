@@ -9,14 +9,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from crowdserve.cli.options import DEFAULT_REPOSITORY, RepositoryOption, ThreadsOption
+from crowdserve.cli.options import RepositoryOption, ThreadsOption, find_repository
 
 
 def up(
     port: Annotated[int | None, typer.Option(help="REST port; 8080 or else a free one if left out.")] = None,
     grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 8081 or else a free one if left out.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
     """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it."""
@@ -24,9 +24,10 @@ def up(
     from crowdserve.local.service import EmbeddedService
 
     with _ending_on_signals():
+        found = find_repository(repository)
         ports = port or preferred_port(host, 8080), grpc_port or preferred_port(host, 8081)
         typer.echo("starting Triton and the transformer …", err=True)
-        with EmbeddedService(repository, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
+        with EmbeddedService(found, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
             typer.echo(_welcome(service.http_url, service.grpc_url))
             sys.stdout.flush()
             service.watch()

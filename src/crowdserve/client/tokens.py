@@ -7,6 +7,7 @@ from crowdserve.errors import SetupError
 
 SERVICE_TOKEN = "CROWDSERVE_TOKEN"
 PROMETHEUS_TOKEN = "CROWDSERVE_PROMETHEUS_TOKEN"
+MODELS_TOKEN = "CROWDSERVE_MODELS_TOKEN"
 
 
 def read_token(variable: str) -> str | None:

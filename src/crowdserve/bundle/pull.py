@@ -1,0 +1,138 @@
+"""Bundle somewhere else → the pulled bundles of this user.
+
+address ──► manifest ──► is it here? ──yes──► current
+                             │no
+                             └──► its files, no larger than it says ──► their SHA-256 ──► in place ──► current
+"""
+
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+
+from crowdserve.bundle.cache import CachedBundle, ModelCache
+from crowdserve.bundle.manifest import Manifest, parse_manifest
+from crowdserve.bundle.placement import Progress
+from crowdserve.bundle.sources import Source, open_source, without_secrets
+from crowdserve.cards import CARDS
+from crowdserve.errors import BundleError
+
+Watch = Callable[[Manifest], AbstractContextManager[Progress]]
+"""Called before the files are fetched; gives what is told how many bytes have arrived."""
+
+
+def _unwatched(_: Manifest) -> AbstractContextManager[Progress]:
+    return nullcontext(lambda _: None)
+
+
+def pull_bundle(
+    address: str,
+    cache: ModelCache,
+    *,
+    digest: str | None = None,
+    plain_http: bool = False,
+    watch: Watch = _unwatched,
+) -> CachedBundle:
+    """Bring a bundle to this machine, unless it is here, and make it the current one.
+
+    Args:
+        address: As `open_source` takes it.
+        cache: Where it goes.
+        digest: The ``sha256:…`` that it must have; if that is here, nothing is asked.
+        plain_http: Whether a server elsewhere may be spoken to without TLS.
+        watch: Called if files are fetched.
+
+    Raises:
+        BundleError: If the bundle is not what its manifest says, cannot be served here, is not the one with `digest`,
+            or did not arrive. Nothing is left behind then.
+    """
+    bundle = cache.get(digest) if digest else None
+    if bundle is None:
+        with _explained(without_secrets(address)), open_source(address, plain_http=plain_http) as source:
+            bundle = _pull(source, cache, digest, watch)
+    with _explained(str(cache.folder)):
+        cache.use(bundle)
+    return bundle
+
+
+def _pull(source: Source, cache: ModelCache, digest: str | None, watch: Watch) -> CachedBundle:
+    manifest = parse_manifest(source.read_manifest(), f"manifest.json of {source.address}")
+    if digest not in (None, manifest.digest):
+        raise BundleError(f"{source.address} has the digest {manifest.digest}, expected {digest}; check the address")
+    there = cache.get(manifest.digest)
+    if there is not None:
+        return there
+    check_usable(manifest, source.address)
+    with cache.new_folder() as folder:
+        _check_room(folder, manifest)
+        with watch(manifest) as progress:
+            _fetch(source, manifest, folder, progress)
+        manifest.check(folder, shown_as=source.address)
+        return cache.place(folder, manifest, source.address)
+
+
+def check_usable(manifest: Manifest, address: str) -> None:
+    """Check that a bundle is one that this machine may serve.
+
+    Raises:
+        BundleError: If it is of the tensorrt profile, or lacks a model that this crowdserve serves.
+    """
+    if manifest.profile == "tensorrt":
+        raise BundleError(
+            f"{address} is of the tensorrt profile, for the GPU that builds its plans; pull one of the gpu, cpu or "
+            "embedded profile, such as crowdserve bundle build --profile gpu makes"
+        )
+    missing = [name for name in CARDS if not manifest.models.get(name)]
+    if missing:
+        raise BundleError(
+            f"{address} lacks {', '.join(missing)}: it was built by crowdserve {manifest.crowdserve}; pull one "
+            "that was built by the crowdserve that runs here"
+        )
+
+
+def _check_room(folder: Path, manifest: Manifest) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < manifest.size_bytes:
+        raise BundleError(
+            f"{folder.parents[1]} has {free_bytes / 1e6:.1f} MB free, the bundle needs {manifest.size_bytes / 1e6:.1f} "
+            "MB; make room, or name another folder with CROWDSERVE_MODELS"
+        )
+
+
+def _fetch(source: Source, manifest: Manifest, folder: Path, progress: Progress) -> None:
+    """Write the files of the manifest, and none but them."""
+    left = dict(manifest.files)
+    for path, chunks in source.read_files(manifest):
+        entry = left.pop(path, None)
+        if entry is None:
+            problem = "twice" if path in manifest.files else "which its manifest.json does not name"
+            raise BundleError(f"{source.address} has {path!r}, {problem}; build and push it again")
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with (folder / path).open("xb") as file:
+            for chunk in _at_most(entry.size_bytes, chunks, f"{path} of {source.address}"):
+                file.write(chunk)
+                progress(len(chunk))
+
+
+def _at_most(size_bytes: int, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
+    arrived_bytes = 0
+    for chunk in chunks:
+        arrived_bytes += len(chunk)
+        if arrived_bytes > size_bytes:
+            raise BundleError(f"{name} is larger than the {size_bytes:,} bytes of its manifest.json; push it again")
+        yield chunk
+
+
+@contextmanager
+def _explained(place: str) -> Iterator[None]:
+    """What goes wrong with an archive or a disk, as one of our errors."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError, RecursionError) as err:
+        raise BundleError(
+            f"{place} cannot be unpacked ({err}); expected a whole bundle: push or pull it again"
+        ) from err
+    except OSError as err:
+        reason = f"{err.filename or place}: {err.strerror or err}"
+        raise BundleError(f"{place} was not pulled, {reason}; check the file, its rights and the disk") from err
