@@ -89,7 +89,7 @@ def test_it_holds_the_two_packages_whole_and_nothing_else(wheel: Path) -> None:
 def test_its_description_is_that_of_the_project(wheel: Path, described: Message) -> None:
     assert wheel.name == f"crowdserve-{crowdserve.__version__}-py3-none-any.whl"
     assert (described["Name"], described["Version"]) == ("crowdserve", crowdserve.__version__)
-    assert described["Requires-Python"].replace(" ", "") in (">=3.11,<3.13", "<3.13,>=3.11")
+    assert described["Requires-Python"].replace(" ", "") in (">=3.11,<3.14", "<3.14,>=3.11")
     assert described.get_all("License-File") == ["LICENSE", "NOTICE"]
     assert set(described.get_all("Provides-Extra", [])) == set(DECLARED["optional-dependencies"])
 
