@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
+JSON_LENGTH_HEADER = "inference-header-content-length"
 """Length of the JSON part of a body whose tensors follow in binary form."""
 
 POD_HEADER = "x-crowdserve-pod"

@@ -13,8 +13,8 @@ from kserve.protocol.infer_type import InferOutput, RequestedOutput
 from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve_transformer.transport.codec import (
-    JSON_LENGTH_HEADER,
     MAX_JSON_VALUES,
     decode_rest,
     encode_rest,

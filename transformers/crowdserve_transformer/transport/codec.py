@@ -104,7 +104,7 @@ def encode_rest(response: InferResponse, request: InferRequest) -> tuple[bytes, 
     head = orjson.dumps({**message, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     if not blobs:
         return head, {"content-type": "application/json"}
-    headers = {"content-type": "application/octet-stream", JSON_LENGTH_HEADER.lower(): str(len(head))}
+    headers = {"content-type": "application/octet-stream", JSON_LENGTH_HEADER: str(len(head))}
     return b"".join([head, *blobs]), headers
 
 
@@ -138,7 +138,7 @@ def from_list(datatype: str, data: list[Any]) -> list[bytes] | npt.NDArray[np.ui
 
 
 def _json_length(headers: Mapping[str, str], body_length: int) -> int:
-    text = headers.get(JSON_LENGTH_HEADER.lower())
+    text = headers.get(JSON_LENGTH_HEADER)
     if text is None:
         return body_length
     if not (text.isascii() and text.isdigit()) or int(text) > body_length:
