@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test check verify generate bench chart-test images image-test false-positives clean
+.PHONY: help demo up test check verify generate bench chart-test images image-test false-positives docs clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,12 +34,14 @@ check: .venv/development  ## Lint, types, import directions
 
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
-	.venv/bin/crowdserve repository tables --check README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.reference --check
 	.venv/bin/python charts/generate.py --check
 
-generate: .venv/serving  ## Write every generated file anew from the model cards
+generate: .venv/serving  ## Write every generated file anew from the model cards and the code
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
-	.venv/bin/crowdserve repository tables README.md docs/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.reference
 	.venv/bin/python charts/generate.py
 
 chart-test: .venv/development  ## Render the Helm chart with a real helm and check every object
@@ -56,8 +58,15 @@ image-test: .venv/development  ## Run the Dockerfiles' build steps without Docke
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
-false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
-	.venv/bin/python -m benchmarks.false_positives --page docs/false_positives.md
+false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/explanation/false-positives.md
+	.venv/bin/python -m benchmarks.false_positives --page docs/explanation/false-positives.md
 
-clean:  ## Remove the virtual environment and caches
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+.venv/documentation: .venv/serving
+	$(PIP) --editable '.[serving,embedded,cli,docs]'
+	touch $@
+
+docs: .venv/documentation  ## Build the documentation into site/; a broken link fails
+	.venv/bin/mkdocs build --strict --quiet
+
+clean:  ## Remove the virtual environment, the built documentation and caches
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

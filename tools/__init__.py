@@ -1,0 +1,1 @@
+"""What the build and the tests share; nothing of it is installed."""
