@@ -1,4 +1,4 @@
-"""The pictures of docs/models.md: good and bad cases of each network, as the service draws them.
+"""The pictures of docs/reference/models.md: good and bad cases of each network, as the service draws them.
 
     python -m benchmarks.model_overlays
 

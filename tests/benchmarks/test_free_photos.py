@@ -9,7 +9,7 @@ from benchmarks.drawn_pictures import draw_pictures
 from benchmarks.free_photos import FreePhoto, fetch_photos, read_photos
 from crowdserve.errors import DatasetError
 
-PAGE = Path(__file__).parents[2] / "docs" / "false_positives.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"
 
 
 @pytest.fixture
