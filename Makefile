@@ -66,7 +66,7 @@ false-positives: .venv/development  ## Count the people in 66 pictures without a
 	touch $@
 
 docs: .venv/documentation  ## Build the documentation into site/; a broken link fails
-	.venv/bin/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 clean:  ## Remove the virtual environment, the built documentation and caches
 	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -140,7 +140,7 @@ def count(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Image files.", show_default=False)],
     url: UrlOption = None,
     model: ModelOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo and line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo, one per line.")] = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
     ] = None,

@@ -51,6 +51,13 @@ def test_tables_have_the_same_columns_in_every_row_and_no_gap(page: Page) -> Non
 
 
 @each_page
+def test_angle_brackets_in_prose_are_no_tags(page: Page) -> None:
+    """`<version>` outside of code vanishes."""
+    text = re.sub(r"`[^`\n]*`|<!--.*?-->|<br>", "", page.prose, flags=re.DOTALL)
+    assert not re.findall(r"<(?!https?:)/?\w[^>\n]*>", text)
+
+
+@each_page
 def test_lists_and_tables_begin_after_an_empty_line(page: Page) -> None:
     """GitHub shows them without; the site then shows raw text."""
     lines = re.sub(r"<!--.*?-->", "", page.prose, flags=re.DOTALL).splitlines()
@@ -126,6 +133,7 @@ def test_a_broken_page_is_seen(tmp_path: Path) -> None:
         ("\n```json\n{\n```\n", test_code_blocks_name_a_language_and_parse),
         ("| a | b |\n| --- | --- |\n| 1 |\n", test_tables_have_the_same_columns_in_every_row_and_no_gap),
         ("| a |\n| --- |\n| 1 |\n\n| 2 |\n", test_tables_have_the_same_columns_in_every_row_and_no_gap),
+        ("a <version> of it\n", test_angle_brackets_in_prose_are_no_tags),
         ("text:\n- item\n", test_lists_and_tables_begin_after_an_empty_line),
     ):
         path.write_text(broken)

@@ -36,7 +36,7 @@ def test_an_outdated_page_is_named_and_written_anew(tmp_path: Path, monkeypatch,
         (docs / name).parent.mkdir(parents=True, exist_ok=True)
         (docs / name).write_text((DOCS / name).read_text())
     (docs / "reference/metrics.md").write_text(
-        page("metrics").replace("| `crowdserve_requests_total` |", "| `requests` |")
+        page("metrics").replace("\n| `crowdserve_requests_total`", "\n| `requests`")
     )
     monkeypatch.setattr(sys, "argv", ["reference", "--check"])
     assert main(docs) == 1
@@ -51,7 +51,7 @@ def test_an_outdated_page_is_named_and_written_anew(tmp_path: Path, monkeypatch,
 def test_every_setting_has_a_row_with_its_variable_and_default() -> None:
     text = settings.settings_table()
     for each in fields(Settings):
-        (row,) = [line for line in text.splitlines() if f"| `{environment_variable(each.name)}` |" in line]
+        (row,) = [line for line in text.splitlines() if f"| `{environment_variable(each.name)}`<br>" in line]
         assert f"`--{each.name}`" in row
         assert str(each.default) in row or each.name in settings.COMPUTED
         assert bool(settings.unit(each.name)) == (each.name.rpartition("_")[2] in settings.UNITS)

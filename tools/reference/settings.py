@@ -23,10 +23,10 @@ COMPUTED = {"cpu_threads": "the processors that the process may use, at most 4"}
 def settings_table() -> str:
     """A row for each setting."""
     rows = [
-        (f"`{environment_variable(each.name)}`", f"`--{each.name}`", _default(each), unit(each.name), _meaning(each))
+        (f"`{environment_variable(each.name)}`<br>`--{each.name}`", _default(each), unit(each.name), _meaning(each))
         for each in fields(Settings)
     ]
-    return markdown_table(("environment variable", "flag", "default", "unit", "meaning"), rows)
+    return markdown_table(("environment variable, flag", "default", "unit", "meaning"), rows)
 
 
 def unit(name: str) -> str:
@@ -39,4 +39,6 @@ def _default(setting: "Field[Any]") -> str:
 
 
 def _meaning(setting: "Field[Any]") -> str:
-    return str(setting.metadata["meaning"]).removesuffix(f", {unit(setting.name)}").replace("|", ", ")
+    return (
+        str(setting.metadata["meaning"]).removesuffix(f", {unit(setting.name)}").replace("|", ", ").replace("<", "&lt;")
+    )

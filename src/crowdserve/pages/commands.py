@@ -44,7 +44,7 @@ class Parameter:
     @property
     def meaning(self) -> str:
         """Its help text, in one line."""
-        return " ".join((self.declared.help or "").split()).replace("|", "\\|")
+        return " ".join((self.declared.help or "").split()).replace("|", "\\|").replace("<", "&lt;")
 
     @property
     def title(self) -> str:

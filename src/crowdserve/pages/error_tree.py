@@ -9,7 +9,7 @@ from crowdserve.markdown import markdown_table
 def error_table() -> str:
     """A row for each exception of `crowdserve.errors`, a subclass indented under its base class."""
     rows = [
-        (f"{'&emsp;' * depth}`{error.__name__}`", str(error.http_status), f"`{error.grpc_code}`", meaning(error))
+        (f"{'&nbsp;' * 4 * depth}`{error.__name__}`", str(error.http_status), f"`{error.grpc_code}`", meaning(error))
         for error, depth in error_classes()
     ]
     return markdown_table(("error", "HTTP", "gRPC", "meaning"), rows)
