@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test bench false-positives release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,12 +53,14 @@ format: .venv/development  ## Lay out the code anew and mend what the linter can
 
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
-	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.reference --check
 	.venv/bin/python -m tools.chart.generate --check
 
-generate: .venv/serving  ## Write every generated file anew from the model cards
+generate: .venv/serving  ## Write every generated file anew from the model cards and the code
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
-	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/models.md
+	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.reference
 	.venv/bin/python -m tools.chart.generate
 
 images:  ## Build the images of the transformer and of the models (Docker with BuildKit)
@@ -75,11 +77,18 @@ wheel-test: .venv/development  ## Build the wheel, install it with its requireme
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
-false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
-	.venv/bin/python -m studies.false_positives --page docs/false_positives.md
+false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/explanation/false-positives.md
+	.venv/bin/python -m studies.false_positives --page docs/explanation/false-positives.md
+
+.venv/documentation: .venv/serving
+	$(PIP) --editable '.[serving,embedded,cli,docs]'
+	touch $@
+
+docs: .venv/documentation  ## Build the documentation into site/; a broken link fails
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it
 	.venv/bin/python tools/release.py $(VERSION)
 
 clean:  ## Remove the virtual environment, caches and what was built
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist site

@@ -1,4 +1,4 @@
-"""The pictures of docs/models.md: good and bad cases of each network, as the service draws them.
+"""The pictures of docs/reference/models.md: good and bad cases of each network, as the service draws them.
 
     python -m studies.overlays
 
@@ -53,10 +53,10 @@ CASES = (
     Case("csrnet_a", "building"),
     Case("csrnet_a", "leuvena"),
     Case("csrnet_a", "board"),
-    Case("csrnet_a", "crowd-of-72"),
+    Case("csrnet_a", "crowd-of-63"),
     Case("csrnet_b", "leuvena"),
     Case("csrnet_b", "pedestrians"),
-    Case("csrnet_b", "crowd-of-72"),
+    Case("csrnet_b", "crowd-of-63"),
     Case("csrnet_b", "board"),
     Case("ssdcnet_sha", "leuvena"),
     Case("ssdcnet_sha", "board"),
@@ -66,11 +66,11 @@ CASES = (
 
 
 def made_pictures() -> dict[str, Rgb]:
-    """The demo photo, eight people, and a crowd of known size: nine times the photo at half its size."""
+    """The demo photo, seven people, and a crowd of known size: nine times the photo at half its size."""
     photo = decode_image(PHOTO.read_bytes())
     height, width = (side // 2 for side in photo.shape[:2])
     half = np.array(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR))
-    return {"pedestrians": photo, "crowd-of-72": np.tile(half, (3, 3, 1))}
+    return {"pedestrians": photo, "crowd-of-63": np.tile(half, (3, 3, 1))}
 
 
 def read_pictures(names: Sequence[str], cache: Path) -> dict[str, Rgb]:

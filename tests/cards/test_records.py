@@ -1,14 +1,13 @@
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from crowdserve.cards import CARDS, find_card
-from crowdserve.cards.records import EVALUATION_FILE, keep_evaluation, newest_version, read_record
-from crowdserve.cli.app import app
+from crowdserve.card_sections import card_section
+from crowdserve.cards import find_card
+from crowdserve.cli import app
 from crowdserve.errors import RepositoryError
 from crowdserve.pages.sections import card_section
 from tests.support.paths import ROOT
@@ -116,19 +115,3 @@ def test_versions_are_compared_as_numbers(repository: Path) -> None:
     (repository / CARD.name / "10").mkdir()
     assert newest_version(repository, CARD) == repository / CARD.name / "10"
     assert newest_version(repository, find_card("vgg16")) is None
-
-
-@pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
-def test_every_card_has_its_part_of_the_models_page(card: Any) -> None:
-    page = (ROOT / "docs" / "models.md").read_text()
-    assert f"<!-- card-{card.name}: generated -->" in page
-    section = card_section(ROOT / "model_repository", card)
-    for fact in (card.title, f"{card.parameters:,}", card.provenance.licence, card.provenance.paper):
-        assert fact in section
-
-
-def test_the_models_page_shows_small_pictures_that_exist() -> None:
-    links = re.findall(r"\]\((images/[^)]+)\)", (ROOT / "docs" / "models.md").read_text())
-    assert links
-    for link in links:
-        assert (ROOT / "docs" / link).stat().st_size < 100_000, link

@@ -5,7 +5,7 @@ import pytest
 
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
-from crowdserve.pages.models import accuracy_table, fill_page, model_table, write_tables
+from crowdserve.tables import accuracy_table, ensemble_table, fill_page, model_table, write_tables
 
 META = {
     "data": ["shanghaitech A/train"],
@@ -28,10 +28,19 @@ def repository(tmp_path):
 
 
 def test_every_network_and_ensemble_has_a_row(repository):
-    table = model_table(repository)
-    for name in (*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())):
-        assert f"| `{name}` |" in table
-    assert "2.5 MB" in table
+    assert all(f"| `{name}` | " in model_table(repository) for name in CARDS)
+    assert all(f"| `{ensemble.name}` | " in ensemble_table(repository) for ensemble in ENSEMBLES.values())
+
+
+def test_a_network_is_shown_with_its_errors_as_a_share_of_the_mean_predictors(repository):
+    row = "| `csrnet_a` | counts people in dense scenes | 16,263,489 | 2.5 MB | {} | {} |"
+    assert row.format("", "") in model_table(repository)
+    folder = repository / "csrnet_a" / "1"
+    errors = {"all": {"all photos": {"mae": 33.3, "rmse": 44.4}}}
+    (folder / "evaluation.json").write_text(json.dumps({"errors": errors}))
+    assert row.format("33.3 / 44.4", "33%") in model_table(repository)
+    (folder / "meta.json").write_text(json.dumps({"source": "published by others"}))
+    assert row.format("33.3 / 44.4", "") in model_table(repository)
 
 
 def test_accuracy_comes_from_the_newest_training_record(repository):

@@ -105,16 +105,8 @@ class World:
 def kubernetes_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
     """An empty API server that the kubeconfig of the environment leads to."""
     with ApiServer() as api:
-        config = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "demo"}}],
-            "clusters": [{"name": "test", "cluster": {"server": api.url}}],
-            "users": [{"name": "test", "user": {}}],
-        }
         path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(config))
+        path.write_text(yaml.safe_dump(kubeconfig(api.url)))
         monkeypatch.setenv("KUBECONFIG", str(path))
         monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
         yield api
@@ -154,6 +146,18 @@ def world(make_world: Callable[..., World]) -> World:
 def knative_world(make_world: Callable[..., World]) -> World:
     """A release in Knative mode."""
     return make_world(knative_release)
+
+
+def kubeconfig(server: str) -> dict:
+    """A kubeconfig that leads to an API server without any authentication, to the namespace demo."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "demo"}}],
+        "clusters": [{"name": "test", "cluster": {"server": server}}],
+        "users": [{"name": "test", "user": {}}],
+    }
 
 
 def write_golden(folder: Path, gateway: Gateway) -> Path:

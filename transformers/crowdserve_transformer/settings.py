@@ -121,8 +121,8 @@ class Settings:
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest picture, pixels")
-    max_batch_size: int = _setting(16, _positive, "most pictures a request")
-    max_concurrent_pictures: int = _setting(4, _positive, "most pictures worked on at once, over all requests")
+    max_batch_size: int = _setting(16, _positive, "most pictures per request")
+    max_concurrent_pictures: int = _setting(4, _positive, "most pictures in progress at once, over all requests")
     cpu_threads: int = _setting(
         min(4, _processors), _positive, "threads that decode pictures, classify scenes and draw heat maps"
     )

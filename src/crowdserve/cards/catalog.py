@@ -70,7 +70,7 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
         parameters=16_263_489,
         input=_PHOTO,
         outputs=(
-            TensorSpec("density", "FP32", ("height/8", "width/8"), "people a cell of 8x8 px"),
+            TensorSpec("density", "FP32", ("height/8", "width/8"), "people per 8x8 px cell"),
             TensorSpec("count", "FP32", (1,), "people, padding included"),
         ),
         normalisation=IMAGENET_CAFFE,
@@ -103,7 +103,7 @@ def _ssdcnet(
         parameters=28_482_370 + 513 * classes,
         input=_PHOTO,
         outputs=(
-            TensorSpec("map", "FP32", (side.format("height"), side.format("width")), "people a cell of 16x16 px"),
+            TensorSpec("map", "FP32", (side.format("height"), side.format("width")), "people per 16x16 px cell"),
             TensorSpec("count", "FP32", (1,), "people, padding included"),
         ),
         normalisation=IMAGENET_UNIT,

@@ -1,8 +1,9 @@
-"""Documentation that is generated from the code and from the records beside the model files.
+"""Documentation that is generated: Markdown made of facts that the code holds, put between marks of a page.
 
-cards, records ──► sections ──► models ──► markdown ──► the marked places of a page
+    model cards, records beside the model files ──► models, sections ─┐
+    a command line ───────────────────────────────► commands ─────────┼─► marks of a page ──► docs/, README.md
+    the tree of exceptions ───────────────────────► error_tree ───────┘
 
-markdown.py   tables, and the marks between which a generated part stands
-sections.py   what a page says of one model
-models.py     the tables of all models; writes pages, or checks that they are up to date
+`crowdserve repository tables` fills the marks about the models. `python -m tools.reference` fills the others; what the
+transformer holds (settings, metrics, API) is read there, because this package does not know the transformer.
 """

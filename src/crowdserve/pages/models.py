@@ -1,7 +1,7 @@
 """What Markdown pages say about the models, generated from the cards and from the records beside the model files.
 
-A page says where by marks, see `crowdserve.pages.markdown`: `models`, `accuracy`, and
-`card-<name>` for all about one model.
+A page says where by marks, see `crowdserve.markdown`: `models`, `ensembles`, `accuracy`, and `card-<name>` for all
+that is known of one model.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,26 +9,46 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from crowdserve.cards import CARDS, ENSEMBLES
-from crowdserve.cards.records import META_FILE, read_record, training_time
+from crowdserve.card_sections import card_section, megabytes
+from crowdserve.cards import CARDS, ENSEMBLES, ModelCard
 from crowdserve.errors import RepositoryError
-from crowdserve.pages.markdown import fill_mark, has_mark, markdown_table
-from crowdserve.pages.sections import card_section, megabytes, tensor_text
+from crowdserve.markdown import fill_mark, has_mark, markdown_table
+from crowdserve.model_records import EVALUATION_FILE, META_FILE, read_record, training_time
 
 
 def model_table(repository: Path) -> str:
-    """What each network takes and gives, how large it is and where it comes from."""
-    rows = []
-    for card in CARDS.values():
-        gives = ", ".join(tensor_text(tensor) for tensor in card.outputs)
-        size, takes = megabytes(repository, card), tensor_text(card.input)
-        rows.append((f"`{card.name}`", f"{card.parameters:,}", size, takes, gives))
-    networks = markdown_table(("model", "parameters", "file", "takes", "gives"), rows)
-    ensembles = [
+    """What each network does, how large it is, and its errors through the service on validation photos."""
+    rows = [
+        (f"`{card.name}`", _task(card), f"{card.parameters:,}", megabytes(repository, card), *_errors(repository, card))
+        for card in CARDS.values()
+    ]
+    return markdown_table(
+        ("model", "task", "parameters", "file", "MAE / RMSE, validation", "share of the mean predictor"), rows
+    )
+
+
+def _task(card: ModelCard) -> str:
+    return (
+        f"counts people in {' and '.join(card.routes)} scenes" if card.routes else "features for the scene classifier"
+    )
+
+
+def _errors(repository: Path, card: ModelCard) -> tuple[str, str]:
+    """MAE / RMSE of a network's evaluation, and the MAE as a share of always answering the training photos' mean."""
+    evaluation, meta = (read_record(repository, card, name) for name in (EVALUATION_FILE, META_FILE))
+    found = evaluation["errors"]["all"]["all photos"] if evaluation else None
+    mean = (meta or {}).get("mean_predictor")  # a published checkpoint has none
+    errors = f"{found['mae']:.1f} / {found['rmse']:.1f}" if found else ""
+    return errors, f"{found['mae'] / mean['mae']:.0%}" if found and mean else ""
+
+
+def ensemble_table(repository: Path) -> str:
+    """Which networks an ensemble runs."""
+    rows = [
         (f"`{ensemble.name}`", ensemble.route, ", ".join(f"`{member.name}`" for member in ensemble.members))
         for ensemble in ENSEMBLES.values()
     ]
-    return f"{networks}\n\n{markdown_table(('ensemble', 'scenes', 'networks, side by side'), ensembles)}"
+    return markdown_table(("ensemble", "scenes", "networks"), rows)
 
 
 def accuracy_table(repository: Path) -> str:
@@ -47,6 +67,7 @@ def accuracy_table(repository: Path) -> str:
 PARTS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
     {
         "models": model_table,
+        "ensembles": ensemble_table,
         "accuracy": accuracy_table,
         **{f"card-{card.name}": partial(card_section, card=card) for card in CARDS.values()},
     }

@@ -32,7 +32,7 @@ def tensor_text(tensor: TensorSpec) -> str:
 def _facts(repository: Path, card: ModelCard, meta: Mapping[str, Any]) -> dict[str, str]:
     """Rows from the card; what the record beside the model file says of its weights goes first."""
     geometry, folder = card.geometry, newest_version(repository, card)
-    sides = f"{geometry.min_side_px} to {geometry.max_side_px} px a side, multiples of {geometry.pad_multiple}"
+    sides = f"{geometry.min_side_px} to {geometry.max_side_px} px per side, multiples of {geometry.pad_multiple}"
     fixed = geometry.fixed_side_px
     counts = f"{', '.join(card.routes)} scenes, as `counter` {card.family}" if card.routes else ""
     version = f"version {folder.name}, " if folder else ""
@@ -45,7 +45,7 @@ def _facts(repository: Path, card: ModelCard, meta: Mapping[str, Any]) -> dict[s
     rows = {
         "architecture": f"{card.parameters:,} parameters; {card.provenance.paper}",
         "counts": counts,
-        "takes": f"{tensor_text(card.input)}, {f'{fixed} px a side' if fixed else sides}",
+        "takes": f"{tensor_text(card.input)}, {f'{fixed} px per side' if fixed else sides}",
         "normalises": f"inside: {_normalisation_text(normalisation)}",
         "gives": "<br>".join(f"{tensor_text(tensor)}: {tensor.unit}" for tensor in card.outputs),
         "file": f"{version}{megabytes(repository, card)}, weights stored in 16 bits",

@@ -45,7 +45,7 @@ OUTPUTS: Mapping[str, OutputTensor] = {
             "density",
             "FP32",
             (-1, -1, -1),
-            "people a cell of the counter's finest grid, zero-padded to the batch's largest map",
+            "people per cell of the counter's finest grid, zero-padded to the batch's largest map",
             True,
         ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),

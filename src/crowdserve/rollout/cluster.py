@@ -210,7 +210,7 @@ def _answer_of(call: Callable[[], _T]) -> _T | None:
             raise Outdated from err
         if err.status in _LOST:
             raise AnswerLost(f"answer {err.status} {err.reason}") from err
-        remedy = {401: "log in again", 403: "the rights needed are in docs/rollout.md"}
+        remedy = {401: "log in again", 403: "the rights needed are in docs/how-to/canary.md"}
         raise ClusterError(
             f"the API server refused: {err.status} {_message(err)}; {remedy.get(err.status, 'see the message')}"
         ) from err

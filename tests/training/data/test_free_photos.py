@@ -10,7 +10,7 @@ from studies.drawn_pictures import draw_pictures
 from tests.support.paths import ROOT
 from training.data.free_photos import FreePhoto, fetch_photos, read_photos
 
-PAGE = ROOT / "docs" / "false_positives.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"
 
 
 @pytest.fixture

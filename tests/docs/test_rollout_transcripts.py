@@ -1,11 +1,11 @@
-"""The dry runs in docs/rollout.md are what the command prints; UPDATE_DOCS=1 in the environment writes them anew."""
+"""The dry runs in the rollout tutorial are what the command prints; with UPDATE_DOCS=1 they are written anew."""
 
 import os
 import re
 
-from tests.support.paths import ROOT
+from tests.docs.pages import DOCS
 
-PAGE = ROOT / "docs" / "rollout.md"
+PAGE = DOCS / "tutorials" / "first-rollout.md"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
 
 

@@ -1,4 +1,4 @@
-"""docs/operate.md names what there is: values of the chart, commands, flags, files, alerts and settings."""
+"""The guides for operators name what there is: values of the chart, commands, flags, files, alerts and settings."""
 
 import re
 import shlex
@@ -14,31 +14,38 @@ import yaml
 from crowdserve.cli.app import app
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings
-from tests.support.paths import ROOT
+from tests.docs.pages import DOCS, ROOT, code, pages
 
-TEXT = (ROOT / "docs" / "operate.md").read_text()
+GUIDES = ("deploy", "storage", "scale", "canary", "upgrade", "troubleshoot")
+TEXT = "\n".join((DOCS / "how-to" / f"{name}.md").read_text() for name in GUIDES)
+EVERY_PAGE = "\n".join(page.text for page in pages())
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "charts" / "crowdserve" / "values.yaml").read_text())
 
 
-def code(language: str) -> list[str]:
-    """The code blocks of a language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
-
-
-def inline_code() -> list[str]:
+def inline_code(text: str = TEXT) -> list[str]:
     """What stands between backticks in prose and tables."""
-    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE))
+    return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE))
 
 
-def shell_commands() -> list[list[str]]:
-    """Every command line of the page, in blocks and between backticks, split as a shell would."""
-    blocks = [line for block in code("bash") for line in block.replace("\\\n", " ").splitlines()]
-    consoles = [line[2:] for block in code("console") for line in block.splitlines() if line.startswith("$ ")]
-    inline = [text for text in inline_code() if re.match(r"(crowdserve|helm|kubectl)( \S+){3}", text)]
-    return [shlex.split(line) for line in (*blocks, *consoles, *inline)]
+def shell_commands(text: str = TEXT) -> list[list[str]]:
+    """Every command line of some pages, in blocks and between backticks, split as a shell would."""
+    blocks = [line for block in code(text, "bash") for line in block.replace("\\\n", " ").splitlines()]
+    consoles = [line[2:] for block in code(text, "console") for line in block.splitlines() if line.startswith("$ ")]
+    inline = [each for each in inline_code(text) if re.match(r"(crowdserve|helm|kubectl)( \S+){3}", each)]
+    lines = [line for line in (*blocks, *consoles, *inline) if "'" not in line]
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-CROWDSERVE = [command for command in shell_commands() if command[0] == "crowdserve"]
+def crowdserve_commands(text: str) -> list[list[str]]:
+    """Command lines of `crowdserve`, wherever it is installed."""
+    commands = shell_commands(text)
+    return [
+        ["crowdserve", *c[1:]] for c in commands if re.fullmatch(r"(\S*/)?crowdserve", c[0]) and "…" not in "".join(c)
+    ]
+
+
+CROWDSERVE = crowdserve_commands(TEXT)
+SHOWN = [list(command) for command in sorted({tuple(command) for command in crowdserve_commands(EVERY_PAGE)})]
 SET = {"--set", "--set-string"}
 HELM = [command for command in shell_commands() if command[0] == "helm" and "charts/crowdserve" in command]
 
@@ -60,7 +67,7 @@ def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
         yield from leaves(value, (*path, key))
 
 
-@pytest.mark.parametrize("command", CROWDSERVE, ids=" ".join)
+@pytest.mark.parametrize("command", SHOWN, ids=" ".join)
 def test_a_crowdserve_command_line_is_understood(command: list[str]) -> None:
     group: Any = typer.main.get_command(app)
     context = group.make_context("crowdserve", list(command[1:]))
@@ -77,7 +84,7 @@ def test_the_whole_life_of_a_bundle_and_of_a_rollout_is_shown() -> None:
     assert bundle | {f"rollout {verb}" for verb in ("start", "status", "auto", "step", "promote", "abort")} <= shown
 
 
-@pytest.mark.parametrize("block", code("yaml"))
+@pytest.mark.parametrize("block", code(TEXT, "yaml"))
 def test_a_values_file_has_values_of_the_chart(block: str) -> None:
     for path in leaves(yaml.safe_load(block)):
         assert is_value(path), ".".join(path)
@@ -126,12 +133,3 @@ def test_what_the_text_quotes_from_tritons_log_is_what_its_shell_says() -> None:
     for quoted in ("… is not what its manifest.json says", "… has no manifest.json", "cannot keep …", "cannot take …"):
         assert f"`{quoted}`" in TEXT
         assert re.search(rf'echo "[^"]*{re.escape(quoted.strip("… "))}\b', shell), quoted
-
-
-def test_links_lead_to_files_and_headings() -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
-    }
-    for target in re.findall(r"\]\(([^)]+)\)", TEXT):
-        path, _, anchor = target.partition("#")
-        assert (ROOT / "docs" / path).exists() if path else anchor in headings, target

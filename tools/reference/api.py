@@ -1,0 +1,117 @@
+"""The reference of the service's API: tensors, parameters, paths and methods."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
+from starlette.routing import Route
+
+from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.markdown import markdown_table
+from crowdserve.pages.error_tree import error_classes, meaning
+from crowdserve_transformer.grpc_service import GrpcEndpoints
+from crowdserve_transformer.parameters import parameter_help
+from crowdserve_transformer.rest import RestEndpoints, create_app
+from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
+
+FORMS: Mapping[str, str] = {
+    "BYTES": "whole JPEG, PNG, WebP, BMP, TIFF or GIF files: base64 in JSON, raw bytes in binary REST and gRPC",
+    "UINT8": "RGB pixels",
+}
+EFFECTS: Mapping[str, str] = {
+    "route": "which networks count: `auto` asks the scene classifier, `blend` weights both routes by its probabilities",
+    "counter": "which counter answers; Triton runs no other. `average` is the mean of both",
+    "density": "return the density map: people per cell of 8×8 px, or of 16×16 px where SSDCNet answers alone",
+    "heatmap": "return the photo with the density map on it, as PNG",
+}
+
+
+def input_table() -> str:
+    """A row for each form of the input."""
+    rows = [(f"`{IMAGE}`", datatype, _shape(shape, "NHW"), FORMS[datatype]) for datatype, shape in IMAGE_SHAPES.items()]
+    return markdown_table(("input", "datatype", "shape", "content"), rows)
+
+
+def parameter_table() -> str:
+    """A row for each request parameter."""
+    rows = [
+        (f"`{name}`", ", ".join(map(_value, each["choices"])), _value(each["default"]), EFFECTS[name])
+        for name, each in parameter_help(Settings()).items()
+    ]
+    return markdown_table(("parameter", "values", "default", "effect"), rows)
+
+
+def output_table() -> str:
+    """A row for each output."""
+    rows = [
+        (f"`{each.name}`", each.datatype, _shape(each.shape, "Nhw"), _when(each), each.meaning)
+        for each in OUTPUTS.values()
+    ]
+    return markdown_table(("output", "datatype", "shape", "returned", "meaning"), rows)
+
+
+def path_table() -> str:
+    """A row for each REST endpoint."""
+    rows = []
+    for route in rest_routes():
+        (method,) = route.methods - {"HEAD"} if route.methods else {"GET"}
+        endpoint = getattr(RestEndpoints, route.endpoint.__name__)
+        rows.append((method, f"`{route.path}`", _first_line(endpoint)))
+    return markdown_table(("method", "path", "meaning"), rows)
+
+
+def rest_routes() -> list[Route]:
+    """The routes of the REST application."""
+    plane: Any = _NoPlane()
+    return [route for route in create_app(plane).routes if isinstance(route, Route)]
+
+
+def method_table() -> str:
+    """A row for each gRPC method."""
+    rows = [(f"`{name}`", _first_line(getattr(GrpcEndpoints, name))) for name in grpc_methods()]
+    return markdown_table(("method", "meaning"), rows)
+
+
+def grpc_methods() -> list[str]:
+    """The methods of the protocol that the service answers, those that it refuses included."""
+    protocol = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    return [method.name for method in protocol.methods if method.name in vars(GrpcEndpoints)]
+
+
+def status_table() -> str:
+    """A row for each pair of codes that an error of a request has."""
+    errors = [
+        error for error, _ in error_classes() if error is not CrowdServeError and not issubclass(error, SetupError)
+    ]
+    rows = [(str(each.http_status), f"`{each.grpc_code}`", meaning(each)) for each in errors]
+    missing = ("404", "`NOT_FOUND`", "The URL names another model or version.")
+    return markdown_table(("HTTP", "gRPC", "when"), [*rows, missing])
+
+
+class _NoPlane:
+    """Stands for the data plane where routes are listed and none is called."""
+
+    class model:
+        """As `CrowdDataPlane.model`."""
+
+        settings = Settings()
+
+
+def _shape(shape: tuple[int, ...], names: str) -> str:
+    return f"[{', '.join(names[i] if side < 0 else str(side) for i, side in enumerate(shape))}]"
+
+
+def _when(tensor: OutputTensor) -> str:
+    return (
+        "on request" if tensor.optional else "always" if not tensor.name.startswith("count_") else "if that counter ran"
+    )
+
+
+def _value(value: object) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _first_line(documented: object) -> str:
+    return inspect.cleandoc(getattr(documented, "__doc__", None) or "").partition("\n")[0]
