@@ -1,5 +1,6 @@
 """What building and testing share: nothing of it is installed.
 
+reference/      writes the generated parts of docs/reference
 chart/          writes the Helm chart's generated files
 stub_models.py  small models whose answers can be computed by hand
 release.py      checks a version and builds it

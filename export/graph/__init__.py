@@ -1,6 +1,6 @@
 """ONNX graphs, written node by node from a neutral chain of steps.
 
 Keras ── keras_chain ──┐
-├─► chain ──► builder ──► ONNX
+                       ├─► chain ──► builder ──► ONNX
 PyTorch ─ torch_chain ─┘
 """

@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from crowdserve.card_sections import card_section
 from crowdserve.cards import find_card
-from crowdserve.cli import app
+from crowdserve.cards.records import EVALUATION_FILE, keep_evaluation, newest_version, read_record
+from crowdserve.cli.app import app
 from crowdserve.errors import RepositoryError
 from crowdserve.pages.sections import card_section
-from tests.support.paths import ROOT
 
 CARD = find_card("csrnet_b")
 

@@ -16,7 +16,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from crowdserve.bundle.assembly import build_bundle
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve.cli.options import find_repository
 from crowdserve.errors import BundleError, RepositoryError
 

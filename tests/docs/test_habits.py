@@ -120,8 +120,8 @@ def test_the_container_forwards_the_ports_of_the_service() -> None:
         ("charts/crowdserve/Chart.yaml", r"^version: (.+)$"),
         ("charts/crowdserve/Chart.yaml", r"^appVersion: (.+)$"),
         ("README.md", r'"model_version": "(.+?)"'),
-        ("docs/operate.md", r"built by crowdserve (.+)$"),
-        ("docs/operate.md", r"\bcrowdserve-transformer:(\S+)"),
+        ("docs/how-to/deploy.md", r"built by crowdserve (.+)$"),
+        ("docs/how-to/deploy.md", r"\bcrowdserve-transformer:(\S+)"),
     ],
 )
 def test_quoted_versions_are_the_packages(name: str, pattern: str) -> None:

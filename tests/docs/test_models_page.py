@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from crowdserve.card_sections import card_section
 from crowdserve.cards import CARDS, ENSEMBLES, ModelCard
-from crowdserve.markdown import has_mark
-from crowdserve.tables import fill_page
+from crowdserve.pages.markdown import has_mark
+from crowdserve.pages.models import fill_page
+from crowdserve.pages.sections import card_section
 from tests.docs.pages import DOCS, ROOT
 
 PAGE = DOCS / "reference" / "models.md"

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from crowdserve.service import EmbeddedService
+from crowdserve.local.service import EmbeddedService
 from tests.docs.pages import DOCS, ROOT, code
 
 README = (ROOT / "README.md").read_text()

@@ -10,12 +10,12 @@ import typer
 from prometheus_client import REGISTRY
 
 import crowdserve.errors
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve.pages.commands import command_reference
-from crowdserve_transformer.parameters import KNOWN
-from crowdserve_transformer.rest import RestEndpoints
+from crowdserve.protocol.tensors import IMAGE_SHAPES, OUTPUTS
+from crowdserve_transformer.counting.parameters import KNOWN
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
-from crowdserve_transformer.tensors import IMAGE_SHAPES, OUTPUTS
+from crowdserve_transformer.transport.rest import RestEndpoints
 from tests.docs.pages import DOCS
 from tools.reference import api, settings
 from tools.reference.__main__ import PARTS, filled, main

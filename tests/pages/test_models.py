@@ -5,7 +5,7 @@ import pytest
 
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
-from crowdserve.tables import accuracy_table, ensemble_table, fill_page, model_table, write_tables
+from crowdserve.pages.models import accuracy_table, ensemble_table, fill_page, model_table, write_tables
 
 META = {
     "data": ["shanghaitech A/train"],

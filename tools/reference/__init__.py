@@ -1,10 +1,10 @@
 """The generated parts of the reference pages.
 
-    crowdserve.cli ────────────────────────► docs/reference/cli.md
+    crowdserve.cli.app ────────────────────► docs/reference/cli.md
     crowdserve.errors ─────────────────────► docs/reference/errors.md
     crowdserve_transformer.settings ───────► docs/reference/settings.md
     crowdserve_transformer.metrics ────────► docs/reference/metrics.md
-    crowdserve_transformer.tensors, rest,
+    crowdserve.protocol.tensors, rest,
         parameters, grpc_service ──────────► docs/reference/api.md
     docstrings of the packages ────────────► docs/explanation/architecture.md
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-from crowdserve.cli import app
+from crowdserve.cli.app import app
 from crowdserve.errors import CrowdServeError
-from crowdserve.markdown import fill_mark
 from crowdserve.pages.commands import command_reference
 from crowdserve.pages.error_tree import error_table
+from crowdserve.pages.markdown import fill_mark
 from tools.reference import api
 from tools.reference.drawings import drawing
 from tools.reference.metrics import metrics_table

@@ -8,13 +8,13 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from starlette.routing import Route
 
 from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.markdown import markdown_table
 from crowdserve.pages.error_tree import error_classes, meaning
-from crowdserve_transformer.grpc_service import GrpcEndpoints
-from crowdserve_transformer.parameters import parameter_help
-from crowdserve_transformer.rest import RestEndpoints, create_app
+from crowdserve.pages.markdown import markdown_table
+from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
+from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
+from crowdserve_transformer.transport.grpc_service import GrpcEndpoints
+from crowdserve_transformer.transport.rest import RestEndpoints, create_app
 
 FORMS: Mapping[str, str] = {
     "BYTES": "whole JPEG, PNG, WebP, BMP, TIFF or GIF files: base64 in JSON, raw bytes in binary REST and gRPC",

@@ -3,7 +3,7 @@
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from crowdserve.markdown import markdown_table
+from crowdserve.pages.markdown import markdown_table
 from crowdserve_transformer import metrics
 
 SUFFIXES = {Counter: "_total", Histogram: "_bucket", Gauge: ""}

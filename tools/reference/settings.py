@@ -3,7 +3,7 @@
 from dataclasses import Field, fields
 from typing import Any
 
-from crowdserve.markdown import markdown_table
+from crowdserve.pages.markdown import markdown_table
 from crowdserve_transformer.settings import Settings, environment_variable
 
 UNITS = {

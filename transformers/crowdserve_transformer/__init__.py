@@ -1,8 +1,8 @@
 """The KServe transformer: photos in, head counts out, over v1 REST, v2 REST and v2 gRPC, with NVIDIA Triton behind it.
 
 bytes ─ transport ─► tensors ─ counting ─► people ─ counting ─► tensors ─ transport ─► bytes
-│
-└─ Triton (crowdserve.triton.client) and the scene classifier
+                                  │
+                                  └─ Triton (crowdserve.triton.client) and the scene classifier
 
 transport/   bytes <-> tensors: REST, gRPC, v1, limits, errors
 model.py     what the KServe SDK calls for every request

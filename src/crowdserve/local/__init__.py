@@ -1,7 +1,7 @@
 """The whole service on one machine, as child processes that never outlive their parent.
 
 service ──► triton ───────► processes ──► tether      `crowdserve up` on a laptop, and every end-to-end test
-└──────► transformer ──► processes ──► tether
+   └──────► transformer ──► processes ──► tether
 
 service.py     Triton and the transformer in front of it
 triton.py      the real tritonserver from the nvidia-pytriton wheel

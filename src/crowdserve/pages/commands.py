@@ -16,7 +16,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import typer
 from typer.models import ArgumentInfo, OptionInfo
 
-from crowdserve.markdown import markdown_table
+from crowdserve.pages.markdown import markdown_table
 
 _KINDS = {int: "whole number", float: "number", str: "text", Path: "path"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from crowdserve.errors import CrowdServeError
-from crowdserve.markdown import markdown_table
+from crowdserve.pages.markdown import markdown_table
 
 
 def error_table() -> str:

@@ -1,7 +1,7 @@
 """What Markdown pages say about the models, generated from the cards and from the records beside the model files.
 
-A page says where by marks, see `crowdserve.markdown`: `models`, `ensembles`, `accuracy`, and `card-<name>` for all
-that is known of one model.
+A page says where by marks, see `crowdserve.pages.markdown`: `models`, `ensembles`, `accuracy`, and `card-<name>` for
+all that is known of one model.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
-from crowdserve.card_sections import card_section, megabytes
 from crowdserve.cards import CARDS, ENSEMBLES, ModelCard
+from crowdserve.cards.records import EVALUATION_FILE, META_FILE, read_record, training_time
 from crowdserve.errors import RepositoryError
-from crowdserve.markdown import fill_mark, has_mark, markdown_table
-from crowdserve.model_records import EVALUATION_FILE, META_FILE, read_record, training_time
+from crowdserve.pages.markdown import fill_mark, has_mark, markdown_table
+from crowdserve.pages.sections import card_section, megabytes
 
 
 def model_table(repository: Path) -> str:

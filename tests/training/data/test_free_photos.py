@@ -7,7 +7,6 @@ from PIL import Image
 
 from crowdserve.errors import DatasetError
 from studies.drawn_pictures import draw_pictures
-from tests.support.paths import ROOT
 from training.data.free_photos import FreePhoto, fetch_photos, read_photos
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"

@@ -1,8 +1,8 @@
 """Tensors to people, and people to tensors.
 
 tensors ─ request, parameters ─► images ─► counter ─► routing ─► density_maps ─► (heatmap) ─► response ─► tensors
-│
-└─ Triton: vgg16, then the ensemble of the scene
+                                               │
+                                               └─ Triton: vgg16, then the ensemble of the scene
 
 request.py   validates a request               counter.py       asks Triton, sums up
 images.py    decodes, turns upright, pads      routing.py       which networks, at which weights
