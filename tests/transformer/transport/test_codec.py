@@ -18,7 +18,7 @@ from crowdserve_transformer.transport.codec import (
     MAX_JSON_VALUES,
     decode_rest,
     encode_rest,
-    split_bytes,
+    from_raw,
 )
 
 Body = Callable[..., Any]
@@ -140,7 +140,7 @@ class TestRefusal:
     @pytest.mark.parametrize("raw", [b"\x01", b"\x01\0\0", b"\x05\0\0\0abc", b"\xff\xff\xff\xffabc"])
     def test_a_bytes_tensor_that_ends_early(self, raw: bytes) -> None:
         with pytest.raises(InvalidRequest, match="ends early"):
-            split_bytes(raw)
+            from_raw("BYTES", raw)
 
     def test_json_of_too_many_values_is_not_even_parsed(self) -> None:
         body = b"[" + b"1," * (MAX_JSON_VALUES + 1)  # not JSON either, which nobody finds out
