@@ -18,7 +18,7 @@ def test_elements_survive_joining_and_splitting(elements: list[bytes]) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6))
 def test_joined_elements_are_what_tritonclient_writes(elements: list[bytes]) -> None:
-    assert join_bytes(elements) == serialize_byte_tensor(np.array(elements, dtype=object)).tobytes()
+    assert join_bytes(elements) == serialize_byte_tensor(np.array(elements, dtype=object)).item()
 
 
 @pytest.mark.parametrize("raw", [b"\x01", b"\x01\0\0", b"\x05\0\0\0abc", b"\xff\xff\xff\xffabc"])
