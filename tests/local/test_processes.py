@@ -5,14 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports, preferred_port
+from tests.support.waiting import wait_for
 
 STARTS_A_CHILD_AND_WAITS = """
 import os, sys, time
@@ -22,13 +21,6 @@ child = ChildProcess("sleep", ["sleep", "60"], folder=Path(sys.argv[1]), env=os.
 print(child.pid, flush=True)
 time.sleep(60)
 """
-
-
-def wait_for(condition: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:

@@ -3,9 +3,7 @@
 import json
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +15,9 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import record_path
 from crowdserve_transformer.model import load_classifier
 from crowdserve_transformer.settings import Settings
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body, outputs_of
+from tests.support.transformers import StartTransformer
 from training.scene.save import save_classifier
 
 NAMES = ("default", "turned")
@@ -51,13 +52,7 @@ def test_a_name_that_is_not_there_is_answered_with_those_that_are(two_classifier
 
 @pytest.mark.e2e
 def test_the_selected_classifier_decides_the_route(
-    small_service: EmbeddedService,
-    two_classifiers: Path,
-    start_transformer: Callable[..., Any],
-    gray_photo: Callable[..., bytes],
-    json_body: Callable[..., dict[str, Any]],
-    outputs_of: Callable[[httpx.Response], dict[str, Any]],
-    client: httpx.Client,
+    small_service: EmbeddedService, two_classifiers: Path, start_transformer: StartTransformer, client: httpx.Client
 ) -> None:
     version = two_classifiers / VGG16.name / "1"
     sha256 = json.loads(record_path(version, "turned").read_text())["sha256"]

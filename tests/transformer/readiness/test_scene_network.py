@@ -1,7 +1,5 @@
 """A vgg16 that the scene classifier was not trained on has features of the right shape, and must not be served."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,14 @@ from onnx import numpy_helper
 from crowdserve.local.processes import choose_ports
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body, outputs_of
+from tests.support.transformers import StartTransformer
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
-Call = Callable[..., Any]
 REFUSAL = "Triton's vgg16 is not the network that the scene classifier was trained on"
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def write_repository(source: Path, target: Path, *, features_scaled_by: float = 1.0) -> Path:
@@ -42,9 +36,8 @@ def write_repository(source: Path, target: Path, *, features_scaled_by: float = 
 
 
 def test_another_vgg16_is_refused_until_the_right_one_comes(
-    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
-    gray_photo: Call, outputs_of: Call,
-) -> None:  # fmt: skip
+    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+) -> None:
     wrong = write_repository(small_repository, tmp_path / "wrong", features_scaled_by=1.1)
     right = write_repository(small_repository, tmp_path / "right")
     (port,) = choose_ports("127.0.0.1", None)
@@ -81,7 +74,10 @@ def test_another_vgg16_is_refused_until_the_right_one_comes(
 
 
 def test_the_projects_own_vgg16_is_the_classifiers(
-    client: httpx.Client, start_transformer: Call, embedded_triton: EmbeddedTriton, embedded_repository: Path
+    client: httpx.Client,
+    start_transformer: StartTransformer,
+    embedded_triton: EmbeddedTriton,
+    embedded_repository: Path,
 ) -> None:
     with start_transformer(
         embedded_triton.http_url, repository=embedded_repository, ready_timeout_seconds=30

@@ -1,17 +1,16 @@
 """What the running service refuses over REST, and how it says so."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from crowdserve.local.service import EmbeddedService
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
@@ -30,10 +29,7 @@ Call = Callable[..., Any]
         ({"outputs": [{"name": "people"}]}, "unknown output 'people'; known are count"),
     ],
 )
-def test_a_bad_request_is_told_why(
-    client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call, change: dict[str, Any],
-    message: str,
-) -> None:  # fmt: skip
+def test_a_bad_request_is_told_why(client: httpx.Client, infer_url: str, change: dict[str, Any], message: str) -> None:
     response = client.post(infer_url, json={**json_body(gray_photo()), **change})
     assert response.status_code == 400
     assert re.search(message, response.json()["error"])
