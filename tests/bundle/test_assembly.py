@@ -22,6 +22,7 @@ from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.scene.files import STEM
 from crowdserve.triton.config import PROFILES, Profile, repository_configs
 from crowdserve.triton.repository import render_repository
+from tests.support.paths import UNREADABLE
 
 
 @pytest.fixture
@@ -149,8 +150,8 @@ def test_a_damaged_record_of_a_classifier_is_named(source: Path, tmp_path: Path,
         build_bundle(source, tmp_path / "bundle", "gpu")
 
 
-def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, unreadable: Path) -> None:
-    (source / "vgg16" / "1" / "notes.txt").symlink_to(unreadable)
+def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "vgg16" / "1" / "notes.txt").symlink_to(UNREADABLE)
     with pytest.raises(BundleError, match=r"Input/output error; check the file, its rights"):
         build_bundle(source, tmp_path / "bundle", "gpu")
     model = source / "vgg16" / "1" / f"{CLASSIFIER}.joblib"

@@ -8,6 +8,7 @@ import pytest
 
 from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, list_files, read_manifest
 from crowdserve.errors import BundleError
+from tests.support.paths import UNREADABLE
 
 MODEL = "csrnet_a/1/model.onnx"
 
@@ -18,8 +19,8 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_file_that_cannot_be_read_is_named(bundle: Path, unreadable: Path) -> None:
-    (bundle / "notes.txt").symlink_to(unreadable)
+def test_a_file_that_cannot_be_read_is_named(bundle: Path) -> None:
+    (bundle / "notes.txt").symlink_to(UNREADABLE)
     manifest = read_manifest(bundle)
     files = {**manifest.files, "notes.txt": FileEntry("0" * 64, 0)}
     other = Manifest(manifest.crowdserve, manifest.profile, manifest.models, files)

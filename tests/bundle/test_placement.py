@@ -10,6 +10,7 @@ from crowdserve.bundle.bucket import BucketStore
 from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, read_manifest
 from crowdserve.bundle.placement import FolderStore, Store, place_bundle
 from crowdserve.errors import BundleError
+from tests.support.paths import UNREADABLE
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -101,10 +102,8 @@ def test_pods_may_enter_the_folders_of_a_push_whatever_the_umask(
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
 
 
-def test_a_folder_that_cannot_be_read_is_named(
-    built: Path, manifest: Manifest, tmp_path: Path, unreadable: Path
-) -> None:
-    (tmp_path / "notes.txt").symlink_to(unreadable)
+def test_a_folder_that_cannot_be_read_is_named(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").symlink_to(UNREADABLE)
     with pytest.raises(BundleError, match=rf"^{tmp_path} cannot be read: Input/output error; check the volume"):
         place_bundle(built, manifest, FolderStore(tmp_path))
     with pytest.raises(BundleError, match="cannot be read: File name too long"):

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -22,6 +21,7 @@ from crowdserve.cards import (
     find_card,
 )
 from crowdserve.errors import CardError
+from tests.support.paths import REPOSITORY
 
 every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
 every_known_card = pytest.mark.parametrize("card", [*CARDS.values(), *VARIANTS.values()], ids=lambda card: card.name)
@@ -66,9 +66,9 @@ def test_density_axes_name_the_output_stride(card: ModelCard) -> None:
 
 
 @every_card
-def test_exported_graph_has_the_tensors_of_the_card(card: ModelCard, project_repository: Path) -> None:
-    paths = sorted((project_repository / card.name).glob("*/model.onnx"))
-    assert paths, f"{project_repository} has no model.onnx of {card.name}"
+def test_exported_graph_has_the_tensors_of_the_card(card: ModelCard) -> None:
+    paths = sorted((REPOSITORY / card.name).glob("*/model.onnx"))
+    assert paths, f"{REPOSITORY} has no model.onnx of {card.name}"
     for path in paths:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for found, expected in zip(

@@ -18,6 +18,8 @@ from crowdserve.cli.app import app
 from crowdserve.datasets import LAYOUTS
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.local.service import EmbeddedService
+from tests.support.datasets import write_dataset
+from tests.support.photos import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +38,7 @@ def evaluate(small_service: EmbeddedService, tmp_path: Path) -> Evaluate:
 
 
 @pytest.fixture
-def dataset(write_dataset: Callable[..., list[Path]], tmp_path: Path) -> Path:
+def dataset(tmp_path: Path) -> Path:
     """Five photos, one of them without people."""
     write_dataset("ucf-cc-50", tmp_path / "camera")
     return tmp_path / "camera"
@@ -58,13 +60,13 @@ def edit_rows(tmp_path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path):
+def test_each_layout_is_judged(layout, evaluate, tmp_path):
     write_dataset(layout, tmp_path / "set")
     result = evaluate(tmp_path / "set", "--every-route", "--concurrency", 2)
     assert result.exit_code == 0, result.output
     true, greys = np.array([100, 110, 9, 8, 0]), (255, 204, 102, 51, 0)
     routes = ["dense" if grey > 127 else "sparse" for grey in greys]
-    counted = np.array([people(grey, route) for grey, route in zip(greys, routes, strict=True)])
+    counted = np.array([expected_count(grey, route=route) for grey, route in zip(greys, routes, strict=True)])
     found = sorted(rows(tmp_path), key=lambda row: row["key"])
     assert [(row["dataset"], row["route"], int(row["true_count"])) for row in found] == [
         (layout, route, heads) for route, heads in zip(routes, true, strict=True)
@@ -72,8 +74,8 @@ def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path
     for column, expected in (
         ("predicted_count", counted),
         ("count_csrnet", counted),
-        ("dense_count", [people(grey, "dense") for grey in greys]),
-        ("sparse_count_csrnet", [people(grey, "sparse") for grey in greys]),
+        ("dense_count", [expected_count(grey, route="dense") for grey in greys]),
+        ("sparse_count_csrnet", [expected_count(grey, route="sparse") for grey in greys]),
     ):
         assert [float(row[column]) for row in found] == pytest.approx(expected, rel=1e-3)
     errors = summary(tmp_path)["errors"]
@@ -151,7 +153,7 @@ def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, 
     assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
 
 
-def test_no_photo_at_all_is_told(evaluate, write_dataset, tmp_path):
+def test_no_photo_at_all_is_told(evaluate, tmp_path):
     (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
     photo.write_bytes(b"")
     result = evaluate(tmp_path / "set")
@@ -189,7 +191,7 @@ def test_same_versions_with_other_weights_are_refused(evaluate, dataset, tmp_pat
     assert_refused(evaluate(dataset), "777.0 before", "other weights")
 
 
-def test_changed_labels_are_refused(evaluate, dataset, write_dataset, tmp_path):
+def test_changed_labels_are_refused(evaluate, dataset, tmp_path):
     assert evaluate(dataset).exit_code == 0
     shutil.rmtree(dataset)
     write_dataset("ucf-cc-50", dataset, ((255, 101),))

@@ -7,6 +7,8 @@ from crowdserve.errors import SetupError
 from crowdserve.evaluation.counting import Choices, check_models, count_photos
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.evaluation.run import Evaluation
+from tests.support.datasets import write_dataset
+from tests.support.photos import expected_count
 
 CHOICES = Choices(counter="csrnet")
 
@@ -18,7 +20,7 @@ def client(small_service):
 
 
 @pytest.mark.e2e
-def test_stopped_run_goes_on_where_it_was(client, write_dataset, tmp_path):
+def test_stopped_run_goes_on_where_it_was(client, tmp_path):
     write_dataset("ucf-cc-50", tmp_path / "set")
     photos = choose_photos([tmp_path / "set"])
     seen = []
@@ -39,13 +41,15 @@ def test_stopped_run_goes_on_where_it_was(client, write_dataset, tmp_path):
 
 
 @pytest.mark.e2e
-def test_blended_count_is_between_those_of_its_routes(client, write_dataset, tmp_path, people):
+def test_blended_count_is_between_those_of_its_routes(client, tmp_path):
     write_dataset("ucf-cc-50", tmp_path / "set", ((130, 9),))
     choices = Choices(route="blend", counter="csrnet", every_route=True)
     (row,) = count_photos(client, choose_photos([tmp_path / "set"]), choices)
     assert row.route == "dense+sparse"
     dense, sparse = row.counts["dense_count"], row.counts["sparse_count"]
-    assert (dense, sparse) == pytest.approx((people(130, "dense"), people(130, "sparse")), rel=1e-3)
+    assert (dense, sparse) == pytest.approx(
+        (expected_count(130, route="dense"), expected_count(130, route="sparse")), rel=1e-3
+    )
     of_dense = row.scene_probability if row.scene == "dense" else 1 - row.scene_probability
     assert row.predicted_count == pytest.approx(of_dense * dense + (1 - of_dense) * sparse, rel=1e-3)
     assert row.models.keys() >= {"vgg16", "scene_classifier", "csrnet_a", "csrnet_b"}

@@ -6,6 +6,7 @@ from PIL import Image, ImageColor
 
 from crowdserve.errors import PlatformError
 from crowdserve.evaluation.scatter import COLOURS, check_matplotlib, draw_scatter
+from tests.support.predictions import make_prediction
 
 
 def colours_in(path):
@@ -18,16 +19,17 @@ def colours_in(path):
 
 
 @pytest.mark.parametrize("least", [0, 1, 30])
-def test_each_route_has_its_colour(prediction, tmp_path, least):
+def test_each_route_has_its_colour(tmp_path, least):
     rows = [
-        prediction(least + 90 * n, least + 70.0 * n, route=route) for n, route in enumerate(["dense", "sparse"] * 3)
+        make_prediction(least + 90 * n, least + 70.0 * n, route=route)
+        for n, route in enumerate(["dense", "sparse"] * 3)
     ]
     draw_scatter(rows, tmp_path / "scatter.png")
     assert colours_in(tmp_path / "scatter.png") == {"dense", "sparse"}
 
 
-def test_one_photo_without_people_can_be_drawn(prediction, tmp_path):
-    draw_scatter([prediction(0, 0.0, route="dense+sparse")], tmp_path / "scatter.png")
+def test_one_photo_without_people_can_be_drawn(tmp_path):
+    draw_scatter([make_prediction(0, 0.0, route="dense+sparse")], tmp_path / "scatter.png")
     assert colours_in(tmp_path / "scatter.png") == {"dense+sparse"}
 
 

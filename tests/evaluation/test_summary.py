@@ -6,10 +6,11 @@ from crowdserve.evaluation.metrics import mae_interval
 from crowdserve.evaluation.policies import policy_counts
 from crowdserve.evaluation.predictions import count_column
 from crowdserve.evaluation.summary import BIN_ENDS, bin_name, summarise, worst
+from tests.support.predictions import make_prediction
 
 
 @pytest.fixture(scope="module")
-def crowd(prediction):
+def crowd():
     """Two hundred photos of all sizes on both routes, some without people."""
     rng = np.random.default_rng(3)
     rows = []
@@ -17,7 +18,7 @@ def crowd(prediction):
         true, route = int(rng.lognormal(4, 1.5)) if n % 9 else 0, ("dense", "sparse")[n % 2]
         dense, sparse = (max(0.0, true * rng.normal(1, 0.3) + rng.normal(0, 4)) for _ in range(2))
         rows.append(
-            prediction(
+            make_prediction(
                 true,
                 dense if route == "dense" else sparse,
                 routes=(dense, sparse),
@@ -105,28 +106,28 @@ def test_policies_by_hand(crowd):
     assert tables["policy"]["oracle"].mae == min(errors.mae for errors in tables["policy"].values())
 
 
-def test_policies_need_both_routes(prediction):
-    assert policy_counts(prediction()) == {}
-    assert not any(name.startswith("policy") for name in summarise([prediction()]))
+def test_policies_need_both_routes():
+    assert policy_counts(make_prediction()) == {}
+    assert not any(name.startswith("policy") for name in summarise([make_prediction()]))
 
 
-def test_counters_are_judged_one_by_one(prediction):
+def test_counters_are_judged_one_by_one():
     counter = COUNTERS[0]
     columns = {count_column(counter): 12.0, count_column(counter, "dense"): 12.0, count_column(counter, "sparse"): 4.0}
-    tables = summarise([prediction(10, 11.0, counts=columns)])
+    tables = summarise([make_prediction(10, 11.0, counts=columns)])
     assert (tables["all"]["all photos"].mae, tables["counter"][counter].mae) == (1.0, 2.0)
     assert tables["policy and counter"][f"{counter}: always sparse"].bias == -6.0
     (label,) = tables["data set"]
     assert tables["counter and data set"] == {f"{label}: {counter}": tables["counter"][counter]}
 
 
-def test_cameras_of_one_layout_are_told_apart_by_their_folder(prediction):
-    tables = summarise([prediction(folder="north"), prediction(folder="south")])
+def test_cameras_of_one_layout_are_told_apart_by_their_folder():
+    tables = summarise([make_prediction(folder="north"), make_prediction(folder="south")])
     assert list(tables["data set"]) == ["north: ucf-cc-50", "south: ucf-cc-50"]
 
 
-def test_worst_photos_come_first(prediction):
-    rows = [prediction(10, predicted) for predicted in (11.0, 3.0, 10.0, 40.0)]
+def test_worst_photos_come_first():
+    rows = [make_prediction(10, predicted) for predicted in (11.0, 3.0, 10.0, 40.0)]
     assert [row.predicted_count for row in worst(rows, 3)] == [40.0, 3.0, 11.0]
 
 

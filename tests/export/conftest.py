@@ -9,11 +9,10 @@ import pytest
 
 from export.verify.parity import Pictures
 from export.verify.pictures import PHOTO, read_photo, scaled
+from tests.support.weights import ConvWeights
 
 if TYPE_CHECKING:
     import keras
-
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="session")

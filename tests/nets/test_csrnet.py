@@ -5,10 +5,11 @@ import pytest
 from crowdserve.cards import CARDS
 from crowdserve.nets.csrnet import FRONT_END_CONVS, build_back_end, build_csrnet, build_front_end
 from crowdserve.nets.vgg16 import conv_layers
+from tests.support.weights import ConvWeights
 
 
 @pytest.fixture(scope="module")
-def plain(csrnet_weights: list[tuple[np.ndarray, np.ndarray]]) -> keras.Model:
+def plain(csrnet_weights: ConvWeights) -> keras.Model:
     model = build_csrnet()
     for layer, weights in zip(conv_layers(model), csrnet_weights, strict=True):
         layer.set_weights(weights)
@@ -39,9 +40,7 @@ def test_has_the_parameters_of_its_card(plain: keras.Model, card: str) -> None:
     assert plain.count_params() == CARDS[card].parameters == 16_263_489
 
 
-def test_convolutions_have_the_papers_shapes_and_dilations(
-    plain: keras.Model, csrnet_weights: list[tuple[np.ndarray, np.ndarray]]
-) -> None:
+def test_convolutions_have_the_papers_shapes_and_dilations(plain: keras.Model, csrnet_weights: ConvWeights) -> None:
     layers = conv_layers(plain)
     assert [tuple(layer.kernel.shape) for layer in layers] == [kernel.shape for kernel, _ in csrnet_weights]
     assert [layer.dilation_rate for layer in layers] == [(1, 1)] * 10 + [(2, 2)] * 6 + [(1, 1)]

@@ -1,7 +1,7 @@
 """The network against a plain formulation of the paper's formulas, cell by cell, on the published names."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -78,12 +78,8 @@ def plain_map(net: SSDCNet, pictures: Tensor) -> Tensor:
     return plain_division(state, net.table, div1, f1, f2)
 
 
-@pytest.fixture
-def pictures() -> Callable[..., Tensor]:
-    def draw(*shape: int) -> Tensor:
-        return torch.from_numpy(np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32))
-
-    return draw
+def random_batch(*shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32))
 
 
 def test_has_the_parameters_of_its_card_under_the_published_names(ssdcnet: SSDCNet) -> None:
@@ -106,10 +102,8 @@ def test_classes_end_where_the_data_sets_cells_do(max_local_count: float, classe
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 3, 128, 64), (1, 3, 64, 192)])
-def test_equals_the_plain_formulation(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor], shape: tuple[int, ...]
-) -> None:
-    x = pictures(*shape)
+def test_equals_the_plain_formulation(ssdcnet: SSDCNet, shape: tuple[int, ...]) -> None:
+    x = random_batch(*shape)
     with torch.inference_mode():
         counts, total = ssdcnet(x)
         expected = plain_map(ssdcnet, x)
@@ -152,25 +146,23 @@ def test_a_picture_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
 
-def test_gradients_reach_every_parameter(ssdcnet: SSDCNet, pictures: Callable[..., Tensor]) -> None:
+def test_gradients_reach_every_parameter(ssdcnet: SSDCNet) -> None:
     net = copy.deepcopy(ssdcnet)
-    division = net.divide(net.taps(pictures(1, 3, 64, 64)))
+    division = net.divide(net.taps(random_batch(1, 3, 64, 64)))
     classes = sum(functional.cross_entropy(x, x.argmax(1) * 0) for x in division[:3])
     (
         classes + division.den0.square().sum() + division.den1.square().sum() + division.w1.sum() + division.w2.sum()
     ).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
     net.zero_grad()
-    net.divide(net.taps(pictures(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
+    net.divide(net.taps(random_batch(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
     assert net.back_end_lw_fc[3].weight.grad.any()
 
 
-def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor]
-) -> None:
+def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(ssdcnet: SSDCNet) -> None:
     net = copy.deepcopy(ssdcnet)
     classifier = net.back_end_cls[3].weight
-    taps = net.taps(pictures(1, 3, 64, 64))
+    taps = net.taps(random_batch(1, 3, 64, 64))
     hard, passing = net.divide(taps), net.divide(taps, straight_through=True)
     torch.testing.assert_close(passing.div2, hard.div2)
     assert not hard.c2.requires_grad

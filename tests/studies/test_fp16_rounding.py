@@ -8,6 +8,7 @@ import pytest
 
 from studies.fp16_rounding import drawn, main
 from tests.support.drawn_networks import check_drawn_networks
+from tests.support.paths import REPOSITORY
 
 
 def test_drawn_numbers_round_to_the_stored_ones_and_fill_what_does() -> None:
@@ -25,14 +26,12 @@ def test_drawn_numbers_round_to_the_stored_ones_and_fill_what_does() -> None:
     assert np.mean(found == stored) < 0.02
 
 
-def test_drawn_networks_count_nearly_as_the_served_one(project_repository: Path) -> None:
-    check_drawn_networks(project_repository, "csrnet_b")
+def test_drawn_networks_count_nearly_as_the_served_one() -> None:
+    check_drawn_networks(REPOSITORY, "csrnet_b")
 
 
-def test_the_command_prints_a_line_a_network(
-    dataset: Path, project_repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main([str(dataset), "--cards", "csrnet_b", "--repository", str(project_repository)])
+def test_the_command_prints_a_line_a_network(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(dataset), "--cards", "csrnet_b", "--repository", str(REPOSITORY)])
     assert re.fullmatch(
         r"csrnet_b: counts of \d+ photos within 0\.\d{3}%, on average 0\.\d{3}%\n", capsys.readouterr().out
     )

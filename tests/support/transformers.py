@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from crowdserve.local.processes import ChildProcess, choose_ports
+from tests.support.waiting import answers
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
@@ -54,11 +53,3 @@ def run_transformer(
         yield RunningTransformer(process, f"http://{HOST}:{http_port}", f"{HOST}:{grpc_port}")
     finally:
         process.stop(10)
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers 200."""
-    try:
-        return httpx.get(url, trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False

@@ -1,7 +1,6 @@
 """tools/release.py on a small made-up project: a sound one passes, and each fault is named."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,24 +19,20 @@ FILES = {
 }
 
 
-@pytest.fixture
-def git(tmp_path: Path) -> Callable[..., None]:
-    def run(*arguments: str) -> None:
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    return run
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture
-def project(tmp_path: Path, git: Callable[..., None]) -> Path:
+def project(tmp_path: Path) -> Path:
     """A project whose version 0.3.0 is ready, on main with everything committed."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    git("init", "--initial-branch", "main")
-    git("add", ".")
-    git("commit", "--message", "All of it")
+    git(tmp_path, "init", "--initial-branch", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--message", "All of it")
     return tmp_path
 
 
@@ -62,7 +57,6 @@ def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str
 )
 def test_a_wrong_file_is_named(
     project: Path,
-    git: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
     name: str,
     old: str,
@@ -72,7 +66,7 @@ def test_a_wrong_file_is_named(
     text = (project / name).read_text()
     assert text.count(old) == 1
     (project / name).write_text(text.replace(old, new))
-    git("commit", "--all", "--message", "Wrong")
+    git(project, "commit", "--all", "--message", "Wrong")
     assert main(["0.3.0", "--check"], root=project) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
@@ -84,14 +78,14 @@ def test_a_changed_tree_is_refused(project: Path, capsys: pytest.CaptureFixture[
     assert "?? new.txt" in capsys.readouterr().err
 
 
-def test_another_branch_is_refused(project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    git("checkout", "-b", "topic")
+def test_another_branch_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "checkout", "-b", "topic")
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "the branch is topic" in capsys.readouterr().err
 
 
-def test_a_tag_is_made_once(project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    git("tag", "v0.3.0")
+def test_a_tag_is_made_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "tag", "v0.3.0")
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "v0.3.0 exists already" in capsys.readouterr().err
 
@@ -102,10 +96,8 @@ def test_a_version_has_three_numbers(project: Path, capsys: pytest.CaptureFixtur
     assert "no version of the form" in capsys.readouterr().err
 
 
-def test_notes_are_the_section_alone_on_any_checkout(
-    project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    git("checkout", "--detach")
+def test_notes_are_the_section_alone_on_any_checkout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "checkout", "--detach")
     assert main(["0.3.0", "--notes"], root=project) == 0
     assert capsys.readouterr().out == "### Added\n\n- New.\n"
     assert main(["0.2.0", "--notes"], root=project) == 1

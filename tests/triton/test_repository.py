@@ -9,6 +9,7 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
 from crowdserve.triton.config import repository_configs
 from crowdserve.triton.repository import check_repository, model_versions, render_repository
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture
@@ -17,8 +18,8 @@ def source(small_repository: Path, tmp_path: Path) -> Path:
     return shutil.copytree(small_repository, tmp_path / "source")
 
 
-def test_committed_repository_is_up_to_date(project_repository: Path) -> None:
-    check_repository(project_repository)
+def test_committed_repository_is_up_to_date() -> None:
+    check_repository(REPOSITORY)
 
 
 @pytest.mark.parametrize("profile", ["gpu", "tensorrt"])

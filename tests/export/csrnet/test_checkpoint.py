@@ -1,6 +1,5 @@
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,8 +11,8 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
 from export.csrnet.checkpoint import load_csrnet
-
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+from tests.support.paths import REPOSITORY
+from tests.support.weights import ConvWeights, write_published
 
 
 def change_meta(folder: Path, **changes: object) -> None:
@@ -30,8 +29,8 @@ def test_a_trained_folder_gives_its_network_and_record(checkpoint_folder: Path, 
     assert loaded.meta == json.loads((checkpoint_folder / "meta.json").read_text())
 
 
-def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
-    folder = project_repository / "csrnet_b" / "1"
+def test_a_served_version_gives_its_network_back() -> None:
+    folder = REPOSITORY / "csrnet_b" / "1"
     loaded = load_csrnet(folder, "csrnet_b")
     served = read_served_weights(folder)
     for layer in conv_layers(loaded.model):
@@ -50,7 +49,7 @@ def test_normalisation_can_be_overridden_and_is_recorded(checkpoint_folder: Path
 
 
 def test_a_published_file_gives_its_network_and_a_record(
-    write_published: Callable[..., Path], csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path
+    csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path
 ) -> None:
     path = write_published(tmp_path / "CSRNet_MAE8.31.hdf5", csrnet_weights, published_layout)
     loaded = load_csrnet(path, "csrnet_b")

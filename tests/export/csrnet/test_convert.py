@@ -1,12 +1,10 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
 import onnx
 import pytest
 
@@ -17,6 +15,8 @@ from export.csrnet import convert as exporter
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
 from export.verify.parity import Pictures, check_parity
 from export.verify.pictures import PHOTO
+from tests.support.paths import REPOSITORY
+from tests.support.weights import ConvWeights, write_published
 
 CARD = find_card("csrnet_b")
 
@@ -50,7 +50,7 @@ def test_export_agrees_with_keras(checkpoint: Checkpoint, small_pictures: list[P
 
 @pytest.mark.parametrize("csrnet", [False], indirect=True)
 def test_another_normalisation_or_weight_does_not_pass(
-    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: list[tuple[np.ndarray, np.ndarray]]
+    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: ConvWeights
 ) -> None:
     reference = exporter.keras_reference(checkpoint)
     other = exporter.build_onnx(replace(checkpoint, normalisation=IMAGENET_TORCH), CARD)
@@ -65,11 +65,7 @@ def test_another_normalisation_or_weight_does_not_pass(
 
 
 def test_published_files_survive_the_round_trip(
-    write_published: Callable[..., Path],
-    csrnet_weights: list[tuple[np.ndarray, np.ndarray]],
-    published_layout: str,
-    small_pictures: list[Pictures],
-    tmp_path: Path,
+    csrnet_weights: ConvWeights, published_layout: str, small_pictures: list[Pictures], tmp_path: Path
 ) -> None:
     checkpoint = load_csrnet(write_published(tmp_path / "a.h5", csrnet_weights, published_layout), CARD.name)
     model = exporter.build_onnx(checkpoint, CARD)
@@ -117,9 +113,9 @@ def test_command_evaluates_what_it_has_exported(
 
 
 def test_only_a_folder_of_training_takes_the_place_of_version_1_unasked(
-    checkpoint_folder: Path, project_repository: Path, tmp_path: Path
+    checkpoint_folder: Path, tmp_path: Path
 ) -> None:
-    served, published = project_repository / CARD.name / "1", tmp_path / "published.h5"
+    served, published = REPOSITORY / CARD.name / "1", tmp_path / "published.h5"
     published.touch()
     for newest in (1, 4):
         (tmp_path / CARD.name / str(newest)).mkdir(parents=True)

@@ -15,6 +15,7 @@ from export.csrnet.checkpoint import Checkpoint
 from export.csrnet.tflite import build_tflite, check_tflite, release_tflite
 from export.verify.parity import Outputs, Pictures, Reference
 from export.verify.pictures import PHOTO, read_photo, scaled
+from tests.support.paths import REPOSITORY
 
 CARD = find_card("csrnet_b")
 SIZES_PX = ((64, 96), (120, 88), (75, 67))
@@ -62,11 +63,9 @@ def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_network_becomes_a_file_for_phones(
-    project_repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_shipped_network_becomes_a_file_for_phones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command compares it with Keras on four pictures; here with what Triton serves."""
-    served, output = project_repository / CARD.name / "1", tmp_path / "b.tflite"
+    served, output = REPOSITORY / CARD.name / "1", tmp_path / "b.tflite"
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
     assert "names, dtypes and shapes agree; 4 pictures" in capsys.readouterr().out
     assert 30e6 < output.stat().st_size < 36e6

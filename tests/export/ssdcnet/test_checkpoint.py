@@ -12,6 +12,7 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from export.ssdcnet.checkpoint import load_ssdcnet
+from tests.support.paths import REPOSITORY
 
 CARD = find_card("ssdcnet_sha")
 FIRST = "front_end.features.0.weight"
@@ -78,8 +79,8 @@ def test_a_published_file_gives_its_network_and_a_record(ssdcnet: SSDCNet, tmp_p
     assert load_ssdcnet(path, CARD, "imagenet_unit").normalisation == IMAGENET_UNIT
 
 
-def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
-    folder = project_repository / CARD.name / "1"
+def test_a_served_version_gives_its_network_back() -> None:
+    folder = REPOSITORY / CARD.name / "1"
     loaded, served = load_ssdcnet(folder, CARD), read_served_weights(folder)
     for name, layer in loaded.net.named_modules():
         if isinstance(layer, torch.nn.Conv2d):

@@ -11,6 +11,7 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
+from tests.support.paths import REPOSITORY
 from training.average_weights import average
 from training.csrnet.mean import write_mean
 from training.csrnet.net import Recipe
@@ -54,8 +55,8 @@ def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csr
     assert errors["mae"] >= abs(errors["bias"]) > 0
 
 
-def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, project_repository):
-    served = project_repository / "csrnet_b" / "1"
+def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights):
+    served = REPOSITORY / "csrnet_b" / "1"
     write_mean(CARD, [served, runs[0]], tmp_path, {"batch_norm": False})
     model = build_csrnet()
     model.load_weights(tmp_path / "csrnet_b.weights.h5")

@@ -14,6 +14,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
+from tests.support.paths import REPOSITORY
 from training.average_weights import average
 from training.data.photos import choose_samples
 from training.ssdcnet.mean import write_mean
@@ -24,9 +25,9 @@ FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture
-def ssdcnet_runs(tmp_path, project_repository, monkeypatch):
+def ssdcnet_runs(tmp_path, monkeypatch):
     """A served SSDCNet, and a run that went on from it with a frozen front-end, which stands for ImageNet's here."""
-    served = project_repository / "ssdcnet_sha" / "1"
+    served = REPOSITORY / "ssdcnet_sha" / "1"
     state, draw = dict(load_state(served, "ssdcnet_sha")), torch.Generator().manual_seed(2)
     imagenet = [
         (state[f"front_end.features.{i}.weight"].permute(2, 3, 1, 0).numpy(), state[f"front_end.features.{i}.bias"])
