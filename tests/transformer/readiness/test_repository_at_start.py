@@ -65,13 +65,19 @@ def test_a_repository_without_a_manifest_is_taken_unless_one_is_required(small_r
         verify_repository(Settings(repository=small_repository, verify_bundle="required"))
 
 
-def test_an_image_that_comes_late_is_waited_for(built: Path, tmp_path: Path) -> None:
+def test_waits_for_a_repository_that_appears_late(
+    built: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     link = tmp_path / "models"
-    timer = threading.Timer(0.5, lambda: link.symlink_to(built))
-    timer.start()
     settings = Settings(repository=link)
+    timer = threading.Timer(0.5, lambda: link.symlink_to(built))  # a link, as KServe makes one
+    timer.start()
+    assert not link.exists()
     wait_for_repository(settings, ASYNC)
-    verify_repository(settings)  # a link, as KServe makes one
+    assert link.is_dir()
+    with caplog.at_level(logging.INFO):
+        verify_repository(settings)
+    assert "bundle sha256:" in caplog.text
     timer.join()
 
 
