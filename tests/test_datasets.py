@@ -46,7 +46,7 @@ def test_shanghaitech(tmp_path, part, truth):
         np.testing.assert_array_equal(sample.points, POINTS)
 
 
-def test_pictures_come_in_numeric_order_under_unique_keys(tmp_path):
+def test_photos_are_in_numeric_order_with_unique_keys(tmp_path):
     for n in (10, 2, 1):
         shanghaitech(tmp_path, "part_A", "ground-truth", f"IMG_{n}")
     shanghaitech(tmp_path, "part_B", "ground-truth", "IMG_1")
@@ -71,7 +71,7 @@ def test_ucf_cc_50(tmp_path):
     assert (sample.dataset, sample.key, sample.count) == ("ucf-cc-50", "ucf-cc-50-7", 2)
 
 
-def test_jhu_crowd_knows_empty_photos(tmp_path):
+def test_jhu_crowd_reads_photos_without_heads(tmp_path):
     for name, lines in (("0001", "3 4 9 9 1 0\n10.5 7.25 9 9 1 0\n"), ("0002", "")):
         photo(tmp_path / "val" / "images" / f"{name}.jpg")
         (tmp_path / "val" / "gt").mkdir(exist_ok=True)
@@ -108,7 +108,7 @@ def test_other_folders_are_refused(tmp_path, make):
         load_dataset(tmp_path / "set")
 
 
-def test_official_test_halves_are_loaded_but_never_learnt_from(tmp_path):
+def test_official_test_halves_are_in_no_split(tmp_path):
     for half in ("train_data", "test_data"):
         shanghaitech(tmp_path / "st", "part_A", "ground-truth", "IMG_1", half_name=half)
     photo(tmp_path / "qnrf" / "Test" / "img_0001.jpg")
@@ -136,11 +136,11 @@ class TestSplit:
             assert sizes == [total * 8 // 10, total // 10, total // 10]
         assert sorted(s.key for split in splits.values() for s in split) == sorted(s.key for s in samples)
 
-    def test_every_tenth_by_count_is_in_each_split(self, samples):
+    def test_every_split_covers_the_range_of_counts(self, samples):
         validate = sorted(s.count for s in split_samples(samples, seed=3)["validate"] if s.subset == "A/train")
         assert [(count - 1) // 10 for count in validate] == [0, 1, 2, 3]
 
-    def test_it_depends_on_the_seed_and_not_on_the_other_part(self, samples):
+    def test_split_depends_on_the_seed_and_not_on_the_other_part(self, samples):
         part = [s for s in samples if s.subset == "B/train"]
         together = split_samples(samples, seed=3)["validate"]
         assert [s for s in together if s in part] == split_samples(part, seed=3)["validate"]

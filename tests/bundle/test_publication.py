@@ -44,7 +44,7 @@ def unpack(registry: RunningRegistry, repository: str, digest: str, folder: Path
     return configs
 
 
-def test_a_node_unpacks_the_bundle_under_models(
+def test_node_unpacks_the_bundle_under_models(
     registry: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     target = parse_reference(f"oci://{registry.address}/crowd/models:1")
@@ -60,7 +60,7 @@ def test_a_node_unpacks_the_bundle_under_models(
     assert registry.get("crowd/models/manifests/1").content == registry.get(f"crowd/models/manifests/{digest}").content
 
 
-def test_a_tag_keeps_its_image(registry: RunningRegistry, bundle: Path, built: Path, manifest: Manifest) -> None:
+def test_tag_is_not_overwritten(registry: RunningRegistry, bundle: Path, built: Path, manifest: Manifest) -> None:
     target = parse_reference(f"{registry.address}/crowd/models:1")
     address = push_image(built, manifest, target, base="scratch")
     assert push_image(built, manifest, target, base="scratch") == address
@@ -71,7 +71,7 @@ def test_a_tag_keeps_its_image(registry: RunningRegistry, bundle: Path, built: P
     push_image(bundle, other, parse_reference(f"{registry.address}/crowd/models:2"), base="scratch")
 
 
-def test_a_new_version_of_one_model_uploads_that_model(
+def test_new_version_of_one_model_uploads_that_model(
     stand_in: RunningRegistry, bundle: Path, built: Path, manifest: Manifest
 ) -> None:
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:1"), base="scratch")
@@ -91,7 +91,7 @@ def _names(tar: bytes) -> list[str]:
         return archive.getnames()
 
 
-def test_the_same_bundle_gives_the_same_image_layout(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_same_bundle_gives_the_same_image_layout(built: Path, manifest: Manifest, tmp_path: Path) -> None:
     digests = []
     for name in ("a", "b"):
         layout = ImageLayout(tmp_path / name)
@@ -153,7 +153,7 @@ def _push_bytes(registry: client.Registry, content: bytes, folder: Path) -> dict
     return {"digest": digest, "size": len(content)}
 
 
-def test_the_bundle_is_laid_on_a_base_of_every_architecture(
+def test_bundle_layer_is_added_to_every_architecture_of_the_base(
     registry: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
     base = push_base(registry, tmp_path, "amd64", "s390x", "arm64")
@@ -168,7 +168,7 @@ def test_the_bundle_is_laid_on_a_base_of_every_architecture(
         assert config["config"]["Labels"]["from"] == "base"
 
 
-def test_a_base_that_does_not_do_is_named(stand_in: RunningRegistry, tmp_path: Path) -> None:
+def test_unusable_base_is_named(stand_in: RunningRegistry, tmp_path: Path) -> None:
     base = parse_reference(push_base(stand_in, tmp_path, "s390x"))
     with pytest.raises(BundleError, match=r"base:1 is there for none of linux/amd64, linux/arm64"):
         read_base(base)
@@ -176,7 +176,7 @@ def test_a_base_that_does_not_do_is_named(stand_in: RunningRegistry, tmp_path: P
         read_base(parse_reference(f"{stand_in.address}/base:2"))
 
 
-def test_a_damaged_blob_is_found(stand_in: RunningRegistry, tmp_path: Path) -> None:
+def test_damaged_blob_is_detected(stand_in: RunningRegistry, tmp_path: Path) -> None:
     base = parse_reference(push_base(stand_in, tmp_path, "amd64"))
     stand_in.damages = True
     with pytest.raises(BundleError, match=r"the registry sent something with sha256:.*, expected sha256:"):
@@ -184,7 +184,7 @@ def test_a_damaged_blob_is_found(stand_in: RunningRegistry, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("user", "challenge"), [("me:pass:word", "basic"), ("me:pass:word", "bearer")])
-def test_a_login_is_used(
+def test_login_is_sent(
     stand_in: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path, user: str, challenge: str
 ) -> None:
     stand_in.user, stand_in.challenge = user, challenge
@@ -197,9 +197,7 @@ def test_a_login_is_used(
     assert "bWU6" not in str(stand_in.requests)
 
 
-def test_a_refresh_token_is_exchanged(
-    stand_in: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path
-) -> None:
+def test_refresh_token_is_exchanged(stand_in: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path) -> None:
     stand_in.user, stand_in.challenge = "<token>:refresh", "bearer"
     _log_in(tmp_path, stand_in.address, {"identitytoken": "refresh"})
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:1"), base="scratch")
@@ -211,7 +209,7 @@ def _log_in(folder: Path, address: str, entry: dict[str, str]) -> None:
     (folder / "config.json").write_text(json.dumps({"auths": {address: entry}}))
 
 
-def test_a_passing_failure_is_survived_and_a_lasting_one_told(
+def test_upload_is_retried_and_lasting_failure_is_reported(
     stand_in: RunningRegistry, built: Path, manifest: Manifest
 ) -> None:
     stand_in.passing_failures = 2
@@ -226,7 +224,7 @@ def test_a_passing_failure_is_survived_and_a_lasting_one_told(
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:2"), base="scratch")
 
 
-def test_a_refusal_is_told_in_the_registrys_words(stand_in: RunningRegistry, tmp_path: Path) -> None:
+def test_refusal_quotes_the_registry(stand_in: RunningRegistry, tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"x")
     with (
         client.Registry(parse_reference(f"{stand_in.address}/m:1")) as registry,
@@ -235,6 +233,6 @@ def test_a_refusal_is_told_in_the_registrys_words(stand_in: RunningRegistry, tmp
         registry.push_blob(f"sha256:{'0' * 64}", tmp_path / "blob")
 
 
-def test_no_registry_at_all_is_told(built: Path, manifest: Manifest) -> None:
+def test_unreachable_registry_is_reported(built: Path, manifest: Manifest) -> None:
     with pytest.raises(BundleError, match=r"127.0.0.1:9/m:1: .*refused.*--plain-http"):
         push_image(built, manifest, parse_reference("127.0.0.1:9/m:1"), base="scratch")

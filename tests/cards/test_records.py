@@ -50,7 +50,7 @@ def keep(summary: dict[str, Any], repository: Path) -> Path:
     return keep_evaluation(file, repository)
 
 
-def test_an_evaluation_is_kept_beside_the_version_that_answered(summary: dict[str, Any], repository: Path) -> None:
+def test_evaluation_is_stored_with_the_evaluated_version(summary: dict[str, Any], repository: Path) -> None:
     assert keep(summary, repository) == repository / CARD.name / "3" / EVALUATION_FILE
     record = read_record(repository, CARD, EVALUATION_FILE)
     assert record is not None
@@ -59,7 +59,7 @@ def test_an_evaluation_is_kept_beside_the_version_that_answered(summary: dict[st
     assert "/home/me" not in json.dumps(record)  # neither folders nor photos
 
 
-def test_the_command_keeps_it_too(summary: dict[str, Any], repository: Path) -> None:
+def test_command_stores_the_evaluation(summary: dict[str, Any], repository: Path) -> None:
     file = repository.parent / "summary.json"
     file.write_text(json.dumps(summary))
     result = CliRunner().invoke(app, ["repository", "keep-evaluation", str(file), "--repository", str(repository)])
@@ -67,7 +67,7 @@ def test_the_command_keeps_it_too(summary: dict[str, Any], repository: Path) -> 
     assert read_record(repository, CARD, EVALUATION_FILE) is not None
 
 
-def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], repository: Path) -> None:
+def test_section_lists_errors_by_head_count(summary: dict[str, Any], repository: Path) -> None:
     before = card_section(repository, CARD)
     assert "crowdserve evaluate DATASET --route sparse --counter csrnet" in before
     keep(summary, repository)
@@ -78,7 +78,7 @@ def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], reposit
     assert "crowdserve evaluate" not in section
 
 
-def test_the_section_of_a_published_network_says_nothing_of_training_here(repository: Path) -> None:
+def test_section_of_a_published_network_omits_training(repository: Path) -> None:
     meta = {
         "card": CARD.name,
         "normalisation": "imagenet_torch",
@@ -95,7 +95,7 @@ def test_the_section_of_a_published_network_says_nothing_of_training_here(reposi
         assert untrue not in section
 
 
-def test_what_names_no_single_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
+def test_evaluation_of_several_networks_is_refused(summary: dict[str, Any], repository: Path) -> None:
     for route, counter in (("auto", "csrnet"), (None, "csrnet"), ("sparse", "average"), ("sparse", None)):
         summary["choices"] = {"route": route, "counter": counter}
         with pytest.raises(RepositoryError, match="do not name one network"):
@@ -119,7 +119,7 @@ def test_versions_are_compared_as_numbers(repository: Path) -> None:
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS)
-def test_every_card_has_its_part_of_the_models_page(card: Any) -> None:
+def test_every_card_has_a_section_on_the_models_page(card: Any) -> None:
     page = (ROOT / "docs" / "models.md").read_text()
     assert f"<!-- card-{card.name}: generated -->" in page
     section = card_section(ROOT / "model_repository", card)
@@ -127,7 +127,7 @@ def test_every_card_has_its_part_of_the_models_page(card: Any) -> None:
         assert fact in section
 
 
-def test_the_models_page_shows_small_pictures_that_exist() -> None:
+def test_images_of_the_models_page_exist_and_are_small() -> None:
     links = re.findall(r"\]\((images/[^)]+)\)", (ROOT / "docs" / "models.md").read_text())
     assert links
     for link in links:

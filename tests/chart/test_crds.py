@@ -43,13 +43,13 @@ def schemas() -> dict[tuple[str, str], Any]:
     return found
 
 
-def test_kserve_would_take_every_object(manifests: Manifests, schemas: dict[tuple[str, str], Any]) -> None:
+def test_every_object_is_valid_for_kserve(manifests: Manifests, schemas: dict[tuple[str, str], Any]) -> None:
     for found in (*manifests.all("InferenceService"), *manifests.all("ServingRuntime")):
         validator = schemas[found["kind"], found["apiVersion"]]
         assert [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(found)] == []
 
 
-def test_a_wrong_value_is_found(schemas: dict[tuple[str, str], Any]) -> None:
+def test_invalid_value_is_detected(schemas: dict[tuple[str, str], Any]) -> None:
     service = {
         "spec": {"predictor": {"minReplicas": "one", "model": {"modelFormat": {"name": "triton"}, "runtim": "x"}}}
     }

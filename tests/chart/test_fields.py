@@ -94,11 +94,11 @@ def problems(found: Object) -> list[str]:
     return []
 
 
-def test_no_object_has_a_field_that_its_api_lacks(manifests: Manifests) -> None:
+def test_objects_have_no_unknown_fields(manifests: Manifests) -> None:
     assert [problem for found in manifests for problem in problems(found)] == []
 
 
-def test_models_know_more_than_names(chart: Chart) -> None:
+def test_validation_covers_types_of_fields(chart: Chart) -> None:
     """Each of the checks above finds a wrong field, so that none is a check of nothing."""
     spoilt = chart.render("everything")
     kinds = {each["kind"]: each for each in spoilt}

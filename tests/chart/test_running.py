@@ -58,7 +58,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-def test_triton_takes_the_rendered_command_line(triton: tuple[str, str]) -> None:
+def test_triton_accepts_the_rendered_command_line(triton: tuple[str, str]) -> None:
     assert httpx.get(f"{triton[0]}/v2/models/crowd_dense/ready", trust_env=False).status_code == 200
 
 
@@ -73,13 +73,13 @@ def test_triton_takes_the_rendered_command_line(triton: tuple[str, str]) -> None
         ("GET", "/v2/logging"),
     ],
 )
-def test_nobody_may_change_what_triton_does(triton: tuple[str, str], method: str, path: str) -> None:
+def test_triton_administration_is_closed(triton: tuple[str, str], method: str, path: str) -> None:
     for key in ("", "$key", "admin"):
         reply = httpx.request(method, f"{triton[0]}{path}", headers={"crowdserve-admin": key}, trust_env=False)
         assert reply.status_code == 403, reply.text
 
 
-def test_triton_has_the_metrics_that_are_asked_for(triton: tuple[str, str]) -> None:
+def test_triton_exposes_the_queried_metrics(triton: tuple[str, str]) -> None:
     lines = httpx.get(f"{triton[1]}/metrics", trust_env=False).text.splitlines()
     assert {line.partition("{")[0] for line in lines} >= TRITON_ON_A_CPU
     labels = [line for line in lines if line.startswith("nv_inference_pending_request_count{")]
@@ -134,7 +134,7 @@ def test_test_pods_fail_when_the_service_does(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_notes_curl_counts_a_photo(chart: Chart, small_service: EmbeddedService, photo: Path) -> None:
+def test_curl_of_the_notes_counts_a_photo(chart: Chart, small_service: EmbeddedService, photo: Path) -> None:
     values = ("--namespace", "ns", "--dry-run=client", "--values", "ci/default-values.yaml")
     notes = chart.run("install", "rel", ".", *values).stdout.partition("NOTES:")[2]
     command = notes[notes.index("  (printf") :].partition("--data-binary @-")

@@ -145,12 +145,12 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_choice_changes_what_is_rendered(chart: Chart, name: str) -> None:
+def test_every_choice_changes_the_rendered_objects(chart: Chart, name: str) -> None:
     base, given, value = CHANGES[name]
     assert chart.render(base, **with_value(given, name.split("."), value)) != chart.render(base, **given)
 
 
-def test_every_switch_is_tried() -> None:
+def test_every_switch_is_rendered_on_and_off() -> None:
     assert {".".join(path) for path in leaves() if isinstance(at(path), bool)} <= CHANGES.keys()
 
 

@@ -60,7 +60,7 @@ def edit_rows(tmp_path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_layout_is_judged(layout, evaluate, tmp_path):
+def test_every_layout_is_evaluated(layout, evaluate, tmp_path):
     write_dataset(layout, tmp_path / "set")
     result = evaluate(tmp_path / "set", "--every-route", "--concurrency", 2)
     assert result.exit_code == 0, result.output
@@ -88,7 +88,7 @@ def test_each_layout_is_judged(layout, evaluate, tmp_path):
         assert picture.format == "PNG"
 
 
-def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_path):
+def test_tables_go_to_stdout_and_json_to_files(evaluate, dataset, tmp_path):
     told = evaluate(dataset)
     assert told.exit_code == 0
     figures = summary(tmp_path)["errors"]["all"]["all photos"]
@@ -102,7 +102,7 @@ def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_p
     assert "5 of 5 photos were counted by earlier runs" in again.stderr
 
 
-def test_counters_are_judged_against_each_other_photo_by_photo(evaluate, dataset, tmp_path):
+def test_counters_are_compared_photo_by_photo(evaluate, dataset, tmp_path):
     told = evaluate(dataset, "--counter", "average")
     assert told.exit_code == 0
     found = summary(tmp_path)["comparisons"]["ssdcnet against csrnet"]["all photos"]
@@ -122,7 +122,7 @@ def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp
     assert summary(tmp_path)["models"]["vgg16"] == "1"
 
 
-def test_second_run_counts_what_is_left(evaluate, dataset, tmp_path):
+def test_second_run_counts_the_remaining_photos(evaluate, dataset, tmp_path):
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     first = (tmp_path / "results" / "predictions.csv").read_text()
     result = evaluate(dataset)
@@ -132,14 +132,14 @@ def test_second_run_counts_what_is_left(evaluate, dataset, tmp_path):
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 5
 
 
-def test_figures_are_those_of_the_chosen_photos(evaluate, dataset, tmp_path):
+def test_summary_covers_the_selected_photos(evaluate, dataset, tmp_path):
     assert evaluate(dataset).exit_code == 0
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 2
     assert len(rows(tmp_path)) == 5
 
 
-def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, dataset, tmp_path):
+def test_failed_photo_does_not_stop_the_others_and_is_retried(evaluate, dataset, tmp_path):
     whole = (dataset / "3.jpg").read_bytes()
     (dataset / "3.jpg").write_bytes(b"not a photo")
     result = evaluate(dataset)
@@ -153,7 +153,7 @@ def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, 
     assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
 
 
-def test_no_photo_at_all_is_told(evaluate, tmp_path):
+def test_missing_photos_are_reported(evaluate, tmp_path):
     (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
     photo.write_bytes(b"")
     result = evaluate(tmp_path / "set")
@@ -198,7 +198,7 @@ def test_changed_labels_are_refused(evaluate, dataset, tmp_path):
     assert_refused(evaluate(dataset), "had 100 labelled heads", "101 now")
 
 
-def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tmp_path):
+def test_unreachable_service_is_reported_and_counts_are_kept(evaluate, dataset, tmp_path):
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     result = evaluate(dataset, "--url", "http://127.0.0.1:9")
     assert isinstance(result.exception, CrowdServeError)
@@ -207,18 +207,18 @@ def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tm
     assert len(rows(tmp_path)) == 2
 
 
-def test_service_without_the_named_model_is_told(evaluate, dataset):
+def test_unknown_model_is_reported(evaluate, dataset):
     result = evaluate(dataset, "--model", "people")
     assert isinstance(result.exception, SetupError)
     assert "no model 'people' there; check the URL, and the model's name (--model" in str(result.exception)
 
 
-def test_output_that_is_a_file_is_refused(evaluate, dataset, tmp_path):
+def test_file_as_output_is_refused(evaluate, dataset, tmp_path):
     (tmp_path / "results").write_text("")
     assert "must be a folder" in str(evaluate(dataset).exception)
 
 
-def test_missing_matplotlib_is_told_before_anything_is_counted(evaluate, dataset, tmp_path, monkeypatch):
+def test_missing_matplotlib_is_reported_before_counting(evaluate, dataset, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "crowdserve[evaluate]" in str(evaluate(dataset).exception)
     assert not (tmp_path / "results").exists()

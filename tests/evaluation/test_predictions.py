@@ -37,14 +37,14 @@ def write(path, *predictions):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(row=PREDICTIONS)
-def test_every_prediction_survives_the_file(row, tmp_path):
+def test_predictions_round_trip_through_the_file(row, tmp_path):
     path = tmp_path / "predictions.csv"
     path.unlink(missing_ok=True)
     write(path, row)
     assert PredictionsFile(path).earlier == {row.image: row}
 
 
-def test_file_is_plain_csv_with_a_row_a_photo(tmp_path):
+def test_file_is_plain_csv_with_one_row_per_photo(tmp_path):
     path = tmp_path / "predictions.csv"
     write(path, make_prediction(7, 6.5, routes=(6.5, 2.0)), make_prediction(3, 4.0, image="/camera/2.jpg"))
     with path.open(newline="") as file:
@@ -64,7 +64,7 @@ def test_rows_are_appended_under_one_header(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 20])
-def test_row_that_a_crash_cut_off_is_dropped_and_written_over(tmp_path, cut):
+def test_truncated_row_is_dropped_and_overwritten(tmp_path, cut):
     path = tmp_path / "predictions.csv"
     first, second = (make_prediction(n, image=f"/camera/{n}.jpg") for n in (1, 2))
     write(path, first, second)
@@ -75,7 +75,7 @@ def test_row_that_a_crash_cut_off_is_dropped_and_written_over(tmp_path, cut):
     assert path.read_bytes() == whole
 
 
-def test_rows_of_another_run_are_not_written_over(tmp_path):
+def test_rows_of_another_run_are_not_overwritten(tmp_path):
     path = tmp_path / "predictions.csv"
     late = PredictionsFile(path)
     write(path, make_prediction())

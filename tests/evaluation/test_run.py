@@ -20,7 +20,7 @@ def client(small_service):
 
 
 @pytest.mark.e2e
-def test_stopped_run_goes_on_where_it_was(client, tmp_path):
+def test_stopped_run_resumes(client, tmp_path):
     write_dataset("ucf-cc-50", tmp_path / "set")
     photos = choose_photos([tmp_path / "set"])
     seen = []
@@ -55,7 +55,7 @@ def test_blended_count_is_between_those_of_its_routes(client, tmp_path):
     assert row.models.keys() >= {"vgg16", "scene_classifier", "csrnet_a", "csrnet_b"}
 
 
-def test_models_may_join_but_not_change():
+def test_models_can_be_added_but_not_changed():
     known = {"vgg16": "1"}
     check_models(known, {"vgg16": "1", "csrnet_a": "2"})
     assert known == {"vgg16": "1", "csrnet_a": "2"}

@@ -19,7 +19,7 @@ def colours_in(path):
 
 
 @pytest.mark.parametrize("least", [0, 1, 30])
-def test_each_route_has_its_colour(tmp_path, least):
+def test_every_route_has_its_own_colour(tmp_path, least):
     rows = [
         make_prediction(least + 90 * n, least + 70.0 * n, route=route)
         for n, route in enumerate(["dense", "sparse"] * 3)
@@ -33,7 +33,7 @@ def test_one_photo_without_people_can_be_drawn(tmp_path):
     assert colours_in(tmp_path / "scatter.png") == {"dense+sparse"}
 
 
-def test_missing_matplotlib_is_told_with_its_extra(monkeypatch):
+def test_missing_matplotlib_names_the_extra(monkeypatch):
     check_matplotlib()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PlatformError, match=r"pip install 'crowdserve\[evaluate\]'"):

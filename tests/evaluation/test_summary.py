@@ -51,7 +51,7 @@ def assert_same(errors, rows, predicted=None):
     assert {name: getattr(errors, name) for name in expected} == pytest.approx(expected, abs=0.006)
 
 
-def test_all_photos_and_those_of_a_route_or_data_set(crowd):
+def test_summary_groups_by_route_and_dataset(crowd):
     tables = summarise(crowd)
     assert_same(tables["all"]["all photos"], crowd)
     errors = tables["all"]["all photos"]
@@ -63,7 +63,7 @@ def test_all_photos_and_those_of_a_route_or_data_set(crowd):
     assert_same(tables["data set"]["ucf-cc-50 B/train"], crowd[80:])
 
 
-def test_bins_hold_every_photo_once_in_order(crowd):
+def test_bins_partition_the_photos_in_order(crowd):
     tables = summarise(crowd)["true count"]
     names = ["0", "1–20", "21–50", "51–100", "101–200", "201–500", "501–1000", "over 1000"]
     assert list(tables) == [name for name in names if name in tables]
@@ -111,7 +111,7 @@ def test_policies_need_both_routes():
     assert not any(name.startswith("policy") for name in summarise([make_prediction()]))
 
 
-def test_counters_are_judged_one_by_one():
+def test_every_counter_has_its_own_errors():
     counter = COUNTERS[0]
     columns = {count_column(counter): 12.0, count_column(counter, "dense"): 12.0, count_column(counter, "sparse"): 4.0}
     tables = summarise([make_prediction(10, 11.0, counts=columns)])
@@ -121,7 +121,7 @@ def test_counters_are_judged_one_by_one():
     assert tables["counter and data set"] == {f"{label}: {counter}": tables["counter"][counter]}
 
 
-def test_cameras_of_one_layout_are_told_apart_by_their_folder():
+def test_datasets_of_one_layout_are_grouped_by_folder():
     tables = summarise([make_prediction(folder="north"), make_prediction(folder="south")])
     assert list(tables["data set"]) == ["north: ucf-cc-50", "south: ucf-cc-50"]
 
@@ -131,5 +131,5 @@ def test_worst_photos_come_first():
     assert [row.predicted_count for row in worst(rows, 3)] == [40.0, 3.0, 11.0]
 
 
-def test_nothing_counted_gives_no_table():
+def test_no_predictions_give_no_table():
     assert summarise([]) == {}

@@ -103,7 +103,7 @@ def test_child_that_takes_too_long_is_reported_with_its_log(tmp_path: Path) -> N
         child.stop(grace_seconds=5)
 
 
-def test_chosen_ports_are_free_and_differ() -> None:
+def test_chosen_ports_are_free_and_distinct() -> None:
     ports = choose_ports("127.0.0.1", None, None, None)
     assert len(set(ports)) == 3
     for port in ports:
@@ -111,7 +111,7 @@ def test_chosen_ports_are_free_and_differ() -> None:
             pass
 
 
-def test_taken_port_is_refused_and_a_preferred_one_replaced() -> None:
+def test_port_in_use_is_refused_and_preferred_port_is_replaced() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(PlatformError, match=f"port {taken} on 127.0.0.1 cannot be used .*choose another"):

@@ -92,7 +92,7 @@ def test_has_the_parameters_of_its_card_under_the_published_names(ssdcnet: SSDCN
 
 
 @pytest.mark.parametrize(("max_local_count", "classes"), [(22, 55), (7, 25), (8, 27)])
-def test_classes_end_where_the_data_sets_cells_do(max_local_count: float, classes: int) -> None:
+def test_classes_end_at_the_largest_cell_count_of_the_dataset(max_local_count: float, classes: int) -> None:
     net = SSDCNet(max_local_count)
     assert len(net.table) == len(net.edges) + 1 == classes == net.back_end_cls[3].out_channels
     np.testing.assert_allclose(net.edges[:11], [1e-6, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5], rtol=1e-6)
@@ -117,7 +117,7 @@ def test_equals_the_plain_formulation(ssdcnet: SSDCNet, shape: tuple[int, ...]) 
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_it_with_other_weights_and_at_other_sizes(ssdcnet: SSDCNet, seed: int) -> None:
+def test_equals_the_plain_formulation_for_other_weights_and_sizes(ssdcnet: SSDCNet, seed: int) -> None:
     draw, net = torch.Generator().manual_seed(seed), copy.deepcopy(ssdcnet)
     with torch.inference_mode():
         for tensor in net.parameters():
@@ -133,7 +133,7 @@ def test_equals_it_with_other_weights_and_at_other_sizes(ssdcnet: SSDCNet, seed:
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_a_division_shares_out_all_people(scale: float) -> None:
+def test_division_preserves_the_count(scale: float) -> None:
     logits = scale * torch.randn(2, 1, 6, 8, generator=torch.Generator().manual_seed(0))
     shares = softmax_in_blocks(logits)
     np.testing.assert_allclose(4 * functional.avg_pool2d(shares, 2), 1, rtol=1e-6)
@@ -141,7 +141,7 @@ def test_a_division_shares_out_all_people(scale: float) -> None:
     np.testing.assert_allclose(shares[1, 0, 2:4, 4:6].reshape(-1), block, rtol=1e-5, atol=1e-12)
 
 
-def test_a_picture_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
+def test_image_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
     with pytest.raises(ValueError, match="pictures of 64x72 px; both sides must be multiples of 64"):
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
@@ -159,7 +159,7 @@ def test_gradients_reach_every_parameter(ssdcnet: SSDCNet) -> None:
     assert net.back_end_lw_fc[3].weight.grad.any()
 
 
-def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(ssdcnet: SSDCNet) -> None:
+def test_class_choice_passes_the_gradient_of_the_expected_count(ssdcnet: SSDCNet) -> None:
     net = copy.deepcopy(ssdcnet)
     classifier = net.back_end_cls[3].weight
     taps = net.taps(random_batch(1, 3, 64, 64))
@@ -183,7 +183,7 @@ def keras_blocks(pixels: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(output) for output in blocks(pixels)]
 
 
-def test_ported_front_end_answers_as_keras() -> None:
+def test_ported_front_end_agrees_with_keras() -> None:
     """Each block's output, though one network takes caffe's BGR and the other RGB of 0 to 1."""
     net = port_vgg16(SSDCNet(7), load_vgg16_weights())
     with Image.open(PHOTO) as photo:

@@ -58,6 +58,6 @@ def test_pages_are_filled_and_checked(repository, tmp_path):
     assert "old" not in text
 
 
-def test_a_missing_end_mark_is_named(repository):
+def test_missing_end_mark_is_named(repository):
     with pytest.raises(RepositoryError, match="accuracy: end"):
         fill_page("<!-- accuracy: generated -->", repository)

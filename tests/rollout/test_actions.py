@@ -28,7 +28,7 @@ def set_uri(world, name, uri):
     world.api.change("inferenceservices", name, lambda o: o["spec"]["predictor"]["model"].update(change))
 
 
-def test_start_takes_the_version_that_the_chart_gave(world):
+def test_start_uses_the_version_of_the_chart(world):
     set_uri(world, "crowd-canary", NEW)
     assert world.rollout("start", "crowd").code == 0
     assert world.record().canary.storage_uri == NEW
@@ -51,7 +51,7 @@ def test_start_refuses_an_image_of_another_repository(world):
     assert world.rollout("start", "crowd", "--storage-uri", NEW, "--image", digest).code == 0
 
 
-def test_a_second_start_is_refused_and_the_same_one_finishes_the_first(world):
+def test_other_second_start_is_refused_and_equal_one_finishes_the_first(world):
     world.start()
     reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
     assert reply.code == 2
@@ -62,7 +62,7 @@ def test_a_second_start_is_refused_and_the_same_one_finishes_the_first(world):
     assert predictor(world, "crowd-canary")["model"]["storageUri"] == NEW
 
 
-def test_step_goes_to_the_next_share_or_the_one_asked_for(world):
+def test_step_sets_the_next_or_the_requested_share(world):
     world.start()
     assert world.rollout("step", "crowd").code == 0
     assert world.weights() == [5, 5]
@@ -86,7 +86,7 @@ def test_promote_needs_a_canary_that_is_ready(world):
     assert world.weights() == [0, 0]
 
 
-def test_promote_gives_all_traffic_to_no_canary_that_is_smaller_than_stable(world):
+def test_promote_refuses_a_canary_with_fewer_replicas_than_stable(world):
     world.start()
     assert world.rollout("step", "crowd", "--to", "50").code == 0
     set_status(world.api, CANARY_PODS, available=1)
@@ -100,7 +100,7 @@ def test_promote_gives_all_traffic_to_no_canary_that_is_smaller_than_stable(worl
     assert world.rollout("promote", "crowd").code == 0  # it has answered everything already
 
 
-def test_a_promotion_that_began_is_finished_whatever_the_replicas(world):
+def test_started_promotion_finishes_with_any_replicas(world):
     world.start()
     world.api.on_change[0] = lambda key: None
     assert world.rollout("promote", "crowd", "--ready-seconds", "0").code == 2
@@ -109,7 +109,7 @@ def test_a_promotion_that_began_is_finished_whatever_the_replicas(world):
     assert world.rollout("promote", "crowd").code == 0
 
 
-def test_promote_does_not_pass_over_another_triton(world):
+def test_promote_refuses_a_canary_with_another_triton(world):
     world.start()
     for name, tag in (("crowd", "26.05"), ("crowd-canary", "26.06")):
         containers = [{"name": "kserve-container", "image": f"tritonserver:{tag}"}]
@@ -129,7 +129,7 @@ def build_plans(world):
         reconcile(world.api, name)
 
 
-def test_plans_are_promoted_and_their_bundle_is_named(world):
+def test_promote_takes_over_plans_and_names_their_bundle(world):
     build_plans(world)
     assert f"--set-string canary.storageUri={NEW} " in world.rollout("start", "crowd").out
     reply = world.rollout("promote", "crowd")
@@ -138,7 +138,7 @@ def test_plans_are_promoted_and_their_bundle_is_named(world):
     assert f"--set-string storage.uri={NEW} --set canary.enabled=false" in reply.out.splitlines()[-1]
 
 
-def test_start_refuses_models_that_no_job_has_built_plans_of(world):
+def test_start_refuses_models_without_plans(world):
     build_plans(world)
     reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
     assert reply.code == 2
@@ -161,7 +161,7 @@ def test_promote_waits_for_every_replica_of_stable(world):
     assert world.weights() == [0, 0]
 
 
-def test_abort_in_a_promotion_turns_stable_back_before_it_gets_traffic(world):
+def test_abort_during_promotion_restores_stable_before_its_traffic(world):
     world.start()
     world.api.on_change[0] = lambda key: None
     assert world.rollout("promote", "crowd", "--ready-seconds", "0").code == 2
@@ -178,7 +178,7 @@ def test_abort_in_a_promotion_turns_stable_back_before_it_gets_traffic(world):
     assert world.record().reason == "second thoughts"
 
 
-def test_abort_tells_how_to_free_what_the_canary_holds(world):
+def test_abort_prints_how_to_free_the_resources_of_the_canary(world):
     world.start()
     last = world.rollout("abort", "crowd").out.splitlines()[-1]
     assert last.startswith("remove the canary once you have seen enough of it (with Helm 4 add --force-conflicts): ")
@@ -190,13 +190,13 @@ def test_abort_without_a_rollout_changes_nothing(world):
     assert not world.api.patches
 
 
-def test_abort_takes_traffic_away_that_no_rollout_gave(world):
+def test_abort_removes_traffic_set_by_hand(world):
     world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=10))
     assert world.rollout("abort", "crowd").code == 0
     assert world.weights() == [0, 0]
 
 
-def test_pods_are_replaced_by_a_new_version_only(world):
+def test_pods_are_replaced_only_by_a_new_version(world):
     """KServe copies annotations of an InferenceService to its pods: none may change with the rollout."""
     before = [
         world.api.read("deployments", f"{name}-predictor")["spec"]["template"] for name in ("crowd", "crowd-canary")

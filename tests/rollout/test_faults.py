@@ -19,7 +19,7 @@ from tests.support.cluster.cluster_objects import OLD
         ),
     ],
 )
-def test_a_fault_is_got_over(world, method, fault):
+def test_transient_fault_is_retried(world, method, fault):
     world.start()
     moves = world.moves()
     moves.cluster._answer_seconds = 1.5
@@ -30,7 +30,7 @@ def test_a_fault_is_got_over(world, method, fault):
     assert world.history() == [25]
 
 
-def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatch):
+def test_unreachable_server_is_reported_after_retries(world, monkeypatch):
     monkeypatch.setattr("crowdserve.rollout.cluster.FIRST_PAUSE_SECONDS", 0.001)
     world.start()
     for _ in range(6):
@@ -40,7 +40,7 @@ def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatc
     assert world.moves().read().record.phase == "running"
 
 
-def test_a_refusal_is_not_tried_again(world):
+def test_refusal_is_not_retried(world):
     world.start()
     before = len(world.api.requests)
     world.api.disturb("PATCH", answer(403, "Forbidden", 'User "ci" cannot patch resource "httproutes"'))
@@ -51,7 +51,7 @@ def test_a_refusal_is_not_tried_again(world):
     assert sum(line.startswith("PATCH") for line in world.api.requests[before:]) == 1
 
 
-def test_a_stale_step_never_raises_a_route_after_an_abort(world):
+def test_stale_step_never_raises_a_route_after_an_abort(world):
     """The abort finds the second route at its old weight: only its record stops the other command's patch."""
     world.start()
     moves, other = world.moves(), world.moves()
@@ -72,7 +72,7 @@ def test_a_stale_step_never_raises_a_route_after_an_abort(world):
     assert world.weights() == [0, 0]
 
 
-def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
+def test_stale_promotion_never_changes_stable_after_an_abort(world):
     world.start()
     moves = world.moves()
     before = moves.read()
@@ -91,7 +91,7 @@ def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
     assert world.weights() == [0, 0]
 
 
-def test_helm_and_kubectl_in_between_are_read_again(world):
+def test_concurrent_changes_by_helm_and_kubectl_are_reread(world):
     """A merge patch of another client between read and patch: our own is refused with 409 and made anew."""
     world.start()
     before = world.moves().read()
@@ -109,7 +109,7 @@ def test_helm_and_kubectl_in_between_are_read_again(world):
     api.api_client.close()
 
 
-def test_routes_that_drifted_apart_are_made_alike(world):
+def test_diverged_routes_are_made_equal(world):
     world.start()
     world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=70))
     assert "the routes differ" in world.rollout("status", "crowd").out
@@ -117,7 +117,7 @@ def test_routes_that_drifted_apart_are_made_alike(world):
     assert world.weights() == [5, 5]
 
 
-def test_a_watch_that_breaks_is_no_reason_to_stop(world):
+def test_broken_watch_does_not_stop_the_rollout(world):
     cluster = connect(None)
     assert isinstance(cluster, Cluster)
     found = cluster.get(DEPLOYMENT, "crowd-predictor")

@@ -62,7 +62,7 @@ def test_start_and_promote_print_what_the_cluster_runs(world, chart, image):
 
 
 @pytest.mark.parametrize("end", ["promote", "abort"])
-def test_the_next_canary_inherits_nothing_of_this_one(world, chart, end):
+def test_values_reset_the_canary(world, chart, end):
     assert world.rollout("start", "crowd", "--image", f"{REPOSITORY}:2.0.0").code == 0
     printed = world.rollout(end, "crowd").out
     again = upgraded(chart, printed, "--set", "canary.enabled=true")
@@ -71,7 +71,7 @@ def test_the_next_canary_inherits_nothing_of_this_one(world, chart, end):
     assert runs(again, "crowd")[1] == f"{REPOSITORY}:{'2.0.0' if end == 'promote' else '1.0.0'}"
 
 
-def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world, chart):
+def test_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world, chart):
     give_image(world, f"{REPOSITORY}@sha256:{'1' * 64}")
     assert world.rollout("start", "crowd", "--image", f"{REPOSITORY}:2.0.0").code == 0
     pinned = {"repository": REPOSITORY, "digest": f"sha256:{'1' * 64}"}
@@ -79,14 +79,14 @@ def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world, cha
     assert after.transformer("crowd")["image"] == f"{REPOSITORY}:2.0.0"
 
 
-def test_an_image_that_both_run_is_left_to_stables_values(world, chart):
+def test_image_shared_by_both_tracks_stays_in_the_stable_values(world, chart):
     world.start()
     promoted = world.rollout("promote", "crowd").out
     assert "--set-string transformer.image" not in promoted
     assert upgraded(chart, promoted).transformer("crowd")["image"] == IMAGE
 
 
-def test_a_bundle_on_a_claim_gives_way_to_a_promoted_one(world, chart):
+def test_promoted_bundle_replaces_a_bundle_on_a_claim(world, chart):
     def move_to_claim(found: Object) -> None:
         found["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v1"
 
@@ -98,13 +98,13 @@ def test_a_bundle_on_a_claim_gives_way_to_a_promoted_one(world, chart):
     assert runs(upgraded(chart, promoted.out, **claim), "crowd")[0] == NEW
 
 
-def test_a_comma_in_an_address_begins_no_other_value(world, chart):
+def test_comma_in_a_storage_uri_is_escaped(world, chart):
     uri = "https://models.example.com/a,b=c/v2.tar?x=1&y=2"
     started = world.rollout("start", "crowd", "--storage-uri", uri)
     assert runs(upgraded(chart, started.out), "crowd-canary")[0] == uri
 
 
-def test_helm_is_told_to_take_back_what_the_rollout_owns(world):
+def test_helm_command_takes_over_the_fields_of_the_rollout(world):
     printed = [world.rollout("start", "crowd", "--storage-uri", NEW).out, world.rollout("promote", "crowd").out]
     for output in printed:
         command = output.splitlines()[-1].partition("(with Helm 4 add --force-conflicts): ")[2]

@@ -31,7 +31,7 @@ def extract(vgg16: onnxruntime.InferenceSession, *pictures: np.ndarray) -> np.nd
     return found
 
 
-def test_the_committed_classifier_was_trained_on_the_committed_network(committed, vgg16):
+def test_committed_classifier_was_trained_on_the_committed_network(committed, vgg16):
     photo = probe_photo()
     committed.check_network(extract(vgg16, photo)[0])
     for other in (photo[..., ::-1], photo[::-1], photo // 2):
@@ -39,7 +39,7 @@ def test_the_committed_classifier_was_trained_on_the_committed_network(committed
             committed.check_network(extract(vgg16, other)[0])
 
 
-def test_the_committed_classifier_is_small_and_good(committed):
+def test_committed_classifier_is_small_and_accurate(committed):
     """A domain can be told nearly always; of about 100 heads nobody can tell on which side they are.
 
     Which counter errs less can be told from few photos only a little better than by chance, whose log loss is 0.693.
@@ -53,12 +53,12 @@ def test_the_committed_classifier_is_small_and_good(committed):
         assert figures["log_loss"] < loss
 
 
-def test_the_repository_offers_every_strategy_of_labels():
+def test_repository_has_a_classifier_per_label_strategy():
     assert {"default", "count", "best-counter"} <= set(classifier_names(REPOSITORY))
     assert all(path.stat().st_size < 1_000_000 for path in REPOSITORY.glob("scene_classifier*"))
 
 
-def test_the_committed_classifier_answers_on_every_picture(committed, vgg16):
+def test_committed_classifier_classifies_any_image(committed, vgg16):
     draw = np.random.default_rng(0)
     pictures = [
         np.zeros((64, 64, 3), np.uint8),

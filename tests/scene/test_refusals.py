@@ -27,7 +27,7 @@ class Trap:
         return (Path.touch, (self.target,))
 
 
-def test_a_file_with_another_hash_is_refused_unopened(tmp_path, fitted):
+def test_wrong_hash_is_refused_before_loading(tmp_path, fitted):
     path, sprung = save(fitted, tmp_path), tmp_path / "sprung"
     joblib.dump(Trap(sprung), path)
     with pytest.raises(ClassifierError, match="SHA-256") as refusal:
@@ -58,7 +58,7 @@ def test_one_changed_byte_is_refused(tmp_path, fitted):
         ('{"sha256": ""}', "lacks features, probe, scikit_learn"),
     ],
 )
-def test_a_missing_or_broken_record_is_refused(tmp_path, fitted, content, message):
+def test_missing_or_broken_record_is_refused(tmp_path, fitted, content, message):
     path = save(fitted, tmp_path)
     path.with_suffix(".json").unlink()
     if content is not None:
@@ -67,7 +67,7 @@ def test_a_missing_or_broken_record_is_refused(tmp_path, fitted, content, messag
         SceneClassifier.load(path)
 
 
-def test_a_missing_classifier_is_named(tmp_path, fitted):
+def test_missing_classifier_is_named(tmp_path, fitted):
     path = save(fitted, tmp_path)
     path.unlink()
     with pytest.raises(ClassifierError, match=r"scene_classifier\.joblib is missing"):
@@ -75,21 +75,21 @@ def test_a_missing_classifier_is_named(tmp_path, fitted):
 
 
 @pytest.mark.parametrize("contract", [CONTRACT | {"order": "NCHW"}, CONTRACT | {"length": 512}, {}, None])
-def test_other_features_are_refused(tmp_path, fitted, contract):
+def test_features_of_another_network_are_refused(tmp_path, fitted, contract):
     path = save(fitted, tmp_path)
     change_record(path, features=contract)
     with pytest.raises(ClassifierError, match="features"):
         SceneClassifier.load(path)
 
 
-def test_another_scikit_learn_that_behaves_alike_is_accepted(tmp_path, fitted, features):
+def test_other_scikit_learn_with_equal_results_is_accepted(tmp_path, fitted, features):
     path = save(fitted, tmp_path)
     change_record(path, scikit_learn="0.24.2")
     found = SceneClassifier.load(path).probabilities(features)
     np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
 
 
-def test_another_scikit_learn_that_behaves_otherwise_is_refused(tmp_path, fitted):
+def test_other_scikit_learn_with_different_results_is_refused(tmp_path, fitted):
     path = save(fitted, tmp_path)
     recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
     change_record(path, scikit_learn="0.24.2", probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
@@ -106,7 +106,7 @@ def test_another_scikit_learn_that_behaves_otherwise_is_refused(tmp_path, fitted
         ({"not": "a classifier"}, "holds a dict"),
     ],
 )
-def test_what_is_no_scene_classifier_is_refused(tmp_path, estimator, message):
+def test_other_estimator_is_refused(tmp_path, estimator, message):
     with pytest.raises(ClassifierError, match=message):
         save(estimator, tmp_path)
 
@@ -119,7 +119,7 @@ def test_other_classes_are_refused(tmp_path, fitted, names):
         save(other, tmp_path)
 
 
-def test_a_file_that_needs_a_missing_module_names_it(tmp_path):
+def test_missing_module_is_named(tmp_path):
     content = b"cno_such_module\nClassifier\n."
     with pytest.raises(ClassifierError, match="'no_such_module'"):
         unpickle(content, tmp_path / "old.pkl")
@@ -137,14 +137,14 @@ def test_features_of_another_shape_are_refused(tmp_path, fitted, shape):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_features_that_are_not_finite_are_refused(tmp_path, fitted, features, value):
+def test_non_finite_features_are_refused(tmp_path, fitted, features, value):
     broken = features[:2].copy()
     broken[1, 5] = value
     with pytest.raises(ClassifierError, match="not all finite"):
         SceneClassifier.load(save(fitted, tmp_path)).probabilities(broken)
 
 
-def test_a_dense_head_is_hashed_and_probed_too(tmp_path, head):
+def test_dense_head_is_hashed_and_probed_too(tmp_path, head):
     draft = SceneClassifier.from_estimator(head, "", {}, tmp_path)
     save_classifier(draft, tmp_path, CONTRACT, {})
     path = tmp_path / "scene_classifier.npz"

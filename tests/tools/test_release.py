@@ -36,7 +36,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_release_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["0.3.0", "--check"], root=project) == 0
     printed = capsys.readouterr()
     assert "git tag --sign v0.3.0 " in printed.out
@@ -55,7 +55,7 @@ def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str
         ("CHANGELOG.md", "### Added\n\n- New.\n", "", "needs a section"),
     ],
 )
-def test_a_wrong_file_is_named(
+def test_inconsistent_file_is_named(
     project: Path,
     capsys: pytest.CaptureFixture[str],
     name: str,
@@ -72,7 +72,7 @@ def test_a_wrong_file_is_named(
     assert message in line
 
 
-def test_a_changed_tree_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_tree_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "new.txt").touch()
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "?? new.txt" in capsys.readouterr().err
@@ -84,19 +84,19 @@ def test_another_branch_is_refused(project: Path, capsys: pytest.CaptureFixture[
     assert "the branch is topic" in capsys.readouterr().err
 
 
-def test_a_tag_is_made_once(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_tag_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(project, "tag", "v0.3.0")
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "v0.3.0 exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["v0.3.0", "0.3", "0.3.0rc1", "0.3.0; rm -rf ."])
-def test_a_version_has_three_numbers(project: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
+def test_malformed_version_is_refused(project: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
     assert main([version, "--check"], root=project) == 1
     assert "no version of the form" in capsys.readouterr().err
 
 
-def test_notes_are_the_section_alone_on_any_checkout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_notes_print_the_section_on_any_checkout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     git(project, "checkout", "--detach")
     assert main(["0.3.0", "--notes"], root=project) == 0
     assert capsys.readouterr().out == "### Added\n\n- New.\n"

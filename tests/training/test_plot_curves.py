@@ -18,7 +18,7 @@ def runs(tmp_path):
     return [tmp_path / "first", tmp_path / "second"]
 
 
-def test_the_clock_goes_on_from_run_to_run(runs):
+def test_time_axis_continues_from_run_to_run(runs):
     assert read_points(runs) == [(0.5, 100.0), (1.0, 99.0), (1.2, 100.0)]
 
 
@@ -28,7 +28,7 @@ def test_curves_are_drawn_side_by_side(runs, tmp_path):
         assert picture.width > 2 * picture.height
 
 
-def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+def test_folder_without_a_run_is_named(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([f"A={tmp_path / 'nothing'}", "--output", str(tmp_path / "hours.png")])
     assert "nothing has no log.jsonl" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def grpc_infer(address: str, photo: bytes) -> tuple[bool, str]:
         return ready[0], "OK"
 
 
-def test_triton_comes_goes_and_comes_back(
+def test_service_follows_triton_down_and_up(
     client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
 ) -> None:
     render_repository(small_repository, tmp_path / "repository", "embedded")
@@ -86,7 +86,7 @@ def test_triton_comes_goes_and_comes_back(
         assert "Traceback" not in running.process.log.read_text()
 
 
-def test_a_missing_model_makes_the_service_unready_and_not_failing(
+def test_missing_model_makes_the_service_unready_without_failing(
     client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
 ) -> None:
     """A Triton that serves only some of the models, as while a cluster is being set up."""
@@ -100,7 +100,7 @@ def test_a_missing_model_makes_the_service_unready_and_not_failing(
         assert client.post(url, json=json_body(gray_photo(60))).status_code == 200
 
 
-def test_versions_are_those_that_triton_runs(
+def test_versions_match_those_of_triton(
     client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
 ) -> None:
     render_repository(small_repository, tmp_path / "repository", "embedded")
@@ -119,7 +119,7 @@ def in_flight(client: httpx.Client, url: str) -> int:
     return int(float(text.split("\ncrowdserve_requests_in_flight ")[1].split("\n")[0]))
 
 
-def test_sigterm_turns_unready_and_serves_on_for_a_while(
+def test_sigterm_makes_unready_but_serves_during_the_drain(
     client: httpx.Client, small_service: EmbeddedService, start_transformer: StartTransformer
 ) -> None:
     with start_transformer(small_service.triton.http_url, drain_seconds=6) as running:
@@ -135,7 +135,7 @@ def test_sigterm_turns_unready_and_serves_on_for_a_while(
 
 
 @pytest.mark.parametrize(("grace_seconds", "status"), [(120, 200), (0, 503)])
-def test_a_request_in_flight_is_answered_after_sigterm(
+def test_request_in_flight_is_answered_after_sigterm(
     client: httpx.Client,
     small_service: EmbeddedService,
     start_transformer: StartTransformer,
@@ -165,7 +165,7 @@ def _listens(url: str) -> bool:
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
-def test_who_is_in_a_hurry_does_not_wait_for_the_draining(
+def test_sigint_or_a_second_sigterm_skips_the_drain(
     small_service: EmbeddedService, start_transformer: StartTransformer, signals: list[signal.Signals]
 ) -> None:
     with start_transformer(small_service.triton.http_url, drain_seconds=600) as running:
@@ -177,7 +177,7 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_draining(
 
 
 @pytest.mark.parametrize("setting", ["http_port", "grpc_port"])
-def test_a_taken_port_is_named(
+def test_port_in_use_is_named(
     small_service: EmbeddedService, start_transformer: StartTransformer, setting: str
 ) -> None:
     with socket.socket() as taken:
@@ -193,7 +193,7 @@ def test_a_taken_port_is_named(
         assert "Traceback" not in str(caught.value)
 
 
-def test_in_kubernetes_every_answer_names_its_pod(
+def test_responses_in_kubernetes_name_the_pod(
     client: httpx.Client, start_transformer: StartTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")

@@ -63,7 +63,7 @@ def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_network_becomes_a_file_for_phones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_served_network_converts_to_tflite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The command compares it with Keras on four pictures; here with what Triton serves."""
     served, output = REPOSITORY / CARD.name / "1", tmp_path / "b.tflite"
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
@@ -86,7 +86,7 @@ def a_row_short(reference: Reference) -> Reference:
 
 
 @pytest.mark.parametrize(("change", "message"), [(twice, "differs from the framework"), (a_row_short, "shape")])
-def test_a_model_that_is_off_is_refused_and_not_written(
+def test_inaccurate_model_is_refused_and_not_written(
     change: Callable[[Reference], Reference],
     message: str,
     model: bytes,
@@ -100,7 +100,7 @@ def test_a_model_that_is_off_is_refused_and_not_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_another_normalisation_does_not_pass(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+def test_wrong_normalisation_fails_parity(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
     def reference(pictures: Pictures) -> Outputs:
         density = np.asarray(checkpoint.model(normalise(pictures, IMAGENET_CAFFE)))[..., 0]
         return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
@@ -109,14 +109,14 @@ def test_another_normalisation_does_not_pass(model: bytes, checkpoint: Checkpoin
         check_tflite(model, CARD, reference, pictures)
 
 
-def test_what_is_no_such_model_is_refused(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+def test_other_model_is_refused(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
     with pytest.raises(ParityError, match="cannot load"):
         check_tflite(b"no flatbuffer", CARD, exporter.keras_reference(checkpoint), pictures)
     with pytest.raises(ParityError, match=r"its card has .*features"):
         check_tflite(model, VGG16, exporter.keras_reference(checkpoint), pictures)
 
 
-def test_a_released_file_is_whole(
+def test_released_file_is_complete(
     model: bytes,
     checkpoint: Checkpoint,
     pictures: list[Pictures],
@@ -132,7 +132,7 @@ def test_a_released_file_is_whole(
         release_tflite(model, CARD, reference, pictures=pictures, output=target / "b.tflite")
 
 
-def test_command_takes_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_accepts_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--card", CARD.name, "--output", str(tmp_path / "b.tflite")]
     with pytest.raises(SystemExit) as stop:
         exporter.main(["none.h5", "--format", "tflite", *flags])

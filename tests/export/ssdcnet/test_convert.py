@@ -65,7 +65,7 @@ def test_export_agrees_with_pytorch(exported: bytes, reference: Reference, pictu
 
 
 @pytest.mark.parametrize("spoil", ["normalisation", "weight", "table"])
-def test_an_export_that_differs_does_not_pass(
+def test_altered_export_fails_parity(
     checkpoint: Checkpoint, exported: bytes, reference: Reference, pictures: list[Pictures], spoil: str
 ) -> None:
     """By the card's own tolerance, which lets a class or two flip."""
@@ -81,7 +81,7 @@ def test_an_export_that_differs_does_not_pass(
         check_parity(model.SerializeToString(), CARD, reference, pictures[:2])
 
 
-def test_operators_are_those_that_tensorrt_has(exported: bytes) -> None:
+def test_operators_are_supported_by_tensorrt(exported: bytes) -> None:
     graph = onnx.load_from_string(exported).graph
     assert {node.op_type for node in graph.node} == TENSORRT
     resizes = [{a.name: a for a in node.attribute} for node in graph.node if node.op_type == "Resize"]
@@ -97,12 +97,12 @@ def test_weights_are_stored_once_in_two_bytes(exported: bytes) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_same_network_gives_the_same_bytes(checkpoint: Checkpoint, exported: bytes) -> None:
+def test_same_network_gives_the_same_bytes(checkpoint: Checkpoint, exported: bytes) -> None:
     assert build_onnx(checkpoint.net, CARD, checkpoint.normalisation) == exported
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (72, 64), (64, 200), (1, 1), (65, 127)])
-def test_the_map_covers_the_picture_in_whole_cells_of_64_px(exported: bytes, height: int, width: int) -> None:
+def test_map_covers_the_image_in_whole_cells_of_64_px(exported: bytes, height: int, width: int) -> None:
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
     found, count = session.run(["map", "count"], {"image": np.zeros((2, height, width, 3), np.uint8)})
     assert found.shape == (2, 4 * -(-height // 64), 4 * -(-width // 64))
@@ -110,7 +110,7 @@ def test_the_map_covers_the_picture_in_whole_cells_of_64_px(exported: bytes, hei
 
 
 @pytest.mark.slow
-def test_command_fills_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_into_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, repository = tmp_path / "best_epoch.pth", tmp_path / "repository"
     torch.save({"net_state_dict": ssdcnet.state_dict()}, path)
     (repository / CARD.name / "1").mkdir(parents=True)
@@ -121,7 +121,7 @@ def test_command_fills_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: py
     assert "7 batches" in capsys.readouterr().out
 
 
-def test_what_no_route_runs_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
+def test_network_without_a_route_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: --evaluate judges .* no route runs ssdcnet_qnrf"):
         exporter.main(["none.pth", "--card", "ssdcnet_qnrf", "--repository", str(tmp_path), "--evaluate", str(dataset)])
 

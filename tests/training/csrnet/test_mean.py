@@ -43,7 +43,7 @@ def runs(tmp_path, csrnet_weights, monkeypatch):
     return folders
 
 
-def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csrnet_weights):
+def test_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csrnet_weights):
     errors = average(CARD, runs, [dataset], tmp_path / "features", tmp_path / "mean")
     model = build_csrnet()
     model.load_weights(tmp_path / "mean" / "csrnet_b.weights.h5")
@@ -55,7 +55,7 @@ def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csr
     assert errors["mae"] >= abs(errors["bias"]) > 0
 
 
-def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights):
+def test_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights):
     served = REPOSITORY / "csrnet_b" / "1"
     write_mean(CARD, [served, runs[0]], tmp_path, {"batch_norm": False})
     model = build_csrnet()
@@ -68,7 +68,7 @@ def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights):
         np.testing.assert_allclose(found[1], (served_bias + bias) / 2, atol=1e-7)
 
 
-def test_a_folder_without_labelled_photos_is_told_before_anything_is_written(runs, tmp_path):
+def test_folder_without_labelled_photos_fails_before_writing(runs, tmp_path):
     with pytest.raises(DatasetError, match="is not a folder"):
         average(CARD, runs, [tmp_path / "none"], tmp_path / "features", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

@@ -36,7 +36,7 @@ def mean_of_blocks(picture):
 @pytest.mark.parametrize(("multiple", "cells"), [(1, (8, 11)), (64, (16, 16))])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("cached", [False, True])
-def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_path, multiple, cells, mirrored, cached):
+def test_input_and_density_map_share_a_grid_and_keep_every_head(sample, tmp_path, multiple, cells, mirrored, cached):
     cache = FeatureCache(tmp_path / "features", mean_of_blocks, "means") if cached else None
     photos = Photos([sample], WINDOWS, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
     source, target = photos.whole(0, mirrored=mirrored)
@@ -53,7 +53,7 @@ def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_p
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("left", [7, 8, 9, 14, 15])
-def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mirrored):
+def test_head_is_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mirrored):
     picture = np.zeros((70, 90, 3), np.uint8)
     picture[20, left] = 255
     Image.fromarray(picture).save(tmp_path / "photo.png")
@@ -77,7 +77,7 @@ def test_features_are_computed_once(sample, tmp_path):
     assert len(seen) == 4  # the photo, its mirror image, two pictures without people
 
 
-def test_a_cache_of_another_front_end_is_refused(tmp_path):
+def test_cache_of_another_front_end_is_refused(tmp_path):
     FeatureCache(tmp_path, mean_of_blocks, "means")
     with pytest.raises(DatasetError, match="another front-end"):
         FeatureCache(tmp_path, mean_of_blocks, "maxima")
@@ -85,7 +85,7 @@ def test_a_cache_of_another_front_end_is_refused(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.5, 1.3, 2.0])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrored):
+def test_heads_of_a_scaled_window_match_its_pixels(tmp_path, scale, mirrored):
     """A bright square around each head, resized with the photo: brightest cells and heads coincide."""
     points = np.array([[20.0, 28.0], [84.0, 60.0]])
     picture = np.zeros((96, 128, 3), np.uint8)
@@ -105,7 +105,7 @@ def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrore
         assert np.corrcoef(source[..., 0].ravel().astype(float), target.ravel())[0, 1] > 0.8
 
 
-def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
+def test_windows_of_random_scale_are_not_cached(sample, tmp_path):
     windows = dataclasses.replace(WINDOWS, min_scale=0.5, max_scale=2.0, negatives=2)
     photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
     for step in range(8):
@@ -113,7 +113,7 @@ def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_a_scale_and_its_inverse_are_as_likely():
+def test_scale_and_its_inverse_are_equally_likely():
     draw = np.random.default_rng(0)
     scales = np.array([CropConfig(min_scale=0.5, max_scale=2.0).draw_scale(draw) for _ in range(4000)])
     assert 0.5 <= scales.min() < 0.51

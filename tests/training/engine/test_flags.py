@@ -37,7 +37,7 @@ def read(monkeypatch):
     return read
 
 
-def test_without_flags_the_recipe_is_its_defaults(read):
+def test_recipe_without_flags_has_its_defaults(read):
     flags, recipe = read()
     assert recipe == Recipe()
     assert [path.name for path in flags.datasets] == ["photos", "more"]
@@ -48,7 +48,7 @@ def test_each_field_has_a_flag(read):
     assert recipe == Recipe(pools=(3, 9), rate=0.25, mirrored=True, sigma_px=None, crop_cells=8)
 
 
-def test_help_says_what_the_recipe_says(read, capsys):
+def test_help_describes_the_recipe(read, capsys):
     with pytest.raises(SystemExit, match="0"):
         read("--help")
     told = " ".join(capsys.readouterr().out.split())
@@ -61,7 +61,7 @@ def test_help_says_what_the_recipe_says(read, capsys):
     ("arguments", "message"),
     [(("--rate", "2"), "--rate 2.0: must be at most 1"), (("--rate", "fast"), "invalid float")],
 )
-def test_what_cannot_be_is_told_in_one_line(read, arguments, message, capsys):
+def test_invalid_flag_prints_one_line(read, arguments, message, capsys):
     with pytest.raises(SystemExit):
         read(*arguments)
     assert message in capsys.readouterr().err.splitlines()[-1]

@@ -70,7 +70,7 @@ def assert_whole(folder: Path) -> None:
     assert Network(folder).done == 8
 
 
-def test_the_best_averages_are_kept_and_described(tmp_path):
+def test_best_average_weights_are_saved_and_recorded(tmp_path):
     train(tmp_path)
     assert_whole(tmp_path)
     losses = [record["loss"] for record in RunFolder(tmp_path).records()]
@@ -80,7 +80,7 @@ def test_the_best_averages_are_kept_and_described(tmp_path):
 @pytest.mark.parametrize("place", [(RunFolder, "record"), (RunFolder, "write_meta"), (Network, "save")])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("time", [1, 3, 4])
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch, place, after, time):
+def test_stopped_run_gives_the_result_of_an_uninterrupted_one(tmp_path, monkeypatch, place, after, time):
     owner, name = place
     work, calls = getattr(owner, name), []
 
@@ -100,14 +100,14 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch
     assert_whole(tmp_path)
 
 
-def test_a_finished_run_is_left_alone(tmp_path):
+def test_finished_run_is_left_unchanged(tmp_path):
     train(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     train(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_start_that_is_no_run_is_refused(tmp_path):
+def test_start_without_a_run_is_refused(tmp_path):
     assert read_earlier(None) is None
     with pytest.raises(WeightsError, match="is no finished run"):
         read_earlier(tmp_path)

@@ -73,7 +73,7 @@ def flags(dataset: Path, checkpoints: dict[tuple[str, int], Path], output: Path)
 
 
 @pytest.mark.slow
-def test_every_photo_is_counted_by_the_networks_that_left_it_out(dataset, model, checkpoints, tmp_path, capsys):
+def test_photo_is_counted_by_networks_not_trained_on_it(dataset, model, checkpoints, tmp_path, capsys):
     main(flags(dataset, checkpoints, tmp_path / "counts.csv"))
     counts = read_route_counts(tmp_path / "counts.csv")
     samples = load_dataset(dataset)
@@ -90,7 +90,7 @@ def test_every_photo_is_counted_by_the_networks_that_left_it_out(dataset, model,
     assert "5 photos: 5 better on dense, 0 better on sparse" in capsys.readouterr().out
 
 
-def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypatch):
+def test_stopped_run_resumes(dataset, checkpoints, tmp_path, monkeypatch):
     calls: list[str] = []
 
     class Spy:
@@ -134,7 +134,7 @@ def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_pa
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
 
 
-def test_folds_that_are_missing_or_drawn_otherwise_are_refused(checkpoints):
+def test_missing_or_different_folds_are_refused(checkpoints):
     found = [read_checkpoint(folder) for folder in checkpoints.values()]
     with pytest.raises(WeightsError, match=r"sparse route left out the folds \[0\], expected \[0, 1\]"):
         arrange_checkpoints(found[:3])
@@ -144,7 +144,7 @@ def test_folds_that_are_missing_or_drawn_otherwise_are_refused(checkpoints):
         arrange_checkpoints([*found[:3], dataclasses.replace(found[3], draw=(2, 9))])
 
 
-def test_a_run_on_all_photos_is_refused(checkpoints, tmp_path):
+def test_run_on_all_photos_is_refused(checkpoints, tmp_path):
     meta = json.loads((checkpoints["csrnet_a", 0] / "meta.json").read_text())
     del meta["recipe"]["folds"]
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -152,7 +152,7 @@ def test_a_run_on_all_photos_is_refused(checkpoints, tmp_path):
         read_checkpoint(tmp_path)
 
 
-def test_a_run_that_started_from_one_on_all_photos_is_refused(checkpoints, tmp_path):
+def test_run_started_from_one_on_all_photos_is_refused(checkpoints, tmp_path):
     meta = json.loads((checkpoints["csrnet_a", 0] / "meta.json").read_text())
     (tmp_path / "csrnet_a.weights.h5").touch()
     (tmp_path / "meta.json").write_text(json.dumps(meta | {"started_from": meta}))
@@ -165,13 +165,13 @@ def test_a_run_that_started_from_one_on_all_photos_is_refused(checkpoints, tmp_p
 
 
 @pytest.mark.parametrize("text", ["{", "7", '{"card": "csrnet_a"}', '{"card": "nothing", "recipe": {}}'])
-def test_what_is_no_run_is_refused(tmp_path, text):
+def test_folder_without_a_run_is_refused(tmp_path, text):
     (tmp_path / "meta.json").write_text(text)
     with pytest.raises(WeightsError, match=r"no finished run of training\.csrnet"):
         read_checkpoint(tmp_path)
 
 
-def test_counts_of_other_checkpoints_are_not_gone_on_with(tmp_path):
+def test_counts_of_other_checkpoints_are_not_resumed(tmp_path):
     output = tmp_path / "counts.csv"
     crossfit.check_output(output, {"checkpoints": [1]})
     output.write_text("key,true,dense,sparse\n")

@@ -76,7 +76,7 @@ def model(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_features_are_those_of_serving(scenes, extractor):
+def test_features_equal_those_of_serving(scenes, extractor):
     found = load_npz(scenes / "test.npz")
     assert found.features.dtype == np.float16
     expected = extractor.extract([scenes / file for file in found.files])
@@ -98,7 +98,7 @@ def test_csv_files_have_the_original_layout(scenes):
             np.testing.assert_array_equal(np.array(fields[1:], dtype=np.float16), features)
 
 
-def test_a_csv_file_is_read_as_the_binary_form_is(scenes, tmp_path):
+def test_csv_and_binary_files_give_the_same_features(scenes, tmp_path):
     binary = load_npz(scenes / "test.npz")
     (tmp_path / "test.csv").write_bytes((scenes / "test.csv").read_bytes())
     found = load_features(tmp_path, "test")
@@ -123,7 +123,7 @@ def test_photos_are_extracted_once(scenes, extractor):
         photo.symlink_to(linked)
 
 
-def test_other_labels_of_the_same_photos_cost_no_extraction(scenes, extractor, tmp_path):
+def test_relabelled_photos_are_not_extracted_again(scenes, extractor, tmp_path):
     """Photos that cannot be read, on the other side: all features must come from the other folder."""
     before = load_npz(scenes / "test.npz")
     for file in before.files:
@@ -146,7 +146,7 @@ def test_two_photos_of_one_name_are_refused(tmp_path, extractor):
         extract_split(tmp_path, "train", extractor, extractor.contract())
 
 
-def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, monkeypatch):
+def test_interrupted_extraction_resumes(tmp_path, extractor, monkeypatch):
     monkeypatch.setattr(scene_features, "BATCH_PHOTOS", 2)
     folder = tmp_path / "train" / "dense"
     folder.mkdir(parents=True)
@@ -167,7 +167,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, mon
     assert not (tmp_path / "train.partial.npz").exists()
 
 
-def test_a_trained_classifier_tells_the_two_kinds_apart(scenes, model):
+def test_trained_classifier_separates_the_two_classes(scenes, model):
     classifier = SceneClassifier.load(model / FILE_NAME)
     for split in SPLITS:
         found = load_npz(scenes / f"{split}.npz")
@@ -175,7 +175,7 @@ def test_a_trained_classifier_tells_the_two_kinds_apart(scenes, model):
         np.testing.assert_array_equal(answered, found.labels)
 
 
-def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
+def test_record_describes_the_training(scenes, model, extractor):
     record = json.loads((model / "scene_classifier.json").read_text())
     training = record["training"]
     assert training["data"]["labels"] == {"strategy": "count", "threshold": 100}
@@ -189,7 +189,7 @@ def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
         assert picture.width > picture.height > 200
 
 
-def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor):
+def test_classifier_records_the_network_of_its_features(model, extractor):
     classifier = SceneClassifier.load(model / FILE_NAME)
     photo = scene_input(probe_photo())
     classifier.check_network(extractor.run(photo[np.newaxis])[0])
@@ -211,7 +211,7 @@ def test_training_on_csv_files_gives_the_same_classifier(scenes, model, tmp_path
 
 
 @pytest.mark.parametrize("text_labels", [True, False])
-def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
+def test_old_pickle_is_imported(scenes, tmp_path, text_labels):
     data = load_npz(scenes / "train.npz")
     labels = data.labels.astype(str) if text_labels else data.labels
     pipeline = Pipeline([("smote", SMOTE(k_neighbors=2, random_state=0)), ("lr", LogisticRegression(max_iter=150))])
@@ -225,7 +225,7 @@ def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
     assert found.record["features"]["assumed"] == "for classify_model.pkl"
 
 
-def test_what_is_no_pickle_is_not_taken_in(tmp_path):
+def test_other_file_is_not_imported(tmp_path):
     source = tmp_path / "classify_model.pkl"
     source.write_bytes(b"<html>404</html>")
     with pytest.raises(ClassifierError, match="cannot be unpickled"):
@@ -233,7 +233,7 @@ def test_what_is_no_pickle_is_not_taken_in(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_figures_of_a_known_answer():
+def test_figures_of_a_known_prediction():
     labels = np.array([0, 0, 0, 1])
     figures = judge(np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), labels)
     assert figures["confusion"] == {"dense": {"dense": 2, "sparse": 1}, "sparse": {"dense": 0, "sparse": 1}}
@@ -242,7 +242,7 @@ def test_figures_of_a_known_answer():
     assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.9, 0.2, 0.6]).mean(), abs=1e-4)
 
 
-def test_a_keras_head_is_trained_into_what_numpy_computes(scenes, tmp_path, monkeypatch):
+def test_trained_keras_head_agrees_with_numpy(scenes, tmp_path, monkeypatch):
     monkeypatch.setattr(scene_head, "UNITS", 16)
     flags = ["--type", "keras-head", "--name", "head", "--threads", "1"]
     scene_train.main([str(scenes), "--output", str(tmp_path), *flags])

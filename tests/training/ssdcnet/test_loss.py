@@ -15,7 +15,7 @@ def made_division(net, seed=0):
         return net.divide(type(net.taps(torch.zeros(1, 3, 64, 64)))(*taps))
 
 
-def test_the_loss_is_the_sum_of_its_terms():
+def test_loss_is_the_sum_of_its_terms():
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.4
@@ -23,7 +23,7 @@ def test_the_loss_is_the_sum_of_its_terms():
     assert loss == pytest.approx(plain_loss(net, found, density[0].numpy().astype(np.float64), 3.0), rel=1e-4)
 
 
-def test_squared_errors_are_of_blocks_in_people_an_area_of_64_px():
+def test_squared_errors_are_of_people_per_64_px_block():
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.4
@@ -61,7 +61,7 @@ def plain_loss(net, found, density, count_weight):
     return entropies + undivided + count_weight * (expected + shares + final)
 
 
-def test_a_perfect_division_costs_its_entropy_alone():
+def test_perfect_division_costs_only_its_entropy():
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.zeros((1, 16, 16))

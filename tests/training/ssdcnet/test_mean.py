@@ -48,7 +48,7 @@ def ssdcnet_runs(tmp_path, monkeypatch):
     return [served, folder]
 
 
-def test_the_mean_of_ssdcnets_counts_as_its_weights_do(ssdcnet_runs, dataset, tmp_path):
+def test_mean_of_ssdcnets_counts_with_the_mean_weights(ssdcnet_runs, dataset, tmp_path):
     errors = average(CARD, ssdcnet_runs, [dataset], tmp_path / "features", tmp_path / "mean")
     states = [load_state(run, CARD.name) for run in ssdcnet_runs]
     plain = SSDCNet(CARD.max_local_count or 0)
@@ -66,7 +66,7 @@ def test_the_mean_of_ssdcnets_counts_as_its_weights_do(ssdcnet_runs, dataset, tm
     assert meta["mean_of_runs_at_steps"][1] == 80
 
 
-def test_ssdcnets_in_other_units_have_no_mean(ssdcnet_runs, tmp_path):
+def test_ssdcnets_of_other_units_are_refused(ssdcnet_runs, tmp_path):
     state = torch.load(ssdcnet_runs[1] / "ssdcnet_sha.pth", weights_only=True)[STATE]
     state[UNIT_LAYER] = 1.1 * state[UNIT_LAYER]
     torch.save({STATE: state}, ssdcnet_runs[1] / "ssdcnet_sha.pth")

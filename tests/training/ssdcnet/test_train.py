@@ -63,7 +63,7 @@ def finished(dataset, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+def test_run_writes_weights_curves_and_meta(finished):
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     SSDCNet(CARD.max_local_count).load_state_dict(state, strict=True)
     meta = json.loads((finished / "meta.json").read_text())
@@ -78,7 +78,7 @@ def test_a_run_leaves_weights_curves_and_meta_behind(finished):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+def test_stopped_run_resumes(dataset, finished, tmp_path, monkeypatch):
     class Stopped(Exception):
         pass
 
@@ -99,7 +99,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_another(dataset, finished, tmp_path):
+def test_run_can_start_from_another(dataset, finished, tmp_path):
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = run(dataset, tmp_path, recipe, start_from=finished)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
@@ -111,7 +111,7 @@ def test_a_run_can_start_from_another(dataset, finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
+def test_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
     """Whose table of counts begins alike."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = TrainingNet(find_card("ssdcnet_shb"), recipe)
@@ -126,7 +126,7 @@ def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp
 
 
 @pytest.mark.slow
-def test_only_the_chosen_blocks_learn(dataset, finished):
+def test_only_the_selected_blocks_are_trained(dataset, finished):
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     untrained = TrainingNet(CARD, RECIPE).net.front_end.features
     for i, layer in enumerate(untrained):
@@ -172,13 +172,13 @@ def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_pat
         ({"negative_kinds": "grey,balls"}, "balls: expected some of grey, gradient"),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(wrong, message):
+def test_invalid_recipe_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(RECIPE, **wrong)
 
 
 @pytest.mark.slow
-def test_winograd_gives_the_same_answer_and_loss():
+def test_winograd_gives_the_same_output_and_loss():
     torch.manual_seed(3)
     plain = TrainingNet(CARD, RECIPE)
     torch.manual_seed(3)
@@ -193,7 +193,7 @@ def test_winograd_gives_the_same_answer_and_loss():
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
+def test_run_can_start_from_a_served_model(dataset, tmp_path):
     """With the files of the repository: the network is the served one, in whatever units training scales it to."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
     served = REPOSITORY / "ssdcnet_sha" / "1"
@@ -207,7 +207,7 @@ def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
     assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
 
 
-def test_weights_for_other_pixels_are_no_start(tmp_path):
+def test_start_with_another_normalisation_is_refused(tmp_path):
     """Such as published ones, which were imported under another normalisation."""
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -215,7 +215,7 @@ def test_weights_for_other_pixels_are_no_start(tmp_path):
         begin(tmp_path / "run", RECIPE, tmp_path)
 
 
-def test_another_network_is_no_start():
+def test_start_from_another_network_is_refused():
     net = TrainingNet(CARD, RECIPE)
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")

@@ -41,7 +41,7 @@ def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]
 
 
 @pytest.mark.parametrize(("value", "scene"), [(200, "dense"), (60, "sparse")])
-def test_a_photo_is_counted_by_the_networks_of_its_scene(
+def test_photo_is_counted_by_the_networks_of_its_scene(
     infer_url: str, value: int, scene: Route, small_repository: Path
 ) -> None:
     outputs = infer(infer_url, gray_photo(value), parameters={"counter": "average"})
@@ -56,7 +56,7 @@ def test_a_photo_is_counted_by_the_networks_of_its_scene(
     assert models == {"vgg16": "1", "scene_classifier": sha256[:12], **dict.fromkeys(members(scene), "1")}
 
 
-def test_the_first_counter_answers_alone_unless_another_is_asked_for(infer_url: str) -> None:
+def test_first_counter_is_the_default(infer_url: str) -> None:
     outputs = infer(infer_url, gray_photo())
     assert {name for name in outputs if name.startswith("count_")} == {count_name(COUNTERS[0])}
     assert outputs["count"] == outputs[count_name(COUNTERS[0])] == pytest.approx([expected_count()], rel=1e-5)
@@ -68,26 +68,26 @@ def test_padding_is_not_counted(infer_url: str, width: int, height: int) -> None
     assert infer(infer_url, gray_photo(255, width, height))["count"] == pytest.approx([expected], rel=1e-5)
 
 
-def test_a_large_photo_is_fitted(infer_url: str) -> None:
+def test_large_photo_is_scaled_down(infer_url: str) -> None:
     side = CARDS["csrnet_a"].geometry.max_side_px
     assert infer(infer_url, gray_photo(255, 2 * side, 100))["count"] == pytest.approx(
         [expected_count(255, side, 50)], rel=1e-5
     )
 
 
-def test_counts_are_not_cut_to_whole_people(infer_url: str) -> None:
+def test_counts_are_not_rounded(infer_url: str) -> None:
     (count,) = infer(infer_url, gray_photo(1, 8, 8), parameters={"counter": "csrnet"})["count"]
     assert count == pytest.approx(0.25 / 255, rel=1e-4)
 
 
-def test_a_route_can_be_chosen(infer_url: str) -> None:
+def test_route_can_be_chosen(infer_url: str) -> None:
     for route in ("dense", "sparse"):
         outputs = infer(infer_url, gray_photo(200), parameters={"route": route})
         assert outputs["count"] == pytest.approx([expected_count(200, route=route)], rel=1e-5)
         assert (outputs["scene"], outputs["route"]) == (["dense"], [route])
 
 
-def test_blend_weights_both_routes_by_the_scenes_probability(infer_url: str) -> None:
+def test_blend_weights_routes_by_scene_probability(infer_url: str) -> None:
     outputs = infer(infer_url, gray_photo(150), parameters={"route": "blend", "counter": "average", "density": True})
     p_dense = outputs["scene_probability"][0]
     assert outputs["scene"] == ["dense"]
@@ -101,7 +101,7 @@ def test_blend_weights_both_routes_by_the_scenes_probability(infer_url: str) -> 
 
 
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
-def test_a_counter_can_be_chosen(infer_url: str, counter: str) -> None:
+def test_counter_can_be_chosen(infer_url: str, counter: str) -> None:
     outputs = infer(infer_url, gray_photo(), parameters={"counter": counter})
     ran = COUNTERS if counter == "average" else [counter]
     assert {name for name in outputs if name.startswith("count_")} == {count_name(family) for family in ran}
@@ -112,7 +112,7 @@ def test_a_counter_can_be_chosen(infer_url: str, counter: str) -> None:
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
-def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
+def test_triton_runs_only_the_requested_networks(
     infer_url: str, small_service: EmbeddedService, client: httpx.Client, route: Route, counter: str
 ) -> None:
     before = executions(client, small_service)
@@ -126,7 +126,7 @@ def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
 
 
 @pytest.mark.parametrize(("width", "height"), [(93, 77), (40, 200), (1, 1)])
-def test_a_counters_count_does_not_depend_on_who_else_counts(infer_url: str, width: int, height: int) -> None:
+def test_count_of_a_counter_does_not_depend_on_other_counters(infer_url: str, width: int, height: int) -> None:
     together = infer(infer_url, gray_photo(200, width, height), parameters={"counter": "average"})
     for counter in COUNTERS:
         alone = infer(infer_url, gray_photo(200, width, height), parameters={"counter": counter})
@@ -135,16 +135,14 @@ def test_a_counters_count_does_not_depend_on_who_else_counts(infer_url: str, wid
 
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
 @pytest.mark.parametrize(("width", "height"), [(104, 80), (93, 77), (130, 66)])
-def test_the_density_is_the_map_of_the_counter_on_its_own_cells(
-    infer_url: str, counter: str, width: int, height: int
-) -> None:
+def test_density_map_has_the_cells_of_its_counter(infer_url: str, counter: str, width: int, height: int) -> None:
     outputs = infer(infer_url, gray_photo(255, width, height), parameters={"counter": counter, "density": True})
     stride = cell_px(COUNTERS if counter == "average" else (counter,))
     assert outputs["density_shape"] == [-(-height // stride), -(-width // stride)]
     assert sum(outputs["density"]) == pytest.approx(outputs["count"][0], rel=1e-5)
 
 
-def test_a_batch_of_different_sizes(client: httpx.Client, infer_url: str) -> None:
+def test_batch_of_different_sizes(client: httpx.Client, infer_url: str) -> None:
     sizes = [(200, 96, 80), (60, 40, 200), (255, 8, 8)]
     body = json_body(*(gray_photo(*size) for size in sizes), parameters={"density": True})
     response = client.post(infer_url, json=body).json()
@@ -158,7 +156,7 @@ def test_a_batch_of_different_sizes(client: httpx.Client, infer_url: str) -> Non
     assert not tensors["density"][2, :, 1:].any()
 
 
-def test_the_overlay_is_as_large_as_the_photo(infer_url: str) -> None:
+def test_overlay_has_the_size_of_the_photo(infer_url: str) -> None:
     outputs = infer(infer_url, gray_photo(200, 93, 77), outputs=[{"name": "heatmap"}])
     assert set(outputs) == {"heatmap"}
     with Image.open(io.BytesIO(base64.b64decode(outputs["heatmap"][0]))) as picture:
@@ -166,7 +164,7 @@ def test_the_overlay_is_as_large_as_the_photo(infer_url: str) -> None:
         assert (np.asarray(picture)[..., :3] != 200).any()
 
 
-def test_only_what_is_asked_for_is_returned_and_run(infer_url: str) -> None:
+def test_only_requested_outputs_are_computed(infer_url: str) -> None:
     outputs = infer(
         infer_url, gray_photo(), outputs=[{"name": "models"}, {"name": "count"}], parameters={"route": "sparse"}
     )
@@ -174,7 +172,7 @@ def test_only_what_is_asked_for_is_returned_and_run(infer_url: str) -> None:
     assert json.loads(outputs["models"][0]) == dict.fromkeys(members("sparse", COUNTERS[:1]), "1")
 
 
-def test_ids(client: httpx.Client, infer_url: str) -> None:
+def test_request_id_is_returned(client: httpx.Client, infer_url: str) -> None:
     photo = gray_photo()
     own = client.post(infer_url, json=json_body(photo, id="mine"), headers={"x-request-id": "header"})
     assert (own.json()["id"], own.headers["x-request-id"]) == ("mine", "header")

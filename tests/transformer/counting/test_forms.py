@@ -43,7 +43,7 @@ def test_pixels_in_json(client: httpx.Client, infer_url: str) -> None:
 
 
 @pytest.mark.parametrize("in_binary", [True, False])
-def test_the_binary_extension(client: httpx.Client, infer_url: str, in_binary: bool) -> None:
+def test_binary_extension(client: httpx.Client, infer_url: str, in_binary: bool) -> None:
     pixels = np.full((2, 80, 96, 3), 200, np.uint8)
     for images in (pixels, [gray_photo(), gray_photo(file_format="BMP")]):
         body, headers = binary_body(images, parameters={"binary_data_output": in_binary})
@@ -58,7 +58,7 @@ def test_the_binary_extension(client: httpx.Client, infer_url: str, in_binary: b
         assert found == pytest.approx([expected_count()] * 2, rel=1e-5)
 
 
-def test_v1(client: httpx.Client, small_service: EmbeddedService) -> None:
+def test_v1_predictions(client: httpx.Client, small_service: EmbeddedService) -> None:
     instances = [{"image_bytes": {"b64": base64.b64encode(gray_photo(value)).decode()}} for value in (200, 60)]
     body = {"instances": instances, "parameters": {"counter": "average", "density": True, "heatmap": True}}
     response = client.post(f"{small_service.http_url}/v1/models/crowdserve:predict", json=body)
@@ -89,11 +89,11 @@ def test_v1(client: httpx.Client, small_service: EmbeddedService) -> None:
         pytest.param(encoded(gray_picture("RGB"), "TIFF"), id="tiff"),
     ],
 )
-def test_every_kind_of_picture_counts_the_same(infer_url: str, file: bytes) -> None:
+def test_every_image_format_gives_the_same_count(infer_url: str, file: bytes) -> None:
     assert infer(infer_url, file)["count"] == pytest.approx([expected_count()], rel=0.02)
 
 
-def test_a_turned_photo_is_counted_upright(client: httpx.Client, infer_url: str) -> None:
+def test_exif_rotation_is_applied(client: httpx.Client, infer_url: str) -> None:
     response = client.post(infer_url, json=json_body(turned(), outputs=[{"name": "density"}])).json()
     (density,) = response["outputs"]
     assert density["shape"] == [1, 80 // 8, 200 // 8]
@@ -109,7 +109,7 @@ def test_a_turned_photo_is_counted_upright(client: httpx.Client, infer_url: str)
         (encoded(Image.new("1", (12_000, 12_000)), "PNG"), 413, "12000x12000 px.*scale it down"),
     ],
 )
-def test_a_bad_picture_is_refused(client: httpx.Client, infer_url: str, file: bytes, status: int, message: str) -> None:
+def test_invalid_image_is_refused(client: httpx.Client, infer_url: str, file: bytes, status: int, message: str) -> None:
     response = client.post(infer_url, json=json_body(file))
     assert response.status_code == status
     assert httpx.codes.is_client_error(response.status_code)

@@ -37,7 +37,7 @@ def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFac
     return repository
 
 
-def test_the_default_is_the_one_without_a_name(two_classifiers: Path) -> None:
+def test_default_classifier_has_no_name(two_classifiers: Path) -> None:
     version = two_classifiers / VGG16.name / "1"
     found = {name: load_classifier(Settings(repository=two_classifiers, scene_classifier=name)) for name in NAMES}
     for name in NAMES:
@@ -45,13 +45,13 @@ def test_the_default_is_the_one_without_a_name(two_classifiers: Path) -> None:
     assert found["default"].sha256 != found["turned"].sha256
 
 
-def test_a_name_that_is_not_there_is_answered_with_those_that_are(two_classifiers: Path) -> None:
+def test_unknown_classifier_lists_known_ones(two_classifiers: Path) -> None:
     with pytest.raises(ClassifierError, match=r"no scene classifier 'domain'; it has default, turned"):
         load_classifier(Settings(repository=two_classifiers, scene_classifier="domain"))
 
 
 @pytest.mark.e2e
-def test_the_selected_classifier_decides_the_route(
+def test_selected_classifier_decides_the_route(
     small_service: EmbeddedService, two_classifiers: Path, start_transformer: StartTransformer, client: httpx.Client
 ) -> None:
     version = two_classifiers / VGG16.name / "1"

@@ -30,7 +30,7 @@ def bundle(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("verify_bundle", ["auto", "required"])
-def test_a_whole_bundle_is_taken_and_its_digest_logged(
+def test_complete_bundle_is_accepted_and_its_digest_logged(
     built: Path, verify_bundle: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -39,7 +39,7 @@ def test_a_whole_bundle_is_taken_and_its_digest_logged(
     assert "bundle sha256:" in record.getMessage()
 
 
-def test_a_damaged_file_is_named_and_the_program_does_not_start(bundle: Path) -> None:
+def test_damaged_file_is_named_and_stops_the_start(bundle: Path) -> None:
     model = bundle / "csrnet_a" / "1" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"!")
     (bundle / "vgg16" / "2").mkdir()
@@ -52,14 +52,14 @@ def test_a_damaged_file_is_named_and_the_program_does_not_start(bundle: Path) ->
     assert "Traceback" not in ended.stderr
 
 
-def test_off_looks_at_nothing(bundle: Path) -> None:
+def test_off_skips_verification(bundle: Path) -> None:
     (bundle / "csrnet_a" / "1" / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"csrnet_a/1/model.onnx is missing"):
         verify_repository(Settings(repository=bundle))
     verify_repository(Settings(repository=bundle, verify_bundle="off"))
 
 
-def test_a_repository_without_a_manifest_is_taken_unless_one_is_required(small_repository: Path) -> None:
+def test_missing_manifest_is_accepted_unless_required(small_repository: Path) -> None:
     verify_repository(Settings(repository=small_repository))
     with pytest.raises(BundleError, match=r"has no manifest.json"):
         verify_repository(Settings(repository=small_repository, verify_bundle="required"))
@@ -81,7 +81,7 @@ def test_waits_for_a_repository_that_appears_late(
     timer.join()
 
 
-def test_nobody_waits_in_vain(tmp_path: Path) -> None:
+def test_waiting_is_limited(tmp_path: Path) -> None:
     settings = Settings(repository=tmp_path / "models")
     wait_for_repository(settings, {})  # is not announced to come late: what reads it says what is wrong
     with pytest.raises(SetupError, match=r"models did not appear in 0 s"):

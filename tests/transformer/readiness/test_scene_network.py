@@ -37,7 +37,7 @@ def write_repository(source: Path, target: Path, *, features_scaled_by: float = 
     return target
 
 
-def test_another_vgg16_is_refused_until_the_right_one_comes(
+def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
     client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
 ) -> None:
     wrong = write_repository(small_repository, tmp_path / "wrong", features_scaled_by=1.1)

@@ -38,7 +38,7 @@ def read_through(limit: int, chunks: list[bytes], scope_type: str = "http") -> t
     return body, taken, refusal
 
 
-def test_a_body_up_to_the_limit_passes() -> None:
+def test_body_up_to_the_limit_passes() -> None:
     assert read_through(10, [b"12345", b"", b"67890"]) == (b"1234567890", 3, "")
     assert read_through(10, [b""]) == (b"", 1, "")
 
@@ -51,7 +51,7 @@ def test_a_body_up_to_the_limit_passes() -> None:
         ([b"x" * 6] * 100, 7),  # but not for ever
     ],
 )
-def test_more_is_refused_however_it_arrives(chunks: list[bytes], taken: int) -> None:
+def test_larger_body_is_refused_in_any_chunking(chunks: list[bytes], taken: int) -> None:
     body, taken_chunks, refusal = read_through(10, chunks)
     assert len(body) <= 10
     assert taken_chunks == taken

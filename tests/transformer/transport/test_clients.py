@@ -94,7 +94,7 @@ class TestKServeRest:
         assert response.id == "9"
         assert response.get_output_by_name("count").data == pytest.approx([expected_count()], rel=1e-5)
 
-    def test_v1(self, small_service: EmbeddedService) -> None:
+    def test_v1_predictions(self, small_service: EmbeddedService) -> None:
         async def calls() -> Any:
             client = InferenceRESTClient(RESTConfig(protocol="v1", timeout=120, retries=0))
             instance = {"image_bytes": {"b64": base64.b64encode(gray_photo()).decode()}}
@@ -214,12 +214,12 @@ class TestGrpcRefusal:
             ({"model_version": "99"}, "NOT_FOUND", "version 99"),
         ],
     )
-    def test_a_bad_request_is_told_why(self, stub: Any, changes: dict[str, Any], code: str, message: str) -> None:
+    def test_invalid_request_explains_why(self, stub: Any, changes: dict[str, Any], code: str, message: str) -> None:
         found = self.code_of(lambda: stub.ModelInfer(self.request([gray_photo()], **changes), timeout=60))
         assert found[0] == grpc.StatusCode[code]
         assert message in found[1]
 
-    def test_a_bad_picture_is_told_why(self, stub: Any) -> None:
+    def test_invalid_image_explains_why(self, stub: Any) -> None:
         code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"no picture"]), timeout=60))
         assert (code, "no picture" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 

@@ -51,7 +51,7 @@ def refused(response: httpx.Response, message: str) -> bool:
 
 @pytest.mark.parametrize("path", ["/v2/models/crowdserve/infer", "/v1/models/crowdserve:predict"])
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_large_body_is_refused(client: httpx.Client, limited: RunningTransformer, path: str, announced: bool) -> None:
+def test_large_body_is_refused(client: httpx.Client, limited: RunningTransformer, path: str, announced: bool) -> None:
     body = b"x" * (3 * MAX_BODY_BYTES)
     before = requests_with(client, limited, f"{path[1:3]}-rest", 413)
     content = body if announced else (body[i : i + 1000] for i in range(0, len(body), 1000))
@@ -61,12 +61,12 @@ def test_a_large_body_is_refused(client: httpx.Client, limited: RunningTransform
     assert requests_with(client, limited, f"{path[1:3]}-rest", 413) == before + 1
 
 
-def test_a_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
+def test_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
     assert client.post(url, content=b" " * MAX_BODY_BYTES).status_code == 400
     assert client.post(url, content=b" " * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
-def test_an_endless_body_is_cut_off_after_its_refusal(url: str, limited: RunningTransformer) -> None:
+def test_endless_body_is_cut_off_after_its_refusal(url: str, limited: RunningTransformer) -> None:
     """A client that never stops sending gets its answer and then a closed connection; memory stays bounded."""
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port), timeout=60) as connection:
@@ -82,14 +82,14 @@ def test_an_endless_body_is_cut_off_after_its_refusal(url: str, limited: Running
     assert httpx.get(f"{limited.http_url}/v2/health/live", trust_env=False).status_code == 200
 
 
-def test_a_large_picture_is_refused(client: httpx.Client, url: str) -> None:
+def test_large_image_is_refused(client: httpx.Client, url: str) -> None:
     assert client.post(url, json=json_body(gray_photo(200, 100, 100))).status_code == 200
     assert refused(client.post(url, json=json_body(gray_photo(200, 101, 100))), "101x100 px")
     body, headers = binary_body(np.zeros((1, 100, 101, 3), np.uint8))
     assert refused(client.post(url, content=body, headers=headers), "101x100 px; the limit is 10,000 pixels")
 
 
-def test_a_large_batch_is_refused(client: httpx.Client, limited: RunningTransformer, url: str) -> None:
+def test_large_batch_is_refused(client: httpx.Client, limited: RunningTransformer, url: str) -> None:
     photo = gray_photo()
     assert client.post(url, json=json_body(photo, photo)).status_code == 200
     assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 pictures in one request; the limit is 2")
@@ -118,7 +118,7 @@ def test_grpc_has_the_same_limits(limited: RunningTransformer) -> None:
         assert message in error.details()
 
 
-def test_a_caller_that_hangs_up_is_no_failure_of_the_service(
+def test_disconnected_client_is_not_a_service_failure(
     client: httpx.Client, url: str, limited: RunningTransformer
 ) -> None:
     address, before = httpx.URL(url), requests_with(client, limited, "v2-rest", 499)
