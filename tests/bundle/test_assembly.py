@@ -99,7 +99,7 @@ def test_archive_has_no_user_or_time(small_repository: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("target", ["full", "file", "folder.tar"])
-def test_existing_target_is_refused(source: Path, tmp_path: Path, target: str) -> None:
+def test_occupied_target_is_refused(source: Path, tmp_path: Path, target: str) -> None:
     (tmp_path / "full" / "x").mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "folder.tar").mkdir()

@@ -98,7 +98,7 @@ def test_objects_have_no_unknown_fields(manifests: Manifests) -> None:
     assert [problem for found in manifests for problem in problems(found)] == []
 
 
-def test_validation_covers_types_of_fields(chart: Chart) -> None:
+def test_unknown_field_is_detected(chart: Chart) -> None:
     """Each of the checks above finds a wrong field, so that none is a check of nothing."""
     spoilt = chart.render("everything")
     kinds = {each["kind"]: each for each in spoilt}

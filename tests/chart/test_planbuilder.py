@@ -118,7 +118,7 @@ def test_release_without_the_job_serves_existing_plans(chart: Chart) -> None:
         ({"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}], "labels": {"team": "vision"}}, False),
     ],
 )
-def test_job_and_service_select_the_same_nodes(chart: Chart, placement: Object, builds_anew: bool) -> None:
+def test_plans_are_keyed_by_node_placement(chart: Chart, placement: Object, builds_anew: bool) -> None:
     moved, before = (
         manifests.one("InferenceService")["spec"]["predictor"]["model"]["storageUri"]
         for manifests in (chart.render("tensorrt-job", pod=placement), chart.render("tensorrt-job"))

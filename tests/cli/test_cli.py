@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> dict[str, Path]:
     return files
 
 
-def test_version_and_help_are_fast_and_print_no_warnings() -> None:
+def test_version_and_help_print_no_warnings() -> None:
     result = run("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"crowdserve {crowdserve.__version__}\n", "")
     shown = run("--help")
@@ -134,7 +134,7 @@ def test_unreachable_service_prints_one_line(photos: dict[str, Path]) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_model_and_token_come_from_the_called_service(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
+def test_model_and_token_reach_the_service(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     ask = ("count", photos["white"], "--url", small_service.http_url)
     assert run(*ask, "--model", "crowdserve", CROWDSERVE_TOKEN="s3cret", CROWDSERVE_MODEL="people").returncode == 0
     other = run(*ask, CROWDSERVE_MODEL="people")

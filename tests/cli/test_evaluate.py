@@ -88,7 +88,7 @@ def test_every_layout_is_evaluated(layout, evaluate, tmp_path):
         assert picture.format == "PNG"
 
 
-def test_tables_go_to_stdout_and_json_to_files(evaluate, dataset, tmp_path):
+def test_stdout_has_tables_or_json(evaluate, dataset, tmp_path):
     told = evaluate(dataset)
     assert told.exit_code == 0
     figures = summary(tmp_path)["errors"]["all"]["all photos"]
@@ -153,7 +153,7 @@ def test_failed_photo_does_not_stop_the_others_and_is_retried(evaluate, dataset,
     assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
 
 
-def test_missing_photos_are_reported(evaluate, tmp_path):
+def test_run_without_any_counted_photo_is_reported(evaluate, tmp_path):
     (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
     photo.write_bytes(b"")
     result = evaluate(tmp_path / "set")

@@ -109,7 +109,7 @@ def test_no_verdict_can_be_set_to_abort(world):
     assert world.weights() == [0, 0]
 
 
-def test_unreachable_prometheus_gives_no_verdict(world):
+def test_failed_prometheus_query_gives_no_verdict(world):
     world.start()
     world.prometheus.mood = "refuses"
     reply = world.auto()

@@ -51,7 +51,7 @@ class TestAnswers:
         answer = use(address, lambda c: c.infer(DENSE.name, {"image": GRAY}, [COUNT, DENSITY]))
         np.testing.assert_allclose(answer.tensors[COUNT], answer.tensors[DENSITY].sum((1, 2))[:, None], rtol=1e-5)
 
-    def test_view_of_a_larger_image_is_sent_contiguously(self, address: str) -> None:
+    def test_view_of_a_larger_image_is_sent_correctly(self, address: str) -> None:
         picture = np.zeros((2, 64, 200, 3), np.uint8)
         picture[:, :, ::2] = 51
         view = picture[:, :, :192:2]
@@ -83,7 +83,7 @@ class TestAnswers:
 
 @e2e
 class TestErrors:
-    def test_missing_model_can_appear_later(self, address: str) -> None:
+    def test_missing_model_is_unavailable(self, address: str) -> None:
         with pytest.raises(TritonUnavailable, match="not loaded a model"):
             use(address, lambda c: c.infer("abacus", {"image": GRAY}, [DENSITY]))
         with pytest.raises(TritonUnavailable, match="not loaded a model"):
@@ -99,7 +99,7 @@ class TestErrors:
             ({"image": GRAY[:, :63]}, [DENSITY]),
         ],
     )
-    def test_request_refused_by_triton_is_an_internal_error(
+    def test_request_refused_by_triton_fails_without_its_message(
         self, address: str, tensors: dict[str, np.ndarray], outputs: list[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(TritonFailed, match=r"^Triton could not run a model$"):

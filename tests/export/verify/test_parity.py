@@ -202,7 +202,7 @@ def test_small_counts_are_compared_absolutely(model: onnx.ModelProto) -> None:
         )
 
 
-def test_zero_reference_is_refused_as_evidence(model: onnx.ModelProto) -> None:
+def test_images_with_zero_reference_output_are_refused(model: onnx.ModelProto) -> None:
     black = [np.zeros_like(pictures) for pictures in PICTURES]
     with pytest.raises(ParityError, match="nothing to compare; give a photo with people"):
         check_parity(model.SerializeToString(), CARD, reference, black)

@@ -174,7 +174,7 @@ def keeping(photos, tmp_path):
     return net
 
 
-def test_counts_are_distilled_only_where_people_are(keeping):
+def test_keep_counts_acts_only_where_people_are(keeping):
     source = tf.constant(np.random.default_rng(3).uniform(0, 3, (3, 8, 8, 512)).astype(np.float32))
     labels = np.zeros((3, 8, 8), np.float32)
     labels[1, 2, 5] = 1.0
@@ -188,7 +188,7 @@ def test_counts_are_distilled_only_where_people_are(keeping):
     np.testing.assert_array_equal(keeping.aim(source[:1], tf.constant(labels[:1])), labels[:1])
 
 
-def test_distilled_network_learns_only_from_images_without_people(keeping, photos, tmp_path):
+def test_keep_counts_learns_only_from_images_without_people(keeping, photos, tmp_path):
     """A window with people gives no gradient as long as nothing was learned; an empty one does."""
     source, labels = photos.batch(0)
     trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
@@ -196,7 +196,7 @@ def test_distilled_network_learns_only_from_images_without_people(keeping, photo
     assert trainer.train((source, np.zeros_like(labels))) > 0.1
 
 
-def test_distillation_needs_a_trained_start(tmp_path):
+def test_keep_counts_needs_a_trained_start(tmp_path):
     recipe = dataclasses.replace(RECIPE, keep_counts=True)
     with pytest.raises(WeightsError, match="name it with --start-from"):
         begin(CARD, tmp_path / "run", recipe)

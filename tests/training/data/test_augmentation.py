@@ -112,7 +112,7 @@ def test_confetti_litter_and_light_keep_every_head(sample):
     assert len({source.tobytes() for source, _ in found}) == len(found)
 
 
-def test_only_patches_remove_heads(sample):
+def test_patches_remove_heads(sample):
     found = windows_of(sample, negative_share=0.0, patches=1.0)
     counts = np.array([target.sum() for _, target in found])
     assert counts.min() < 1.5

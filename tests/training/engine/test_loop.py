@@ -107,7 +107,7 @@ def test_finished_run_is_left_unchanged(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_start_without_a_run_is_refused(tmp_path):
+def test_start_from_an_unfinished_run_is_refused(tmp_path):
     assert read_earlier(None) is None
     with pytest.raises(WeightsError, match="is no finished run"):
         read_earlier(tmp_path)
