@@ -60,7 +60,7 @@ def edit_rows(tmp_path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_evaluated(layout, evaluate, tmp_path):
+def test_every_layout_is_evaluated(layout: str, evaluate: Evaluate, tmp_path: Path) -> None:
     write_dataset(layout, tmp_path / "set")
     result = evaluate(tmp_path / "set", "--every-route", "--concurrency", 2)
     assert result.exit_code == 0, result.output
@@ -88,7 +88,7 @@ def test_every_layout_is_evaluated(layout, evaluate, tmp_path):
         assert picture.format == "PNG"
 
 
-def test_stdout_has_tables_or_json(evaluate, dataset, tmp_path):
+def test_stdout_has_tables_or_json(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     told = evaluate(dataset)
     assert told.exit_code == 0
     figures = summary(tmp_path)["errors"]["all"]["all photos"]
@@ -102,7 +102,7 @@ def test_stdout_has_tables_or_json(evaluate, dataset, tmp_path):
     assert "5 of 5 photos were counted by earlier runs" in again.stderr
 
 
-def test_counters_are_compared_photo_by_photo(evaluate, dataset, tmp_path):
+def test_counters_are_compared_photo_by_photo(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     told = evaluate(dataset, "--counter", "average")
     assert told.exit_code == 0
     found = summary(tmp_path)["comparisons"]["ssdcnet against csrnet"]["all photos"]
@@ -113,7 +113,7 @@ def test_counters_are_compared_photo_by_photo(evaluate, dataset, tmp_path):
     assert any(line.startswith("average against ssdcnet") for line in told.stdout.splitlines())
 
 
-def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp_path):
+def test_embedded_service_is_started_for_the_call(small_repository: Path, dataset: Path, tmp_path: Path) -> None:
     options = ["--repository", small_repository, "--threads", 1, "--output", tmp_path / "results", "--limit", 1]
     result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env={"CROWDSERVE_URL": None})
     assert result.exit_code == 0, result.output
@@ -122,7 +122,7 @@ def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp
     assert summary(tmp_path)["models"]["vgg16"] == "1"
 
 
-def test_second_run_counts_the_remaining_photos(evaluate, dataset, tmp_path):
+def test_second_run_counts_the_remaining_photos(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     first = (tmp_path / "results" / "predictions.csv").read_text()
     result = evaluate(dataset)
@@ -132,14 +132,16 @@ def test_second_run_counts_the_remaining_photos(evaluate, dataset, tmp_path):
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 5
 
 
-def test_summary_covers_the_selected_photos(evaluate, dataset, tmp_path):
+def test_summary_covers_the_selected_photos(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset).exit_code == 0
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 2
     assert len(rows(tmp_path)) == 5
 
 
-def test_failed_photo_does_not_stop_the_others_and_is_retried(evaluate, dataset, tmp_path):
+def test_failed_photo_does_not_stop_the_others_and_is_retried(
+    evaluate: Evaluate, dataset: Path, tmp_path: Path
+) -> None:
     whole = (dataset / "3.jpg").read_bytes()
     (dataset / "3.jpg").write_bytes(b"not a photo")
     result = evaluate(dataset)
@@ -153,7 +155,7 @@ def test_failed_photo_does_not_stop_the_others_and_is_retried(evaluate, dataset,
     assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
 
 
-def test_run_without_any_counted_photo_is_reported(evaluate, tmp_path):
+def test_run_without_any_counted_photo_is_reported(evaluate: Evaluate, tmp_path: Path) -> None:
     (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
     photo.write_bytes(b"")
     result = evaluate(tmp_path / "set")
@@ -168,7 +170,7 @@ def assert_refused(result: Result, *texts: str) -> None:
         assert text in str(result.exception)
 
 
-def test_other_options_are_refused(evaluate, dataset, tmp_path):
+def test_other_options_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     before = rows(tmp_path)
     assert_refused(evaluate(dataset, "--route", "dense"), "other options (route default → dense)")
@@ -178,27 +180,27 @@ def test_other_options_are_refused(evaluate, dataset, tmp_path):
     assert_refused(evaluate(dataset), "no summary.json")
 
 
-def test_other_models_are_refused(evaluate, dataset, tmp_path):
+def test_other_models_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     edit_rows(tmp_path, '""vgg16"": ""1""', '""vgg16"": ""7""')
     assert_refused(evaluate(dataset), "vgg16 7 → 1")
     assert len(rows(tmp_path)) == 1
 
 
-def test_same_versions_with_other_weights_are_refused(evaluate, dataset, tmp_path):
+def test_same_versions_with_other_weights_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     edit_rows(tmp_path, f",{rows(tmp_path)[0]['predicted_count']},", ",777.0,")
     assert_refused(evaluate(dataset), "777.0 before", "other weights")
 
 
-def test_changed_labels_are_refused(evaluate, dataset, tmp_path):
+def test_changed_labels_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset).exit_code == 0
     shutil.rmtree(dataset)
     write_dataset("ucf-cc-50", dataset, ((255, 101),))
     assert_refused(evaluate(dataset), "had 100 labelled heads", "101 now")
 
 
-def test_unreachable_service_is_reported_and_counts_are_kept(evaluate, dataset, tmp_path):
+def test_unreachable_service_is_reported_and_counts_are_kept(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     result = evaluate(dataset, "--url", "http://127.0.0.1:9")
     assert isinstance(result.exception, CrowdServeError)
@@ -207,18 +209,20 @@ def test_unreachable_service_is_reported_and_counts_are_kept(evaluate, dataset, 
     assert len(rows(tmp_path)) == 2
 
 
-def test_unknown_model_is_reported(evaluate, dataset):
+def test_unknown_model_is_reported(evaluate: Evaluate, dataset: Path) -> None:
     result = evaluate(dataset, "--model", "people")
     assert isinstance(result.exception, SetupError)
     assert "no model 'people' there; check the URL, and the model's name (--model" in str(result.exception)
 
 
-def test_file_as_output_is_refused(evaluate, dataset, tmp_path):
+def test_file_as_output_is_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     assert "must be a folder" in str(evaluate(dataset).exception)
 
 
-def test_missing_matplotlib_is_reported_before_counting(evaluate, dataset, tmp_path, monkeypatch):
+def test_missing_matplotlib_is_reported_before_counting(
+    evaluate: Evaluate, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "crowdserve[evaluate]" in str(evaluate(dataset).exception)
     assert not (tmp_path / "results").exists()

@@ -17,7 +17,7 @@ def counted(true: int, first: float, second: float, **fields: Any) -> Prediction
     return make_prediction(true, counts={count_column(FIRST): first, count_column(SECOND): second}, **fields)
 
 
-def test_second_counter_is_compared_with_the_first():
+def test_second_counter_is_compared_with_the_first() -> None:
     rows = [counted(10, 14.0, 9.0), counted(20, 21.0, 26.0), counted(5, 5.0, 5.0)]
     found = compare_counters(rows)[PAIR]["all photos"]
     assert (found.photos, found.closer) == (3, 1)
@@ -25,7 +25,7 @@ def test_second_counter_is_compared_with_the_first():
     assert found.interval[0] < 0 < found.interval[1]
 
 
-def test_every_dataset_is_compared_separately():
+def test_every_dataset_is_compared_separately() -> None:
     draw = np.random.default_rng(6)
     near = [counted(50, 50 + draw.normal(9, 1), 50 + draw.normal(3, 1), subset="A/train") for _ in range(20)]
     far = [counted(50, 50 + draw.normal(3, 1), 50 + draw.normal(9, 1), subset="B/train") for _ in range(20)]
@@ -36,7 +36,7 @@ def test_every_dataset_is_compared_separately():
     assert list(compare_counters(near)[PAIR]) == ["all photos"]
 
 
-def test_average_is_compared_with_each_counter():
+def test_average_is_compared_with_each_counter() -> None:
     draw = np.random.default_rng(7)
     rows = [counted(50, 50 + draw.normal(9, 2), 50 + draw.normal(-9, 2)) for _ in range(20)]
     found = compare_counters(rows)
@@ -47,6 +47,6 @@ def test_average_is_compared_with_each_counter():
         assert against.closer == 20
 
 
-def test_counter_with_missing_photos_is_not_compared():
+def test_counter_with_missing_photos_is_not_compared() -> None:
     assert compare_counters([counted(1, 1.0, 2.0), make_prediction(counts={count_column(FIRST): 1.0})]) == {}
     assert compare_counters([]) == {}

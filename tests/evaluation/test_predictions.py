@@ -1,5 +1,6 @@
 import csv
 import string
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,7 +30,7 @@ PREDICTIONS = st.builds(
 )
 
 
-def write(path, *predictions):
+def write(path: Path, *predictions: Prediction) -> None:
     with PredictionsFile(path) as file:
         for prediction in predictions:
             file.append(prediction)
@@ -37,14 +38,14 @@ def write(path, *predictions):
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(row=PREDICTIONS)
-def test_predictions_round_trip_through_the_file(row, tmp_path):
+def test_predictions_round_trip_through_the_file(row: Prediction, tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.unlink(missing_ok=True)
     write(path, row)
     assert PredictionsFile(path).earlier == {row.image: row}
 
 
-def test_file_is_plain_csv_with_one_row_per_photo(tmp_path):
+def test_file_is_plain_csv_with_one_row_per_photo(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write(path, make_prediction(7, 6.5, routes=(6.5, 2.0)), make_prediction(3, 4.0, image="/camera/2.jpg"))
     with path.open(newline="") as file:
@@ -54,7 +55,7 @@ def test_file_is_plain_csv_with_one_row_per_photo(tmp_path):
     assert second["sparse_count"] == ""
 
 
-def test_rows_are_appended_under_one_header(tmp_path):
+def test_rows_are_appended_under_one_header(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     rows = [make_prediction(n, image=f"/camera/{n}.jpg") for n in range(3)]
     for row in rows:
@@ -64,7 +65,7 @@ def test_rows_are_appended_under_one_header(tmp_path):
 
 
 @pytest.mark.parametrize("cut", [1, 20])
-def test_truncated_row_is_dropped_and_overwritten(tmp_path, cut):
+def test_truncated_row_is_dropped_and_overwritten(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "predictions.csv"
     first, second = (make_prediction(n, image=f"/camera/{n}.jpg") for n in (1, 2))
     write(path, first, second)
@@ -75,7 +76,7 @@ def test_truncated_row_is_dropped_and_overwritten(tmp_path, cut):
     assert path.read_bytes() == whole
 
 
-def test_rows_of_another_run_are_not_overwritten(tmp_path):
+def test_rows_of_another_run_are_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     late = PredictionsFile(path)
     write(path, make_prediction())
@@ -85,7 +86,7 @@ def test_rows_of_another_run_are_not_overwritten(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     path.write_text("photo,count\n1.jpg,3\n")
     with pytest.raises(SetupError, match=r"other columns .* another --output"):
@@ -97,7 +98,7 @@ def test_other_files_are_refused(tmp_path):
         PredictionsFile(path)
 
 
-def test_short_row_is_refused(tmp_path):
+def test_short_row_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "predictions.csv"
     write(path, make_prediction())
     path.write_text(path.read_text() + "camera,ucf-cc-50\n")
@@ -105,7 +106,7 @@ def test_short_row_is_refused(tmp_path):
         PredictionsFile(path)
 
 
-def test_row_has_no_column_that_the_header_lacks():
+def test_row_has_no_column_that_the_header_lacks() -> None:
     row = write_row(make_prediction(routes=(1.0, 2.0)))
     assert set(row) <= set(COLUMNS)
     assert read_row({column: str(row.get(column, "")) for column in COLUMNS}) == make_prediction(routes=(1.0, 2.0))

@@ -1,5 +1,8 @@
 """An evaluation that is stopped half-way, through the real service."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from crowdserve.client.service import ServiceClient
@@ -7,6 +10,7 @@ from crowdserve.errors import SetupError
 from crowdserve.evaluation.counting import Choices, check_models, count_photos
 from crowdserve.evaluation.photos import choose_photos
 from crowdserve.evaluation.run import Evaluation
+from crowdserve.local.service import EmbeddedService
 from tests.support.datasets import write_dataset
 from tests.support.photos import expected_count
 
@@ -14,18 +18,18 @@ CHOICES = Choices(counter="csrnet")
 
 
 @pytest.fixture
-def client(small_service):
+def client(small_service: EmbeddedService) -> Iterator[ServiceClient]:
     with ServiceClient(small_service.http_url, use_proxy=False) as client:
         yield client
 
 
 @pytest.mark.e2e
-def test_stopped_run_resumes(client, tmp_path):
+def test_stopped_run_resumes(client: ServiceClient, tmp_path: Path) -> None:
     write_dataset("ucf-cc-50", tmp_path / "set")
     photos = choose_photos([tmp_path / "set"])
     seen = []
 
-    def stop_after_two(result):
+    def stop_after_two(result: object) -> None:
         seen.append(result)
         if len(seen) == 2:
             raise KeyboardInterrupt
@@ -41,7 +45,7 @@ def test_stopped_run_resumes(client, tmp_path):
 
 
 @pytest.mark.e2e
-def test_blended_count_is_between_those_of_its_routes(client, tmp_path):
+def test_blended_count_is_between_those_of_its_routes(client: ServiceClient, tmp_path: Path) -> None:
     write_dataset("ucf-cc-50", tmp_path / "set", ((130, 9),))
     choices = Choices(route="blend", counter="csrnet", every_route=True)
     (row,) = count_photos(client, choose_photos([tmp_path / "set"]), choices)
@@ -55,7 +59,7 @@ def test_blended_count_is_between_those_of_its_routes(client, tmp_path):
     assert row.models.keys() >= {"vgg16", "scene_classifier", "csrnet_a", "csrnet_b"}
 
 
-def test_models_can_be_added_but_not_changed():
+def test_models_can_be_added_but_not_changed() -> None:
     known = {"vgg16": "1"}
     check_models(known, {"vgg16": "1", "csrnet_a": "2"})
     assert known == {"vgg16": "1", "csrnet_a": "2"}

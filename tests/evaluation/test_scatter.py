@@ -1,4 +1,5 @@
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from crowdserve.evaluation.scatter import COLOURS, check_matplotlib, draw_scatte
 from tests.support.predictions import make_prediction
 
 
-def colours_in(path):
+def colours_in(path: Path) -> set[str]:
     with Image.open(path) as picture:
         assert picture.format == "PNG"
         pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
@@ -19,7 +20,7 @@ def colours_in(path):
 
 
 @pytest.mark.parametrize("least", [0, 1, 30])
-def test_every_route_has_its_own_colour(tmp_path, least):
+def test_every_route_has_its_own_colour(tmp_path: Path, least: int) -> None:
     rows = [
         make_prediction(least + 90 * n, least + 70.0 * n, route=route)
         for n, route in enumerate(["dense", "sparse"] * 3)
@@ -28,12 +29,12 @@ def test_every_route_has_its_own_colour(tmp_path, least):
     assert colours_in(tmp_path / "scatter.png") == {"dense", "sparse"}
 
 
-def test_one_photo_without_people_can_be_drawn(tmp_path):
+def test_one_photo_without_people_can_be_drawn(tmp_path: Path) -> None:
     draw_scatter([make_prediction(0, 0.0, route="dense+sparse")], tmp_path / "scatter.png")
     assert colours_in(tmp_path / "scatter.png") == {"dense+sparse"}
 
 
-def test_missing_matplotlib_names_the_extra(monkeypatch):
+def test_missing_matplotlib_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     check_matplotlib()
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(PlatformError, match=r"pip install 'crowdserve\[evaluate\]'"):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ META = {
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository" / "csrnet_a" / "1"
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(json.dumps(META))
@@ -27,14 +28,14 @@ def repository(tmp_path):
     return tmp_path / "repository"
 
 
-def test_every_network_and_ensemble_has_a_row(repository):
+def test_every_network_and_ensemble_has_a_row(repository: Path) -> None:
     table = model_table(repository)
     for name in (*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())):
         assert f"| `{name}` |" in table
     assert "2.5 MB" in table
 
 
-def test_accuracy_comes_from_the_newest_training_record(repository):
+def test_accuracy_comes_from_the_newest_training_record(repository: Path) -> None:
     assert "| 12.3 | 23.4 | -3.2 | 99.9 | 75 min, 2 cores |" in accuracy_table(repository)
     newer = repository / "csrnet_a" / "10"
     shutil.copytree(repository / "csrnet_a" / "1", newer)
@@ -44,7 +45,7 @@ def test_accuracy_comes_from_the_newest_training_record(repository):
     assert "| 7.0 | 8.0 | 1.0 | 99.9 | 150 min, 2 cores |" in accuracy_table(repository)
 
 
-def test_pages_are_filled_and_checked(repository, tmp_path):
+def test_pages_are_filled_and_checked(repository: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- models: generated -->\nold \\1\n<!-- models: end -->\nbelow\n")
     with pytest.raises(RepositoryError, match="out of date"):
@@ -58,6 +59,6 @@ def test_pages_are_filled_and_checked(repository, tmp_path):
     assert "old" not in text
 
 
-def test_missing_end_mark_is_named(repository):
+def test_missing_end_mark_is_named(repository: Path) -> None:
     with pytest.raises(RepositoryError, match="accuracy: end"):
         fill_page("<!-- accuracy: generated -->", repository)

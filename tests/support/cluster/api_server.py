@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -146,7 +146,7 @@ class ApiServer:
             call(key)
         return self.read(key[0], key[2], key[1])
 
-    def events(self, plural: str, namespace: str, query: dict[str, str], seconds: float):
+    def events(self, plural: str, namespace: str, query: dict[str, str], seconds: float) -> Iterator[Object]:
         """Watch events after a resource version, as they come."""
         seen, deadline = int(query.get("resourceVersion", 0)), time.monotonic() + seconds
         while not self._closing and time.monotonic() < deadline:

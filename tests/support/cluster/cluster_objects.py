@@ -1,5 +1,7 @@
 """The objects of a release as the chart renders them, and a controller that does KServe's part."""
 
+from collections.abc import Callable
+
 from tests.support.cluster.api_server import ApiServer, Key
 
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
@@ -113,7 +115,7 @@ def reconcile_revisions(api: ApiServer, name: str) -> None:
     api.change("inferenceservices", name, change)
 
 
-def controller(api: ApiServer):
+def controller(api: ApiServer) -> Callable[[Key], None]:
     """A controller of both modes, for `ApiServer.on_change`."""
 
     def act(key: Key) -> None:

@@ -6,7 +6,9 @@ It routes as the HTTPRoute in the API server says at that moment. Counts are the
 import json
 import struct
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Gateway:
@@ -29,7 +31,7 @@ class Gateway:
         counted: Service and photo of each request.
     """
 
-    def __init__(self, read_route, on_count) -> None:
+    def __init__(self, read_route: Callable[[], dict[str, Any]], on_count: Callable[[str], object]) -> None:
         self.truth: dict[bytes, int] = {}
         self.error: dict[str, float] = {}
         self.broken: set[str] = set()
@@ -53,7 +55,7 @@ class Gateway:
         self._http.shutdown()
         self._http.server_close()
 
-    def service_for(self, headers) -> str:
+    def service_for(self, headers: Mapping[str, str]) -> str:
         """The service that a request goes to: of the rule whose headers match, else by weight."""
         rules = self.read_route()["spec"]["rules"]
         matching = [rule for rule in rules if rule.get("matches") and _matches(rule["matches"][0], headers)]
@@ -62,7 +64,7 @@ class Gateway:
         return heaviest["name"]
 
 
-def _matches(match, headers) -> bool:
+def _matches(match: dict[str, Any], headers: Mapping[str, str]) -> bool:
     wanted = match.get("headers", [])
     return bool(wanted) and all(headers.get(each["name"]) == each["value"] for each in wanted)
 

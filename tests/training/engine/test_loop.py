@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def assert_whole(folder: Path) -> None:
     assert Network(folder).done == 8
 
 
-def test_best_average_weights_are_saved_and_recorded(tmp_path):
+def test_best_average_weights_are_saved_and_recorded(tmp_path: Path) -> None:
     train(tmp_path)
     assert_whole(tmp_path)
     losses = [record["loss"] for record in RunFolder(tmp_path).records()]
@@ -80,11 +81,13 @@ def test_best_average_weights_are_saved_and_recorded(tmp_path):
 @pytest.mark.parametrize("place", [(RunFolder, "record"), (RunFolder, "write_meta"), (Network, "save")])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("time", [1, 3, 4])
-def test_stopped_run_gives_the_result_of_an_uninterrupted_one(tmp_path, monkeypatch, place, after, time):
+def test_stopped_run_gives_the_result_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str], after: bool, time: int
+) -> None:
     owner, name = place
     work, calls = getattr(owner, name), []
 
-    def stop(*args, **kwargs):
+    def stop(*args: Any, **kwargs: Any) -> Any:
         calls.append(name)
         if len(calls) == time:
             if after:
@@ -100,14 +103,14 @@ def test_stopped_run_gives_the_result_of_an_uninterrupted_one(tmp_path, monkeypa
     assert_whole(tmp_path)
 
 
-def test_finished_run_is_left_unchanged(tmp_path):
+def test_finished_run_is_left_unchanged(tmp_path: Path) -> None:
     train(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     train(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_start_from_an_unfinished_run_is_refused(tmp_path):
+def test_start_from_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     assert read_earlier(None) is None
     with pytest.raises(WeightsError, match="is no finished run"):
         read_earlier(tmp_path)

@@ -53,7 +53,7 @@ def classifier(photos: HeldOut) -> SceneClassifier:
     return SceneClassifier.from_estimator(fitted, "", {}, Path("a"))
 
 
-def test_policy_is_a_share_per_route(photos):
+def test_policy_is_a_share_per_route(photos: HeldOut) -> None:
     for weights in fixed_policies(photos).values():
         np.testing.assert_allclose(weights.sum(axis=1), 1)
     dense = np.array([photo.dense for photo in photos.counts])
@@ -64,14 +64,14 @@ def test_policy_is_a_share_per_route(photos):
     np.testing.assert_allclose(photos.counted(policies["mean of both"]), (dense + sparse) / 2)
 
 
-def test_oracle_has_the_smallest_error_on_every_photo(photos, classifier):
+def test_oracle_has_the_smallest_error_on_every_photo(photos: HeldOut, classifier: SceneClassifier) -> None:
     policies = fixed_policies(photos) | classifier_policies("domain", classifier, photos)
     for name, weights in policies.items():
         if set(np.unique(weights)) <= {0.0, 1.0}:
             assert (photos.errors(policies["oracle"]) <= photos.errors(weights)).all(), name
 
 
-def test_always_correct_classifier_equals_the_perfect_one(photos, classifier):
+def test_always_correct_classifier_equals_the_perfect_one(photos: HeldOut, classifier: SceneClassifier) -> None:
     found = classifier_policies("domain", classifier, photos)
     np.testing.assert_array_equal(found["domain, hard"], fixed_policies(photos)["perfect by domain"])
     probabilities = classifier.probabilities(photos.features)
@@ -79,14 +79,14 @@ def test_always_correct_classifier_equals_the_perfect_one(photos, classifier):
     np.testing.assert_allclose(photos.counted(found["domain, blended"]), by_hand)
 
 
-def test_mixed_part_has_no_perfect_domain_router(photos):
+def test_mixed_part_has_no_perfect_domain_router(photos: HeldOut) -> None:
     mixed = HeldOut(photos.counts, photos.features, photos.parts, (None, *photos.domains[1:]))
     assert set(fixed_policies(photos)) - set(fixed_policies(mixed)) == {"perfect by domain"}
     (row,) = [row for row in judge_policies(mixed, fixed_policies(mixed), seed=0) if row["policy"] == "oracle"]
     assert len(row["against"]) == 1
 
 
-def test_figures_match_hand_computed_ones(photos):
+def test_figures_match_hand_computed_ones(photos: HeldOut) -> None:
     policies = fixed_policies(photos)
     rows = {row["policy"]: row for row in judge_policies(photos, policies, seed=0)}
     errors = np.array([photo.dense - photo.true for photo in photos.counts])
@@ -103,7 +103,7 @@ def test_figures_match_hand_computed_ones(photos):
     assert np.dot(shares, list(by_part.values())) == pytest.approx(rows["always dense"]["mae"], abs=0.02)
 
 
-def test_interval_has_its_nominal_coverage():
+def test_interval_has_its_nominal_coverage() -> None:
     draw = np.random.default_rng(5)
     parts = ["a"] * 20 + ["b"] * 20
     covered = 0
@@ -115,7 +115,7 @@ def test_interval_has_its_nominal_coverage():
     assert 85 <= covered <= 99
 
 
-def test_equal_policies_have_zero_difference(photos):
+def test_equal_policies_have_zero_difference(photos: HeldOut) -> None:
     errors = photos.errors(one_route(["dense"] * len(photos.counts)))
     assert bootstrap_difference(errors, errors, photos.parts, seed=0) == (0, 0)
 
@@ -135,7 +135,9 @@ def scenes(tmp_path: Path, photos: HeldOut) -> Path:
     return tmp_path
 
 
-def test_command_prints_and_writes_the_table(scenes, photos, classifier, capsys):
+def test_command_prints_and_writes_the_table(
+    scenes: Path, photos: HeldOut, classifier: SceneClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = {"data": {"labels": {"strategy": "domain"}}}
     save_classifier(classifier, scenes / "model", CONTRACT, labels, name="other")
     record = scenes / "model" / "scene_classifier.other.json"
@@ -153,7 +155,7 @@ def test_command_prints_and_writes_the_table(scenes, photos, classifier, capsys)
     assert all(line.count("|") == printed.split("\n")[0].count("|") for line in printed.strip().split("\n"))
 
 
-def test_counts_of_other_photos_are_refused(scenes, photos):
+def test_counts_of_other_photos_are_refused(scenes: Path, photos: HeldOut) -> None:
     counts = {photo.key: photo for photo in photos.counts}
     with pytest.raises(DatasetError, match="1 of 24 photos were not counted, such as p3"):
         load_held_out(scenes, {key: photo for key, photo in counts.items() if key != "p3"}, "validate")
@@ -164,13 +166,13 @@ def test_counts_of_other_photos_are_refused(scenes, photos):
         load_held_out(scenes, counts, "validate")
 
 
-def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
+def test_routes_are_in_the_order_of_the_probabilities(photos: HeldOut, classifier: SceneClassifier) -> None:
     dense = classifier.probabilities(photos.features)[:, ROUTES.index("dense")]
     assert (dense[np.array(photos.domains) == "dense"] > 0.5).all()
 
 
 @pytest.fixture
-def short_search(monkeypatch):
+def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three folds, one strength of the penalty."""
     monkeypatch.setattr("training.routing.policies.FOLDS", 3)
     monkeypatch.setattr("training.scene.regression.FOLDS", 3)
@@ -179,7 +181,7 @@ def short_search(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_search")
-def test_cross_fitted_router_learns_the_better_route(photos):
+def test_cross_fitted_router_learns_the_better_route(photos: HeldOut) -> None:
     found = cross_fitted_policies(photos, seed=0)
     better = one_route([photo.better_route for photo in photos.counts])
     domains = one_route(list(photos.domains))
@@ -190,7 +192,7 @@ def test_cross_fitted_router_learns_the_better_route(photos):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_search")
-def test_photo_is_routed_by_a_model_not_trained_on_it(photos):
+def test_photo_is_routed_by_a_model_not_trained_on_it(photos: HeldOut) -> None:
     """With features that say nothing but which photo it is, a cross-fitted router cannot know better than chance."""
     draw = np.random.default_rng(1)
     lonely = np.zeros_like(photos.features)
@@ -200,7 +202,7 @@ def test_photo_is_routed_by_a_model_not_trained_on_it(photos):
     assert (found["best-counter, cross-fitted, hard"] != better).any()
 
 
-def test_too_few_photos_of_a_kind_are_refused(photos):
+def test_too_few_photos_of_a_kind_are_refused(photos: HeldOut) -> None:
     few = HeldOut(photos.counts[:6], photos.features[:6], photos.parts[:6], photos.domains[:6])
     with pytest.raises(DatasetError, match="fewer than 5 photos better"):
         cross_fitted_policies(few, seed=0)

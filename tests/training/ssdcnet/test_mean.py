@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture
-def ssdcnet_runs(tmp_path, monkeypatch):
+def ssdcnet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A served SSDCNet, and a run that went on from it with a frozen front-end, which stands for ImageNet's here."""
     served = REPOSITORY / "ssdcnet_sha" / "1"
     state, draw = dict(load_state(served, "ssdcnet_sha")), torch.Generator().manual_seed(2)
@@ -48,7 +49,7 @@ def ssdcnet_runs(tmp_path, monkeypatch):
     return [served, folder]
 
 
-def test_mean_of_ssdcnets_counts_with_the_mean_weights(ssdcnet_runs, dataset, tmp_path):
+def test_mean_of_ssdcnets_counts_with_the_mean_weights(ssdcnet_runs: list[Path], dataset: Path, tmp_path: Path) -> None:
     errors = average(CARD, ssdcnet_runs, [dataset], tmp_path / "features", tmp_path / "mean")
     states = [load_state(run, CARD.name) for run in ssdcnet_runs]
     plain = SSDCNet(CARD.max_local_count or 0)
@@ -66,7 +67,7 @@ def test_mean_of_ssdcnets_counts_with_the_mean_weights(ssdcnet_runs, dataset, tm
     assert meta["mean_of_runs_at_steps"][1] == 80
 
 
-def test_ssdcnets_of_other_units_are_refused(ssdcnet_runs, tmp_path):
+def test_ssdcnets_of_other_units_are_refused(ssdcnet_runs: list[Path], tmp_path: Path) -> None:
     state = torch.load(ssdcnet_runs[1] / "ssdcnet_sha.pth", weights_only=True)[STATE]
     state[UNIT_LAYER] = 1.1 * state[UNIT_LAYER]
     torch.save({STATE: state}, ssdcnet_runs[1] / "ssdcnet_sha.pth")
