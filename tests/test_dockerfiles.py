@@ -49,7 +49,7 @@ def read_steps(dockerfile: str) -> list[Step]:
 
 
 def final(dockerfile: str, name: str) -> list[str]:
-    """Texts of an instruction in the last stage, which has no name."""
+    """Arguments of an instruction in the last stage, which has no name."""
     return [step.text for step in read_steps(dockerfile) if step.stage == "" and step.name == name]
 
 
@@ -81,7 +81,7 @@ def test_copied_files_exist_in_the_build_context(dockerfile: str) -> None:
 
 
 def _in_context(path: str, patterns: list[str]) -> bool:
-    """What .dockerignore says of a path: its last matching line decides."""
+    """Whether a path is in the build context; the last matching line of .dockerignore decides."""
     included = True
     for pattern in patterns:
         wanted = pattern.startswith("!")
@@ -151,10 +151,10 @@ def run_build_stage(dockerfile: str, folder: Path, places: dict[str, str], pytho
     """Run the build stage as it stands, in a folder instead of a container.
 
     Args:
-        dockerfile: Whose.
-        folder: Its /src becomes a folder in here.
-        places: What stands for paths of the container.
-        python: What stands for its Python.
+        dockerfile: The Dockerfile of the stage.
+        folder: The container's /src becomes a folder in it.
+        places: Replacements for paths of the container.
+        python: The Python to use instead of the container's.
     """
     source = folder / "src"
     source.mkdir()

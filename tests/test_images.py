@@ -35,7 +35,7 @@ def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
 
 
 def quarters(width: int = 32, height: int = 16) -> Image.Image:
-    """Red, green over blue, white: every turn and flip of it differs."""
+    """Red and green over blue and white: every rotation and flip differs."""
     picture = Image.new("RGB", (width, height), RED)
     picture.paste(GREEN, (width // 2, 0, width, height // 2))
     picture.paste(BLUE, (0, height // 2, width // 2, height))
@@ -56,7 +56,7 @@ def noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
 
 
-# As in production: `images` tells Pillow's warnings to be quiet, pytest would turn them into errors.
+# As in production: `images` silences Pillow's warnings; pytest would turn them into errors.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -295,7 +295,7 @@ class TestPad:
 
     @given(height=st.integers(1, 200), width=st.integers(1, 200), stride=st.sampled_from([8, 16, 32]))
     def test_cropping_removes_exactly_the_padding_cells(self, height: int, width: int, stride: int) -> None:
-        """A map of how many real pixels each cell holds loses nothing, and keeps no empty cell."""
+        """For a map of the number of real pixels per cell, cropping loses no pixel and keeps no empty cell."""
         ones = np.pad(np.ones((height, width)), ((0, -height % (2 * stride)), (0, -width % (2 * stride))))
         cells = ones.reshape(ones.shape[0] // stride, stride, -1, stride).sum((1, 3)).astype(np.float32)
         cropped = crop_density(cells, height, width, stride)

@@ -1,4 +1,4 @@
-"""docs/operate.md names what there is: values of the chart, commands, flags, files, alerts and settings."""
+"""Everything that docs/operate.md names exists: values of the chart, commands, flags, files, alerts and settings."""
 
 import re
 import shlex
@@ -26,7 +26,7 @@ def code(language: str) -> list[str]:
 
 
 def inline_code() -> list[str]:
-    """What stands between backticks in prose and tables."""
+    """Inline code in prose and tables."""
     return re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```$", "", TEXT, flags=re.DOTALL | re.MULTILINE))
 
 
@@ -44,7 +44,7 @@ HELM = [command for command in shell_commands() if command[0] == "helm" and "cha
 
 
 def is_value(path: list[str], values: Any = VALUES) -> bool:
-    """Whether the chart has a value; below an empty map or list operators write what Kubernetes takes."""
+    """Whether the chart has a value; an empty map or list accepts any Kubernetes field."""
     if not path:
         return True
     if values in ({}, []):

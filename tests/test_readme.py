@@ -1,4 +1,4 @@
-"""What the README shows works: its two ways to ask the running service are run as they stand there."""
+"""The two client examples in the README run unchanged against a service."""
 
 import json
 import re
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.e2e
 
 
 def block(language: str, holding: str) -> str:
-    """The one code block of a language that holds a text."""
+    """The only code block of a language that contains a text."""
     (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL) if holding in text]
     return str(found)
 

@@ -1,4 +1,4 @@
-"""Bundles of the small models, and servers for them to be pushed to: a registry and an S3, over HTTP."""
+"""Bundles of the small models, and servers to push them to: a registry and S3, over HTTP."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def manifest(built: Path) -> Manifest:
 
 @pytest.fixture
 def bundle(built: Path, tmp_path: Path) -> Path:
-    """A bundle that a test may spoil."""
+    """A bundle that a test may change."""
     return shutil.copytree(built, tmp_path / "bundle")
 
 
@@ -49,7 +49,7 @@ def private_umask() -> Iterator[None]:
 
 @pytest.fixture
 def stand_in() -> Iterator[RunningRegistry]:
-    """An empty registry that can be made to ask for a login, to fail and to cheat."""
+    """An empty registry that can require a login, fail, or return damaged content."""
     with run_stand_in() as registry:
         yield registry
 
@@ -76,7 +76,7 @@ def registry(request: pytest.FixtureRequest, stand_in: RunningRegistry, tmp_path
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a server that speaks S3, in a process of its own."""
+    """The URL of an S3 server in its own process."""
     (port,) = choose_ports(HOST, None)
     process = ChildProcess(
         "the S3 server",
@@ -93,7 +93,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A new bucket there; this process and its children are its client."""
+    """A new bucket; the environment of this process has the credentials."""
     settings = {
         "AWS_ENDPOINT_URL_S3": s3_server,
         "AWS_ACCESS_KEY_ID": "key",

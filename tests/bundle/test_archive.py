@@ -1,4 +1,4 @@
-"""Unpacking: whole archives of files and folders, and nothing else."""
+"""Unpacking accepts complete archives of files and folders only."""
 
 import io
 import tarfile

@@ -1,4 +1,4 @@
-"""What is in a bundle, and that the same models give the same bytes."""
+"""The contents of a bundle; the same models give the same bytes."""
 
 import json
 import os
@@ -95,7 +95,7 @@ def test_archive_has_no_user_or_time(small_repository: Path, tmp_path: Path) -> 
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {(0, 0, "", "", 0)}
     assert {(m.isdir(), m.mode) for m in members} == {(True, 0o755), (False, 0o644)}
     assert [m.name for m in members] == sorted(m.name for m in members)
-    assert not list(tmp_path.glob(".*"))  # nothing is left beside it
+    assert not list(tmp_path.glob(".*"))  # no temporary files are left
 
 
 @pytest.mark.parametrize("target", ["full", "file", "folder.tar"])

@@ -1,4 +1,4 @@
-"""`crowdserve bundle` as people use it: stdout for scripts, stderr for them, exit code 2 for a refusal."""
+"""`crowdserve bundle` as users run it: stdout for scripts, stderr for messages, exit code 2 for errors."""
 
 import subprocess
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where logins are looked for: the files and helpers of docker and podman."""
+"""Registry logins come from the files and helpers of docker and podman."""
 
 import json
 from pathlib import Path

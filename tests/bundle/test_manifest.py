@@ -1,4 +1,4 @@
-"""What a manifest says of a folder: every difference by name, and nothing else."""
+"""Comparing a folder with its manifest lists every difference by name."""
 
 import json
 from collections.abc import Callable

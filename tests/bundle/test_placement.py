@@ -1,4 +1,4 @@
-"""Pushing to a folder and to S3: whole or not at all, once and for ever."""
+"""Pushing to a folder and to S3 is atomic and never overwrites."""
 
 import base64
 import hashlib
@@ -15,14 +15,14 @@ from tests.support.paths import UNREADABLE
 
 @pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An address of each kind that nothing was pushed to."""
+    """An empty target of each kind."""
     if request.param == "folder":
         return FolderStore(tmp_path / "claim" / "2026")
     return BucketStore(f"s3://{request.getfixturevalue('s3')}/crowd/2026")
 
 
 class Interrupted:
-    """A store that breaks down after some files."""
+    """A store that fails after some files."""
 
     def __init__(self, store: Store, files: int) -> None:
         self.address, self.listing, self._store, self._left = store.address, store.listing, store, files

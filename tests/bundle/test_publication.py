@@ -1,4 +1,4 @@
-"""A bundle as an image in a registry: what a node would unpack, byte for byte, and what a registry may do wrong."""
+"""A bundle as an image in a registry: the files that a node unpacks, and faults of registries."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def unpack(registry: RunningRegistry, repository: str, digest: str, folder: Path) -> list[dict[str, Any]]:
-    """Do what a node does with each architecture of an image; returns their configurations."""
+    """Unpack each architecture of an image as a node does; returns their configurations."""
     configs = []
     for image in registry.get(f"{repository}/manifests/{digest}").json()["manifests"]:
         described = registry.get(f"{repository}/manifests/{image['digest']}").json()

@@ -1,4 +1,4 @@
-"""Contracts that every model card keeps, whichever network it describes."""
+"""Contracts of every model card."""
 
 import re
 from dataclasses import replace

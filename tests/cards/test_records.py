@@ -22,7 +22,7 @@ def errors(photos: int, mae: float) -> dict[str, Any]:
 
 @pytest.fixture
 def summary() -> dict[str, Any]:
-    """What `crowdserve evaluate` writes, less what is not read."""
+    """The parts of the output of `crowdserve evaluate` that are read."""
     return {
         "crowdserve": "0.2.0",
         "choices": {"route": "sparse", "counter": "csrnet", "every_route": False},

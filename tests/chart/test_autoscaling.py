@@ -1,4 +1,4 @@
-"""How many replicas there are, and how they are replaced."""
+"""The number of replicas, and how they are replaced."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A second version beside the first, and who reaches it."""
+"""A second version beside the first, and the traffic that reaches it."""
 
 import crowdserve
 from tests.support.rendering import Chart
@@ -74,7 +74,7 @@ def test_stable_and_canary_are_whole_services_of_their_own_versions(chart: Chart
 
 
 def test_both_versions_have_the_same_model_name(chart: Chart) -> None:
-    """Callers name the model in the URL, whichever version answers."""
+    """Callers name the model in the URL, so both versions must share the name."""
     for base in ("canary", "everything"):
         manifests = chart.render(base)
         names = {

@@ -1,4 +1,4 @@
-"""KServe's objects against its CustomResourceDefinitions, where they are at hand: every value, not the names alone."""
+"""KServe's objects validated against its CustomResourceDefinitions, where these are available."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def closed(schema: Any) -> Any:
-    """A CRD's schema that takes no unknown field, and whose either-or of text and number is one."""
+    """A CRD's schema that rejects unknown fields and accepts either a string or a number where the CRD does."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):

@@ -1,4 +1,4 @@
-"""helm itself has nothing to say against the chart, and all that is installed carries its labels."""
+"""`helm lint` reports nothing, and every installed object has the chart's labels."""
 
 import pytest
 

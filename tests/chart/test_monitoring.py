@@ -1,4 +1,4 @@
-"""Metrics, alerts and the dashboard: queries that Prometheus takes, over metrics that exist."""
+"""Metrics, alerts and the dashboard: valid PromQL over metrics that exist."""
 
 import json
 import re

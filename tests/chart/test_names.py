@@ -1,4 +1,4 @@
-"""Names that fit into Kubernetes' and KServe's limits, and that no two releases share."""
+"""Names within the limits of Kubernetes and KServe, distinct between releases."""
 
 import re
 
@@ -11,7 +11,7 @@ KSERVE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def names(manifests: Manifests) -> set[tuple[str, str]]:
-    """Everything that is made in the namespace, KServe's Services and Deployments included."""
+    """Names of all objects created in the namespace, including KServe's Services and Deployments."""
     made = {(each["kind"], each["metadata"]["name"]) for each in manifests}
     services = [each["metadata"]["name"] for each in manifests.all("InferenceService")]
     return made | {("Service", name + end) for name in services for end in ("", "-predictor", "-transformer")}

@@ -96,11 +96,11 @@ def test_service_mounts_the_plans_of_the_job(chart: Chart) -> None:
         each["spec"]["predictor"]["model"]["storageUri"]
         for each in chart.render("tensorrt-job", planBuilder={"image": {"tag": "26.06-py3"}}).all("InferenceService")
     )
-    assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
+    assert other != model["storageUri"]  # plans of another TensorRT never replace those in use
 
 
 def test_release_without_the_job_serves_existing_plans(chart: Chart) -> None:
-    """So that an upgrade needs no free GPU."""
+    """An upgrade then needs no free GPU."""
     without = chart.render("tensorrt-job", planBuilder={"job": {"enabled": False}})
     assert not without.all("Job")
     both = [

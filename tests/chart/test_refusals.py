@@ -1,4 +1,4 @@
-"""Values that are wrong, or that Kubernetes or KServe would silently ignore, and what helm says to them."""
+"""Values that are invalid, or that Kubernetes or KServe would silently ignore, and helm's error messages."""
 
 import json
 from typing import Any
@@ -62,7 +62,7 @@ IGNORED: list[tuple[str, str, dict[str, Any], str]] = [
         "at '/canary/enabled': value must be 'false, or transformer.mode collocated",
     ),
 ]
-"""What KServe would silently ignore: the schema refuses it, so that helm lint and editors do."""
+"""KServe would silently ignore these values; the schema refuses them, so helm lint and editors do too."""
 
 RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ("no bundle", "default", {"storage": {"uri": ""}}, "storage.uri is empty: set it to"),

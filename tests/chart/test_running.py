@@ -1,4 +1,4 @@
-"""What the chart tells containers to do, done: Triton's command, the scripts of `helm test`, the curl of the notes."""
+"""The chart's commands executed: Triton's command line, the scripts of `helm test`, the curl of the notes."""
 
 import base64
 import json
@@ -88,7 +88,7 @@ def test_triton_exposes_the_queried_metrics(triton: tuple[str, str]) -> None:
 
 @pytest.fixture(scope="module")
 def photo(chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photo as test pods have it."""
+    """The photo of the test pods."""
     data = chart.render().one("ConfigMap", "rel-test-photo")["binaryData"]["pedestrians.jpg"]
     file = tmp_path_factory.mktemp("photo") / "pedestrians.jpg"
     file.write_bytes(base64.b64decode(data))
@@ -124,7 +124,7 @@ def test_test_pods_fail_when_the_service_does(
     done = run_test_pod(chart, name, photo, address, model="dogs")
     assert done.returncode != 0
     assert "dogs" in done.stderr
-    assert time.monotonic() - started < 60  # a refusal is not tried again
+    assert time.monotonic() - started < 60  # an error response is not retried
     (port,) = choose_ports(HOST, None)
     nobody = run_test_pod(
         chart, name, photo, {"rest": f"http://{HOST}:{port}", "grpc": f"{HOST}:{port}"}[name], timeout="1"

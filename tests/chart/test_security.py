@@ -1,4 +1,4 @@
-"""The restricted Pod Security Standard, on every pod, and what else a hardened service does."""
+"""The restricted Pod Security Standard on every pod, and further hardening."""
 
 import copy
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ALLOWED_VOLUMES = {
 
 
 def violations(pod: Object) -> Iterator[str]:
-    """What the restricted Pod Security Standard forbids in a pod."""
+    """Violations of the restricted Pod Security Standard in a pod."""
     context = pod.get("securityContext", {})
     yield from (field for field in ("hostNetwork", "hostPID", "hostIPC") if pod.get(field))
     for volume in pod.get("volumes", []):
@@ -71,7 +71,7 @@ def test_root_file_systems_are_read_only_where_nothing_is_downloaded(chart: Char
 
 
 def test_security_contexts_can_be_omitted(chart: Chart) -> None:
-    """OpenShift chooses the user of a pod itself, and refuses pods that do."""
+    """OpenShift chooses the user of a pod and refuses pods that set one."""
     nothing = {"podSecurityContext": None, "containerSecurityContext": None}
     for base in ("everything", "tensorrt-job", "knative", "standalone"):
         for name, pod in chart.render(base, **nothing).pod_specs():
@@ -103,7 +103,7 @@ def test_network_policy_without_peers_opens_the_service_but_not_triton(chart: Ch
 
 
 def test_kserve_ingress_is_off_by_default(chart: Chart) -> None:
-    """Its HTTPRoute would have the name of ours, and lead around the canary's split."""
+    """KServe's HTTPRoute would have the same name as the chart's and bypass the canary's split."""
     label = "networking.kserve.io/visibility"
     assert chart.render().one("InferenceService")["metadata"]["labels"][label] == "cluster-local"
     assert label not in chart.render(kserveIngress={"enabled": True}).one("InferenceService")["metadata"]["labels"]

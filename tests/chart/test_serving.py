@@ -110,7 +110,7 @@ def test_revision_has_no_field_that_knative_refuses(chart: Chart) -> None:
 def test_revision_liveness_probe_starts_after_the_bundle_check(
     chart: Chart, base: str, protocol: str, check: Object
 ) -> None:
-    """Knative puts that port in the place of any other, where HTTP/1 and gRPC do not understand each other."""
+    """Knative replaces any other port by this one, and HTTP/1 and gRPC probes are not interchangeable."""
     probe = chart.render(base, knative={"protocol": protocol}).transformer()["livenessProbe"]
     assert check.items() <= probe.items()
     assert len({"httpGet", "tcpSocket"} & probe.keys()) == 1
@@ -136,7 +136,7 @@ def test_transformer_is_not_killed_while_it_waits_for_its_bundle(chart: Chart, b
 
 @pytest.mark.parametrize("base", CI)
 def test_runtime_commands_contain_no_kserve_placeholder(chart: Chart, base: str) -> None:
-    """It fills a runtime's containers in as templates of its own."""
+    """KServe expands a runtime's containers as templates."""
     assert "{{" not in "".join(chart.render(base).triton("counting" if base == "everything" else "rel")["args"])
 
 

@@ -1,4 +1,4 @@
-"""The shell that starts Triton and looks after models and engines. A stand-in replaces Triton, which needs a GPU."""
+"""The shell script that starts Triton and manages models and engines. A stand-in replaces Triton, which needs a GPU."""
 
 import contextlib
 import json
@@ -35,22 +35,22 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.HTTPServer(("127.0.0.1", {port}), Ready).serve_forever()
 """
-"""Builds an engine where there is none, as onnxruntime does: named after no weights, here made of them."""
+"""Builds an engine where none exists, as onnxruntime does; here its content is the weights."""
 
 HALF_A_COPY = """#!/bin/sh
 for place; do :; done # the last of the arguments
 [ ! -d "$place" ] || place=$place/${1##*/}
 head -c 10 "$1" > "$place"
 """
-"""A cp that comes no further than this."""
+"""A cp that stops half-way."""
 FULL = f"{HALF_A_COPY}echo 'No space left on device' >&2; exit 1"
 
 TOOLS = ("cat", "cp", "cut", "find", "head", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sleep")
-"""What Triton's shell runs, less curl."""
+"""The programs that Triton's script runs, except curl."""
 
 
 class Pod:
-    """A pod's own folders, and Triton's shell running in it."""
+    """The folders of a pod, and Triton's script running in it."""
 
     def __init__(
         self, folder: Path, args: list[str], models: Path, claim: Path, *, ready: bool, cp: str | None, curl: bool
@@ -81,11 +81,11 @@ class Pod:
 
     @property
     def log(self) -> str:
-        """What the pod said so far."""
+        """The log of the pod so far."""
         return self._log.read_text()
 
     def served(self) -> dict[str, str]:
-        """The weights that each network's engine is made of; empty if the pod ended instead of serving."""
+        """The weights of each network's engine; empty if the pod ended instead of serving."""
         self.wait_until(lambda: self._output.read_text().endswith("\n") or self.process.poll() is not None)
         return json.loads(self._output.read_text() or "{}")
 
@@ -114,12 +114,12 @@ def _tools(folder: Path) -> Path:
 
 
 def engines(folder: Path) -> list[Path]:
-    """Files below a folder, not those that links lead to."""
+    """Files below a folder; links are not followed."""
     return [path for path in folder.rglob("*") if path.is_file() and not path.parent.is_symlink()]
 
 
 def bundle(folder: Path, weights: str) -> Path:
-    """A bundle whose networks have the names of all bundles, and weights of their own."""
+    """A bundle of the usual networks with the given weights."""
     for name in CARDS:
         (folder / name / "1").mkdir(parents=True)
         (folder / name / "1" / "model.onnx").write_text(f"{weights}{name}")
@@ -190,7 +190,7 @@ def test_pods_that_start_at_once_share_a_claim(tmp_path: Path, start: Callable[.
 def test_engines_are_saved_only_after_triton_serves(tmp_path: Path, start: Callable[..., Pod]) -> None:
     pod = start(bundle(tmp_path / "a", "A:"), ready=False)
     assert pod.served() == dict.fromkeys(CARDS, "A:")
-    pod.wait_until(lambda: pod.log.count(" 400 ") >= 3)  # looks at its health
+    pod.wait_until(lambda: pod.log.count(" 400 ") >= 3)  # it checks its health
     assert not list((tmp_path / "claim").iterdir())
     pod.ready.touch()
     pod.wait_until_kept()
@@ -232,7 +232,7 @@ def test_image_without_curl_serves_and_logs_that_engines_are_not_saved(
 ) -> None:
     pod = start(bundle(tmp_path / "a", "A:"), curl=False)
     assert pod.served() == dict.fromkeys(CARDS, "A:")
-    time.sleep(0.5)  # five looks at its health
+    time.sleep(0.5)  # five health checks
     assert pod.log.count("the image has no curl") == 1
     assert "not found" not in pod.log
     assert not list((tmp_path / "claim").iterdir())

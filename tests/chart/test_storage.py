@@ -1,4 +1,4 @@
-"""Where the bundle comes from, and the credentials for it."""
+"""The storage of the bundle and its credentials."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The command line as people use it: what it prints where, and its exit codes."""
+"""The command line as users run it: stdout, stderr and exit codes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "crowdserve.cli"]
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with no variable of crowdserve in its environment but those given."""
+    """Run the command; its environment has no crowdserve variables except the given ones."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CROWDSERVE_")}
     env = {**others, "NO_COLOR": "1", "COLUMNS": "100", **variables}
     return subprocess.run(
@@ -35,13 +35,13 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
 
 
 def people(name: str, **choices: Any) -> float:
-    """What the small networks count in one of the photos."""
+    """The count of the small networks in one of the photos."""
     return foretell(GRAY[name], 96, 128, **choices)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, Path]:
-    """A white photo, a dark one, and a file that is no photo."""
+    """A white photo, a dark one, and a file that is not a photo."""
     files = {name: tmp_path / f"{name}.png" for name in (*GRAY, "broken")}
     for name, gray in GRAY.items():
         Image.fromarray(np.full((96, 128, 3), gray, np.uint8)).save(files[name])

@@ -1,4 +1,4 @@
-"""`crowdserve evaluate` on data sets of even greys, through the real service with models that can be foretold."""
+"""`crowdserve evaluate` on datasets of uniform grey, through the real service with models of predictable counts."""
 
 import csv
 import json

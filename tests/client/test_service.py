@@ -1,4 +1,4 @@
-"""Whom the client tells its token, and what it makes of a service that does not let it in."""
+"""The hosts that get the client's token, and its errors for services that refuse access."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ TOKEN = "s3cret.t0ken"
 
 
 class Stranger(ThreadingHTTPServer):
-    """A gateway that gives one answer to everything and repeats what it was told.
+    """A gateway that gives the same response to every request and records the requests.
 
     Attributes:
         seen: Path and `Authorization` of each request.
@@ -113,7 +113,7 @@ def test_unreachable_host_is_not_reported_as_a_service_failure() -> None:
         socket.create_server(("127.0.0.1", 0), backlog=0) as server,
         ServiceClient(url_of(server), use_proxy=False) as client,
     ):
-        for each in waiting:  # more than may wait: the next one gets no answer at all
+        for each in waiting:  # fills the backlog: the next connection gets no response
             each.setblocking(False)
             each.connect_ex(server.getsockname())
         client._http.timeout = httpx.Timeout(30, connect=0.2)

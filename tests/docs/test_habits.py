@@ -1,4 +1,4 @@
-"""The files that people expect beside the code: workflows, hooks, forms, citation, changelog. Read, not run."""
+"""The usual files beside the code: workflows, hooks, forms, citation, changelog. They are parsed, not run."""
 
 import json
 import re
@@ -34,7 +34,7 @@ NAMING_TARGETS = [
 
 
 def load(file: Path) -> Any:
-    """A YAML 1.2 file as JSON has it: `on` is a word, a day is a text."""
+    """A YAML 1.2 file with the types of JSON: `on` and dates are strings."""
     return json.loads(json.dumps(YAML(typ="safe").load(file.read_text()), default=str))
 
 
@@ -81,7 +81,7 @@ def test_checkouts_do_not_persist_the_token() -> None:
 
 
 def test_scripts_read_expressions_from_the_environment_only() -> None:
-    """An expression inside a script is pasted into it before the shell reads it: others could write commands there."""
+    """An expression inside a script is expanded before the shell reads it, which allows command injection."""
     scripts = [(name, step["run"]) for name, step in steps() if "run" in step]
     assert scripts
     assert [name for name, script in scripts if "${{" in script] == []

@@ -1,4 +1,4 @@
-"""An evaluation that is stopped half-way, through the real service."""
+"""An interrupted evaluation, through the real service."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Child processes end when they should, and only then."""
+"""Child processes end with their parent or when stopped, and report failures."""
 
 import os
 import signal

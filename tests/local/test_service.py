@@ -1,4 +1,4 @@
-"""The whole service on this machine, and its client, with models whose answers can be foretold."""
+"""The whole embedded service and its client, with models of predictable counts."""
 
 import io
 import os
@@ -18,6 +18,7 @@ from crowdserve.cards import COUNTERS
 from crowdserve.client.service import ServiceClient, decode_reply, encode_request
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
 from crowdserve.local.service import EmbeddedService
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
 from tools.stub_models import foretell
 
@@ -31,7 +32,7 @@ def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
 
 
 def people(gray: int, **choices: Any) -> float:
-    """What the small networks count in `photo`."""
+    """The count of the small networks in `photo`."""
     return foretell(gray, 96, 130, **choices)
 
 
@@ -113,7 +114,7 @@ def test_reply_is_read_with_and_without_the_binary_extension() -> None:
     header = b'{"outputs":[{"name":"a","datatype":"FP32","data":[2.5]},{"name":"b","datatype":"BYTES","data":["x"]}]}'
     assert decode_reply(header, None) == {"a": 2.5, "b": "x"}
     binary = b'{"outputs":[{"name":"a","datatype":"BYTES","parameters":{"binary_data_size":6}}]}'
-    length = int(headers["Inference-Header-Content-Length"])
+    length = int(headers[JSON_LENGTH_HEADER])
     assert decode_reply(binary + body[length:], str(len(binary))) == {"a": b"\x01\x02"}
 
 

@@ -25,7 +25,7 @@ def imagenet_weights() -> imagenet.Weights:
 
 @pytest.fixture(scope="module")
 def stand_in_weights() -> imagenet.Weights:
-    """Arrays that hold the check values and are random elsewhere."""
+    """Arrays with the check values, random elsewhere."""
     rng = np.random.default_rng(0)
     shapes = [tuple(layer.kernel.shape) for layer in conv_layers(build_vgg16())]
     weights = {

@@ -112,7 +112,7 @@ def test_equals_the_plain_formulation(ssdcnet: SSDCNet, shape: tuple[int, ...]) 
     np.testing.assert_allclose(counts, expected, atol=1e-5 * float(expected.max()))
     np.testing.assert_allclose(total[:, 0], expected.sum((1, 2)), rtol=1e-5)
     torch.testing.assert_close(division.div2[:, 0], counts)
-    assert len(division.c2.unique()) > 1  # else nothing was compared
+    assert len(division.c2.unique()) > 1  # otherwise the comparison proves nothing
     assert 0.01 < division.w2.min() < division.w2.max() < 0.995
 
 

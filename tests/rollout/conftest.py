@@ -15,7 +15,7 @@ from tests.support.cluster.world import PODS, World, write_golden
 
 @pytest.fixture
 def kubernetes_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    """An empty API server that the kubeconfig of the environment leads to."""
+    """An empty API server; KUBECONFIG points to it."""
     with ApiServer() as api:
         config = {
             "apiVersion": "v1",
@@ -34,7 +34,7 @@ def kubernetes_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 @pytest.fixture
 def make_world(kubernetes_api: ApiServer, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes a world around a release in either mode."""
+    """`make_world(install)`: a world around a release in either mode."""
     with PrometheusServer() as prometheus:
         gateways: list[Gateway] = []
 

@@ -1,4 +1,4 @@
-"""Start, step, promote, abort: what each changes and when it is refused."""
+"""Start, step, promote and abort: their changes and refusals."""
 
 from tests.support.cluster.api_faults import first
 from tests.support.cluster.api_server import Key, Object
@@ -99,7 +99,7 @@ def test_promote_refuses_a_canary_with_fewer_replicas_than_stable(world: World) 
     assert f"would refuse: {reason}" in world.rollout("promote", "crowd", "--dry-run").out
 
     assert world.rollout("step", "crowd", "--to", "100").code == 0
-    assert world.rollout("promote", "crowd").code == 0  # it has answered everything already
+    assert world.rollout("promote", "crowd").code == 0  # it has already served all traffic
 
 
 def test_started_promotion_finishes_with_any_replicas(world: World) -> None:
@@ -159,7 +159,7 @@ def test_promote_waits_for_every_replica_of_stable(world: World) -> None:
 
     world.api.on_change[0] = slow_controller
     assert world.rollout("promote", "crowd").code == 0
-    assert woken == [[100, 100]]  # the canary had everything until stable was whole again
+    assert woken == [[100, 100]]  # the canary had all traffic until stable was restored
     assert world.weights() == [0, 0]
 
 

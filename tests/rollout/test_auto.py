@@ -33,7 +33,7 @@ def test_good_canary_is_promoted_in_steps(world: World) -> None:
 def test_requested_steps_are_used(world: World) -> None:
     world.start()
     assert world.auto("--steps", "10,40").code == 0
-    assert world.history() == [10, 40, 100, 0]  # 100: stable takes the version while the canary answers
+    assert world.history() == [10, 40, 100, 0]  # 100: the canary serves while stable gets the new version
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,11 @@ def test_share_is_observed_for_the_soak_time_unless_it_fails_early(world: World)
 
     assert world.rollout("start", "crowd", "--storage-uri", OLD).code == 0
     world.errors = {CANARY: 400}
-    assert world.auto("--soak-seconds", "600").code == 1  # or this test runs into its time limit
+    assert world.auto("--soak-seconds", "600").code == 1  # otherwise this test times out
 
 
 def test_measurements_start_after_the_settle_time(world: World) -> None:
-    """Else the golden set's own photos, scraped after the change, would be taken for users' requests."""
+    """Otherwise the golden set's photos, scraped after the change, would count as users' requests."""
     world.start()
     reply = world.auto("--settle-seconds", "600", "--no-verdict", "abort", "--patience-seconds", "0", "--dry-run")
     assert reply.code == 0
@@ -140,7 +140,7 @@ def test_measurements_start_after_the_settle_time(world: World) -> None:
     reply = world.auto("--settle-seconds", "600", "--dry-run")
     assert reply.code == 3
     assert "errors      measured from 600 s after the weight was set" in reply.out
-    assert {*world.prometheus.queries} == {"vector(1)"}  # whether it lets this caller in
+    assert {*world.prometheus.queries} == {"vector(1)"}  # the access check
 
 
 def test_waits_for_a_starting_canary(world: World) -> None:

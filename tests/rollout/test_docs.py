@@ -1,4 +1,4 @@
-"""The dry runs in docs/rollout.md are what the command prints; UPDATE_DOCS=1 in the environment writes them anew."""
+"""The dry runs in docs/rollout.md match the output of the command; UPDATE_DOCS=1 in the environment updates them."""
 
 import os
 import re

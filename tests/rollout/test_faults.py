@@ -1,4 +1,4 @@
-"""Faults of the API server and other clients between a reading and a patch."""
+"""Faults of the API server, and other clients' changes between a read and a patch."""
 
 from collections.abc import Callable
 
@@ -96,7 +96,7 @@ def test_stale_promotion_never_changes_stable_after_an_abort(world: World) -> No
 
 
 def test_concurrent_changes_by_helm_and_kubectl_are_reread(world: World) -> None:
-    """A merge patch of another client between read and patch: our own is refused with 409 and made anew."""
+    """A merge patch of another client between read and patch: the rollout's own gets 409 and is retried."""
     world.start()
     before = world.moves().read()
     api = connect(None)._api

@@ -76,7 +76,7 @@ def test_messages_contain_no_password(world: World, url: str) -> None:
         assert "127.0.0.1" in told
         assert "bob" not in told
         assert "w0rd" not in told
-        moves.step(moves.read(), 5)  # from where Prometheus is asked
+        moves.step(moves.read(), 5)  # as seen by Prometheus
 
 
 def test_golden_scores_are_mean_absolute_errors(world: World) -> None:
@@ -91,7 +91,7 @@ def test_golden_scores_are_mean_absolute_errors(world: World) -> None:
 
 
 def rename_model(world: World, name: str) -> None:
-    """What `transformer.modelName` does to both tracks and to the service that they are."""
+    """Rename the model in both tracks and in the gateway, as `transformer.modelName` does."""
     for track in ("crowd", "crowd-canary"):
         world.api.change(
             "inferenceservices", track, lambda o: o["spec"]["predictor"]["containers"][0]["args"].__setitem__(1, name)

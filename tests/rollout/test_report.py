@@ -1,4 +1,4 @@
-"""Printed `helm upgrade` commands as the real helm takes them: `helm template` merges values as --reuse-values does."""
+"""The printed `helm upgrade` commands with the real helm: `helm template` merges values as --reuse-values does."""
 
 import shlex
 from itertools import pairwise

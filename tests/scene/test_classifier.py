@@ -1,4 +1,4 @@
-"""Scene classifiers are saved, found, loaded, and answer as their estimators do."""
+"""Scene classifiers are saved, found and loaded, and agree with their estimators."""
 
 import pickle
 from pathlib import Path
@@ -115,6 +115,6 @@ def test_unwrapping_drops_samplers_and_keeps_transformers(features: np.ndarray, 
 
 
 def test_probe_is_not_saturated(fitted: LogisticRegression) -> None:
-    """Else it could not tell one classifier from another."""
+    """A saturated probe could not distinguish two classifiers."""
     middle = fitted.predict_proba(probe_features())[:, 0]
     assert ((middle > 0.01) & (middle < 0.99)).any()

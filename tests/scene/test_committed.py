@@ -42,9 +42,9 @@ def test_committed_classifier_was_trained_on_the_committed_network(
 
 
 def test_committed_classifier_is_small_and_accurate(committed: SceneClassifier) -> None:
-    """A domain can be told nearly always; of about 100 heads nobody can tell on which side they are.
+    """A domain is nearly always recognised; photos with about 100 heads cannot be classified reliably by count.
 
-    Which counter errs less can be told from few photos only a little better than by chance, whose log loss is 0.693.
+    With few photos the better counter is predicted only slightly better than by chance, whose log loss is 0.693.
     """
     training = committed.record["training"]
     bounds = {"domain": (0.95, 0.15), "count": (0.85, 0.35), "best-counter": (0.6, 0.69)}

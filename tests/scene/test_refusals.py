@@ -1,4 +1,4 @@
-"""Files and estimators that are no scene classifier of these features are refused."""
+"""Files and estimators that are not scene classifiers of these features are refused."""
 
 import json
 import pickle
@@ -37,7 +37,7 @@ def test_wrong_hash_is_refused_before_loading(tmp_path: Path, fitted: LogisticRe
     assert "not opened" in str(refusal.value)
     assert not sprung.exists()
     joblib.load(path)
-    assert sprung.exists()  # the trap does work
+    assert sprung.exists()  # the trap works
 
 
 def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:

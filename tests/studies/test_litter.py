@@ -1,4 +1,4 @@
-"""Counts above litter, by networks that count brightness: litter on white takes some of it away."""
+"""Counts above litter, by networks that count brightness: litter on white reduces it."""
 
 from pathlib import Path
 

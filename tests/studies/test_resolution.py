@@ -1,4 +1,4 @@
-"""Counts at several sizes, by networks that count areas: twice the sides, four times the people."""
+"""Counts at several sizes, by networks that count area: twice the side gives four times the count."""
 
 from pathlib import Path
 

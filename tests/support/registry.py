@@ -17,13 +17,13 @@ HOST = "127.0.0.1"
 
 @dataclass
 class RunningRegistry:
-    """A registry that listens, and what it has seen if it is the stand-in.
+    """A running registry; the stand-in also records its requests.
 
     Attributes:
-        user: ``user:password`` that it asks for; empty for none.
-        challenge: How it asks: basic or bearer.
-        passing_failures: How many of the next uploads fail with 503.
-        damages: Whether it hands out other bytes than it got.
+        user: The required ``user:password``; empty for none.
+        challenge: The authentication scheme, basic or bearer.
+        passing_failures: The number of next uploads that fail with 503.
+        damages: Whether it returns damaged blobs.
     """
 
     address: str
@@ -42,7 +42,7 @@ class RunningRegistry:
 
 
 class _RegistryHandler(BaseHTTPRequestHandler):
-    """The distribution API as far as a push takes it, and as strict as a real one about digests and order."""
+    """The part of the distribution API that a push uses, as strict as a real one about digests and order."""
 
     state: RunningRegistry
     protocol_version = "HTTP/1.1"

@@ -1,4 +1,4 @@
-"""Which process a test of a framework runs in; empty modules stand for both frameworks."""
+"""The process in which the tests of a framework run; empty modules stand for both frameworks."""
 
 import subprocess
 import sys

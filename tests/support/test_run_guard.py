@@ -1,4 +1,4 @@
-"""Runs of pytest that cannot end well, a crash of a worker, and a test that never ends."""
+"""Runs of pytest with a crashed worker and with a test that never ends."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Transformers that run with settings of their own, in processes of their own."""
+"""Transformers with given settings, in separate processes."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunningTransformer:
-    """A transformer that answers; the URL is for REST, the address for gRPC."""
+    """A running transformer: `http_url` is for REST, `grpc_url` for gRPC."""
 
     process: ChildProcess
     http_url: str
@@ -25,7 +25,7 @@ class RunningTransformer:
 
 
 class StartTransformer(Protocol):
-    """The fixture `start_transformer`: `run_transformer` with a repository and a folder of its own."""
+    """The fixture `start_transformer`: `run_transformer` with the small repository and a new folder."""
 
     def __call__(self, predictor: str, **settings: object) -> AbstractContextManager[RunningTransformer]: ...
 

@@ -1,4 +1,4 @@
-"""tools/release.py on a small made-up project: a sound one passes, and each fault is named."""
+"""tools/release.py on a small generated project: a valid one passes, and each fault is named."""
 
 import subprocess
 from pathlib import Path
@@ -26,7 +26,7 @@ def git(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project whose version 0.3.0 is ready, on main with everything committed."""
+    """A project ready for version 0.3.0: on main, with everything committed."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)

@@ -1,4 +1,4 @@
-"""What the running service tells of itself: metadata, health, metrics."""
+"""Metadata, health and metrics of the running service."""
 
 from concurrent.futures import ThreadPoolExecutor
 

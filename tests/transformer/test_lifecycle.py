@@ -1,4 +1,4 @@
-"""A transformer that starts before Triton, outlives it, and stops without losing a request."""
+"""A transformer that starts before Triton, survives its restart, and stops without losing a request."""
 
 import json
 import os

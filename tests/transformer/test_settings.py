@@ -81,7 +81,7 @@ def test_kubernetes_variables_with_the_prefix_are_ignored() -> None:
 
 def test_unknown_flag_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        read_settings(["--max_pixel", "5"], {})  # nor is it taken for an abbreviation
+        read_settings(["--max_pixel", "5"], {})  # abbreviations are not accepted
     assert "--max_pixel" in capsys.readouterr().err
 
 

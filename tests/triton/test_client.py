@@ -145,7 +145,7 @@ class TestUnreachable:
 
 @asynccontextmanager
 async def listening(serve: Serve) -> AsyncIterator[str]:
-    """A server that is through with every connection when the block ends."""
+    """A server whose connections are all closed when the block ends."""
     connections: list[asyncio.Task[None]] = []
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -176,7 +176,7 @@ async def infer_through(serve: Serve, calls: int = 1, **options: float) -> list[
 
 @e2e
 def test_stale_connection_is_replaced_and_compression_is_not_requested(address: str) -> None:
-    """Between client and Triton stands a load balancer that hangs up, without a word, on every second request."""
+    """A load balancer between client and Triton silently closes the connection on every second request."""
     sent: list[bytes] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""The project's own networks: the real Triton answers what bare onnxruntime computes from the same files."""
+"""The project's networks: the real Triton agrees with onnxruntime on the same files."""
 
 from pathlib import Path
 

@@ -14,7 +14,7 @@ from tests.support.paths import REPOSITORY
 
 @pytest.fixture
 def source(small_repository: Path, tmp_path: Path) -> Path:
-    """A copy that a test may spoil."""
+    """A copy that a test may change."""
     return shutil.copytree(small_repository, tmp_path / "source")
 
 

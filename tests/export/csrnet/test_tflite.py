@@ -23,7 +23,7 @@ SIZES_PX = ((64, 96), (120, 88), (75, 67))
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    """A small chain of everything that CSRNet has, with a density that is positive nearly everywhere."""
+    """A small chain of every layer type of CSRNet, with a density that is positive nearly everywhere."""
     keras.utils.set_random_seed(4)
     pictures = x = keras.Input((None, None, 3))
     for width in (8, 12, 16):
@@ -64,7 +64,7 @@ def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
 
 @pytest.mark.slow
 def test_served_network_converts_to_tflite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The command compares it with Keras on four pictures; here with what Triton serves."""
+    """The command compares it with Keras on four images; here it is compared with the served ONNX model."""
     served, output = REPOSITORY / CARD.name / "1", tmp_path / "b.tflite"
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
     assert "names, dtypes and shapes agree; 4 pictures" in capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_released_file_is_complete(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reference = exporter.keras_reference(checkpoint)
-    batch = np.concatenate([pictures[0], pictures[0]])  # phones count one picture at a time: left out
+    batch = np.concatenate([pictures[0], pictures[0]])  # skipped: phones count one image at a time
     target = release_tflite(model, CARD, reference, pictures=[batch, *pictures], output=tmp_path / "new" / "a.tflite")
     assert target.read_bytes() == model
     assert "3 pictures" in capsys.readouterr().out

@@ -67,7 +67,7 @@ def test_chain_applied_twice_shares_its_weights() -> None:
 
 
 def test_uint8_feeds_a_cast_and_nothing_else() -> None:
-    """TensorRT takes it nowhere else."""
+    """TensorRT accepts a UINT8 input only into a cast."""
     consumers = [node.op_type for node in normalising_model(IMAGENET_TORCH).graph.node if "image" in node.input]
     assert consumers == ["Cast"]
 

@@ -28,7 +28,7 @@ def save(path: Path, state: dict[str, torch.Tensor], **options: object) -> Path:
 
 @pytest.fixture
 def folder(ssdcnet: SSDCNet, tmp_path: Path) -> Path:
-    """What training/ssdcnet leaves behind."""
+    """The output folder of training.ssdcnet."""
     save(tmp_path / "ssdcnet_sha.pth", ssdcnet.state_dict())
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_unit", "validation": {"mae": 9.5}}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -103,7 +103,7 @@ def test_record_of_another_card_is_refused(folder: Path) -> None:
 
 
 def test_earlier_network_is_refused_by_name(tmp_path: Path) -> None:
-    """S-DCNet's state dict begins with the blocks of its front-end, each under a name of its own."""
+    """S-DCNet's state dict begins with its front-end, whose blocks are named differently."""
     state = {f"conv{block}_features.0.weight": torch.zeros(4) for block in range(1, 6)}
     with pytest.raises(WeightsError, match=rf"a checkpoint of S-DCNet \(2019\).* SS-DCNet \(2020\).*{FIRST}"):
         load_ssdcnet(save(tmp_path / "best_epoch.pth", state), CARD)
@@ -133,7 +133,7 @@ def test_mismatched_tensors_are_named(
 
 
 class Payload:
-    """What a malicious file holds: a call that unpickling would make."""
+    """A malicious object: unpickling it would call a function."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (print, ("code of the file was run",))

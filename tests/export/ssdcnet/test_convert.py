@@ -19,7 +19,7 @@ from export.verify.pictures import PHOTO, read_photo, scaled
 
 CARD = find_card("ssdcnet_sha")
 STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, stray_share=0.0))
-"""For weights that are FP16 numbers: then nothing but the order of additions differs, and no class may flip."""
+"""For weights that are FP16 numbers: only the order of additions differs, so no class may flip."""
 
 TENSORRT = {"Add", "ArgMax", "AveragePool", "Cast", "Concat", "Conv", "Div", "Exp", "Gather", "MaxPool", "Mul", "Pad"}
 TENSORRT |= {"ReduceSum", "Relu", "Resize", "Shape", "Sigmoid", "Squeeze", "Sub", "Transpose"}
@@ -46,7 +46,7 @@ def pictures() -> list[Pictures]:
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Checkpoint) -> Reference:
-    """PyTorch's answers, each computed once."""
+    """PyTorch's outputs, each computed once."""
     answer = exporter.torch_reference(checkpoint)
     known: dict[tuple[int, ...], Outputs] = {}
 
@@ -61,14 +61,14 @@ def reference(checkpoint: Checkpoint) -> Reference:
 def test_export_agrees_with_pytorch(exported: bytes, reference: Reference, pictures: list[Pictures]) -> None:
     assert len(check_parity(exported, STRICT, reference, pictures)) == 3 * len(pictures)
     counts = np.concatenate([reference(batch)["map"].ravel() for batch in pictures])
-    assert len(np.unique(counts.round(1))) > 20  # else nothing was compared
+    assert len(np.unique(counts.round(1))) > 20  # otherwise the comparison proves nothing
 
 
 @pytest.mark.parametrize("spoil", ["normalisation", "weight", "table"])
 def test_altered_export_fails_parity(
     checkpoint: Checkpoint, exported: bytes, reference: Reference, pictures: list[Pictures], spoil: str
 ) -> None:
-    """By the card's own tolerance, which lets a class or two flip."""
+    """With the card's tolerance, which allows one or two classes to flip."""
     model = onnx.load_from_string(exported)
     if spoil == "normalisation":
         model = onnx.load_from_string(build_onnx(checkpoint.net, CARD, SHANGHAITECH_A))
@@ -114,7 +114,7 @@ def test_command_writes_into_a_repository(ssdcnet: SSDCNet, tmp_path: Path, caps
     path, repository = tmp_path / "best_epoch.pth", tmp_path / "repository"
     torch.save({"net_state_dict": ssdcnet.state_dict()}, path)
     (repository / CARD.name / "1").mkdir(parents=True)
-    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository)])  # never in the place of version 1
+    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository)])  # never replaces version 1
     assert not list((repository / CARD.name / "1").iterdir())
     assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
     assert json.loads((repository / CARD.name / "2" / "meta.json").read_text())["source"] == "published pth"

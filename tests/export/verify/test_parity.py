@@ -57,7 +57,7 @@ def output(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
 
 
 def replace_output(model: onnx.ModelProto, name: str, op: str, *inputs: str, **attributes: int) -> None:
-    """Let a further node make an output."""
+    """Compute an output with a further node."""
     node = next(node for node in model.graph.node if name in node.output)
     node.output[0] = f"{name}_before"
     model.graph.node.append(helper.make_node(op, [f"{name}_before", *inputs], [name], **attributes))
@@ -170,7 +170,7 @@ def test_tolerance_decides_the_result(model: onnx.ModelProto) -> None:
 
 
 def move_cell(pictures: Pictures, people: float) -> Outputs:
-    """The reference with one cell of the last picture somewhere else; the count follows."""
+    """The reference with one cell of the last image changed by `people`; the count changes accordingly."""
     outputs = {name: values.copy() for name, values in reference(pictures).items()}
     outputs["density"][-1, 0, 0] += people
     outputs["count"][-1] += people

@@ -1,6 +1,6 @@
 """A gateway with a crowdserve of each track behind it, over real HTTP and the v2 protocol.
 
-It routes as the HTTPRoute in the API server says at that moment. Counts are the true ones plus each track's own error.
+It routes by the current HTTPRoute in the API server. Counts are the true ones plus an error per track.
 """
 
 import json
@@ -15,18 +15,18 @@ class Gateway:
     """The server; a context manager.
 
     Args:
-        read_route: Gives the HTTPRoute as it is now.
-        on_count: Called with the service that counted a photo.
+        read_route: Returns the current HTTPRoute.
+        on_count: Is called with the service that counted a photo.
 
     Attributes:
-        truth: People on a photo, by its bytes.
-        error: People too many, by service.
-        paths: Services that have an address of their own, by the start of its path.
+        truth: The head count of each photo, by its bytes.
+        error: The error of the count, by service.
+        paths: Services with their own URL, by path prefix.
         broken: Services that answer 500.
         model: Name of the model in every URL.
         pods: Pods that answer, by service.
-        drops: Headers that a proxy before it does not pass on.
-        token: The bearer token that it asks for, if any.
+        drops: Headers that a proxy in front removes.
+        token: The required bearer token, if any.
         tokens: The `Authorization` of each request.
         counted: Service and photo of each request.
     """
@@ -56,7 +56,7 @@ class Gateway:
         self._http.server_close()
 
     def service_for(self, headers: Mapping[str, str]) -> str:
-        """The service that a request goes to: of the rule whose headers match, else by weight."""
+        """The service for a request: of the rule whose headers match, otherwise the one with the largest weight."""
         rules = self.read_route()["spec"]["rules"]
         matching = [rule for rule in rules if rule.get("matches") and _matches(rule["matches"][0], headers)]
         rule = (matching or [rule for rule in rules if len(rule["backendRefs"]) > 1])[0]

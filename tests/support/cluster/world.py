@@ -24,7 +24,7 @@ PODS = {
 
 @dataclass
 class Reply:
-    """What a command printed and how it ended: `main` exits with 2 for an error of crowdserve."""
+    """The output and exit code of a command; 2 stands for an error of crowdserve."""
 
     code: int
     out: str
@@ -33,7 +33,7 @@ class Reply:
 
 @dataclass
 class World:
-    """Everything around the commands."""
+    """The surroundings of the commands: API server, Prometheus, gateway and golden set."""
 
     api: ApiServer
     prometheus: PrometheusServer
@@ -53,13 +53,13 @@ class World:
         return Reply(result.exit_code, result.stdout, result.stderr)
 
     def auto(self, *arguments: str) -> Reply:
-        """`auto` with everything that the gate asks for, and no patience."""
+        """Run `auto` with all measurements of the gate and no waiting."""
         asked = ["--prometheus", self.prometheus.url, "--golden", str(self.golden), "--url", self.gateway.url]
         pace = ["--settle-seconds", "0", "--soak-seconds", "0", "--patience-seconds", "0", "--poll-seconds", "0.02"]
         return self.rollout("auto", "crowd", *asked, *pace, *arguments)
 
     def moves(self, *, ready_seconds: float = 5.0) -> Moves:
-        """The moves of another command, which is running at the same time."""
+        """The moves of another, concurrent command."""
         return Moves(connect(None), "crowd", lambda _: None, ready_seconds)
 
     def record(self) -> Record:
@@ -87,7 +87,7 @@ class World:
         ]
 
     def serve_traffic(self, key: Key) -> None:
-        """Users' requests after a route has changed: the tracks answer their shares, at least enough for a verdict."""
+        """Users' requests after a route has changed: each track serves its share, enough for a verdict."""
         if key[0] != "httproutes" or not self.weights()[0]:
             return
         for service, pod in PODS.items():
@@ -99,12 +99,12 @@ class World:
 
 
 def write_golden(folder: Path, gateway: Gateway) -> Path:
-    """A golden set in the layout of JHU-CROWD++, whose truth the gateway's services know."""
+    """Write a golden set in the layout of JHU-CROWD++; the gateway knows its counts."""
     images, truths = folder / "test" / "images", folder / "test" / "gt"
     images.mkdir(parents=True)
     truths.mkdir()
     for i, people in enumerate(PEOPLE, start=1):
-        photo = f"the pixels of photo {i}".encode()  # nobody decodes it: the services are stand-ins
+        photo = f"the pixels of photo {i}".encode()  # never decoded: the services are stand-ins
         (images / f"{i:04}.png").write_bytes(photo)
         (truths / f"{i:04}.txt").write_text("4 4 1 1 0 0\n" * people)
         gateway.truth[photo] = people

@@ -1,4 +1,4 @@
-"""The mean of two runs of CSRNet, on pictures of dots."""
+"""The mean of two runs of CSRNet, on images of dots."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=
 
 @pytest.fixture
 def runs(tmp_path: Path, csrnet_weights: ConvWeights, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Two finished runs of the same network, whose front-ends are alike."""
+    """Two finished runs of the same network with equal front-ends."""
 
     def give_weights(front_end: keras.Model) -> keras.Model:
         for layer, weights in zip(conv_layers(front_end), csrnet_weights, strict=False):

@@ -1,4 +1,4 @@
-"""Training CSRNet on pictures of dots, one a head."""
+"""Training CSRNet on images of dots, one per head."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, ne
 
 
 def give_weights(model: keras.Model) -> keras.Model:
-    """In place of ImageNet's weights, whose download these tests do not need: random ones, the same for each name."""
+    """Random weights, equal for equal layer names, instead of ImageNet's, which would need a download."""
     for layer in conv_layers(model):
         if layer.name.startswith("block"):
             draw = np.random.default_rng(list(layer.name.encode()))
@@ -171,7 +171,7 @@ def test_run_can_start_from_the_weights_of_another(photos: Photos, tmp_path: Pat
 
 @pytest.fixture
 def keeping(photos: Photos, tmp_path: Path) -> TrainingNet:
-    """A network that keeps the counts of the one it starts from."""
+    """A network that trains with `keep_counts`."""
     TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
     net.start_from(tmp_path, "csrnet_a")
@@ -195,7 +195,7 @@ def test_keep_counts_acts_only_where_people_are(keeping: TrainingNet) -> None:
 def test_keep_counts_learns_only_from_images_without_people(
     keeping: TrainingNet, photos: Photos, tmp_path: Path
 ) -> None:
-    """A window with people gives no gradient as long as nothing was learned; an empty one does."""
+    """Before any training a window with people gives no gradient; an empty one does."""
     source, labels = photos.batch(0)
     trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
     assert trainer.train((source, np.ones_like(labels))) == pytest.approx(0.0, abs=1e-4)

@@ -1,4 +1,4 @@
-"""CropConfig behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
+"""Augmentations of windows: confetti, litter, patches and light change pixels; only patches remove heads."""
 
 from pathlib import Path
 from typing import Any

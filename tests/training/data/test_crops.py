@@ -8,7 +8,7 @@ STRIDE = 8
 
 @pytest.fixture
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    """A target of 12x18 cells whose input names the cell that each pixel belongs to."""
+    """A target of 12x18 cells, and an input whose pixels hold the index of their cell."""
     target = np.arange(12 * 18, dtype=np.float32).reshape(12, 18)
     source = np.kron(target, np.ones((STRIDE, STRIDE), np.float32))[..., np.newaxis]
     return source, target

@@ -15,7 +15,7 @@ PAGE = ROOT / "docs" / "false_positives.md"
 
 @pytest.fixture
 def installed() -> list[FreePhoto]:
-    """The photos of a package that pip has installed already."""
+    """The photos of an installed package."""
     return [photo for photo in read_photos("test") if photo.package == "scikit-learn"]
 
 

@@ -11,7 +11,7 @@ from training.data.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, 
 def test_negatives_are_repeatable_and_distinct() -> None:
     pictures = make_negatives(24, seed=1)
     assert {(p.shape, p.dtype) for p in pictures} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
-    assert len({p.tobytes() for p in pictures}) == 24  # no two alike
+    assert len({p.tobytes() for p in pictures}) == 24  # all distinct
     assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in pictures[:19]]
 
 
@@ -52,7 +52,7 @@ def test_folder_without_usable_photos_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 1.5])
 def test_zoomed_image_fills_its_window(scale: float) -> None:
-    """With its own pixels, mirrored on at the bottom and right where it is smaller."""
+    """A smaller image is extended by reflection at the bottom and right."""
     across = np.linspace(10, 250, 64).astype(np.uint8)
     picture = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
     window = zoomed(picture, scale, 48, np.random.default_rng(0))

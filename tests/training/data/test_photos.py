@@ -1,4 +1,4 @@
-"""Training material on pictures made here: what extending, mirroring and caching do to inputs and density maps."""
+"""Training samples of generated images: padding, mirroring and caching of inputs and density maps."""
 
 import dataclasses
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_features_are_computed_once(sample: Sample, tmp_path: Path) -> None:
     for _ in range(2):
         windows = dataclasses.replace(WINDOWS, negatives=2)
         Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
-    assert len(seen) == 4  # the photo, its mirror image, two pictures without people
+    assert len(seen) == 4  # the photo, its mirror image, two images without people
 
 
 def test_cache_of_another_front_end_is_refused(tmp_path: Path) -> None:

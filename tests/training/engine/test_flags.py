@@ -14,7 +14,7 @@ COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe(CropConfig):
-    """As the networks have theirs.
+    """A recipe like those of the networks.
 
     Attributes:
         pools: Sides of

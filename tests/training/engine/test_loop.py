@@ -1,4 +1,4 @@
-"""The training loop with a network of one number, stopped at every place where a run can stop."""
+"""The training loop with a network of one number, interrupted wherever a run can be interrupted."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from training.engine.loop import run_steps
 from training.engine.run import RunFolder, read_earlier
 
 MAES = {2: 5.0, 4: 3.0, 6: 3.0, 8: 4.0}
-"""Validation error after each step that is validated; the later of two equal ones is kept."""
+"""Validation error after each validated step; the later of two equal ones is kept."""
 
 
 class Stopped(Exception):
-    """In place of a signal or a power cut."""
+    """Stands for a signal or a power failure."""
 
 
 class Batches:

@@ -26,7 +26,7 @@ CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] *
 
 
 def make_photos(number: int = 24) -> HeldOut:
-    """Dense photos that the sparse route halves, sparse ones that the dense route doubles; each errs at home too."""
+    """Dense photos that the sparse route halves, sparse ones that the dense route doubles; the right one errs less."""
     draw = np.random.default_rng(0)
     counts, domains = [], []
     for i in range(number):
@@ -97,7 +97,7 @@ def test_figures_match_hand_computed_ones(photos: HeldOut) -> None:
     against = rows["always dense"]["against"]["perfect by domain"]
     assert against["difference"] == pytest.approx((np.abs(errors) - at_home).mean(), abs=0.006)
     assert against["percent"] == pytest.approx(100 * (np.abs(errors).mean() / at_home.mean() - 1), abs=0.06)
-    assert against["interval"][0] > 0  # twice the people in two of three photos is no accident
+    assert against["interval"][0] > 0  # twice the people in two of three photos is significant
     by_part = rows["always dense"]["mae_by_part"]
     shares = [photos.parts.count(part) / len(photos.parts) for part in by_part]
     assert np.dot(shares, list(by_part.values())) == pytest.approx(rows["always dense"]["mae"], abs=0.02)
@@ -110,7 +110,9 @@ def test_interval_has_its_nominal_coverage() -> None:
     for seed in range(100):
         difference = np.concatenate([draw.normal(1, 1, 20), draw.normal(9, 3, 20)])
         low, high = bootstrap_difference(difference, np.zeros(40), parts, seed=seed)
-        assert high - low < 2.0  # the standard deviation is 0.35; the parts' difference of 8 is not taken for chance
+        assert (
+            high - low < 2.0
+        )  # the standard deviation is 0.35; the difference of 8 between the parts does not widen the interval
         covered += low <= 5 <= high
     assert 85 <= covered <= 99
 
@@ -122,7 +124,7 @@ def test_equal_policies_have_zero_difference(photos: HeldOut) -> None:
 
 @pytest.fixture
 def scenes(tmp_path: Path, photos: HeldOut) -> Path:
-    """A scene data set with the features of the photos, labelled in another way, and their counts in a CSV file."""
+    """A scene dataset with the features of the photos and other labels, and their counts in a CSV file."""
     files, entries = [], []
     for photo, part in zip(photos.counts, photos.parts, strict=True):
         dataset, subset = part.split(" ")
@@ -193,7 +195,7 @@ def test_cross_fitted_router_learns_the_better_route(photos: HeldOut) -> None:
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_search")
 def test_photo_is_routed_by_a_model_not_trained_on_it(photos: HeldOut) -> None:
-    """With features that say nothing but which photo it is, a cross-fitted router cannot know better than chance."""
+    """With features that only identify the photo, a cross-fitted router is no better than chance."""
     draw = np.random.default_rng(1)
     lonely = np.zeros_like(photos.features)
     lonely[np.arange(len(lonely)), draw.permutation(len(lonely))] = 1e4

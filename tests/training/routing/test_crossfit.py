@@ -1,4 +1,4 @@
-"""Cross-fitting with real CSRNets of random weights: what matters is which of them counts which photo."""
+"""Cross-fitting with real CSRNets of random weights: which of them counts which photo."""
 
 import dataclasses
 import json
@@ -136,7 +136,7 @@ def test_cached_features_give_the_same_count(
     monkeypatch: pytest.MonkeyPatch,
     last_block: bool,
 ) -> None:
-    """The cache's front-end is the network's own here, as it is in training with ImageNet's weights."""
+    """The cache uses the network's own front-end, as in training with ImageNet's weights."""
     monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
@@ -145,7 +145,7 @@ def test_cached_features_give_the_same_count(
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
     cached = tmp_path / "first" / f"{sample.key}.npy"
     cached.rename(tmp_path / "second" / cached.name)
-    monkeypatch.setattr(crossfit, "decode_image", None)  # from here on every feature must come from a cache
+    monkeypatch.setattr(crossfit, "decode_image", None)  # from here on every feature must come from the cache
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
 
 

@@ -72,7 +72,7 @@ def test_every_photo_is_in_its_split_and_class(tmp_path: Path, samples: list[Sam
 
 
 def count_well_on(route: str, samples: Sequence[Sample]) -> dict[str, RouteCounts]:
-    """Counts of which one route is off by 3 and the other by 5 the other way."""
+    """Counts with an error of 3 on one route and of -5 on the other."""
     off = {"dense": (3, -5), "sparse": (5, -3)}[route]
     return {s.key: RouteCounts(s.key, s.count, s.count + off[0], s.count + off[1]) for s in samples}
 
@@ -99,7 +99,7 @@ def test_counts_of_other_photos_are_refused(tmp_path: Path, samples: list[Sample
 
 
 def test_photos_without_counts_are_left_out(tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Networks that were not trained on a few photos alone label those alone."""
+    """Only photos that the networks were not trained on are labelled by their counts."""
     samples = load_dataset(dataset)
     counted = count_well_on("sparse", samples[:6]) | count_well_on("dense", samples[6:-2])
     for counts in counted.values():

@@ -53,7 +53,7 @@ def write_shanghaitech(root: Path, part: str, photos: int) -> None:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene data set with features in both forms."""
+    """A scene dataset with features in both formats."""
     root = tmp_path_factory.mktemp("steps")
     write_shanghaitech(root / "shanghaitech", "A", 10)
     write_shanghaitech(root / "shanghaitech", "B", 20)
@@ -107,7 +107,7 @@ def test_csv_and_binary_files_give_the_same_features(scenes: Path, tmp_path: Pat
 
 
 def test_photos_are_extracted_once(scenes: Path, extractor: FeatureExtractor) -> None:
-    """A second run reads nothing: it must not notice that a photo has become unreadable."""
+    """A second run reads no photo: an unreadable one must not matter."""
     photo = next((scenes / "test" / "dense").iterdir())
     linked = photo.readlink()
     photo.unlink()
@@ -124,7 +124,7 @@ def test_photos_are_extracted_once(scenes: Path, extractor: FeatureExtractor) ->
 
 
 def test_relabelled_photos_are_not_extracted_again(scenes: Path, extractor: FeatureExtractor, tmp_path: Path) -> None:
-    """Photos that cannot be read, on the other side: all features must come from the other folder."""
+    """Unreadable photos with swapped labels: all features must come from the other folder."""
     before = load_npz(scenes / "test.npz")
     for file in before.files:
         split, label, name = file.split("/")

@@ -1,4 +1,4 @@
-"""The mean of two runs of SSDCNet, on pictures of dots."""
+"""The mean of two runs of SSDCNet, on images of dots."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 @pytest.fixture
 def ssdcnet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """A served SSDCNet, and a run that went on from it with a frozen front-end, which stands for ImageNet's here."""
+    """A served SSDCNet, and a run that continued from it with a frozen front-end in place of ImageNet's."""
     served = REPOSITORY / "ssdcnet_sha" / "1"
     state, draw = dict(load_state(served, "ssdcnet_sha")), torch.Generator().manual_seed(2)
     imagenet = [

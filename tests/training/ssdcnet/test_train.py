@@ -1,4 +1,4 @@
-"""Training SSDCNet on pictures of dots, one a head."""
+"""Training SSDCNet on images of dots, one per head."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, tra
 
 
 def random_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """In place of ImageNet's weights, whose download these tests do not need."""
+    """Random weights instead of ImageNet's, which would need a download."""
     draw = np.random.default_rng(0)
     channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
     kernels = [draw.normal(0, np.sqrt(2 / (9 * i)), (3, 3, i, o)) for i, o in pairwise(channels)]
@@ -108,14 +108,14 @@ def test_run_can_start_from_another(dataset: Path, finished: Path, tmp_path: Pat
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     for name, weight in net.net.state_dict().items():
         torch.testing.assert_close(weight, before[name], msg=name)
-    # The features that it starts from are in the finished network's units: both ways give the same answer.
+    # The cached features are in the finished network's units: cached and fresh ones give the same output.
     assert_cached_is_whole(net, dataset)
     assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
 
 
 @pytest.mark.slow
 def test_run_can_start_from_a_variant_with_more_classes(dataset: Path, finished: Path, tmp_path: Path) -> None:
-    """Whose table of counts begins alike."""
+    """The tables of counts have a common beginning."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = TrainingNet(find_card("ssdcnet_shb"), recipe)
     photos = make_photos([dataset], net, tmp_path / "features")
@@ -191,13 +191,13 @@ def test_winograd_gives_the_same_output_and_loss() -> None:
     np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
     division = [net(features[0]) for net in (plain, fast)]
     for expected, found in zip(*division, strict=True):
-        if expected.grad_fn is not None:  # what passes a gradient; classes may tip over at a hair's breadth
+        if expected.grad_fn is not None:  # only outputs with a gradient: classes may flip at a tiny difference
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
 
 
 @pytest.mark.slow
 def test_run_can_start_from_a_served_model(dataset: Path, tmp_path: Path) -> None:
-    """With the files of the repository: the network is the served one, in whatever units training scales it to."""
+    """With the files of the repository: the network equals the served one after rescaling its units."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
     served = REPOSITORY / "ssdcnet_sha" / "1"
     net = run(dataset, tmp_path, recipe, start_from=served)
@@ -211,7 +211,7 @@ def test_run_can_start_from_a_served_model(dataset: Path, tmp_path: Path) -> Non
 
 
 def test_start_with_another_normalisation_is_refused(tmp_path: Path) -> None:
-    """Such as published ones, which were imported under another normalisation."""
+    """For example published weights that were imported with another normalisation."""
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(WeightsError, match="normalised as imagenet_torch, this script trains with imagenet_unit"):

@@ -1,4 +1,4 @@
-"""Winograd's convolution against PyTorch's own: values, gradients, what it is put in place of."""
+"""Winograd's convolution against PyTorch's: values, gradients, and the layers that it replaces."""
 
 import copy
 

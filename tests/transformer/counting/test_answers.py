@@ -1,4 +1,4 @@
-"""What the running service answers over REST: a real Triton, the real transformer, plain HTTP."""
+"""Responses of the running service over REST: a real Triton, the real transformer, plain HTTP."""
 
 import base64
 import hashlib
@@ -29,12 +29,12 @@ def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
 
 
 def cell_px(counters: Sequence[str]) -> int:
-    """Side of the cells of the finest of some counters."""
+    """Side of the smallest cells of some counters."""
     return min(card.geometry.output_stride or 0 for card in CARDS.values() if card.family in counters)
 
 
 def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]:
-    """How often Triton has run each network, by its metrics."""
+    """The number of executions of each network in Triton's metrics."""
     text = client.get(f"http://{service.triton.metrics_url}/metrics").text
     found = re.findall(r'^nv_inference_exec_count\{model="(\w+)",.*\} (\d+)', text, re.MULTILINE)
     return {name: int(number) for name, number in found}

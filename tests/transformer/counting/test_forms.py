@@ -1,4 +1,4 @@
-"""The forms in which the running service takes pictures: JSON, the binary extension, v1, every kind of picture file."""
+"""Image inputs of the running service: JSON, the binary extension, v1, every image format."""
 
 import base64
 import io

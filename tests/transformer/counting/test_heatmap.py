@@ -27,7 +27,7 @@ def luminance(colours: np.ndarray) -> np.ndarray:
 
 
 def hottest(strength: np.ndarray) -> tuple[float, float]:
-    """The middle of the hottest pixels: row, column."""
+    """The centre of the hottest pixels: row, column."""
     rows, columns = np.nonzero(strength > 0.98 * strength.max())
     return float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
 
@@ -53,13 +53,13 @@ def test_heat_is_where_the_head_is() -> None:
 
 
 def test_last_cells_may_exceed_the_border() -> None:
-    """A head in the last cell of a 77x93 px picture: 80x96 px of cells, so nothing is squeezed."""
+    """A head in the last cell of a 77x93 px image: its cells cover 80x96 px and are not scaled."""
     strength = heat(one_head(10, 12, 5, 6), 77, 93)
     assert hottest(strength) == pytest.approx((44, 52), abs=1)
 
 
 def test_cells_of_a_small_image_have_the_given_size() -> None:
-    """2x2 cells of 16 px over 18x18 px: of the last ones only two pixels show."""
+    """2x2 cells of 16 px over 18x18 px: only two pixels of the last ones are visible."""
     density = np.array([[1, 0], [0, 0]], np.float32)
     given = heat(density, 18, 18, 16)
     guessed = heat(density, 18, 18)

@@ -1,4 +1,4 @@
-"""An operator selects one of the scene classifiers beside VGG16 by its name."""
+"""Selection of one of the scene classifiers beside VGG16 by its name."""
 
 import json
 import pickle
@@ -25,7 +25,7 @@ NAMES = ("default", "turned")
 
 @pytest.fixture(scope="module")
 def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the usual classifier and another one, called `turned`, that answers the opposite."""
+    """A repository with the usual classifier and one called `turned` that returns the opposite."""
     repository = tmp_path_factory.mktemp("two") / "repository"
     version = repository / VGG16.name / "1"
     shutil.copytree(small_repository / VGG16.name / "1", version)

@@ -1,4 +1,4 @@
-"""The model repository at start: waited for, compared with its manifest, or refused by the name of the file."""
+"""The model repository at start: waiting for it, verifying its manifest, and naming damaged files."""
 
 import logging
 import shutil
@@ -83,6 +83,6 @@ def test_waits_for_a_repository_that_appears_late(
 
 def test_waiting_is_limited(tmp_path: Path) -> None:
     settings = Settings(repository=tmp_path / "models")
-    wait_for_repository(settings, {})  # is not announced to come late: what reads it says what is wrong
+    wait_for_repository(settings, {})  # no late start announced: whatever reads it reports the error
     with pytest.raises(SetupError, match=r"models did not appear in 0 s"):
         wait_for_repository(settings, ASYNC, late_seconds=0.3)

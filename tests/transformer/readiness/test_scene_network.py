@@ -1,4 +1,4 @@
-"""A vgg16 that the scene classifier was not trained on has features of the right shape, and must not be served."""
+"""A vgg16 that the scene classifier was not trained on has features of the right shape but must not be used."""
 
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
     with start_transformer(f"127.0.0.1:{port}", ready_timeout_seconds=30) as running:
         with EmbeddedTriton(wrong, http_port=port, threads=1):
             check_refused()
-            # The classifier is not asked, so its network does not matter.
+            # The classifier is not needed, so its network does not matter.
             unclassified = post(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
             assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
         with EmbeddedTriton(right, http_port=port, threads=1):

@@ -10,7 +10,7 @@ Message = dict[str, object]
 
 
 def read_through(limit: int, chunks: list[bytes], scope_type: str = "http") -> tuple[bytes, int, str]:
-    """The body that an application behind the limit reads, how many chunks were taken off the wire, the refusal."""
+    """The body that the application reads, the number of chunks received, and the error message."""
     taken = 0
     body = b""
 
@@ -47,8 +47,8 @@ def test_body_up_to_the_limit_passes() -> None:
     ("chunks", "taken"),
     [
         ([b"x" * 11], 1),
-        ([b"x" * 6, b"x" * 6, b"x", b"x"], 4),  # the rest is read and thrown away,
-        ([b"x" * 6] * 100, 7),  # but not for ever
+        ([b"x" * 6, b"x" * 6, b"x", b"x"], 4),  # the rest is read and discarded,
+        ([b"x" * 6] * 100, 7),  # up to a limit
     ],
 )
 def test_larger_body_is_refused_in_any_chunking(chunks: list[bytes], taken: int) -> None:

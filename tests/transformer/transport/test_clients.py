@@ -1,4 +1,4 @@
-"""The running service as others' clients see it: tritonclient's and the KServe SDK's."""
+"""The running service through third-party clients: tritonclient and the KServe SDK."""
 
 import asyncio
 import base64
@@ -166,7 +166,7 @@ print(json.dumps({
 
 
 def test_tritonclient_grpc(small_service: EmbeddedService) -> None:
-    """In a process of its own: its protobuf code and that of the KServe SDK exclude each other."""
+    """In a separate process: its protobuf code conflicts with that of the KServe SDK."""
     command = [sys.executable, "-c", TRITON_GRPC, small_service.grpc_url]
     ended = subprocess.run(command, input=gray_photo(), capture_output=True, check=False, timeout=200)
     assert ended.returncode == 0, ended.stderr.decode()

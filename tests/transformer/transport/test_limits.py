@@ -1,4 +1,4 @@
-"""Limits on body, picture and batch, over every protocol."""
+"""Limits on body, image and batch, over every protocol."""
 
 import base64
 import socket
@@ -67,7 +67,7 @@ def test_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
 
 
 def test_endless_body_is_cut_off_after_its_refusal(url: str, limited: RunningTransformer) -> None:
-    """A client that never stops sending gets its answer and then a closed connection; memory stays bounded."""
+    """A client that never stops sending gets its response and then a closed connection; memory stays bounded."""
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port), timeout=60) as connection:
         head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

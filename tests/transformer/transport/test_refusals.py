@@ -1,4 +1,4 @@
-"""What the running service refuses over REST, and how it says so."""
+"""Requests that the running service refuses over REST, and its error messages."""
 
 import re
 from typing import Any
