@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from crowdserve.datasets import load_dataset, load_to_learn_from, split_samples
+from crowdserve.datasets import Sample, load_dataset, load_to_learn_from, split_samples
 from crowdserve.errors import DatasetError
 from tests.support.paths import ROOT
 
@@ -38,7 +39,7 @@ def shanghaitech(
 
 @pytest.mark.parametrize("truth", ["ground-truth", "ground_truth"])
 @pytest.mark.parametrize("part", ["part_A", "part_B_final"])
-def test_shanghaitech(tmp_path, part, truth):
+def test_shanghaitech(tmp_path: Path, part: str, truth: str) -> None:
     shanghaitech(tmp_path, part, truth, "IMG_1")
     for root in (tmp_path, tmp_path / part, tmp_path / part / "train_data"):
         (sample,) = load_dataset(root)
@@ -46,7 +47,7 @@ def test_shanghaitech(tmp_path, part, truth):
         np.testing.assert_array_equal(sample.points, POINTS)
 
 
-def test_pictures_come_in_numeric_order_under_unique_keys(tmp_path):
+def test_photos_are_in_numeric_order_with_unique_keys(tmp_path: Path) -> None:
     for n in (10, 2, 1):
         shanghaitech(tmp_path, "part_A", "ground-truth", f"IMG_{n}")
     shanghaitech(tmp_path, "part_B", "ground-truth", "IMG_1")
@@ -55,7 +56,7 @@ def test_pictures_come_in_numeric_order_under_unique_keys(tmp_path):
 
 
 @pytest.mark.parametrize("half", ["Train", "Test"])
-def test_ucf_qnrf(tmp_path, half):
+def test_ucf_qnrf(tmp_path: Path, half: str) -> None:
     photo(tmp_path / half / "img_0001.jpg")
     mat(tmp_path / half / "img_0001_ann.mat", annPoints=POINTS)
     (sample,) = load_dataset(tmp_path)
@@ -64,14 +65,14 @@ def test_ucf_qnrf(tmp_path, half):
     assert load_dataset(tmp_path / half)[0].count == 2
 
 
-def test_ucf_cc_50(tmp_path):
+def test_ucf_cc_50(tmp_path: Path) -> None:
     photo(tmp_path / "7.jpg")
     mat(tmp_path / "7_ann.mat", annPoints=POINTS)
     (sample,) = load_dataset(tmp_path)
     assert (sample.dataset, sample.key, sample.count) == ("ucf-cc-50", "ucf-cc-50-7", 2)
 
 
-def test_jhu_crowd_knows_empty_photos(tmp_path):
+def test_jhu_crowd_reads_photos_without_heads(tmp_path: Path) -> None:
     for name, lines in (("0001", "3 4 9 9 1 0\n10.5 7.25 9 9 1 0\n"), ("0002", "")):
         photo(tmp_path / "val" / "images" / f"{name}.jpg")
         (tmp_path / "val" / "gt").mkdir(exist_ok=True)
@@ -82,7 +83,7 @@ def test_jhu_crowd_knows_empty_photos(tmp_path):
     assert second.points.shape == (0, 2)
 
 
-def test_nwpu_crowd_reads_the_photos_that_its_splits_name(tmp_path):
+def test_nwpu_crowd_reads_the_photos_that_its_splits_name(tmp_path: Path) -> None:
     (tmp_path / "jsons").mkdir()
     for name in ("0001", "0002", "0003"):
         photo(tmp_path / "images" / f"{name}.jpg")
@@ -94,7 +95,7 @@ def test_nwpu_crowd_reads_the_photos_that_its_splits_name(tmp_path):
     assert found == [("0001", "train", 2), ("0002", "val", 2)]
 
 
-def test_missing_truth_is_named(tmp_path):
+def test_missing_truth_is_named(tmp_path: Path) -> None:
     shanghaitech(tmp_path, "part_A", "ground-truth", "IMG_1")
     photo(tmp_path / "part_A" / "train_data" / "images" / "IMG_2.jpg")
     with pytest.raises(DatasetError, match=r"GT_IMG_2\.mat is missing"):
@@ -102,13 +103,13 @@ def test_missing_truth_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: None])
-def test_other_folders_are_refused(tmp_path, make):
+def test_other_folders_are_refused(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "set")
     with pytest.raises(DatasetError, match="set"):
         load_dataset(tmp_path / "set")
 
 
-def test_official_test_halves_are_loaded_but_never_learnt_from(tmp_path):
+def test_official_test_halves_are_in_no_split(tmp_path: Path) -> None:
     for half in ("train_data", "test_data"):
         shanghaitech(tmp_path / "st", "part_A", "ground-truth", "IMG_1", half_name=half)
     photo(tmp_path / "qnrf" / "Test" / "img_0001.jpg")
@@ -122,25 +123,25 @@ def test_official_test_halves_are_loaded_but_never_learnt_from(tmp_path):
 
 class TestSplit:
     @pytest.fixture
-    def samples(self, tmp_path):
+    def samples(self, tmp_path: Path) -> list[Sample]:
         for n in range(40):
             shanghaitech(tmp_path, "part_A", "ground-truth", f"IMG_{n}", np.ones((n + 1, 2)))
         for n in range(20):
             shanghaitech(tmp_path, "part_B", "ground-truth", f"IMG_{n}", np.ones((5, 2)))
         return load_dataset(tmp_path)
 
-    def test_parts_are_divided_80_10_10_without_overlap(self, samples):
+    def test_parts_are_divided_80_10_10_without_overlap(self, samples: list[Sample]) -> None:
         splits = split_samples(samples, seed=3)
         for part, total in (("A/train", 40), ("B/train", 20)):
             sizes = [sum(s.subset == part for s in splits[name]) for name in ("train", "test", "validate")]
             assert sizes == [total * 8 // 10, total // 10, total // 10]
         assert sorted(s.key for split in splits.values() for s in split) == sorted(s.key for s in samples)
 
-    def test_every_tenth_by_count_is_in_each_split(self, samples):
+    def test_every_split_covers_the_range_of_counts(self, samples: list[Sample]) -> None:
         validate = sorted(s.count for s in split_samples(samples, seed=3)["validate"] if s.subset == "A/train")
         assert [(count - 1) // 10 for count in validate] == [0, 1, 2, 3]
 
-    def test_it_depends_on_the_seed_and_not_on_the_other_part(self, samples):
+    def test_split_depends_on_the_seed_and_not_on_the_other_part(self, samples: list[Sample]) -> None:
         part = [s for s in samples if s.subset == "B/train"]
         together = split_samples(samples, seed=3)["validate"]
         assert [s for s in together if s in part] == split_samples(part, seed=3)["validate"]
@@ -148,7 +149,7 @@ class TestSplit:
 
 
 @pytest.mark.slow
-def test_shanghaitech_training_halves():
+def test_shanghaitech_training_halves() -> None:
     root = ROOT.parent / "shared" / "data" / "shanghaitech"
     if not root.is_dir():
         pytest.skip("the ShanghaiTech training halves are not on this machine")

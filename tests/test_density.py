@@ -15,7 +15,7 @@ POINTS = arrays(
 
 
 @given(points=POINTS, sigma=st.floats(0.5, 60))
-def test_no_head_is_lost_with_fixed_kernels(points, sigma):
+def test_fixed_kernels_preserve_the_head_count(points: np.ndarray, sigma: float) -> None:
     density = density_map(points, fixed_sigmas(points, sigma), HEIGHT, WIDTH)
     assert density.shape == (HEIGHT // 8, WIDTH // 8)
     assert density.sum(dtype=np.float64) == pytest.approx(len(points), abs=1e-3)
@@ -24,12 +24,12 @@ def test_no_head_is_lost_with_fixed_kernels(points, sigma):
 
 @settings(deadline=None)  # the first call imports scipy
 @given(points=POINTS)
-def test_no_head_is_lost_with_adaptive_kernels(points):
+def test_adaptive_kernels_preserve_the_head_count(points: np.ndarray) -> None:
     density = density_map(points, adaptive_sigmas(points), HEIGHT, WIDTH)
     assert density.sum(dtype=np.float64) == pytest.approx(len(points), abs=1e-3)
 
 
-def test_a_head_away_from_borders_is_the_integral_of_its_gaussian():
+def test_head_away_from_borders_is_the_integral_of_its_gaussian() -> None:
     point, sigma = np.array([[101.0, 77.0]]), 9.0
     fine = density_map(point, np.array([sigma]), HEIGHT, WIDTH, stride=1)
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH] + 0.5
@@ -40,6 +40,6 @@ def test_a_head_away_from_borders_is_the_integral_of_its_gaussian():
     np.testing.assert_allclose(coarse, blocks, atol=1e-5)
 
 
-def test_adaptive_width_is_a_tenth_of_the_distance_to_three_neighbours():
+def test_adaptive_width_is_a_tenth_of_the_distance_to_three_neighbours() -> None:
     points = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 20.0], [30.0, 0.0], [200.0, 200.0]])
     assert adaptive_sigmas(points)[0] == pytest.approx(0.1 * (10 + 20 + 30))

@@ -49,7 +49,7 @@ def read_steps(dockerfile: str) -> list[Step]:
 
 
 def final(dockerfile: str, name: str) -> list[str]:
-    """Texts of an instruction in the last stage, which has no name."""
+    """Arguments of an instruction in the last stage, which has no name."""
     return [step.text for step in read_steps(dockerfile) if step.stage == "" and step.name == name]
 
 
@@ -61,7 +61,7 @@ def test_hadolint_finds_nothing(dockerfile: str) -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_bases_are_pinned_and_nobody_is_root(dockerfile: str) -> None:
+def test_base_images_are_pinned_and_users_are_not_root(dockerfile: str) -> None:
     bases = [step.text.split()[0] for step in read_steps(dockerfile) if step.name == "FROM"]
     assert all(re.fullmatch(r"[a-z]+:\d+\.\d+\.\d+(-[a-z-]+)?", base) for base in bases), bases
     assert final(dockerfile, "USER") == ["1000:1000"]
@@ -69,7 +69,7 @@ def test_bases_are_pinned_and_nobody_is_root(dockerfile: str) -> None:
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES)
-def test_what_is_copied_is_there_and_in_the_context(dockerfile: str) -> None:
+def test_copied_files_exist_in_the_build_context(dockerfile: str) -> None:
     patterns = [line for line in (ROOT / f"{dockerfile}.dockerignore").read_text().splitlines() if line[:1] not in "#"]
     for step in read_steps(dockerfile):
         if step.name == "COPY" and not step.text.startswith("--from="):
@@ -81,7 +81,7 @@ def test_what_is_copied_is_there_and_in_the_context(dockerfile: str) -> None:
 
 
 def _in_context(path: str, patterns: list[str]) -> bool:
-    """What .dockerignore says of a path: its last matching line decides."""
+    """Whether a path is in the build context; the last matching line of .dockerignore decides."""
     included = True
     for pattern in patterns:
         wanted = pattern.startswith("!")
@@ -91,7 +91,7 @@ def _in_context(path: str, patterns: list[str]) -> bool:
     return included
 
 
-def test_packages_are_those_of_the_constraints() -> None:
+def test_packages_match_the_constraints() -> None:
     for dockerfile in DOCKERFILES:
         installs = [s.text for s in read_steps(dockerfile) if s.name == "RUN" and " install " in s.text]
         assert installs
@@ -100,7 +100,7 @@ def test_packages_are_those_of_the_constraints() -> None:
 
 
 @pytest.mark.e2e
-def test_the_health_check_tells_a_living_transformer_from_a_dead_one(small_service: EmbeddedService) -> None:
+def test_health_check_succeeds_only_for_a_live_transformer(small_service: EmbeddedService) -> None:
     (check,) = final("transformers/Dockerfile", "HEALTHCHECK")
     _, *command = eval(check.partition("CMD ")[2])  # a JSON list, which is a Python list too
     for port, healthy in ((small_service.http_url.rpartition(":")[2], True), ("9", False)):
@@ -117,7 +117,7 @@ images_only = pytest.mark.skipif(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @images_only
-def test_the_build_steps_make_a_transformer(tmp_path: Path) -> None:
+def test_build_steps_produce_a_transformer(tmp_path: Path) -> None:
     installed = tmp_path / "crowdserve"
     run_build_stage("transformers/Dockerfile", tmp_path, {"/opt/crowdserve": str(installed)}, Path(sys.executable))
     python = installed / "bin" / "python"
@@ -132,7 +132,7 @@ def test_the_build_steps_make_a_transformer(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @images_only
-def test_the_build_steps_make_a_bundle(tmp_path: Path) -> None:
+def test_build_steps_produce_a_bundle(tmp_path: Path) -> None:
     venv.create(tmp_path / "system", with_pip=True)
     binaries = tmp_path / "system" / "bin"
     places = {
@@ -151,10 +151,10 @@ def run_build_stage(dockerfile: str, folder: Path, places: dict[str, str], pytho
     """Run the build stage as it stands, in a folder instead of a container.
 
     Args:
-        dockerfile: Whose.
-        folder: Its /src becomes a folder in here.
-        places: What stands for paths of the container.
-        python: What stands for its Python.
+        dockerfile: The Dockerfile of the stage.
+        folder: The container's /src becomes a folder in it.
+        places: Replacements for paths of the container.
+        python: The Python to use instead of the container's.
     """
     source = folder / "src"
     source.mkdir()

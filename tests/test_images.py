@@ -35,7 +35,7 @@ def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
 
 
 def quarters(width: int = 32, height: int = 16) -> Image.Image:
-    """Red, green over blue, white: every turn and flip of it differs."""
+    """Red and green over blue and white: every rotation and flip differs."""
     picture = Image.new("RGB", (width, height), RED)
     picture.paste(GREEN, (width // 2, 0, width, height // 2))
     picture.paste(BLUE, (0, height // 2, width // 2, height))
@@ -56,13 +56,13 @@ def noise() -> Image.Image:
     return Image.fromarray(np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8))
 
 
-# As in production: `images` tells Pillow's warnings to be quiet, pytest would turn them into errors.
+# As in production: `images` silences Pillow's warnings; pytest would turn them into errors.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 class TestDecode:
     @pytest.mark.parametrize("file_format", [f for f in FORMATS if f not in {"JPEG", "GIF"}])
-    def test_lossless_formats_give_the_pixels_back(self, file_format: str, noise: Image.Image) -> None:
+    def test_lossless_formats_preserve_pixels(self, file_format: str, noise: Image.Image) -> None:
         options = {"lossless": True} if file_format == "WEBP" else {}
         image = decode_image(encoded(noise, file_format, **options))
         assert image.dtype == np.uint8
@@ -70,14 +70,14 @@ class TestDecode:
         np.testing.assert_array_equal(image, np.asarray(noise))
 
     @pytest.mark.parametrize("file_format", ["JPEG", "GIF", "WEBP"])
-    def test_lossy_formats_keep_the_colours_in_place(self, file_format: str) -> None:
+    def test_lossy_formats_nearly_preserve_pixels(self, file_format: str) -> None:
         options = {"quality": 95, "subsampling": 0} if file_format == "JPEG" else {}
         image = decode_image(encoded(quarters(), file_format, **options))
         assert image.shape == (16, 32, 3)
         assert close(corners(image), [RED, GREEN, BLUE, WHITE])
 
     @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (7, 5)])
-    def test_odd_sizes(self, size: tuple[int, int]) -> None:
+    def test_odd_sizes_are_decoded(self, size: tuple[int, int]) -> None:
         assert decode_image(encoded(Image.new("RGB", size, RED), "PNG")).shape == (size[1], size[0], 3)
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
@@ -92,7 +92,7 @@ class TestDecode:
         assert (image[:, 0] < 10).all()
         assert (image[:, -1] > 245).all()
 
-    def test_a_cmyk_jpeg_has_its_colours(self) -> None:
+    def test_cmyk_jpeg_has_its_colours(self) -> None:
         image = decode_image(encoded(quarters().convert("CMYK"), "JPEG", quality=95))
         assert close(corners(image), [RED, GREEN, BLUE, WHITE], 30)
 
@@ -123,26 +123,26 @@ class TestDecode:
         assert image.shape == (4, 4, 3)
         np.testing.assert_array_equal(image, round(value / 257))
 
-    def test_a_float_picture_is_stretched_to_its_own_range(self) -> None:
+    def test_float_image_is_scaled_to_its_own_range(self) -> None:
         values = np.linspace(-3, 5, 16, dtype=np.float32).reshape(4, 4)
         image = decode_image(encoded(Image.fromarray(values), "TIFF"))
         assert (image.min(), image.max()) == (0, 255)
         assert (np.diff(image[..., 0].ravel().astype(int)) > 0).all()
 
     @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-    def test_a_float_picture_with_holes_keeps_the_rest(self, odd: float) -> None:
+    def test_float_image_with_nan_keeps_its_finite_pixels(self, odd: float) -> None:
         values = np.array([[0.0, 1.0], [2.0, odd]], dtype=np.float32)
         image = decode_image(encoded(Image.fromarray(values), "TIFF"))
         assert image[0, 0, 0] == 0
         assert image[1, 0, 0] == 255
         assert image[0, 1, 0] in {127, 128}
 
-    def test_an_animation_gives_its_first_frame(self) -> None:
+    def test_animation_gives_its_first_frame(self) -> None:
         frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
         assert decode_image(data)[0, 0].tolist() == list(RED)
 
-    def test_a_phones_multi_picture_jpeg_is_a_jpeg(self) -> None:
+    def test_multi_picture_jpeg_of_a_phone_is_a_jpeg(self) -> None:
         data = encoded(quarters(), "MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
         assert close(corners(decode_image(data)), [RED, GREEN, BLUE, WHITE], 60)
 
@@ -150,7 +150,7 @@ class TestDecode:
 class TestOrientation:
     @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
     @pytest.mark.parametrize("orientation", range(1, 9))
-    def test_the_picture_comes_out_upright(self, orientation: int, file_format: str) -> None:
+    def test_exif_orientation_is_applied(self, orientation: int, file_format: str) -> None:
         turned_by = {
             2: Image.Transpose.FLIP_LEFT_RIGHT,
             3: Image.Transpose.ROTATE_180,
@@ -169,7 +169,7 @@ class TestOrientation:
         assert close(corners(image), [RED, GREEN, BLUE, WHITE], 20)
 
     @pytest.mark.parametrize("block", [b"Exif\0\0garbage", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0"])
-    def test_a_broken_exif_block_does_not_spoil_the_picture(self, block: bytes) -> None:
+    def test_broken_exif_is_ignored(self, block: bytes) -> None:
         plain = encoded(quarters(), "JPEG", quality=95, subsampling=0)
         segment = b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block
         image = decode_image(plain[:2] + segment + plain[2:])
@@ -181,13 +181,13 @@ class TestRefusal:
         "data",
         [b"", b"\0", b"hello, this is no picture", b"%PDF-1.7 ...", b"\xff\xd8", b"\x89PNG\r\n\x1a\n", bytes(999)],
     )
-    def test_other_bytes(self, data: bytes) -> None:
+    def test_other_bytes_are_refused(self, data: bytes) -> None:
         with pytest.raises(InvalidImage, match=rf"{len(data)}|truncated"):
             decode_image(data)
 
     @pytest.mark.parametrize("file_format", FORMATS)
     @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
-    def test_truncated_files(self, file_format: str, share: float, noise: Image.Image) -> None:
+    def test_truncated_files_are_refused(self, file_format: str, share: float, noise: Image.Image) -> None:
         data = encoded(noise, file_format)
         with pytest.raises(InvalidImage, match=r"whole|no picture"):
             decode_image(data[: int(len(data) * share)])
@@ -205,27 +205,27 @@ class TestRefusal:
         assert image.dtype == np.uint8
         assert image.ndim == 3
 
-    def test_a_bomb_is_refused_by_its_header(self) -> None:
+    def test_decompression_bomb_is_refused_by_its_header(self) -> None:
         with pytest.raises(ImageTooLarge, match="10000x10000 px, 100,000,000 pixels; the limit is 50,000,000"):
             decode_image(png_header(10_000, 10_000))
 
-    def test_a_bomb_that_pillow_refuses_to_open_is_refused_the_same_way(self) -> None:
+    def test_decompression_bomb_refused_by_pillow_gives_the_same_error(self) -> None:
         with pytest.raises(ImageTooLarge, match="over 50,000,000 pixels, the limit"):
             decode_image(png_header(30_000, 30_000))
         with pytest.raises(ImageTooLarge, match=f"over {PIXELS_CEILING:,} pixels, the limit"):
             decode_image(png_header(30_000, 30_000), max_pixels=10**9)
 
-    def test_the_limit_itself_is_allowed(self) -> None:
+    def test_limit_itself_is_allowed(self) -> None:
         data = encoded(Image.new("RGB", (10, 10)), "PNG")
         assert decode_image(data, max_pixels=100).shape == (10, 10, 3)
         with pytest.raises(ImageTooLarge, match="10x10 px, 100 pixels; the limit is 99: scale it down"):
             decode_image(data, max_pixels=99)
 
-    def test_formats_beyond_the_list_are_refused(self) -> None:
+    def test_unlisted_formats_are_refused(self) -> None:
         with pytest.raises(InvalidImage, match="no picture"):
             decode_image(encoded(quarters(), "TGA"))
 
-    def test_the_message_shows_how_the_bytes_start(self) -> None:
+    def test_message_shows_the_first_bytes(self) -> None:
         with pytest.raises(InvalidImage, match=r"start with b'/9j/4AAQ'.*JPEG, PNG"):
             decode_image(b"/9j/4AAQSkZJRgABAQ==")
 
@@ -260,12 +260,12 @@ def test_decoding_in_many_threads_leaves_the_warning_filters_alone(noise: Image.
 
 
 class TestFit:
-    def test_a_smaller_picture_is_returned_as_it_is(self) -> None:
+    def test_smaller_image_is_returned_unchanged(self) -> None:
         image = np.zeros((30, 40, 3), np.uint8)
         assert fit_within(image, 40) is image
 
     @given(height=st.integers(1, 400), width=st.integers(1, 400), side=st.integers(1, 300))
-    def test_the_longer_side_fits_and_the_shape_stays(self, height: int, width: int, side: int) -> None:
+    def test_longer_side_fits_and_aspect_ratio_is_kept(self, height: int, width: int, side: int) -> None:
         fitted = fit_within(np.full((height, width, 3), 77, np.uint8), side)
         rows, columns = fitted.shape[:2]
         assert max(rows, columns) == min(side, max(height, width))
@@ -282,7 +282,7 @@ class TestPad:
         multiple=st.sampled_from([1, 8, 16, 64]),
         least=st.sampled_from([1, 64]),
     )
-    def test_sides_become_multiples_and_the_picture_stays(
+    def test_padding_reaches_the_multiple_and_keeps_the_image(
         self, height: int, width: int, multiple: int, least: int
     ) -> None:
         image = np.random.default_rng(height * 1000 + width).integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -294,8 +294,8 @@ class TestPad:
         assert (padded[:, width:] == padded[:, width - 1 : width]).all()
 
     @given(height=st.integers(1, 200), width=st.integers(1, 200), stride=st.sampled_from([8, 16, 32]))
-    def test_cropping_takes_out_exactly_the_cells_of_the_padding(self, height: int, width: int, stride: int) -> None:
-        """A map of how many real pixels each cell holds loses nothing, and keeps no empty cell."""
+    def test_cropping_removes_exactly_the_padding_cells(self, height: int, width: int, stride: int) -> None:
+        """For a map of the number of real pixels per cell, cropping loses no pixel and keeps no empty cell."""
         ones = np.pad(np.ones((height, width)), ((0, -height % (2 * stride)), (0, -width % (2 * stride))))
         cells = ones.reshape(ones.shape[0] // stride, stride, -1, stride).sum((1, 3)).astype(np.float32)
         cropped = crop_density(cells, height, width, stride)
@@ -306,13 +306,13 @@ class TestPad:
 
 class TestSceneInput:
     @pytest.mark.parametrize("shape", [(1, 1), (50, 400), (768, 1024), (3000, 20)])
-    def test_any_picture_becomes_one_square(self, shape: tuple[int, int]) -> None:
+    def test_any_image_becomes_one_square(self, shape: tuple[int, int]) -> None:
         image = scene_input(np.full((*shape, 3), 99, np.uint8))
         assert image.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX, 3)
         assert image.dtype == np.uint8
         assert (image == 99).all()
 
-    def test_it_is_the_whole_picture_and_antialiased(self) -> None:
+    def test_square_shows_the_whole_image_antialiased(self) -> None:
         stripes = np.zeros((1024, 1024, 3), np.uint8)
         stripes[:, ::2] = 255
         assert np.abs(scene_input(stripes)[8:-8, 8:-8].astype(int) - 127).max() <= 6

@@ -26,9 +26,9 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.bundle.assembly import build_bundle
+from tests.support.paths import ROOT
 from tools.stub_models import foretell
 
-ROOT = Path(__file__).resolve().parents[1]
 PHOTO = ROOT / "examples" / "pedestrians.jpg"
 PACKAGES = {"crowdserve": ROOT / "src", "crowdserve_transformer": ROOT / "transformers"}
 PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")

@@ -1,4 +1,4 @@
-"""Unpacking: whole archives of files and folders, and nothing else."""
+"""Unpacking accepts complete archives of files and folders only."""
 
 import io
 import tarfile
@@ -17,7 +17,7 @@ def packed(bundle: Path, target: Path) -> Path:
     return target
 
 
-def test_a_folder_and_its_archive_are_the_same_bundle(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_folder_and_archive_have_the_same_digest(built: Path, manifest: Manifest, tmp_path: Path) -> None:
     for path in (built, packed(built, tmp_path / "bundle.tar")):
         with opened_bundle(path) as (folder, found):
             assert found == manifest
@@ -25,7 +25,7 @@ def test_a_folder_and_its_archive_are_the_same_bundle(built: Path, manifest: Man
     assert not folder.exists()
 
 
-def test_a_truncated_archive_is_refused(built: Path, tmp_path: Path) -> None:
+def test_truncated_archive_is_refused(built: Path, tmp_path: Path) -> None:
     path = packed(built, tmp_path / "bundle.tar")
     with tarfile.open(path) as archive:
         largest = max(archive, key=lambda member: member.size)
@@ -35,13 +35,13 @@ def test_a_truncated_archive_is_refused(built: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive at all"])
-def test_what_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_other_file_is_refused_as_archive(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "bundle.tar").write_bytes(content)
     with pytest.raises(BundleError, match="cannot be unpacked"), opened_bundle(tmp_path / "bundle.tar"):
         pass
 
 
-def test_a_missing_path_is_refused(tmp_path: Path) -> None:
+def test_missing_path_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="neither a folder nor a file"), opened_bundle(tmp_path / "nowhere"):
         pass
 
@@ -49,7 +49,7 @@ def test_a_missing_path_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "message"), [(tarfile.SYMTYPE, "out is neither a file"), (tarfile.REGTYPE, "out lies outside")]
 )
-def test_an_archive_reaches_nothing_outside(built: Path, tmp_path: Path, kind: bytes, message: str) -> None:
+def test_archive_cannot_read_or_write_outside(built: Path, tmp_path: Path, kind: bytes, message: str) -> None:
     member = tarfile.TarInfo("out" if kind == tarfile.SYMTYPE else "../out")
     member.type, member.linkname = kind, "/etc/passwd" if kind == tarfile.SYMTYPE else ""
     with tarfile.open(tmp_path / "evil.tar", "w") as archive:
@@ -59,7 +59,7 @@ def test_an_archive_reaches_nothing_outside(built: Path, tmp_path: Path, kind: b
     assert not list(tmp_path.glob("**/out"))
 
 
-def test_a_prefix_and_the_folders_above_are_packed(built: Path) -> None:
+def test_prefix_and_parent_folders_are_packed(built: Path) -> None:
     stream = io.BytesIO()
     write_tar(stream, built, ["vgg16/config.pbtxt"], prefix="models/")
     with tarfile.open(fileobj=io.BytesIO(stream.getvalue())) as archive:

@@ -1,4 +1,4 @@
-"""What is in a bundle, and that the same models give the same bytes."""
+"""The contents of a bundle; the same models give the same bytes."""
 
 import json
 import os
@@ -22,6 +22,7 @@ from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.scene.files import STEM
 from crowdserve.triton.config import PROFILES, Profile, repository_configs
 from crowdserve.triton.repository import render_repository
+from tests.support.paths import UNREADABLE
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def source(small_repository: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_bundle_is_a_repository_of_its_profile(small_repository: Path, tmp_path: Path, profile: Profile) -> None:
+def test_bundle_is_a_repository_of_its_profile(small_repository: Path, tmp_path: Path, profile: Profile) -> None:
     folder = tmp_path / "bundle"
     manifest = build_bundle(small_repository, folder, profile)
     assert (manifest.profile, manifest.crowdserve) == (profile, crowdserve.__version__)
@@ -48,7 +49,7 @@ def test_a_bundle_is_a_repository_of_its_profile(small_repository: Path, tmp_pat
     manifest.check(folder)
 
 
-def test_a_store_may_leave_out_empty_files_and_empty_folders(built: Path, tmp_path: Path) -> None:
+def test_bundle_is_valid_without_its_empty_files_and_folders(built: Path, tmp_path: Path) -> None:
     kept = [path for path in list_files(built) if (built / path).stat().st_size]
     for path in kept:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,7 @@ def test_a_store_may_leave_out_empty_files_and_empty_folders(built: Path, tmp_pa
 
 
 @pytest.mark.e2e
-def test_triton_serves_a_bundle_as_it_is(small_repository: Path, tmp_path: Path) -> None:
+def test_triton_serves_an_unchanged_bundle(small_repository: Path, tmp_path: Path) -> None:
     build_bundle(small_repository, tmp_path / "bundle.tar", "embedded")
     with (
         opened_bundle(tmp_path / "bundle.tar") as (folder, _),
@@ -67,7 +68,7 @@ def test_triton_serves_a_bundle_as_it_is(small_repository: Path, tmp_path: Path)
         assert triton.http_url
 
 
-def test_the_same_models_give_the_same_bytes(source: Path, tmp_path: Path) -> None:
+def test_same_models_give_the_same_bytes(source: Path, tmp_path: Path) -> None:
     first = build_bundle(source, tmp_path / "a.tar", "gpu")
     for path in source.rglob("*"):
         os.utime(path, (1, 1))
@@ -87,7 +88,7 @@ def test_another_model_gives_another_digest(source: Path, tmp_path: Path, manife
     assert other.digest != manifest.digest
 
 
-def test_the_archive_says_nothing_of_who_packed_it(small_repository: Path, tmp_path: Path) -> None:
+def test_archive_has_no_user_or_time(small_repository: Path, tmp_path: Path) -> None:
     build_bundle(small_repository, tmp_path / "bundle.tar", "gpu")
     with tarfile.open(tmp_path / "bundle.tar") as archive:
         members = archive.getmembers()
@@ -98,7 +99,7 @@ def test_the_archive_says_nothing_of_who_packed_it(small_repository: Path, tmp_p
 
 
 @pytest.mark.parametrize("target", ["full", "file", "folder.tar"])
-def test_a_taken_target_is_refused(source: Path, tmp_path: Path, target: str) -> None:
+def test_occupied_target_is_refused(source: Path, tmp_path: Path, target: str) -> None:
     (tmp_path / "full" / "x").mkdir(parents=True)
     (tmp_path / "file").touch()
     (tmp_path / "folder.tar").mkdir()
@@ -106,14 +107,14 @@ def test_a_taken_target_is_refused(source: Path, tmp_path: Path, target: str) ->
         build_bundle(source, tmp_path / target, "gpu")
 
 
-def test_an_empty_folder_and_an_old_archive_are_replaced(source: Path, tmp_path: Path, manifest: Manifest) -> None:
+def test_empty_folder_and_an_old_archive_are_replaced(source: Path, tmp_path: Path, manifest: Manifest) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "old.tar").write_text("old")
     for target in ("empty", "old.tar"):
         assert build_bundle(source, tmp_path / target, "gpu") == manifest
 
 
-def test_a_classifier_that_would_be_refused_in_the_cluster_is_refused_here(source: Path, tmp_path: Path) -> None:
+def test_unusable_classifier_is_refused_before_bundling(source: Path, tmp_path: Path) -> None:
     folder = source / "vgg16" / "1"
     assert CLASSIFIER == STEM
     (folder / f"{CLASSIFIER}.joblib").write_bytes(b"another")
@@ -132,7 +133,7 @@ def test_every_named_classifier_is_checked(source: Path, tmp_path: Path) -> None
         build_bundle(source, tmp_path / "bundle", "gpu")
 
 
-def test_what_is_missing_or_empty_is_named(source: Path, tmp_path: Path) -> None:
+def test_missing_or_empty_file_is_named(source: Path, tmp_path: Path) -> None:
     (source / "csrnet_b" / "1" / "notes.txt").touch()
     with pytest.raises(BundleError, match=r"empty files.*csrnet_b/1/notes.txt"):
         build_bundle(source, tmp_path / "bundle", "gpu")
@@ -142,15 +143,15 @@ def test_what_is_missing_or_empty_is_named(source: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["[]", "{x", "{}", '"x"', b"\xff"])
-def test_a_damaged_record_of_a_classifier_is_named(source: Path, tmp_path: Path, text: str | bytes) -> None:
+def test_damaged_record_of_a_classifier_is_named(source: Path, tmp_path: Path, text: str | bytes) -> None:
     record = source / "vgg16" / "1" / f"{CLASSIFIER}.json"
     record.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BundleError, match=rf"^{record} is no record of a scene classifier"):
         build_bundle(source, tmp_path / "bundle", "gpu")
 
 
-def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, unreadable: Path) -> None:
-    (source / "vgg16" / "1" / "notes.txt").symlink_to(unreadable)
+def test_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path) -> None:
+    (source / "vgg16" / "1" / "notes.txt").symlink_to(UNREADABLE)
     with pytest.raises(BundleError, match=r"Input/output error; check the file, its rights"):
         build_bundle(source, tmp_path / "bundle", "gpu")
     model = source / "vgg16" / "1" / f"{CLASSIFIER}.joblib"
@@ -162,7 +163,7 @@ def test_a_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path, unrea
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.tar"])
-def test_a_disk_without_space_is_said(source: Path, tmp_path: Path, name: str) -> None:
+def test_full_disk_is_reported(source: Path, tmp_path: Path, name: str) -> None:
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
     try:
@@ -173,7 +174,7 @@ def test_a_disk_without_space_is_said(source: Path, tmp_path: Path, name: str) -
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_a_volume_that_is_mounted_there_is_no_target(source: Path, tmp_path: Path) -> None:
+def test_mount_point_is_refused_as_target(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "claim"
     target.mkdir()
     own_mounts = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount -t tmpfs none "$0" && exec "$@"', target]
@@ -185,7 +186,7 @@ def test_a_volume_that_is_mounted_there_is_no_target(source: Path, tmp_path: Pat
     assert done.stderr == f"crowdserve: {target} is a mounted volume; name a folder inside, such as {target}/bundle\n"
 
 
-def test_pods_may_read_a_bundle_whatever_the_umask(source: Path, tmp_path: Path, private_umask: None) -> None:
+def test_bundle_is_world_readable_under_any_umask(source: Path, tmp_path: Path, private_umask: None) -> None:
     build_bundle(source, tmp_path / "made" / "bundle", "gpu")
     paths = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
     assert {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in paths} == {(True, 0o755), (False, 0o644)}

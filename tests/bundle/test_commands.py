@@ -1,16 +1,17 @@
-"""`crowdserve bundle` as people use it: stdout for scripts, stderr for them, exit code 2 for a refusal."""
+"""`crowdserve bundle` as users run it: stdout for scripts, stderr for messages, exit code 2 for errors."""
 
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from crowdserve.bundle.manifest import Manifest, read_manifest
+from tests.support.commands import run_bundle
+from tests.support.registry import RunningRegistry
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def test_build_verify_push(run_bundle: Run, small_repository: Path, tmp_path: Path, s3: str, stand_in: Any) -> None:
+def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stand_in: RunningRegistry) -> None:
     folder, archive = tmp_path / "bundle", tmp_path / "bundle.tar"
     built = run_bundle("build", folder, archive, "--source", small_repository)
     assert built.returncode == 0, built.stderr
@@ -28,7 +29,7 @@ def test_build_verify_push(run_bundle: Run, small_repository: Path, tmp_path: Pa
         assert len(pushed.stdout.splitlines()) == 1
 
 
-def test_a_damaged_bundle_is_named_and_never_pushed(run_bundle: Run, bundle: Path, tmp_path: Path) -> None:
+def test_damaged_bundle_is_reported_and_not_pushed(bundle: Path, tmp_path: Path) -> None:
     (bundle / "vgg16" / "config.pbtxt").write_text("damaged")
     for arguments in (("verify", bundle), ("push", bundle, tmp_path / "claim")):
         result = run_bundle(*arguments)
@@ -38,13 +39,13 @@ def test_a_damaged_bundle_is_named_and_never_pushed(run_bundle: Run, bundle: Pat
     assert not (tmp_path / "claim").exists()
 
 
-def test_another_bundle_than_the_expected_one_is_refused(run_bundle: Run, built: Path, manifest: Manifest) -> None:
+def test_unexpected_digest_is_refused(built: Path, manifest: Manifest) -> None:
     result = run_bundle("verify", built, "--digest", "sha256:0")
     assert (result.returncode, result.stdout) == (2, "")
     assert f"has the digest {manifest.digest}, expected sha256:0" in result.stderr
 
 
-def test_a_target_that_cannot_be_pushed_to_says_what_to_do(run_bundle: Run, built: Path) -> None:
+def test_unsupported_target_suggests_an_alternative(built: Path) -> None:
     result = run_bundle("push", built, "pvc://claim/models")
     assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
     assert "push to a folder of the claim in a pod that mounts it" in result.stderr

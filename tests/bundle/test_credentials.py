@@ -1,4 +1,4 @@
-"""Where logins are looked for: the files and helpers of docker and podman."""
+"""Registry logins come from the files and helpers of docker and podman."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def write(folder: Path, config: object) -> dict[str, str]:
     return {"DOCKER_CONFIG": str(folder)}
 
 
-def test_a_login_is_found_under_the_names_that_tools_write(tmp_path: Path) -> None:
+def test_login_is_found_under_every_spelling_of_the_registry(tmp_path: Path) -> None:
     auths = {
         "ghcr.io": {"auth": "YTpi"},
         "https://x.io": {"auth": "YTpi"},
@@ -27,19 +27,21 @@ def test_a_login_is_found_under_the_names_that_tools_write(tmp_path: Path) -> No
     assert find_credentials("quay.io", environment) is None
 
 
-def test_podmans_file_wins(tmp_path: Path) -> None:
+def test_podman_auth_file_takes_precedence(tmp_path: Path) -> None:
     environment = write(tmp_path / "docker", {"auths": {"x.io": {"auth": "YTpi"}}})
     (tmp_path / "auth.json").write_text(json.dumps({"auths": {"x.io": {"auth": "YzpkOmU="}}}))
     environment["REGISTRY_AUTH_FILE"] = str(tmp_path / "auth.json")
     assert find_credentials("x.io", environment) == Credentials("c", "d:e")
 
 
-def test_nobody_has_to_log_in(tmp_path: Path) -> None:
+def test_login_is_optional(tmp_path: Path) -> None:
     assert find_credentials("x.io", {"DOCKER_CONFIG": str(tmp_path)}) is None
 
 
 @pytest.mark.parametrize("config", [{"credHelpers": {"x.io": "test"}}, {"credsStore": "test", "auths": {"x.io": {}}}])
-def test_a_helper_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]) -> None:
+def test_credential_helper_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, object]
+) -> None:
     helper = tmp_path / "docker-credential-test"
     helper.write_text(
         "#!/bin/sh\nread -r server\n[ \"$1 $server\" = 'get x.io' ] || exit 1\n"
@@ -54,7 +56,7 @@ def test_a_helper_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, conf
     assert find_credentials("y.io", write(tmp_path, {"credsStore": "test"})) is None
 
 
-def test_a_missing_helper_and_a_broken_file_are_named(tmp_path: Path) -> None:
+def test_missing_helper_and_broken_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"docker-credential-nowhere gave no credentials for x.io"):
         find_credentials("x.io", write(tmp_path, {"credsStore": "nowhere"}))
     (tmp_path / "config.json").write_text("{")

@@ -1,4 +1,4 @@
-"""What a manifest says of a folder: every difference by name, and nothing else."""
+"""Comparing a folder with its manifest lists every difference by name."""
 
 import json
 from collections.abc import Callable
@@ -8,6 +8,7 @@ import pytest
 
 from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, list_files, read_manifest
 from crowdserve.errors import BundleError
+from tests.support.paths import UNREADABLE
 
 MODEL = "csrnet_a/1/model.onnx"
 
@@ -18,15 +19,15 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(content)
 
 
-def test_a_file_that_cannot_be_read_is_named(bundle: Path, unreadable: Path) -> None:
-    (bundle / "notes.txt").symlink_to(unreadable)
+def test_file_that_cannot_be_read_is_named(bundle: Path) -> None:
+    (bundle / "notes.txt").symlink_to(UNREADABLE)
     manifest = read_manifest(bundle)
     files = {**manifest.files, "notes.txt": FileEntry("0" * 64, 0)}
     other = Manifest(manifest.crowdserve, manifest.profile, manifest.models, files)
     assert other.differences(bundle) == ["notes.txt cannot be read: Input/output error"]
 
 
-def test_a_bundle_as_built_is_whole(bundle: Path) -> None:
+def test_built_bundle_passes_verification(bundle: Path) -> None:
     manifest = read_manifest(bundle)
     assert manifest.differences(bundle) == []
     manifest.check(bundle)
@@ -42,7 +43,7 @@ def test_a_bundle_as_built_is_whole(bundle: Path) -> None:
         (lambda path: (path.parents[2] / "notes.txt").touch(), "notes.txt is extra"),
     ],
 )  # fmt: skip
-def test_a_difference_is_named(bundle: Path, spoil: Callable[[Path], object], problem: str) -> None:
+def test_difference_names_the_file(bundle: Path, spoil: Callable[[Path], object], problem: str) -> None:
     spoil(bundle / MODEL)
     manifest = read_manifest(bundle)
     (found,) = manifest.differences(bundle)
@@ -52,7 +53,7 @@ def test_a_difference_is_named(bundle: Path, spoil: Callable[[Path], object], pr
     assert found in str(caught.value)
 
 
-def test_every_difference_is_named_and_a_flood_is_cut(bundle: Path, manifest: Manifest) -> None:
+def test_all_differences_are_listed_up_to_a_limit(bundle: Path, manifest: Manifest) -> None:
     for path in manifest.files:
         (bundle / path).unlink()
     (bundle / "extra.txt").touch()
@@ -64,7 +65,7 @@ def test_every_difference_is_named_and_a_flood_is_cut(bundle: Path, manifest: Ma
         manifest.check(bundle)
 
 
-def test_hidden_files_and_those_of_a_volume_are_nobodys(bundle: Path, manifest: Manifest) -> None:
+def test_hidden_files_and_volume_files_are_ignored(bundle: Path, manifest: Manifest) -> None:
     for name in (".cache/huggingface/x", "csrnet_a/.model.onnx.swp", "lost+found/x"):
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
         (bundle / name).touch()
@@ -73,9 +74,7 @@ def test_hidden_files_and_those_of_a_volume_are_nobodys(bundle: Path, manifest: 
 
 
 @pytest.mark.parametrize(("profile", "allowed"), [("tensorrt", True), ("gpu", False)])
-def test_a_plan_is_allowed_where_it_is_built_on_the_spot(
-    bundle: Path, manifest: Manifest, profile: str, allowed: bool
-) -> None:
+def test_plan_built_in_the_cluster_is_allowed(bundle: Path, manifest: Manifest, profile: str, allowed: bool) -> None:
     (bundle / "csrnet_a/1/model.plan").touch()
     stated = Manifest(manifest.crowdserve, profile, manifest.models, manifest.files)
     assert (stated.differences(bundle) == []) is allowed
@@ -83,7 +82,7 @@ def test_a_plan_is_allowed_where_it_is_built_on_the_spot(
     assert "model.plan is extra" in stated.differences(bundle)
 
 
-def test_a_manifest_is_read_back_and_its_digest_tells_bundles_apart(bundle: Path, manifest: Manifest) -> None:
+def test_manifest_round_trip_and_digest_identify_the_bundle(bundle: Path, manifest: Manifest) -> None:
     assert (bundle / MANIFEST_FILE).read_bytes() == manifest.to_bytes()
     assert read_manifest(bundle) == manifest
     other = Manifest(manifest.crowdserve, "tensorrt", manifest.models, manifest.files)
@@ -107,7 +106,7 @@ def test_a_manifest_is_read_back_and_its_digest_tells_bundles_apart(bundle: Path
         ),
     ],
 )
-def test_a_broken_manifest_is_refused(bundle: Path, change: Callable[[dict], object], message: str) -> None:
+def test_broken_manifest_is_refused(bundle: Path, change: Callable[[dict], object], message: str) -> None:
     content = json.loads((bundle / MANIFEST_FILE).read_text())
     change(content)
     (bundle / MANIFEST_FILE).write_text(json.dumps(content))
@@ -115,7 +114,7 @@ def test_a_broken_manifest_is_refused(bundle: Path, change: Callable[[dict], obj
         read_manifest(bundle)
 
 
-def test_what_has_no_manifest_is_no_bundle(tmp_path: Path) -> None:
+def test_folder_without_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"has no manifest.json.*crowdserve bundle build"):
         read_manifest(tmp_path)
     (tmp_path / MANIFEST_FILE).write_text("{")

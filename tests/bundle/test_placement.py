@@ -1,4 +1,4 @@
-"""Pushing to a folder and to S3: whole or not at all, once and for ever."""
+"""Pushing to a folder and to S3 is atomic and never overwrites."""
 
 import base64
 import hashlib
@@ -10,18 +10,19 @@ from crowdserve.bundle.bucket import BucketStore
 from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, read_manifest
 from crowdserve.bundle.placement import FolderStore, Store, place_bundle
 from crowdserve.errors import BundleError
+from tests.support.paths import UNREADABLE
 
 
 @pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    """An address of each kind that nothing was pushed to."""
+    """An empty target of each kind."""
     if request.param == "folder":
         return FolderStore(tmp_path / "claim" / "2026")
     return BucketStore(f"s3://{request.getfixturevalue('s3')}/crowd/2026")
 
 
 class Interrupted:
-    """A store that breaks down after some files."""
+    """A store that fails after some files."""
 
     def __init__(self, store: Store, files: int) -> None:
         self.address, self.listing, self._store, self._left = store.address, store.listing, store, files
@@ -33,7 +34,7 @@ class Interrupted:
         self._store.put(path, file, entry)
 
 
-def test_everything_arrives_and_nothing_is_sent_twice(built: Path, manifest: Manifest, store: Store) -> None:
+def test_push_copies_all_files_and_resends_none(built: Path, manifest: Manifest, store: Store) -> None:
     sent: list[int] = []
     place_bundle(built, manifest, store, sent.append)
     assert sum(sent) == manifest.size_bytes + (built / MANIFEST_FILE).stat().st_size
@@ -43,7 +44,7 @@ def test_everything_arrives_and_nothing_is_sent_twice(built: Path, manifest: Man
 
 
 @pytest.mark.parametrize("files", [0, 1, 9])
-def test_an_interrupted_push_has_no_manifest_and_is_taken_up(
+def test_interrupted_push_has_no_manifest_and_resumes(
     built: Path, manifest: Manifest, store: Store, files: int
 ) -> None:
     with pytest.raises(BundleError, match="the line is dead"):
@@ -54,7 +55,7 @@ def test_an_interrupted_push_has_no_manifest_and_is_taken_up(
     assert len(store.listing()) == len(manifest.files) + 1
 
 
-def test_an_address_keeps_its_bundle(bundle: Path, built: Path, manifest: Manifest, store: Store) -> None:
+def test_other_bundle_does_not_overwrite_a_target(bundle: Path, built: Path, manifest: Manifest, store: Store) -> None:
     place_bundle(built, manifest, store)
     before = store.listing()
     (bundle / "vgg16" / "config.pbtxt").write_text("another")
@@ -66,7 +67,7 @@ def test_an_address_keeps_its_bundle(bundle: Path, built: Path, manifest: Manife
     assert store.listing() == before
 
 
-def test_what_is_in_the_way_is_named(built: Path, manifest: Manifest, store: Store, tmp_path: Path) -> None:
+def test_conflicting_files_are_named(built: Path, manifest: Manifest, store: Store, tmp_path: Path) -> None:
     strange = tmp_path / "strange"
     strange.write_text("x")
     entry = FileEntry(hashlib.sha256(b"x").hexdigest(), 1)
@@ -76,7 +77,7 @@ def test_what_is_in_the_way_is_named(built: Path, manifest: Manifest, store: Sto
         place_bundle(built, manifest, store)
 
 
-def test_a_folder_takes_what_it_is_given_and_is_verified(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_folder_is_verified_after_copying(built: Path, manifest: Manifest, tmp_path: Path) -> None:
     target = tmp_path / "claim"
     (target / "lost+found").mkdir(parents=True)
     place_bundle(built, manifest, FolderStore(target))
@@ -85,7 +86,7 @@ def test_a_folder_takes_what_it_is_given_and_is_verified(built: Path, manifest: 
     assert not list(target.rglob(".*"))
 
 
-def test_a_file_is_no_place_for_a_bundle(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_file_as_target_is_refused(built: Path, manifest: Manifest, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BundleError, match="is a file; name a folder"):
         place_bundle(built, manifest, FolderStore(tmp_path / "file"))
@@ -93,7 +94,7 @@ def test_a_file_is_no_place_for_a_bundle(built: Path, manifest: Manifest, tmp_pa
         FolderStore(tmp_path / "file" / "x").put("a", built / MANIFEST_FILE, FileEntry("", 0))
 
 
-def test_pods_may_enter_the_folders_of_a_push_whatever_the_umask(
+def test_pushed_folders_are_world_readable_under_any_umask(
     built: Path, manifest: Manifest, tmp_path: Path, private_umask: None
 ) -> None:
     place_bundle(built, manifest, FolderStore(tmp_path / "claim" / "models" / "1"))
@@ -101,17 +102,15 @@ def test_pods_may_enter_the_folders_of_a_push_whatever_the_umask(
     assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
 
 
-def test_a_folder_that_cannot_be_read_is_named(
-    built: Path, manifest: Manifest, tmp_path: Path, unreadable: Path
-) -> None:
-    (tmp_path / "notes.txt").symlink_to(unreadable)
+def test_folder_that_cannot_be_read_is_named(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").symlink_to(UNREADABLE)
     with pytest.raises(BundleError, match=rf"^{tmp_path} cannot be read: Input/output error; check the volume"):
         place_bundle(built, manifest, FolderStore(tmp_path))
     with pytest.raises(BundleError, match="cannot be read: File name too long"):
         place_bundle(built, manifest, FolderStore(tmp_path / ("x" * 300)))
 
 
-def test_s3_is_told_what_must_arrive(built: Path, manifest: Manifest, s3: str) -> None:
+def test_s3_upload_sends_a_checksum(built: Path, manifest: Manifest, s3: str) -> None:
     import boto3
 
     place_bundle(built, manifest, BucketStore(f"s3://{s3}/crowd"))
@@ -121,14 +120,14 @@ def test_s3_is_told_what_must_arrive(built: Path, manifest: Manifest, s3: str) -
         assert found["ContentLength"] == entry.size_bytes
 
 
-def test_a_prefix_that_begins_alike_is_another(built: Path, manifest: Manifest, s3: str) -> None:
+def test_longer_prefix_is_a_different_target(built: Path, manifest: Manifest, s3: str) -> None:
     place_bundle(built, manifest, BucketStore(f"s3://{s3}/crowd/1"))
     assert BucketStore(f"s3://{s3}/crowd/").address == f"s3://{s3}/crowd"
     assert BucketStore(f"s3://{s3}/crowd/10").listing() == {}
     place_bundle(built, manifest, BucketStore(f"s3://{s3}/crowd/10"))
 
 
-def test_what_another_tool_uploaded_is_not_taken_for_ours(built: Path, manifest: Manifest, s3: str) -> None:
+def test_object_of_another_tool_is_not_trusted(built: Path, manifest: Manifest, s3: str) -> None:
     import boto3
 
     boto3.client("s3").upload_file(str(built / MANIFEST_FILE), s3, f"crowd/{MANIFEST_FILE}")
@@ -139,12 +138,12 @@ def test_what_another_tool_uploaded_is_not_taken_for_ours(built: Path, manifest:
 
 
 @pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/", "s3:///prefix"])
-def test_an_address_needs_a_bucket_and_a_prefix(address: str) -> None:
+def test_s3_url_needs_bucket_and_prefix(address: str) -> None:
     with pytest.raises(BundleError, match="expected s3://BUCKET/PREFIX"):
         BucketStore(address)
 
 
-def test_s3s_refusals_are_told_with_the_remedy(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s3_errors_suggest_a_remedy(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(BundleError, match=r"no-such-bucket/x: .*NoSuchBucket.*check the bucket, the credentials"):
         BucketStore("s3://no-such-bucket/x").listing()
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")

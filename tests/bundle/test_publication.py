@@ -1,11 +1,10 @@
-"""A bundle as an image in a registry: what a node would unpack, byte for byte, and what a registry may do wrong."""
+"""A bundle as an image in a registry: the files that a node unpacks, and faults of registries."""
 
 import gzip
 import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
 from crowdserve.bundle.publication import push_image, read_base
 from crowdserve.bundle.reference import parse_reference
 from crowdserve.errors import BundleError
+from tests.support.registry import RunningRegistry
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +25,8 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
 
 
-def unpack(registry: Any, repository: str, digest: str, folder: Path) -> list[dict[str, Any]]:
-    """Do what a node does with each architecture of an image; returns their configurations."""
+def unpack(registry: RunningRegistry, repository: str, digest: str, folder: Path) -> list[dict[str, Any]]:
+    """Unpack each architecture of an image as a node does; returns their configurations."""
     configs = []
     for image in registry.get(f"{repository}/manifests/{digest}").json()["manifests"]:
         described = registry.get(f"{repository}/manifests/{image['digest']}").json()
@@ -44,7 +44,9 @@ def unpack(registry: Any, repository: str, digest: str, folder: Path) -> list[di
     return configs
 
 
-def test_a_node_unpacks_the_bundle_under_models(registry: Any, built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_node_unpacks_the_bundle_under_models(
+    registry: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path
+) -> None:
     target = parse_reference(f"oci://{registry.address}/crowd/models:1")
     address = push_image(built, manifest, target, base="scratch")
     repository, digest = address.removeprefix(f"oci://{registry.address}/").split("@")
@@ -58,7 +60,7 @@ def test_a_node_unpacks_the_bundle_under_models(registry: Any, built: Path, mani
     assert registry.get("crowd/models/manifests/1").content == registry.get(f"crowd/models/manifests/{digest}").content
 
 
-def test_a_tag_keeps_its_image(registry: Any, bundle: Path, built: Path, manifest: Manifest) -> None:
+def test_tag_is_not_overwritten(registry: RunningRegistry, bundle: Path, built: Path, manifest: Manifest) -> None:
     target = parse_reference(f"{registry.address}/crowd/models:1")
     address = push_image(built, manifest, target, base="scratch")
     assert push_image(built, manifest, target, base="scratch") == address
@@ -69,8 +71,8 @@ def test_a_tag_keeps_its_image(registry: Any, bundle: Path, built: Path, manifes
     push_image(bundle, other, parse_reference(f"{registry.address}/crowd/models:2"), base="scratch")
 
 
-def test_a_new_version_of_one_model_uploads_that_model(
-    stand_in: Any, bundle: Path, built: Path, manifest: Manifest
+def test_new_version_of_one_model_uploads_that_model(
+    stand_in: RunningRegistry, bundle: Path, built: Path, manifest: Manifest
 ) -> None:
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:1"), base="scratch")
     before = set(stand_in.blobs)
@@ -89,7 +91,7 @@ def _names(tar: bytes) -> list[str]:
         return archive.getnames()
 
 
-def test_the_same_bundle_gives_the_same_image_layout(built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_same_bundle_gives_the_same_image_layout(built: Path, manifest: Manifest, tmp_path: Path) -> None:
     digests = []
     for name in ("a", "b"):
         layout = ImageLayout(tmp_path / name)
@@ -101,43 +103,35 @@ def test_the_same_bundle_gives_the_same_image_layout(built: Path, manifest: Mani
     assert digests[0] == digests[1]
 
 
-PushBase = Callable[..., str]
-
-
-@pytest.fixture
-def push_base(tmp_path: Path) -> PushBase:
-    """Pushes an image with a shell in it, as Docker made them: `push_base(registry, architectures)`."""
-
-    def push(registry: Any, *architectures: str) -> str:
-        reference = parse_reference(f"{registry.address}/base:1")
-        images = []
-        with client.Registry(reference) as base:
-            for architecture in architectures:
-                tar = _shell_tar(architecture)
-                layer = _push_bytes(base, gzip.compress(tar, mtime=0), tmp_path)
-                diff = f"sha256:{hashlib.sha256(tar).hexdigest()}"
-                settings = {"Cmd": ["sh"], "Labels": {"from": "base"}}
-                config = {"architecture": architecture, "os": "linux", "config": settings}
-                config |= {"rootfs": {"type": "layers", "diff_ids": [diff]}, "history": [{}]}
-                image = {
-                    "schemaVersion": 2,
-                    "mediaType": DOCKER + "distribution.manifest.v2+json",
-                    "config": {**_push_bytes(base, json.dumps(config).encode(), tmp_path)},
-                    "layers": [{**layer, "mediaType": DOCKER + "image.rootfs.diff.tar.gzip"}],
-                }
-                image["config"]["mediaType"] = DOCKER + "container.image.v1+json"
-                content = json.dumps(image).encode()
-                digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-                base.push_manifest(content, image["mediaType"], digest)
-                platform = {"os": "linux", "architecture": architecture}
-                images.append(
-                    {"mediaType": image["mediaType"], "digest": digest, "size": len(content), "platform": platform}
-                )
-            index = {"schemaVersion": 2, "mediaType": DOCKER + "distribution.manifest.list.v2+json"}
-            base.push_manifest(json.dumps({**index, "manifests": images}).encode(), index["mediaType"], "1")
-        return str(reference)
-
-    return push
+def push_base(registry: RunningRegistry, folder: Path, *architectures: str) -> str:
+    """Push an image with a shell in it, in the format of older Docker versions; its reference."""
+    reference = parse_reference(f"{registry.address}/base:1")
+    images = []
+    with client.Registry(reference) as base:
+        for architecture in architectures:
+            tar = _shell_tar(architecture)
+            layer = _push_bytes(base, gzip.compress(tar, mtime=0), folder)
+            diff = f"sha256:{hashlib.sha256(tar).hexdigest()}"
+            settings = {"Cmd": ["sh"], "Labels": {"from": "base"}}
+            config = {"architecture": architecture, "os": "linux", "config": settings}
+            config |= {"rootfs": {"type": "layers", "diff_ids": [diff]}, "history": [{}]}
+            image = {
+                "schemaVersion": 2,
+                "mediaType": DOCKER + "distribution.manifest.v2+json",
+                "config": {**_push_bytes(base, json.dumps(config).encode(), folder)},
+                "layers": [{**layer, "mediaType": DOCKER + "image.rootfs.diff.tar.gzip"}],
+            }
+            image["config"]["mediaType"] = DOCKER + "container.image.v1+json"
+            content = json.dumps(image).encode()
+            digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+            base.push_manifest(content, image["mediaType"], digest)
+            platform = {"os": "linux", "architecture": architecture}
+            images.append(
+                {"mediaType": image["mediaType"], "digest": digest, "size": len(content), "platform": platform}
+            )
+        index = {"schemaVersion": 2, "mediaType": DOCKER + "distribution.manifest.list.v2+json"}
+        base.push_manifest(json.dumps({**index, "manifests": images}).encode(), index["mediaType"], "1")
+    return str(reference)
 
 
 DOCKER = "application/vnd.docker."
@@ -159,10 +153,10 @@ def _push_bytes(registry: client.Registry, content: bytes, folder: Path) -> dict
     return {"digest": digest, "size": len(content)}
 
 
-def test_the_bundle_is_laid_on_a_base_of_every_architecture(
-    registry: Any, built: Path, manifest: Manifest, tmp_path: Path, push_base: PushBase
+def test_bundle_layer_is_added_to_every_architecture_of_the_base(
+    registry: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path
 ) -> None:
-    base = push_base(registry, "amd64", "s390x", "arm64")
+    base = push_base(registry, tmp_path, "amd64", "s390x", "arm64")
     address = push_image(built, manifest, parse_reference(f"{registry.address}/crowd/models:1"), base=base)
     configs = unpack(registry, "crowd/models", address.split("@")[1], tmp_path / "node")
     assert [config["architecture"] for config in configs] == ["amd64", "arm64"]
@@ -174,24 +168,24 @@ def test_the_bundle_is_laid_on_a_base_of_every_architecture(
         assert config["config"]["Labels"]["from"] == "base"
 
 
-def test_a_base_that_does_not_do_is_named(stand_in: Any, push_base: PushBase) -> None:
-    base = parse_reference(push_base(stand_in, "s390x"))
+def test_unusable_base_is_named(stand_in: RunningRegistry, tmp_path: Path) -> None:
+    base = parse_reference(push_base(stand_in, tmp_path, "s390x"))
     with pytest.raises(BundleError, match=r"base:1 is there for none of linux/amd64, linux/arm64"):
         read_base(base)
     with pytest.raises(BundleError, match=r"base:2 does not exist.*or scratch"):
         read_base(parse_reference(f"{stand_in.address}/base:2"))
 
 
-def test_a_damaged_blob_is_found(stand_in: Any, push_base: PushBase) -> None:
-    base = parse_reference(push_base(stand_in, "amd64"))
+def test_damaged_blob_is_detected(stand_in: RunningRegistry, tmp_path: Path) -> None:
+    base = parse_reference(push_base(stand_in, tmp_path, "amd64"))
     stand_in.damages = True
     with pytest.raises(BundleError, match=r"the registry sent something with sha256:.*, expected sha256:"):
         read_base(base)
 
 
 @pytest.mark.parametrize(("user", "challenge"), [("me:pass:word", "basic"), ("me:pass:word", "bearer")])
-def test_a_login_is_used(
-    stand_in: Any, built: Path, manifest: Manifest, tmp_path: Path, user: str, challenge: str
+def test_login_is_sent(
+    stand_in: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path, user: str, challenge: str
 ) -> None:
     stand_in.user, stand_in.challenge = user, challenge
     target = parse_reference(f"{stand_in.address}/m:1")
@@ -203,7 +197,7 @@ def test_a_login_is_used(
     assert "bWU6" not in str(stand_in.requests)
 
 
-def test_a_refresh_token_is_exchanged(stand_in: Any, built: Path, manifest: Manifest, tmp_path: Path) -> None:
+def test_refresh_token_is_exchanged(stand_in: RunningRegistry, built: Path, manifest: Manifest, tmp_path: Path) -> None:
     stand_in.user, stand_in.challenge = "<token>:refresh", "bearer"
     _log_in(tmp_path, stand_in.address, {"identitytoken": "refresh"})
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:1"), base="scratch")
@@ -215,7 +209,9 @@ def _log_in(folder: Path, address: str, entry: dict[str, str]) -> None:
     (folder / "config.json").write_text(json.dumps({"auths": {address: entry}}))
 
 
-def test_a_passing_failure_is_survived_and_a_lasting_one_told(stand_in: Any, built: Path, manifest: Manifest) -> None:
+def test_upload_is_retried_and_lasting_failure_is_reported(
+    stand_in: RunningRegistry, built: Path, manifest: Manifest
+) -> None:
     stand_in.passing_failures = 2
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:1"), base="scratch")
     assert "m:1" in stand_in.manifests
@@ -228,7 +224,7 @@ def test_a_passing_failure_is_survived_and_a_lasting_one_told(stand_in: Any, bui
     push_image(built, manifest, parse_reference(f"{stand_in.address}/m:2"), base="scratch")
 
 
-def test_a_refusal_is_told_in_the_registrys_words(stand_in: Any, tmp_path: Path) -> None:
+def test_refusal_quotes_the_registry(stand_in: RunningRegistry, tmp_path: Path) -> None:
     (tmp_path / "blob").write_bytes(b"x")
     with (
         client.Registry(parse_reference(f"{stand_in.address}/m:1")) as registry,
@@ -237,6 +233,6 @@ def test_a_refusal_is_told_in_the_registrys_words(stand_in: Any, tmp_path: Path)
         registry.push_blob(f"sha256:{'0' * 64}", tmp_path / "blob")
 
 
-def test_no_registry_at_all_is_told(built: Path, manifest: Manifest) -> None:
+def test_unreachable_registry_is_reported(built: Path, manifest: Manifest) -> None:
     with pytest.raises(BundleError, match=r"127.0.0.1:9/m:1: .*refused.*--plain-http"):
         push_image(built, manifest, parse_reference("127.0.0.1:9/m:1"), base="scratch")

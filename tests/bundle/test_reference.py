@@ -17,7 +17,7 @@ DIGEST = f"sha256:{'a' * 64}"
         (f"localhost/models:1@{DIGEST}", "localhost", "models", DIGEST),
     ],
 )
-def test_an_image_is_named_as_docker_names_it(text: str, host: str, repository: str, version: str) -> None:
+def test_reference_follows_docker_rules(text: str, host: str, repository: str, version: str) -> None:
     found = parse_reference(text)
     assert (found.host, found.repository, found.version) == (host, repository, version)
     assert parse_reference(str(found)) == found
@@ -26,11 +26,11 @@ def test_an_image_is_named_as_docker_names_it(text: str, host: str, repository: 
 @pytest.mark.parametrize(
     "text", ["models", "ghcr.io/me/models", "ghcr.io/Me/models:1", "ghcr.io/me/models:", "oci://", "https://x/y:1"]
 )
-def test_what_names_no_image_is_refused(text: str) -> None:
+def test_invalid_reference_is_refused(text: str) -> None:
     with pytest.raises(BundleError, match="expected REGISTRY/REPOSITORY:TAG"):
         parse_reference(text)
 
 
 @pytest.mark.parametrize(("registry", "local"), [("localhost:5000", True), ("127.0.0.1:5000", True), ("x.io", False)])
-def test_only_a_registry_on_this_machine_needs_no_tls(registry: str, local: bool) -> None:
+def test_only_a_local_registry_may_use_http(registry: str, local: bool) -> None:
     assert parse_reference(f"{registry}/m:1").is_local is local

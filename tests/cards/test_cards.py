@@ -1,8 +1,7 @@
-"""Contracts that every model card keeps, whichever network it describes."""
+"""Contracts of every model card."""
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import onnxruntime
 import pytest
@@ -22,6 +21,7 @@ from crowdserve.cards import (
     find_card,
 )
 from crowdserve.errors import CardError
+from tests.support.paths import REPOSITORY
 
 every_card = pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
 every_known_card = pytest.mark.parametrize("card", [*CARDS.values(), *VARIANTS.values()], ids=lambda card: card.name)
@@ -36,7 +36,7 @@ def test_card_is_found_by_its_name(card: ModelCard) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]*", card.name)
 
 
-def test_unknown_card_lists_the_known() -> None:
+def test_unknown_card_lists_known_cards() -> None:
     with pytest.raises(CardError, match=r"no model card 'resnet'; there are .*vgg16"):
         find_card("resnet")
 
@@ -66,9 +66,9 @@ def test_density_axes_name_the_output_stride(card: ModelCard) -> None:
 
 
 @every_card
-def test_exported_graph_has_the_tensors_of_the_card(card: ModelCard, project_repository: Path) -> None:
-    paths = sorted((project_repository / card.name).glob("*/model.onnx"))
-    assert paths, f"{project_repository} has no model.onnx of {card.name}"
+def test_exported_graph_has_the_tensors_of_its_card(card: ModelCard) -> None:
+    paths = sorted((REPOSITORY / card.name).glob("*/model.onnx"))
+    assert paths, f"{REPOSITORY} has no model.onnx of {card.name}"
     for path in paths:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         for found, expected in zip(
@@ -104,7 +104,7 @@ def test_every_route_has_an_ensemble_with_every_counter() -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=VARIANTS)
-def test_a_variant_takes_the_place_of_its_family_in_its_route(variant: ModelCard) -> None:
+def test_variant_replaces_its_family_in_its_route(variant: ModelCard) -> None:
     assert variant.name not in CARDS
     assert variant in cards_of(variant.family)
     ensemble = ENSEMBLES[variant.routes[0]]
@@ -117,7 +117,7 @@ def test_a_variant_takes_the_place_of_its_family_in_its_route(variant: ModelCard
         EnsembleCard(ensemble.name, ensemble.route, (*ensemble.members, variant))
 
 
-def test_ensemble_needs_one_member_a_family() -> None:
+def test_ensemble_needs_one_member_per_family() -> None:
     (member, *_) = ENSEMBLES["dense"].members
     with pytest.raises(CardError, match="one member a family"):
         EnsembleCard("twice", "dense", (member, member))

@@ -20,7 +20,7 @@ def errors(photos: int, mae: float) -> dict[str, Any]:
 
 @pytest.fixture
 def summary() -> dict[str, Any]:
-    """What `crowdserve evaluate` writes, less what is not read."""
+    """The parts of the output of `crowdserve evaluate` that are read."""
     return {
         "crowdserve": "0.2.0",
         "choices": {"route": "sparse", "counter": "csrnet", "every_route": False},
@@ -48,7 +48,7 @@ def keep(summary: dict[str, Any], repository: Path) -> Path:
     return keep_evaluation(file, repository)
 
 
-def test_an_evaluation_is_kept_beside_the_version_that_answered(summary: dict[str, Any], repository: Path) -> None:
+def test_evaluation_is_stored_with_the_evaluated_version(summary: dict[str, Any], repository: Path) -> None:
     assert keep(summary, repository) == repository / CARD.name / "3" / EVALUATION_FILE
     record = read_record(repository, CARD, EVALUATION_FILE)
     assert record is not None
@@ -57,7 +57,7 @@ def test_an_evaluation_is_kept_beside_the_version_that_answered(summary: dict[st
     assert "/home/me" not in json.dumps(record)  # neither folders nor photos
 
 
-def test_the_command_keeps_it_too(summary: dict[str, Any], repository: Path) -> None:
+def test_command_stores_the_evaluation(summary: dict[str, Any], repository: Path) -> None:
     file = repository.parent / "summary.json"
     file.write_text(json.dumps(summary))
     result = CliRunner().invoke(app, ["repository", "keep-evaluation", str(file), "--repository", str(repository)])
@@ -65,7 +65,7 @@ def test_the_command_keeps_it_too(summary: dict[str, Any], repository: Path) -> 
     assert read_record(repository, CARD, EVALUATION_FILE) is not None
 
 
-def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], repository: Path) -> None:
+def test_section_lists_errors_by_head_count(summary: dict[str, Any], repository: Path) -> None:
     before = card_section(repository, CARD)
     assert "crowdserve evaluate DATASET --route sparse --counter csrnet" in before
     keep(summary, repository)
@@ -76,7 +76,7 @@ def test_the_section_tells_errors_by_head_count(summary: dict[str, Any], reposit
     assert "crowdserve evaluate" not in section
 
 
-def test_the_section_of_a_published_network_says_nothing_of_training_here(repository: Path) -> None:
+def test_section_of_a_published_network_omits_training(repository: Path) -> None:
     meta = {
         "card": CARD.name,
         "normalisation": "imagenet_torch",
@@ -93,7 +93,7 @@ def test_the_section_of_a_published_network_says_nothing_of_training_here(reposi
         assert untrue not in section
 
 
-def test_what_names_no_single_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
+def test_evaluation_of_several_networks_is_refused(summary: dict[str, Any], repository: Path) -> None:
     for route, counter in (("auto", "csrnet"), (None, "csrnet"), ("sparse", "average"), ("sparse", None)):
         summary["choices"] = {"route": route, "counter": counter}
         with pytest.raises(RepositoryError, match="do not name one network"):

@@ -1,4 +1,4 @@
-"""The chart as each values file in ci/ renders it."""
+"""The chart rendered with each values file in ci/."""
 
 import pytest
 
@@ -7,5 +7,5 @@ from tests.support.rendering import CI, Chart, Manifests
 
 @pytest.fixture(scope="session", params=CI)
 def manifests(request: pytest.FixtureRequest, chart: Chart) -> Manifests:
-    """What each values file in ci/ renders."""
+    """The objects rendered from each values file in ci/."""
     return chart.render(request.param)

@@ -1,4 +1,4 @@
-"""How many replicas there are, and how they are replaced."""
+"""The number of replicas, and how they are replaced."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.support.rendering import Chart
 CLASS = "serving.kserve.io/autoscalerClass"
 
 
-def test_without_autoscaling_the_number_is_fixed(chart: Chart) -> None:
+def test_replicas_are_fixed_without_autoscaling(chart: Chart) -> None:
     service = chart.render(replicas=3).one("InferenceService")
     assert service["metadata"]["annotations"][CLASS] == "none"
     assert (service["spec"]["predictor"]["minReplicas"], service["spec"]["predictor"]["maxReplicas"]) == (3, 3)
 
 
-def test_an_update_needs_no_spare_gpu(chart: Chart) -> None:
+def test_update_needs_no_spare_gpu(chart: Chart) -> None:
     strategy = chart.render().one("InferenceService")["spec"]["predictor"]["deploymentStrategy"]
     assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
     chosen = chart.render("everything").one("InferenceService", "counting")["spec"]
@@ -22,7 +22,7 @@ def test_an_update_needs_no_spare_gpu(chart: Chart) -> None:
         assert chosen[component]["deploymentStrategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
 
 
-def test_keda_scales_kserves_deployment_by_what_waits_in_a_replica(chart: Chart) -> None:
+def test_keda_scales_by_requests_waiting_per_replica(chart: Chart) -> None:
     manifests = chart.render("keda")
     assert manifests.one("InferenceService")["metadata"]["annotations"][CLASS] == "external"
     scaler = manifests.one("ScaledObject", "rel-predictor")["spec"]
@@ -45,7 +45,7 @@ def test_keda_scales_kserves_deployment_by_what_waits_in_a_replica(chart: Chart)
     assert pending["metadata"]["query"] == f'sum(nv_inference_pending_request_count{{{own},model!~"{ensembles}"}})'
 
 
-def test_standalone_parts_scale_by_their_own_queues(chart: Chart) -> None:
+def test_standalone_components_scale_by_their_own_queues(chart: Chart) -> None:
     manifests = chart.render("everything")
     assert len(manifests.all("ScaledObject")) == 4
     for track, name in (("stable", "counting"), ("canary", "counting-canary")):
@@ -55,7 +55,7 @@ def test_standalone_parts_scale_by_their_own_queues(chart: Chart) -> None:
             assert f'track="{track}"' in trigger["metadata"]["query"]
 
 
-def test_a_trigger_can_be_left_out(chart: Chart) -> None:
+def test_trigger_is_optional(chart: Chart) -> None:
     scaler = chart.render("keda", autoscaling={"keda": {"pendingPerReplica": 0, "inFlightPerReplica": 2.5}})
     (trigger,) = scaler.one("ScaledObject")["spec"]["triggers"]
     assert trigger["metadata"]["threshold"] == "2.5"
@@ -79,7 +79,7 @@ def test_knative_scales_on_concurrency_to_zero(chart: Chart, limit: int, expecte
     assert "deploymentStrategy" not in predictor  # KServe ignores it here
 
 
-def test_drains_leave_replicas_of_each_part(chart: Chart) -> None:
+def test_disruption_budget_covers_each_component(chart: Chart) -> None:
     manifests = chart.render("everything")
     budgets = {each["metadata"]["name"]: each["spec"] for each in manifests.all("PodDisruptionBudget")}
     names = ("counting", "counting-canary")

@@ -1,4 +1,4 @@
-"""A second version beside the first, and who reaches it."""
+"""A second version beside the first, and the traffic that reaches it."""
 
 import crowdserve
 from tests.support.rendering import Chart
@@ -6,7 +6,7 @@ from tests.support.rendering import Chart
 CANARY_ONLY = [{"headers": [{"name": "x-crowdserve-track", "value": "canary"}]}]
 
 
-def test_without_a_canary_the_route_leads_to_stable(chart: Chart) -> None:
+def test_route_without_a_canary_leads_to_stable(chart: Chart) -> None:
     route = chart.render("canary", canary={"enabled": False}).one("HTTPRoute", "rel")["spec"]
     assert route == {
         "parentRefs": [{"name": "public", "namespace": "gateways"}],
@@ -15,7 +15,7 @@ def test_without_a_canary_the_route_leads_to_stable(chart: Chart) -> None:
     }
 
 
-def test_the_route_splits_by_weight_and_a_header_reaches_the_canary_alone(chart: Chart) -> None:
+def test_route_splits_by_weight_and_header_selects_the_canary(chart: Chart) -> None:
     route = chart.render("canary").one("HTTPRoute", "rel")["spec"]
     alone, split = route["rules"]
     canary = {"name": "rel-canary-predictor", "port": 80}
@@ -25,7 +25,7 @@ def test_the_route_splits_by_weight_and_a_header_reaches_the_canary_alone(chart:
     assert split == {"backendRefs": [stable, canary | {"weight": 10}], "timeouts": timeouts}
 
 
-def test_grpc_is_split_alike_under_a_host_name_of_its_own(chart: Chart) -> None:
+def test_grpc_route_splits_equally_under_its_own_host_name(chart: Chart) -> None:
     route = chart.render("canary").one("GRPCRoute", "rel-grpc")["spec"]
     assert route["hostnames"] == ["grpc.count.example.com"]
     assert route["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
@@ -46,7 +46,7 @@ def test_routes_lead_to_a_standalone_transformer(chart: Chart) -> None:
     assert names == ["counting-canary-transformer", "counting-transformer", "counting-canary-transformer"]
 
 
-def test_all_or_nothing_are_weights_too(chart: Chart) -> None:
+def test_weights_0_and_100_are_rendered(chart: Chart) -> None:
     for percent in (0, 100):
         route = chart.render("canary", canary={"trafficPercent": percent}).one("HTTPRoute")["spec"]
         assert [backend["weight"] for backend in route["rules"][1]["backendRefs"]] == [100 - percent, percent]
@@ -74,7 +74,7 @@ def test_stable_and_canary_are_whole_services_of_their_own_versions(chart: Chart
 
 
 def test_both_versions_have_the_same_model_name(chart: Chart) -> None:
-    """Callers name the model in the URL, whichever version answers."""
+    """Callers name the model in the URL, so both versions must share the name."""
     for base in ("canary", "everything"):
         manifests = chart.render(base)
         names = {
@@ -84,14 +84,14 @@ def test_both_versions_have_the_same_model_name(chart: Chart) -> None:
         assert names == {("--model_name", "crowdserve")}
 
 
-def test_a_canary_of_nothing_else_runs_what_stable_runs(chart: Chart) -> None:
+def test_canary_without_values_runs_the_stable_version(chart: Chart) -> None:
     manifests = chart.render("canary", canary={"storageUri": "", "transformer": {"image": {"tag": ""}}})
     models = [each["spec"]["predictor"]["model"]["storageUri"] for each in manifests.all("InferenceService")]
     assert len(set(models)) == 1
     assert manifests.transformer("rel")["image"] == manifests.transformer("rel-canary")["image"]
 
 
-def test_a_tag_of_the_canary_replaces_stables_digest(chart: Chart) -> None:
+def test_canary_tag_replaces_the_stable_digest(chart: Chart) -> None:
     stable = {"image": {"digest": f"sha256:{'3' * 64}"}}
     manifests = chart.render("canary", transformer=stable)
     assert manifests.transformer("rel")["image"].endswith("3" * 64)

@@ -1,4 +1,4 @@
-"""KServe's objects against its CustomResourceDefinitions, where they are at hand: every value, not the names alone."""
+"""KServe's objects validated against its CustomResourceDefinitions, where these are available."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def closed(schema: Any) -> Any:
-    """A CRD's schema that takes no unknown field, and whose either-or of text and number is one."""
+    """A CRD's schema that rejects unknown fields and accepts either a string or a number where the CRD does."""
     if isinstance(schema, list):
         return [closed(item) for item in schema]
     if not isinstance(schema, dict):
@@ -43,13 +43,13 @@ def schemas() -> dict[tuple[str, str], Any]:
     return found
 
 
-def test_kserve_would_take_every_object(manifests: Manifests, schemas: dict[tuple[str, str], Any]) -> None:
+def test_every_object_is_valid_for_kserve(manifests: Manifests, schemas: dict[tuple[str, str], Any]) -> None:
     for found in (*manifests.all("InferenceService"), *manifests.all("ServingRuntime")):
         validator = schemas[found["kind"], found["apiVersion"]]
         assert [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(found)] == []
 
 
-def test_a_wrong_value_is_found(schemas: dict[tuple[str, str], Any]) -> None:
+def test_invalid_value_is_detected(schemas: dict[tuple[str, str], Any]) -> None:
     service = {
         "spec": {"predictor": {"minReplicas": "one", "model": {"modelFormat": {"name": "triton"}, "runtim": "x"}}}
     }

@@ -1,4 +1,4 @@
-"""helm itself has nothing to say against the chart, and all that is installed carries its labels."""
+"""`helm lint` reports nothing, and every installed object has the chart's labels."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.support.rendering import CI, Chart, Manifests
 WANTED = {"default", "cpu", "standalone", "knative", "canary", "keda", "pvc", "s3", "tensorrt-job", "everything"}
 
 
-def test_there_are_values_for_every_way_to_install() -> None:
+def test_ci_values_cover_every_way_to_install() -> None:
     assert set(CI) >= WANTED
 
 
@@ -41,7 +41,7 @@ def test_pods_do_not_restart_for_a_new_chart_version(manifests: Manifests) -> No
 
 
 @pytest.mark.parametrize("name", CI)
-def test_the_notes_fit_what_was_installed(chart: Chart, name: str) -> None:
+def test_notes_match_the_installed_components(chart: Chart, name: str) -> None:
     done = chart.run(
         "install", "rel", ".", "--namespace", "ns", "--dry-run=client", "--values", f"ci/{name}-values.yaml"
     )

@@ -1,4 +1,4 @@
-"""Metrics, alerts and the dashboard: queries that Prometheus takes, over metrics that exist."""
+"""Metrics, alerts and the dashboard: valid PromQL over metrics that exist."""
 
 import json
 import re
@@ -58,7 +58,7 @@ def test_every_metric_exists(everything: Manifests) -> None:
     assert {name for name in used if name.startswith("nv_")} == TRITON_ON_A_CPU | TRITON_ON_A_GPU
 
 
-def test_series_carry_the_release_and_the_track(chart: Chart) -> None:
+def test_series_have_release_and_track_labels(chart: Chart) -> None:
     spec = chart.render("canary").one("PodMonitor")["spec"]
     assert [(each["port"], each["path"]) for each in spec["podMetricsEndpoints"]] == [
         ("http", "/metrics"),
@@ -81,7 +81,7 @@ def test_test_pods_and_jobs_are_not_scraped(chart: Chart) -> None:
         assert "crowdserve.io/track" not in pod["metadata"]["labels"]
 
 
-def test_a_revision_is_scraped_by_address(chart: Chart) -> None:
+def test_revision_is_scraped_by_address(chart: Chart) -> None:
     endpoints = chart.render("knative").one("PodMonitor")["spec"]["podMetricsEndpoints"]
     addresses = [each["relabelings"][0] for each in endpoints]
     assert [each["replacement"] for each in addresses] == ["$1:8080", "$1:8002"]
@@ -100,7 +100,7 @@ def test_alerts_about_the_canary_come_with_the_canary(chart: Chart) -> None:
     assert alerts(canary={"enabled": False}) == always
 
 
-def test_thresholds_are_values(chart: Chart) -> None:
+def test_alert_thresholds_come_from_values(chart: Chart) -> None:
     values = {
         "errorPercent": 3.5, "p95Seconds": 7, "pendingRequests": 99, "canaryErrorPercent": 0.5, "canaryP95Percent": 50,
         "forMinutes": 11,
@@ -112,7 +112,7 @@ def test_thresholds_are_values(chart: Chart) -> None:
         assert rule["for"] == "11m"
 
 
-def test_operators_choose_the_labels_that_their_tools_select(everything: Manifests) -> None:
+def test_monitor_labels_come_from_values(everything: Manifests) -> None:
     for kind in ("PodMonitor", "PrometheusRule"):
         assert everything.one(kind)["metadata"]["labels"]["release"] == "prometheus"
     dashboard = everything.one("ConfigMap", "counting-dashboard")["metadata"]

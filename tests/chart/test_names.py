@@ -1,4 +1,4 @@
-"""Names that fit into Kubernetes' and KServe's limits, and that no two releases share."""
+"""Names within the limits of Kubernetes and KServe, distinct between releases."""
 
 import re
 
@@ -11,14 +11,14 @@ KSERVE_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def names(manifests: Manifests) -> set[tuple[str, str]]:
-    """Everything that is made in the namespace, KServe's Services and Deployments included."""
+    """Names of all objects created in the namespace, including KServe's Services and Deployments."""
     made = {(each["kind"], each["metadata"]["name"]) for each in manifests}
     services = [each["metadata"]["name"] for each in manifests.all("InferenceService")]
     return made | {("Service", name + end) for name in services for end in ("", "-predictor", "-transformer")}
 
 
 @pytest.mark.parametrize("base", ["canary", "knative", "tensorrt-job"])
-def test_a_release_name_of_40_characters_fits(chart: Chart, base: str) -> None:
+def test_release_name_of_40_characters_fits(chart: Chart, base: str) -> None:
     manifests = chart.render(base, release=LONG)
     assert len(LONG) == 40
     for service in manifests.all("InferenceService"):
@@ -27,7 +27,7 @@ def test_a_release_name_of_40_characters_fits(chart: Chart, base: str) -> None:
     assert all(len(name) <= 63 for _, name in names(manifests))
 
 
-def test_long_names_that_begin_alike_stay_apart(chart: Chart) -> None:
+def test_long_names_with_a_common_prefix_stay_distinct(chart: Chart) -> None:
     one, other = (chart.render("canary", release=f"{LONG[:39]}{end}") for end in "ab")
     assert not names(one) & names(other)
 
@@ -44,7 +44,7 @@ def test_two_releases_in_a_namespace_do_not_collide(chart: Chart, one: str, othe
     assert set(selectors) == {one}
 
 
-def test_the_release_gives_the_name_unless_another_is_chosen(chart: Chart) -> None:
+def test_name_defaults_to_the_release(chart: Chart) -> None:
     assert chart.render(release="prod").one("InferenceService")["metadata"]["name"] == "prod"
     chosen = chart.render(release="prod", fullnameOverride="counting")
     assert chosen.one("InferenceService")["metadata"]["name"] == "counting"
@@ -52,10 +52,10 @@ def test_the_release_gives_the_name_unless_another_is_chosen(chart: Chart) -> No
 
 
 @pytest.mark.parametrize("release", ["1st", "a.b"])
-def test_a_name_that_kserve_would_refuse_is_refused_here(chart: Chart, release: str) -> None:
+def test_name_invalid_for_kserve_is_refused(chart: Chart, release: str) -> None:
     assert "set fullnameOverride" in chart.refusal(release=release)
 
 
 @pytest.mark.parametrize("release", ["a-canary", "a-predictor", "a-transformer"])
-def test_a_name_that_another_release_derives_is_refused(chart: Chart, release: str) -> None:
+def test_name_derived_by_another_release_is_refused(chart: Chart, release: str) -> None:
     assert "derive from another release's" in chart.refusal(release=release)

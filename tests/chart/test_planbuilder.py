@@ -45,7 +45,7 @@ def plans(folder: Path) -> list[Path]:
     return sorted((folder / "plans").rglob("*.plan"))
 
 
-def test_every_network_gets_a_plan_for_every_shape_of_its_card(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_job_builds_a_plan_per_network_for_the_shapes_of_its_card(tmp_path: Path, build: Callable[..., Object]) -> None:
     done = build()
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "log").read_text().splitlines()
@@ -60,7 +60,7 @@ def test_every_network_gets_a_plan_for_every_shape_of_its_card(tmp_path: Path, b
     assert [path.name for path in (tmp_path / "plans").rglob("manifest.json")] == ["manifest.json"]
 
 
-def test_a_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object]) -> None:
     build()
     calls = (tmp_path / "log").read_text()
     done = build("exit 1")
@@ -69,7 +69,7 @@ def test_a_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object
     assert (tmp_path / "log").read_text() == calls
 
 
-def test_an_interrupted_run_leaves_no_broken_plan_and_goes_on(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_interrupted_run_leaves_no_partial_plan_and_resumes(tmp_path: Path, build: Callable[..., Object]) -> None:
     assert build("grep -c . " + str(tmp_path / "log") + " | grep -qv 2").returncode != 0  # the second call fails
     assert len(plans(tmp_path)) == 1
     assert build().returncode == 0
@@ -78,14 +78,14 @@ def test_an_interrupted_run_leaves_no_broken_plan_and_goes_on(tmp_path: Path, bu
     assert len((tmp_path / "log").read_text().splitlines()) == len(CARDS) + 1
 
 
-def test_what_is_no_bundle_is_named(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_source_without_a_bundle_is_reported(tmp_path: Path, build: Callable[..., Object]) -> None:
     (tmp_path / "source" / "vgg16" / "1" / "model.onnx").unlink()
     done = build()
     assert done.returncode != 0
     assert "no vgg16/<version>/model.onnx" in done.stderr
 
 
-def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
+def test_service_mounts_the_plans_of_the_job(chart: Chart) -> None:
     manifests = chart.render("tensorrt-job")
     pod = manifests.one("Job")["spec"]["template"]["spec"]
     (folder,) = (each.removeprefix("/plans/") for each in pod["containers"][0]["args"] if each.startswith("/plans/"))
@@ -96,11 +96,11 @@ def test_the_service_reads_what_the_job_wrote(chart: Chart) -> None:
         each["spec"]["predictor"]["model"]["storageUri"]
         for each in chart.render("tensorrt-job", planBuilder={"image": {"tag": "26.06-py3"}}).all("InferenceService")
     )
-    assert other != model["storageUri"]  # plans of another TensorRT never take the place of those in use
+    assert other != model["storageUri"]  # plans of another TensorRT never replace those in use
 
 
-def test_without_its_job_a_release_serves_the_plans_that_are_there(chart: Chart) -> None:
-    """So that an upgrade needs no free GPU."""
+def test_release_without_the_job_serves_existing_plans(chart: Chart) -> None:
+    """An upgrade then needs no free GPU."""
     without = chart.render("tensorrt-job", planBuilder={"job": {"enabled": False}})
     assert not without.all("Job")
     both = [
@@ -118,7 +118,7 @@ def test_without_its_job_a_release_serves_the_plans_that_are_there(chart: Chart)
         ({"tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}], "labels": {"team": "vision"}}, False),
     ],
 )
-def test_plans_are_of_the_nodes_that_they_were_built_on(chart: Chart, placement: Object, builds_anew: bool) -> None:
+def test_plans_are_keyed_by_node_placement(chart: Chart, placement: Object, builds_anew: bool) -> None:
     moved, before = (
         manifests.one("InferenceService")["spec"]["predictor"]["model"]["storageUri"]
         for manifests in (chart.render("tensorrt-job", pod=placement), chart.render("tensorrt-job"))
@@ -126,7 +126,7 @@ def test_plans_are_of_the_nodes_that_they_were_built_on(chart: Chart, placement:
     assert (moved != before) == builds_anew
 
 
-def test_the_runtime_names_the_bundle_that_its_plans_are_of(chart: Chart) -> None:
+def test_runtime_names_the_bundle_of_its_plans(chart: Chart) -> None:
     canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
     route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}
     runtimes = chart.render("tensorrt-job", canary=canary, route=route).all("ServingRuntime")
@@ -148,7 +148,7 @@ def test_other_shapes_get_other_plans(chart: Chart, tmp_path: Path) -> None:
     assert now not in changed
 
 
-def test_the_job_runs_under_an_account_that_is_there_before_it(chart: Chart) -> None:
+def test_service_account_exists_before_the_job(chart: Chart) -> None:
     given = {"serviceAccount": {"enabled": False, "name": "models-reader"}, "storage": {"secretName": ""}}
     assert chart.render("tensorrt-job", **given).one("Job")["spec"]["template"]["spec"]["serviceAccountName"] == (
         "models-reader"
@@ -156,7 +156,7 @@ def test_the_job_runs_under_an_account_that_is_there_before_it(chart: Chart) -> 
     assert "serviceAccountName" not in chart.render("tensorrt-job").one("Job")["spec"]["template"]["spec"]
 
 
-def test_the_job_runs_on_the_gpu_before_the_pods_need_its_plans(chart: Chart) -> None:
+def test_job_is_a_hook_with_a_gpu(chart: Chart) -> None:
     job = chart.render("tensorrt-job", gpu={"resource": "nvidia.com/mig-1g.10gb"}).one("Job")
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
     (build,) = job["spec"]["template"]["spec"]["containers"]
@@ -167,7 +167,7 @@ def test_the_job_runs_on_the_gpu_before_the_pods_need_its_plans(chart: Chart) ->
     assert {"name": "AWS_ENDPOINT_URL", "value": "http://minio.storage:9000"} in download["env"]
 
 
-def test_a_bundle_on_a_claim_is_mounted_not_downloaded(chart: Chart) -> None:
+def test_bundle_on_a_claim_is_mounted_and_not_downloaded(chart: Chart) -> None:
     manifests = chart.render("tensorrt-job", storage={"uri": "pvc://models/crowdserve/1", "secretName": ""})
     pod = manifests.one("Job")["spec"]["template"]["spec"]
     assert "initContainers" not in pod
@@ -175,7 +175,7 @@ def test_a_bundle_on_a_claim_is_mounted_not_downloaded(chart: Chart) -> None:
     assert "/source/crowdserve/1" in pod["containers"][0]["args"]
 
 
-def test_a_canary_has_plans_of_its_own(chart: Chart) -> None:
+def test_canary_has_plans_of_its_own(chart: Chart) -> None:
     route = {"enabled": True, "parentRefs": [{"name": "public"}]}
     canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
     route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}

@@ -1,4 +1,4 @@
-"""Values that are wrong, or that Kubernetes or KServe would silently ignore, and what helm says to them."""
+"""Values that are invalid, or that Kubernetes or KServe would silently ignore, and helm's error messages."""
 
 import json
 from typing import Any
@@ -62,7 +62,7 @@ IGNORED: list[tuple[str, str, dict[str, Any], str]] = [
         "at '/canary/enabled': value must be 'false, or transformer.mode collocated",
     ),
 ]
-"""What KServe would silently ignore: the schema refuses it, so that helm lint and editors do."""
+"""KServe would silently ignore these values; the schema refuses them, so helm lint and editors do too."""
 
 RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ("no bundle", "default", {"storage": {"uri": ""}}, "storage.uri is empty: set it to"),
@@ -143,7 +143,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("values", "message"), [case[1:] for case in SCHEMA], ids=[case[0] for case in SCHEMA])
-def test_schema_names_the_value_and_what_it_may_be(chart: Chart, values: dict[str, Any], message: str) -> None:
+def test_schema_error_names_value_and_allowed_range(chart: Chart, values: dict[str, Any], message: str) -> None:
     said = chart.refusal(**values)
     assert "values don't meet the specifications of the schema" in said
     assert message in said
@@ -152,7 +152,7 @@ def test_schema_names_the_value_and_what_it_may_be(chart: Chart, values: dict[st
 @pytest.mark.parametrize(
     ("base", "values", "message"), [case[1:] for case in IGNORED], ids=[case[0] for case in IGNORED]
 )
-def test_what_kserve_would_ignore_is_refused_by_lint_too(
+def test_lint_refuses_values_that_kserve_would_ignore(
     chart: Chart, base: str, values: dict[str, Any], message: str
 ) -> None:
     assert message in chart.refusal(base, **values)
@@ -172,11 +172,11 @@ def test_what_kserve_would_ignore_is_refused_by_lint_too(
         ({"autoscaling": {"concurrency": {"enabled": True}}}, False),
     ],
 )
-def test_an_editor_refuses_it_in_a_file_without_the_defaults(values: dict[str, Any], valid: bool) -> None:
+def test_schema_alone_refuses_them_without_the_defaults(values: dict[str, Any], valid: bool) -> None:
     schema = jsonschema.Draft202012Validator(json.loads((CHART / "values.schema.json").read_text()))
     assert schema.is_valid(values) == valid
 
 
 @pytest.mark.parametrize(("base", "values", "message"), [case[1:] for case in RULES], ids=[case[0] for case in RULES])
-def test_rule_says_what_to_do(chart: Chart, base: str, values: dict[str, Any], message: str) -> None:
+def test_rule_error_suggests_a_remedy(chart: Chart, base: str, values: dict[str, Any], message: str) -> None:
     assert message in chart.refusal(base, **values)

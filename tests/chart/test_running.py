@@ -1,4 +1,4 @@
-"""What the chart tells containers to do, done: Triton's command, the scripts of `helm test`, the curl of the notes."""
+"""The chart's commands executed: Triton's command line, the scripts of `helm test`, the curl of the notes."""
 
 import base64
 import json
@@ -58,7 +58,7 @@ def _ready(url: str) -> bool:
         return False
 
 
-def test_triton_takes_the_rendered_command_line(triton: tuple[str, str]) -> None:
+def test_triton_accepts_the_rendered_command_line(triton: tuple[str, str]) -> None:
     assert httpx.get(f"{triton[0]}/v2/models/crowd_dense/ready", trust_env=False).status_code == 200
 
 
@@ -73,13 +73,13 @@ def test_triton_takes_the_rendered_command_line(triton: tuple[str, str]) -> None
         ("GET", "/v2/logging"),
     ],
 )
-def test_nobody_may_change_what_triton_does(triton: tuple[str, str], method: str, path: str) -> None:
+def test_triton_administration_is_closed(triton: tuple[str, str], method: str, path: str) -> None:
     for key in ("", "$key", "admin"):
         reply = httpx.request(method, f"{triton[0]}{path}", headers={"crowdserve-admin": key}, trust_env=False)
         assert reply.status_code == 403, reply.text
 
 
-def test_triton_has_the_metrics_that_are_asked_for(triton: tuple[str, str]) -> None:
+def test_triton_exposes_the_queried_metrics(triton: tuple[str, str]) -> None:
     lines = httpx.get(f"{triton[1]}/metrics", trust_env=False).text.splitlines()
     assert {line.partition("{")[0] for line in lines} >= TRITON_ON_A_CPU
     labels = [line for line in lines if line.startswith("nv_inference_pending_request_count{")]
@@ -88,7 +88,7 @@ def test_triton_has_the_metrics_that_are_asked_for(triton: tuple[str, str]) -> N
 
 @pytest.fixture(scope="module")
 def photo(chart: Chart, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The photo as test pods have it."""
+    """The photo of the test pods."""
     data = chart.render().one("ConfigMap", "rel-test-photo")["binaryData"]["pedestrians.jpg"]
     file = tmp_path_factory.mktemp("photo") / "pedestrians.jpg"
     file.write_bytes(base64.b64decode(data))
@@ -124,7 +124,7 @@ def test_test_pods_fail_when_the_service_does(
     done = run_test_pod(chart, name, photo, address, model="dogs")
     assert done.returncode != 0
     assert "dogs" in done.stderr
-    assert time.monotonic() - started < 60  # a refusal is not tried again
+    assert time.monotonic() - started < 60  # an error response is not retried
     (port,) = choose_ports(HOST, None)
     nobody = run_test_pod(
         chart, name, photo, {"rest": f"http://{HOST}:{port}", "grpc": f"{HOST}:{port}"}[name], timeout="1"
@@ -134,7 +134,7 @@ def test_test_pods_fail_when_the_service_does(
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_the_notes_curl_counts_a_photo(chart: Chart, small_service: EmbeddedService, photo: Path) -> None:
+def test_curl_of_the_notes_counts_a_photo(chart: Chart, small_service: EmbeddedService, photo: Path) -> None:
     values = ("--namespace", "ns", "--dry-run=client", "--values", "ci/default-values.yaml")
     notes = chart.run("install", "rel", ".", *values).stdout.partition("NOTES:")[2]
     command = notes[notes.index("  (printf") :].partition("--data-binary @-")

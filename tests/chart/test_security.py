@@ -1,4 +1,4 @@
-"""The restricted Pod Security Standard, on every pod, and what else a hardened service does."""
+"""The restricted Pod Security Standard on every pod, and further hardening."""
 
 import copy
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ ALLOWED_VOLUMES = {
 
 
 def violations(pod: Object) -> Iterator[str]:
-    """What the restricted Pod Security Standard forbids in a pod."""
+    """Violations of the restricted Pod Security Standard in a pod."""
     context = pod.get("securityContext", {})
     yield from (field for field in ("hostNetwork", "hostPID", "hostIPC") if pod.get(field))
     for volume in pod.get("volumes", []):
@@ -46,7 +46,7 @@ def test_every_pod_satisfies_the_restricted_standard(manifests: Manifests) -> No
 
 
 @pytest.mark.parametrize("missing", ["allowPrivilegeEscalation", "capabilities", "runAsNonRoot", "seccompProfile"])
-def test_the_check_finds_what_is_missing(chart: Chart, missing: str) -> None:
+def test_security_check_detects_violations(chart: Chart, missing: str) -> None:
     _, pod = next(chart.render().pod_specs())
     spoilt = copy.deepcopy(pod)
     spoilt["securityContext"].pop(missing, None)
@@ -70,8 +70,8 @@ def test_root_file_systems_are_read_only_where_nothing_is_downloaded(chart: Char
         assert "readOnlyRootFilesystem" not in container["securityContext"]  # KServe copies it to the download
 
 
-def test_contexts_may_be_left_to_the_cluster(chart: Chart) -> None:
-    """OpenShift chooses the user of a pod itself, and refuses pods that do."""
+def test_security_contexts_can_be_omitted(chart: Chart) -> None:
+    """OpenShift chooses the user of a pod and refuses pods that set one."""
     nothing = {"podSecurityContext": None, "containerSecurityContext": None}
     for base in ("everything", "tensorrt-job", "knative", "standalone"):
         for name, pod in chart.render(base, **nothing).pod_specs():
@@ -95,15 +95,15 @@ def test_only_the_transformer_may_call_triton(chart: Chart) -> None:
     assert monitoring["from"][0]["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "monitoring"}
 
 
-def test_without_peers_everyone_may_call_the_service_but_not_triton(chart: Chart) -> None:
+def test_network_policy_without_peers_opens_the_service_but_not_triton(chart: Chart) -> None:
     own, *others = chart.render(networkPolicy={"enabled": True}).one("NetworkPolicy")["spec"]["ingress"]
     assert "from" in own
     assert not any("from" in rule for rule in others)
     assert not any(port["port"] == 8085 for rule in others for port in rule["ports"])
 
 
-def test_kserve_makes_no_ingress_of_its_own_unless_wanted(chart: Chart) -> None:
-    """Its HTTPRoute would have the name of ours, and lead around the canary's split."""
+def test_kserve_ingress_is_off_by_default(chart: Chart) -> None:
+    """KServe's HTTPRoute would have the same name as the chart's and bypass the canary's split."""
     label = "networking.kserve.io/visibility"
     assert chart.render().one("InferenceService")["metadata"]["labels"][label] == "cluster-local"
     assert label not in chart.render(kserveIngress={"enabled": True}).one("InferenceService")["metadata"]["labels"]

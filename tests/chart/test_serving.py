@@ -29,7 +29,7 @@ def flags(container: Object) -> list[str]:
 
 
 @pytest.mark.parametrize("base", CI)
-def test_the_transformer_understands_its_flags_and_environment(chart: Chart, base: str) -> None:
+def test_transformer_accepts_its_flags_and_environment(chart: Chart, base: str) -> None:
     container = chart.render(base).transformer("counting" if base == "everything" else "rel")
     standalone = container["name"] == "kserve-container"
     added = [flag for flag in KSERVE_FLAGS[2:4] if standalone]  # KServe adds what is not there
@@ -55,14 +55,14 @@ def test_settings_reach_the_transformer_unchanged(chart: Chart) -> None:
     assert (settings.max_pixels, settings.log_level, settings.model_name) == (12_345_678, "DEBUG", "people")
 
 
-def test_collocated_transformer_shares_tritons_pod(chart: Chart) -> None:
+def test_collocated_transformer_shares_the_pod_of_triton(chart: Chart) -> None:
     service = chart.render().one("InferenceService")["spec"]
     assert service.keys() == {"predictor"}
     assert [container["name"] for container in service["predictor"]["containers"]] == ["transformer-container"]
     assert "STORAGE_URI" not in environment(chart.render().transformer())  # KServe refuses it in this place
 
 
-def test_standalone_transformer_has_pods_and_a_download_of_its_own(chart: Chart) -> None:
+def test_standalone_transformer_has_its_own_pods_and_download(chart: Chart) -> None:
     service = chart.render("standalone").one("InferenceService")["spec"]
     assert "containers" not in service["predictor"]
     (container,) = service["transformer"]["containers"]
@@ -73,7 +73,7 @@ def test_standalone_transformer_has_pods_and_a_download_of_its_own(chart: Chart)
     assert service["predictor"]["nodeSelector"] == {"pool": "gpu"}
 
 
-def test_the_service_offers_rest_first_and_then_grpc(chart: Chart) -> None:
+def test_service_offers_rest_first_and_then_grpc(chart: Chart) -> None:
     """KServe's Service maps its port 80 to the first port, and a port called grpc gets HTTP/2."""
     ports = [(port["name"], port["containerPort"]) for port in chart.render().transformer()["ports"]]
     assert ports == [("http", 8080), ("grpc", 8081)]
@@ -81,13 +81,13 @@ def test_the_service_offers_rest_first_and_then_grpc(chart: Chart) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "port"), [("rest", ("http1", 8080)), ("grpc", ("h2c", 8081))])
-def test_a_revision_names_one_port_in_all(chart: Chart, protocol: str, port: tuple[str, int]) -> None:
+def test_revision_names_exactly_one_port(chart: Chart, protocol: str, port: tuple[str, int]) -> None:
     manifests = chart.render("knative", knative={"protocol": protocol})
     (_, pod), *_ = manifests.pod_specs()
     assert [(p["name"], p["containerPort"]) for c in pod["containers"] for p in c.get("ports", [])] == [port]
 
 
-def test_a_revision_has_nothing_that_knative_refuses(chart: Chart) -> None:
+def test_revision_has_no_field_that_knative_refuses(chart: Chart) -> None:
     for base in ("knative", "knative-grpc"):
         manifests = chart.render(base)
         for name, pod in manifests.pod_specs():
@@ -107,17 +107,17 @@ def test_a_revision_has_nothing_that_knative_refuses(chart: Chart) -> None:
     [("rest", {"httpGet": {"path": "/v2/health/live", "port": 8080}}), ("grpc", {"tcpSocket": {"port": 8081}})],
 )
 @pytest.mark.parametrize("base", ["knative", "knative-grpc"])
-def test_a_revision_is_probed_for_life_on_its_one_port_once_its_bundle_is_there(
+def test_revision_liveness_probe_starts_after_the_bundle_check(
     chart: Chart, base: str, protocol: str, check: Object
 ) -> None:
-    """Knative puts that port in the place of any other, where HTTP/1 and gRPC do not understand each other."""
+    """Knative replaces any other port by this one, and HTTP/1 and gRPC probes are not interchangeable."""
     probe = chart.render(base, knative={"protocol": protocol}).transformer()["livenessProbe"]
     assert check.items() <= probe.items()
     assert len({"httpGet", "tcpSocket"} & probe.keys()) == 1
     assert probe["initialDelaySeconds"] + probe["periodSeconds"] * probe["failureThreshold"] >= LATE_SECONDS + 30
 
 
-def test_triton_is_pinned_probed_and_given_time(chart: Chart) -> None:
+def test_triton_is_pinned_and_probed_with_a_startup_delay(chart: Chart) -> None:
     triton = chart.render(triton={"startupSeconds": 601}).triton()
     assert triton["image"] == "nvcr.io/nvidia/tritonserver:26.05-py3"
     assert "command" not in triton  # the image's entrypoint sets CUDA up
@@ -128,15 +128,15 @@ def test_triton_is_pinned_probed_and_given_time(chart: Chart) -> None:
 
 
 @pytest.mark.parametrize("base", ["default", "standalone"])
-def test_the_transformer_is_not_killed_while_it_waits_for_its_bundle(chart: Chart, base: str) -> None:
+def test_transformer_is_not_killed_while_it_waits_for_its_bundle(chart: Chart, base: str) -> None:
     startup = chart.render(base).transformer()["startupProbe"]
     assert startup["httpGet"] == {"path": "/v2/health/live", "port": 8080}
     assert startup["periodSeconds"] * startup["failureThreshold"] >= LATE_SECONDS + 30  # and compares it
 
 
 @pytest.mark.parametrize("base", CI)
-def test_kserve_finds_no_placeholder_in_what_a_runtime_runs(chart: Chart, base: str) -> None:
-    """It fills a runtime's containers in as templates of its own."""
+def test_runtime_commands_contain_no_kserve_placeholder(chart: Chart, base: str) -> None:
+    """KServe expands a runtime's containers as templates."""
     assert "{{" not in "".join(chart.render(base).triton("counting" if base == "everything" else "rel")["args"])
 
 
@@ -151,7 +151,7 @@ def test_triton_is_hardened(chart: Chart) -> None:
     assert "--exit-timeout-secs=15" in given
 
 
-def test_triton_outlives_the_transformer_and_both_the_grace_period(chart: Chart) -> None:
+def test_triton_stops_after_the_transformer_within_the_grace_period(chart: Chart) -> None:
     settings = {"drainSeconds": 7.5, "graceSeconds": 20}
     for base, delay in (("default", 28), ("standalone", 8)):
         manifests = chart.render(base, transformer={"settings": settings}, triton={"exitTimeoutSeconds": 9})
@@ -161,14 +161,14 @@ def test_triton_outlives_the_transformer_and_both_the_grace_period(chart: Chart)
         assert delay + 9 < predictor["terminationGracePeriodSeconds"]
 
 
-def test_triton_that_need_not_wait_has_no_sleep_of_zero_seconds(chart: Chart) -> None:
+def test_zero_wait_renders_no_sleep_in_triton(chart: Chart) -> None:
     """Kubernetes before 1.33 refuses one."""
     for base in ("default", "standalone"):
         at_once = {"settings": {"drainSeconds": 0, "graceSeconds": 0}}
         assert "lifecycle" not in chart.render(base, transformer=at_once).triton()
 
 
-def test_shared_memory_is_a_volume_of_its_own(chart: Chart) -> None:
+def test_shared_memory_is_a_separate_volume(chart: Chart) -> None:
     manifests = chart.render(triton={"shmSize": "1Gi"})
     mounts = {mount["mountPath"]: mount["name"] for mount in manifests.triton()["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in manifests.one("ServingRuntime")["spec"]["volumes"]}
@@ -176,13 +176,13 @@ def test_shared_memory_is_a_volume_of_its_own(chart: Chart) -> None:
 
 
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu"])
-def test_the_gpu_is_asked_for_by_the_name_of_a_value(chart: Chart, resource: str) -> None:
+def test_gpu_resource_name_comes_from_a_value(chart: Chart, resource: str) -> None:
     manifests = chart.render(gpu={"resource": resource, "count": 2})
     assert manifests.triton()["resources"]["limits"] == {"cpu": "4", "memory": "8Gi", resource: "2"}
     assert resource not in json.dumps(manifests.transformer()["resources"])
 
 
-def test_resources_that_are_left_to_the_cluster_still_ask_for_the_gpu(chart: Chart) -> None:
+def test_omitted_resources_still_request_the_gpu(chart: Chart) -> None:
     nothing = {"resources": None}
     assert chart.render(triton=nothing).triton()["resources"] == {"limits": {"nvidia.com/gpu": "1"}}
     assert chart.render("cpu", triton=nothing).triton()["resources"] == {}
@@ -202,9 +202,7 @@ def test_device_cpu_needs_no_gpu_anywhere(chart: Chart) -> None:
 @pytest.mark.parametrize(
     ("limit", "chosen", "threads"), [("4", 0, 4), ("2500m", 0, 3), (1.5, 0, 2), ("8", 6, 6), ("100m", 0, 1)]
 )
-def test_onnxruntime_takes_the_cores_of_the_limit_not_of_the_node(
-    chart: Chart, limit: str | float, chosen: int, threads: int
-) -> None:
+def test_onnxruntime_threads_follow_the_cpu_limit(chart: Chart, limit: str | float, chosen: int, threads: int) -> None:
     triton = {"cpuThreads": chosen, "resources": {"limits": {"cpu": limit}}}
     given = flags(chart.render("cpu", triton=triton).triton())
     assert f"--backend-config=onnxruntime,intra_op_thread_count={threads}" in given
@@ -230,7 +228,7 @@ def test_tensorrt_engines_are_kept_where_the_models_look_for_them(chart: Chart) 
     assert "engines" not in json.dumps(chart.render(engineCache={"enabled": False}).triton())
 
 
-def test_everything_about_placement_reaches_the_pods(chart: Chart) -> None:
+def test_placement_values_reach_the_pods(chart: Chart) -> None:
     predictor = chart.render("everything").one("InferenceService", "counting")["spec"]["predictor"]
     assert predictor["nodeSelector"] == {"nvidia.com/gpu.product": "NVIDIA-L4"}
     assert predictor["tolerations"][0]["key"] == "nvidia.com/gpu"
@@ -249,7 +247,7 @@ def test_environment_and_flags_can_be_added(chart: Chart) -> None:
     assert environment(manifests.transformer("counting"))["OMP_NUM_THREADS"] == "1"
 
 
-def test_a_digest_wins_over_a_tag(chart: Chart) -> None:
+def test_digest_wins_over_a_tag(chart: Chart) -> None:
     manifests = chart.render("s3")
     assert manifests.triton()["image"] == f"nvcr.io/nvidia/tritonserver@sha256:{'0' * 64}"
     assert manifests.transformer()["image"] == f"registry.example/crowdserve-transformer@sha256:{'1' * 64}"

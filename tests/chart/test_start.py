@@ -1,4 +1,4 @@
-"""The shell that starts Triton and looks after models and engines. A stand-in replaces Triton, which needs a GPU."""
+"""The shell script that starts Triton and manages models and engines. A stand-in replaces Triton, which needs a GPU."""
 
 import contextlib
 import json
@@ -35,22 +35,22 @@ class Ready(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.HTTPServer(("127.0.0.1", {port}), Ready).serve_forever()
 """
-"""Builds an engine where there is none, as onnxruntime does: named after no weights, here made of them."""
+"""Builds an engine where none exists, as onnxruntime does; here its content is the weights."""
 
 HALF_A_COPY = """#!/bin/sh
 for place; do :; done # the last of the arguments
 [ ! -d "$place" ] || place=$place/${1##*/}
 head -c 10 "$1" > "$place"
 """
-"""A cp that comes no further than this."""
+"""A cp that stops half-way."""
 FULL = f"{HALF_A_COPY}echo 'No space left on device' >&2; exit 1"
 
 TOOLS = ("cat", "cp", "cut", "find", "head", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sleep")
-"""What Triton's shell runs, less curl."""
+"""The programs that Triton's script runs, except curl."""
 
 
 class Pod:
-    """A pod's own folders, and Triton's shell running in it."""
+    """The folders of a pod, and Triton's script running in it."""
 
     def __init__(
         self, folder: Path, args: list[str], models: Path, claim: Path, *, ready: bool, cp: str | None, curl: bool
@@ -81,11 +81,11 @@ class Pod:
 
     @property
     def log(self) -> str:
-        """What the pod said so far."""
+        """The log of the pod so far."""
         return self._log.read_text()
 
     def served(self) -> dict[str, str]:
-        """The weights that each network's engine is made of; empty if the pod ended instead of serving."""
+        """The weights of each network's engine; empty if the pod ended instead of serving."""
         self.wait_until(lambda: self._output.read_text().endswith("\n") or self.process.poll() is not None)
         return json.loads(self._output.read_text() or "{}")
 
@@ -114,12 +114,12 @@ def _tools(folder: Path) -> Path:
 
 
 def engines(folder: Path) -> list[Path]:
-    """Files below a folder, not those that links lead to."""
+    """Files below a folder; links are not followed."""
     return [path for path in folder.rglob("*") if path.is_file() and not path.parent.is_symlink()]
 
 
 def bundle(folder: Path, weights: str) -> Path:
-    """A bundle whose networks have the names of all bundles, and weights of their own."""
+    """A bundle of the usual networks with the given weights."""
     for name in CARDS:
         (folder / name / "1").mkdir(parents=True)
         (folder / name / "1" / "model.onnx").write_text(f"{weights}{name}")
@@ -155,7 +155,7 @@ def start(chart: Chart, tmp_path: Path) -> Iterator[Callable[..., Pod]]:
         pod.stop()
 
 
-def test_new_weights_never_meet_the_engines_of_old_ones(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_engines_are_keyed_by_the_weights(tmp_path: Path, start: Callable[..., Pod]) -> None:
     first, second = bundle(tmp_path / "a", "A:"), bundle(tmp_path / "b", "B:")
     for models, weights in ((first, "A:"), (second, "B:"), (first, "A:")):
         pod = start(models)
@@ -166,7 +166,7 @@ def test_new_weights_never_meet_the_engines_of_old_ones(tmp_path: Path, start: C
     assert len(list((tmp_path / "claim").iterdir())) == 2 * len(CARDS)
 
 
-def test_without_a_claim_engines_are_kept_apart_too(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_engines_are_keyed_without_a_claim_too(tmp_path: Path, start: Callable[..., Pod]) -> None:
     models = bundle(tmp_path / "a", "A:")
     pod = start(models, "default")
     assert pod.served() == dict.fromkeys(CARDS, "A:")
@@ -187,16 +187,16 @@ def test_pods_that_start_at_once_share_a_claim(tmp_path: Path, start: Callable[.
     assert all(engine.read_bytes() == f"A:{engine.parent.name.rpartition('-')[0]}".encode() * 1000 for engine in kept)
 
 
-def test_engines_are_not_kept_before_triton_serves(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_engines_are_saved_only_after_triton_serves(tmp_path: Path, start: Callable[..., Pod]) -> None:
     pod = start(bundle(tmp_path / "a", "A:"), ready=False)
     assert pod.served() == dict.fromkeys(CARDS, "A:")
-    pod.wait_until(lambda: pod.log.count(" 400 ") >= 3)  # looks at its health
+    pod.wait_until(lambda: pod.log.count(" 400 ") >= 3)  # it checks its health
     assert not list((tmp_path / "claim").iterdir())
     pod.ready.touch()
     pod.wait_until_kept()
 
 
-def test_no_pod_ever_finds_half_an_engine_on_the_claim(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_claim_never_holds_a_partial_engine(tmp_path: Path, start: Callable[..., Pod]) -> None:
     claim, go_on = tmp_path / "claim", tmp_path / "go on"
     slow = f"{HALF_A_COPY}until [ -e '{go_on}' ]; do sleep 0.05; done; exec {shutil.which('cp')} \"$@\""
     pod = start(bundle(tmp_path / "a", "A:"), cp=slow)
@@ -207,7 +207,7 @@ def test_no_pod_ever_finds_half_an_engine_on_the_claim(tmp_path: Path, start: Ca
     assert all(file.read_bytes() == (pod.engines / file.relative_to(claim)).read_bytes() for file in engines(claim))
 
 
-def test_half_an_engine_from_the_claim_is_not_used(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_partial_engine_on_the_claim_is_ignored(tmp_path: Path, start: Callable[..., Pod]) -> None:
     models = bundle(tmp_path / "a", "A:")
     first = start(models)
     first.wait_until_kept()
@@ -218,7 +218,7 @@ def test_half_an_engine_from_the_claim_is_not_used(tmp_path: Path, start: Callab
         assert engine.read_bytes() == (first.engines / engine.relative_to(second.engines)).read_bytes()
 
 
-def test_a_full_claim_is_left_as_it_was(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_full_claim_is_left_unchanged(tmp_path: Path, start: Callable[..., Pod]) -> None:
     models = bundle(tmp_path / "a", "A:")
     pod = start(models, cp=FULL)
     pod.wait_until(lambda: pod.log.count("cannot keep") == len(CARDS) and not engines(tmp_path / "claim"))
@@ -227,16 +227,18 @@ def test_a_full_claim_is_left_as_it_was(tmp_path: Path, start: Callable[..., Pod
     assert "cannot" not in after.log
 
 
-def test_an_image_without_curl_serves_and_says_that_it_keeps_nothing(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_image_without_curl_serves_and_logs_that_engines_are_not_saved(
+    tmp_path: Path, start: Callable[..., Pod]
+) -> None:
     pod = start(bundle(tmp_path / "a", "A:"), curl=False)
     assert pod.served() == dict.fromkeys(CARDS, "A:")
-    time.sleep(0.5)  # five looks at its health
+    time.sleep(0.5)  # five health checks
     assert pod.log.count("the image has no curl") == 1
     assert "not found" not in pod.log
     assert not list((tmp_path / "claim").iterdir())
 
 
-def test_a_claim_that_cannot_be_written_stops_nobody(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_read_only_claim_does_not_stop_the_pod(tmp_path: Path, start: Callable[..., Pod]) -> None:
     shutil.rmtree(tmp_path / "claim")
     (tmp_path / "claim").write_text("no folder")
     pod = start(bundle(tmp_path / "a", "A:"))
@@ -244,20 +246,20 @@ def test_a_claim_that_cannot_be_written_stops_nobody(tmp_path: Path, start: Call
     pod.wait_until(lambda: "cannot keep" in pod.log)
 
 
-def test_triton_waits_for_models_that_come_late(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_triton_waits_for_late_models(tmp_path: Path, start: Callable[..., Pod]) -> None:
     pod = start(tmp_path / "late")
     assert pod.process.poll() is None
     bundle(tmp_path / "ready", "A:").rename(tmp_path / "late")
     assert pod.served() == dict.fromkeys(CARDS, "A:")
 
 
-def test_a_whole_bundle_is_served_by_tritons_own_pod(tmp_path: Path, start: Callable[..., Pod]) -> None:
+def test_complete_bundle_is_served_by_a_standalone_triton_pod(tmp_path: Path, start: Callable[..., Pod]) -> None:
     assert start(bundle(tmp_path / "a", "A:"), "standalone").served() == dict.fromkeys(CARDS, "A:")
 
 
 @pytest.mark.parametrize("spoilt", ["vgg16/1/model.onnx", "crowd_dense/config.pbtxt"])
 @pytest.mark.parametrize("broken", ["changed", "missing"])
-def test_a_download_that_is_not_the_bundle_stops_tritons_own_pod(
+def test_damaged_download_stops_a_standalone_triton_pod(
     tmp_path: Path, start: Callable[..., Pod], spoilt: str, broken: str
 ) -> None:
     models = bundle(tmp_path / "a", "A:")
@@ -269,7 +271,7 @@ def test_a_download_that_is_not_the_bundle_stops_tritons_own_pod(
 
 
 @pytest.mark.parametrize(("verify", "serves"), [("required", False), ("auto", True), ("off", True)])
-def test_a_manifest_is_asked_for_as_the_setting_says(
+def test_verification_setting_decides_whether_a_manifest_is_required(
     tmp_path: Path, start: Callable[..., Pod], verify: str, serves: bool
 ) -> None:
     models = bundle(tmp_path / "a", "A:")
@@ -280,7 +282,7 @@ def test_a_manifest_is_asked_for_as_the_setting_says(
         assert "has no manifest.json" in pod.log
 
 
-def test_in_one_pod_the_transformer_compares_for_both(chart: Chart) -> None:
+def test_collocated_transformer_verifies_the_bundle_for_both(chart: Chart) -> None:
     assert "manifest.json" not in chart.render().triton()["args"][2]
     off = {"settings": {"verifyBundle": "off"}}
     assert "manifest.json" not in chart.render("standalone", transformer=off).triton()["args"][2]

@@ -1,4 +1,4 @@
-"""Where the bundle comes from, and the credentials for it."""
+"""The storage of the bundle and its credentials."""
 
 import pytest
 
@@ -18,18 +18,18 @@ from tests.support.rendering import Chart
         "https://h/b.tar",
     ],
 )
-def test_every_kind_of_address_is_passed_on(chart: Chart, uri: str) -> None:
+def test_every_storage_uri_is_passed_on(chart: Chart, uri: str) -> None:
     model = chart.render(storage={"uri": uri}).one("InferenceService")["spec"]["predictor"]["model"]
     assert model["storageUri"] == uri
 
 
 @pytest.mark.parametrize(("path", "uri"), [("crowdserve/1", "pvc://models/crowdserve/1"), ("", "pvc://models")])
-def test_an_existing_claim_is_an_address_too(chart: Chart, path: str, uri: str) -> None:
+def test_existing_claim_is_a_storage_uri(chart: Chart, path: str, uri: str) -> None:
     manifests = chart.render("pvc", storage={"existingClaim": {"path": path}})
     assert manifests.one("InferenceService")["spec"]["predictor"]["model"]["storageUri"] == uri
 
 
-def test_credentials_hang_on_the_service_account(chart: Chart) -> None:
+def test_credentials_are_attached_to_the_service_account(chart: Chart) -> None:
     manifests = chart.render("s3")
     account = manifests.one("ServiceAccount")
     assert account["metadata"]["name"] == "counting"
@@ -38,7 +38,7 @@ def test_credentials_hang_on_the_service_account(chart: Chart) -> None:
     assert manifests.one("InferenceService")["spec"]["predictor"]["serviceAccountName"] == "counting"
 
 
-def test_a_foreign_service_account_is_used_and_not_made(chart: Chart) -> None:
+def test_existing_service_account_is_used_and_not_created(chart: Chart) -> None:
     manifests = chart.render(serviceAccount={"enabled": False, "name": "mine"})
     assert not manifests.all("ServiceAccount")
     assert manifests.one("InferenceService")["spec"]["predictor"]["serviceAccountName"] == "mine"

@@ -77,7 +77,7 @@ def test_schema_and_values_are_the_same_tree() -> None:
 
 
 def used_paths() -> Iterator[tuple[str, Path]]:
-    """What templates read: `.Values.a.b`, and `$name.b` where `$name := .Values.a`."""
+    """Paths that templates read: `.Values.a.b`, and `$name.b` where `$name := .Values.a`."""
     for template, text in TEMPLATES.items():
         aliases = {"values": "", **dict(re.findall(r"\$(\w+) := \.Values((?:\.\w+)+) ?-?\}\}", text))}
         for path in re.findall(r"\.Values((?:\.\w+)+)", text):
@@ -145,12 +145,12 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_choice_changes_what_is_rendered(chart: Chart, name: str) -> None:
+def test_every_choice_changes_the_rendered_objects(chart: Chart, name: str) -> None:
     base, given, value = CHANGES[name]
     assert chart.render(base, **with_value(given, name.split("."), value)) != chart.render(base, **given)
 
 
-def test_every_switch_is_tried() -> None:
+def test_every_switch_is_rendered_on_and_off() -> None:
     assert {".".join(path) for path in leaves() if isinstance(at(path), bool)} <= CHANGES.keys()
 
 
@@ -179,11 +179,11 @@ WHERE = {  # the values in ci/ with which a value is rendered, if not "everythin
     "triton.image.tag": "default", "storage.uri": "default", "fullnameOverride": "default",
 }  # fmt: skip
 CALCULATED = {"transformer.settings.drainSeconds", "prometheusRule.canaryP95Percent", "triton.startupSeconds"}
-"""Rendered as the result of a calculation, which test_serving.py and test_monitoring.py check."""
+"""Rendered as the result of a calculation; test_serving.py and test_monitoring.py check them."""
 
 
 def marked(path: Path, mark: str) -> Any:
-    """A value for a path that is found again in what is rendered; None for one that has no such value."""
+    """A value for a path that can be found in the rendered objects; None if there is none."""
     name, default = ".".join(path), at(path)
     ending = next((end for end in MARKED if name.endswith(end)), None)
     if name in CHANGES or name in CALCULATED:

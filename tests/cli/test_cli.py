@@ -1,4 +1,4 @@
-"""The command line as people use it: what it prints where, and its exit codes."""
+"""The command line as users run it: stdout, stderr and exit codes."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMAND = [sys.executable, "-m", "crowdserve"]
 
 
 def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command with no variable of crowdserve in its environment but those given."""
+    """Run the command; its environment has no crowdserve variables except the given ones."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CROWDSERVE_")}
     env = {**others, "NO_COLOR": "1", "COLUMNS": "100", **variables}
     return subprocess.run(
@@ -35,13 +35,13 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
 
 
 def people(name: str, **choices: Any) -> float:
-    """What the small networks count in one of the photos."""
+    """The count of the small networks in one of the photos."""
     return foretell(GRAY[name], 96, 128, **choices)
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, Path]:
-    """A white photo, a dark one, and a file that is no photo."""
+    """A white photo, a dark one, and a file that is not a photo."""
     files = {name: tmp_path / f"{name}.png" for name in (*GRAY, "broken")}
     for name, gray in GRAY.items():
         Image.fromarray(np.full((96, 128, 3), gray, np.uint8)).save(files[name])
@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> dict[str, Path]:
     return files
 
 
-def test_version_and_help_are_quick_and_quiet() -> None:
+def test_version_and_help_print_no_warnings() -> None:
     result = run("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"crowdserve {crowdserve.__version__}\n", "")
     shown = run("--help")
@@ -64,7 +64,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert not heavy & set(json.loads(found.stdout.replace("'", '"')))
 
 
-def test_one_photo_is_told_in_lines(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
+def test_one_photo_prints_lines(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--url", small_service.http_url)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{photos['white']}: {people('white'):.0f} people\n")
@@ -73,7 +73,7 @@ def test_one_photo_is_told_in_lines(small_service: EmbeddedService, photos: dict
     assert re.search(r"time +\d+\.\d\d s", result.stdout)
 
 
-def test_several_photos_are_told_in_a_table(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
+def test_several_photos_print_a_table(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], photos["dark"], "--url", small_service.http_url)
     assert (result.returncode, result.stderr) == (0, "")
     heading, white, dark = (line.split() for line in result.stdout.splitlines())
@@ -127,16 +127,14 @@ def test_overlay_of_one_photo_is_a_file_and_of_several_a_folder(
     assert "must be a folder for 2 photos" in blocked.stderr
 
 
-def test_away_service_is_one_line_and_no_traceback(photos: dict[str, Path]) -> None:
+def test_unreachable_service_prints_one_line(photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--url", "http://127.0.0.1:9")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("crowdserve: no service answers at http://127.0.0.1:9")
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_model_and_token_are_those_of_the_service_asked(
-    small_service: EmbeddedService, photos: dict[str, Path]
-) -> None:
+def test_model_and_token_reach_the_service(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     ask = ("count", photos["white"], "--url", small_service.http_url)
     assert run(*ask, "--model", "crowdserve", CROWDSERVE_TOKEN="s3cret", CROWDSERVE_MODEL="people").returncode == 0
     other = run(*ask, CROWDSERVE_MODEL="people")

@@ -19,9 +19,10 @@ from crowdserve.bundle.assembly import build_bundle
 from crowdserve.cli.app import app
 from crowdserve.cli.options import find_repository
 from crowdserve.errors import BundleError, RepositoryError
+from tests.support.paths import ROOT
 
 Run = Callable[..., Result]
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "how-to" / "models.md"
+PAGE = ROOT / "docs" / "how-to" / "models.md"
 
 
 @pytest.fixture(autouse=True)

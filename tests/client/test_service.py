@@ -1,4 +1,4 @@
-"""Whom the client tells its token, and what it makes of a service that does not let it in."""
+"""The hosts that get the client's token, and its errors for services that refuse access."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ TOKEN = "s3cret.t0ken"
 
 
 class Stranger(ThreadingHTTPServer):
-    """A gateway that gives one answer to everything and repeats what it was told.
+    """A gateway that gives the same response to every request and records the requests.
 
     Attributes:
         seen: Path and `Authorization` of each request.
@@ -75,7 +75,7 @@ def refusal(server: Stranger, token: str | None = None, **options: str) -> str:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_names_the_variable_and_never_the_token(strangers: tuple[Stranger, Stranger], status: int) -> None:
+def test_refusal_names_the_variable_but_not_the_token(strangers: tuple[Stranger, Stranger], status: int) -> None:
     server, _ = strangers
     server.answer = (status, {})
     assert refusal(server).endswith(": set CROWDSERVE_TOKEN to a bearer token")
@@ -87,14 +87,14 @@ def test_a_refusal_names_the_variable_and_never_the_token(strangers: tuple[Stran
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_no_other_host_gets_photo_or_token(strangers: tuple[Stranger, Stranger], status: int) -> None:
+def test_photo_and_token_are_not_sent_to_another_host(strangers: tuple[Stranger, Stranger], status: int) -> None:
     server, other = strangers
     server.answer = (status, {"Location": f"{other.url}/login"})
     assert "redirects are not followed: name the service's own URL, or set CROWDSERVE_TOKEN" in refusal(server, TOKEN)
     assert (len(server.seen), other.seen) == (1, [])
 
 
-def test_the_model_of_the_url_is_the_one_asked_for(strangers: tuple[Stranger, Stranger]) -> None:
+def test_model_of_the_url_is_requested(strangers: tuple[Stranger, Stranger]) -> None:
     server, _ = strangers
     server.answer = (404, {})
     assert "answered 404 Not Found: no model 'crowdserve' there" in refusal(server)
@@ -102,18 +102,18 @@ def test_the_model_of_the_url_is_the_one_asked_for(strangers: tuple[Stranger, St
     assert [path for path, _ in server.seen] == [f"/v2/models/{name}/infer" for name in ("crowdserve", "heads%2F2")]
 
 
-def test_a_failure_of_the_service_is_no_question_of_access(strangers: tuple[Stranger, Stranger]) -> None:
+def test_server_error_is_not_reported_as_missing_access(strangers: tuple[Stranger, Stranger]) -> None:
     with ServiceClient(strangers[0].url, use_proxy=False) as client, pytest.raises(TritonFailed, match="refused: None"):
         client.count(b"photo")
 
 
-def test_a_host_that_does_not_connect_is_no_fault_of_the_service() -> None:
+def test_unreachable_host_is_not_reported_as_a_service_failure() -> None:
     waiting = [socket.socket() for _ in range(3)]
     with (
         socket.create_server(("127.0.0.1", 0), backlog=0) as server,
         ServiceClient(url_of(server), use_proxy=False) as client,
     ):
-        for each in waiting:  # more than may wait: the next one gets no answer at all
+        for each in waiting:  # fills the backlog: the next connection gets no response
             each.setblocking(False)
             each.connect_ex(server.getsockname())
         client._http.timeout = httpx.Timeout(30, connect=0.2)
@@ -123,7 +123,7 @@ def test_a_host_that_does_not_connect_is_no_fault_of_the_service() -> None:
         each.close()
 
 
-def test_a_service_that_is_too_slow_is_unavailable() -> None:
+def test_timeout_means_unavailable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, ServiceClient(url_of(server), use_proxy=False) as client:
         client._http.timeout = httpx.Timeout(30, read=0.2)
         with pytest.raises(TritonUnavailable, match="did not answer in time"):
@@ -131,14 +131,14 @@ def test_a_service_that_is_too_slow_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("url", ["http://bob:p/w0rd@127.0.0.1:9", "http://bob:w0rd@127.0.0.1:9", "bob:w0rd@127.0.0.1"])
-def test_no_message_repeats_a_password(url: str) -> None:
+def test_messages_contain_no_password(url: str) -> None:
     with pytest.raises(SetupError, match=r"127\.0\.0\.1") as caught, ServiceClient(url, use_proxy=False) as client:
         client.count(b"photo")
     assert "w0rd" not in str(caught.value)
     assert "bob" not in str(caught.value)
 
 
-def test_a_token_is_read_without_the_line_break_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_is_stripped_of_its_line_break(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CROWDSERVE_TOKEN", raising=False)
     assert read_token("CROWDSERVE_TOKEN") is None
     monkeypatch.setenv("CROWDSERVE_TOKEN", f" {TOKEN}\n")
@@ -148,7 +148,7 @@ def test_a_token_is_read_without_the_line_break_of_its_file(monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "schlüssel", "nul\x7f"])
-def test_what_could_not_stand_in_a_header_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
+def test_invalid_header_value_is_refused_without_printing_it(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("CROWDSERVE_TOKEN", token)
     with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is no bearer token") as caught:
         read_token("CROWDSERVE_TOKEN")

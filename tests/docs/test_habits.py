@@ -1,4 +1,4 @@
-"""The files that people expect beside the code: workflows, hooks, forms, citation, changelog. Read, not run."""
+"""The usual files beside the code: workflows, hooks, forms, citation, changelog. They are parsed, not run."""
 
 import json
 import re
@@ -34,7 +34,7 @@ NAMING_TARGETS = [
 
 
 def load(file: Path) -> Any:
-    """A YAML 1.2 file as JSON has it: `on` is a word, a day is a text."""
+    """A YAML 1.2 file with the types of JSON: `on` and dates are strings."""
     return json.loads(json.dumps(YAML(typ="safe").load(file.read_text()), default=str))
 
 
@@ -65,7 +65,7 @@ def test_actions_are_pinned_to_a_release() -> None:
     assert [use for use in used if not re.fullmatch(r"[\w-]+/[\w./-]+@(v\d+(\.\d+){0,2}|[0-9a-f]{40})", use)] == []
 
 
-def test_jobs_ask_for_what_they_need_and_end() -> None:
+def test_ci_jobs_have_minimal_permissions_and_a_timeout() -> None:
     for workflow in WORKFLOWS:
         assert load(workflow)["permissions"] == {}, workflow.name
         assert load(workflow)["concurrency"]["group"], workflow.name
@@ -74,14 +74,14 @@ def test_jobs_ask_for_what_they_need_and_end() -> None:
         assert 0 < job.get("timeout-minutes", 0) <= 120, name
 
 
-def test_checkouts_keep_no_token() -> None:
+def test_checkouts_do_not_persist_the_token() -> None:
     checkouts = [(name, step) for name, step in steps() if step.get("uses", "").startswith("actions/checkout@")]
     assert checkouts
     assert [name for name, step in checkouts if step.get("with", {}).get("persist-credentials") is not False] == []
 
 
-def test_scripts_get_values_from_their_environment_alone() -> None:
-    """An expression inside a script is pasted into it before the shell reads it: others could write commands there."""
+def test_scripts_read_expressions_from_the_environment_only() -> None:
+    """An expression inside a script is expanded before the shell reads it, which allows command injection."""
     scripts = [(name, step["run"]) for name, step in steps() if "run" in step]
     assert scripts
     assert [name for name, script in scripts if "${{" in script] == []
@@ -107,7 +107,7 @@ def test_ci_and_hooks_run_the_makefile() -> None:
     assert "make check" in [hook["entry"] for hook in hooks]
 
 
-def test_the_container_forwards_the_ports_of_the_service() -> None:
+def test_container_forwards_the_ports_of_the_service() -> None:
     lines = (ROOT / ".devcontainer" / "devcontainer.json").read_text().splitlines()
     container = json.loads("\n".join(line for line in lines if not line.lstrip().startswith("//")))
     assert container["forwardPorts"] == [Settings().http_port, Settings().grpc_port]
@@ -124,11 +124,11 @@ def test_the_container_forwards_the_ports_of_the_service() -> None:
         ("docs/how-to/deploy.md", r"\bcrowdserve-transformer:(\S+)"),
     ],
 )
-def test_quoted_versions_are_the_packages(name: str, pattern: str) -> None:
+def test_quoted_versions_match_the_package(name: str, pattern: str) -> None:
     assert set(re.findall(pattern, (ROOT / name).read_text(), re.MULTILINE)) == {crowdserve.__version__}
 
 
-def test_the_changelog_is_newest_first() -> None:
+def test_changelog_is_newest_first() -> None:
     text = (ROOT / "CHANGELOG.md").read_text()
     unreleased, *headings = re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert unreleased == "[Unreleased]"

@@ -51,7 +51,7 @@ HELM = [command for command in shell_commands() if command[0] == "helm" and "cha
 
 
 def is_value(path: list[str], values: Any = VALUES) -> bool:
-    """Whether the chart has a value; below an empty map or list operators write what Kubernetes takes."""
+    """Whether the chart has a value; an empty map or list accepts any Kubernetes field."""
     if not path:
         return True
     if values in ({}, []):
@@ -68,7 +68,7 @@ def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("command", SHOWN, ids=" ".join)
-def test_a_crowdserve_command_line_is_understood(command: list[str]) -> None:
+def test_documented_crowdserve_commands_parse(command: list[str]) -> None:
     group: Any = typer.main.get_command(app)
     context = group.make_context("crowdserve", list(command[1:]))
     while hasattr(context.command, "resolve_command"):
@@ -78,26 +78,26 @@ def test_a_crowdserve_command_line_is_understood(command: list[str]) -> None:
     assert context.args == []
 
 
-def test_the_whole_life_of_a_bundle_and_of_a_rollout_is_shown() -> None:
+def test_every_bundle_and_rollout_command_is_documented() -> None:
     shown = {" ".join(command[1:3]) for command in CROWDSERVE}
     bundle = {"bundle build", "bundle verify", "bundle push"}
     assert bundle | {f"rollout {verb}" for verb in ("start", "status", "auto", "step", "promote", "abort")} <= shown
 
 
 @pytest.mark.parametrize("block", code(TEXT, "yaml"))
-def test_a_values_file_has_values_of_the_chart(block: str) -> None:
+def test_documented_values_files_fit_the_chart(block: str) -> None:
     for path in leaves(yaml.safe_load(block)):
         assert is_value(path), ".".join(path)
 
 
-def test_values_set_on_the_command_line_are_values_of_the_chart() -> None:
+def test_documented_set_flags_fit_the_chart() -> None:
     settings = [word for command in HELM for flag, word in pairwise(command) if flag in SET]
     assert len(settings) >= 5
     for setting in settings:
         assert is_value(setting.partition("=")[0].split(".")), setting
 
 
-def test_values_named_in_the_text_are_values_of_the_chart() -> None:
+def test_values_named_in_the_text_exist_in_the_chart() -> None:
     roots = "|".join(VALUES)
     named = [text.partition(":")[0] for text in inline_code() if re.fullmatch(rf"({roots})(\.\w+)+(: .*)?", text)]
     assert len(set(named)) > 20
@@ -105,7 +105,7 @@ def test_values_named_in_the_text_are_values_of_the_chart() -> None:
         assert is_value(name.split(".")), name
 
 
-def test_containers_named_in_commands_are_those_of_the_chart() -> None:
+def test_containers_named_in_commands_exist_in_the_chart() -> None:
     templates = "\n".join(
         path.read_text() for path in (ROOT / "charts" / "crowdserve" / "templates").iterdir() if path.is_file()
     )
@@ -119,7 +119,7 @@ def sources(folder: str, names: str) -> str:
     return "\n".join(path.read_text() for path in (ROOT / folder).rglob(names))
 
 
-def test_what_the_text_quotes_from_logs_is_what_the_code_says() -> None:
+def test_quoted_log_lines_exist_in_the_code() -> None:
     python = sources("src", "*.py") + sources("transformers", "*.py")
     for quoted in ("is not what its", "did not appear in", "features of the probe photo are off by", "not ready: "):
         assert quoted in TEXT
@@ -128,7 +128,7 @@ def test_what_the_text_quotes_from_logs_is_what_the_code_says() -> None:
     assert "verify_bundle" in {setting.name for setting in fields(Settings)}
 
 
-def test_what_the_text_quotes_from_tritons_log_is_what_its_shell_says() -> None:
+def test_quoted_triton_log_lines_exist_in_its_script() -> None:
     shell = sources("charts/crowdserve/files", "*.sh")
     for quoted in ("… is not what its manifest.json says", "… has no manifest.json", "cannot keep …", "cannot take …"):
         assert f"`{quoted}`" in TEXT

@@ -27,7 +27,7 @@ def run(command: list[str]) -> str:
     return done.stdout
 
 
-def test_the_curl_gets_the_outputs_that_the_readme_shows(small_service: EmbeddedService) -> None:
+def test_curl_of_the_readme_returns_the_shown_outputs(small_service: EmbeddedService) -> None:
     command = block(README, "bash", "curl").replace("http://127.0.0.1:8080", small_service.http_url)
     reply, shown = json.loads(run(["bash", "-c", command])), json.loads(block(README, "json", "scene_probability"))
     described = [[(o["name"], o["datatype"], o["shape"]) for o in r["outputs"]] for r in (reply, shown)]
@@ -35,12 +35,12 @@ def test_the_curl_gets_the_outputs_that_the_readme_shows(small_service: Embedded
     assert reply["outputs"][0]["data"][0] > 0
 
 
-def test_the_tutorial_shows_the_same_curl_and_count() -> None:
+def test_tutorial_and_readme_show_the_same_commands() -> None:
     assert block(TUTORIAL, "bash", "curl") == block(README, "bash", "curl")
     assert block(TUTORIAL, "console", "make demo") == block(README, "console", "make demo")
 
 
-def test_the_python_prints_count_and_scene(small_service: EmbeddedService) -> None:
+def test_python_of_the_tutorial_prints_count_and_scene(small_service: EmbeddedService) -> None:
     address = small_service.http_url.removeprefix("http://")
     code = block(TUTORIAL, "python", "tritonclient").replace("127.0.0.1:8080", address)
     count, scene = run([sys.executable, "-c", code]).split()

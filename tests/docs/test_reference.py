@@ -2,8 +2,10 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -30,7 +32,9 @@ def test_a_generated_page_is_up_to_date(name: str) -> None:
     assert filled(DOCS / name, PARTS[name]) == (DOCS / name).read_text()
 
 
-def test_an_outdated_page_is_named_and_written_anew(tmp_path: Path, monkeypatch, capsys) -> None:
+def test_an_outdated_page_is_named_and_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     docs = tmp_path / "docs"
     for name in PARTS:
         (docs / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +62,7 @@ def test_every_setting_has_a_row_with_its_variable_and_default() -> None:
     assert read_settings([], {environment_variable("max_pixels"): "99"}).max_pixels == 99
 
 
-def commands(command, path):
+def commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
     yield path, command
     for name, each in getattr(command, "commands", {}).items():
         yield from commands(each, f"{path} {name}")
@@ -68,7 +72,7 @@ COMMANDS = dict(commands(typer.main.get_command(app), "crowdserve"))
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS.items(), ids=COMMANDS)
-def test_every_command_has_a_section_with_its_options(path: str, command) -> None:
+def test_every_command_has_a_section_with_its_options(path: str, command: Any) -> None:
     text = command_reference(app, "crowdserve")
     section = re.split(rf"^#+ {path}$", text, flags=re.MULTILINE)[1].partition("\n#")[0]
     for parameter in command.params:

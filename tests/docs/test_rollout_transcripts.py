@@ -4,12 +4,13 @@ import os
 import re
 
 from tests.docs.pages import DOCS
+from tests.support.cluster.world import World
 
 PAGE = DOCS / "tutorials" / "first-rollout.md"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+\+00:00")
 
 
-def check(name, output):
+def check(name: str, output: str) -> None:
     block = f"<!-- {name} -->\n```text\n{TIME.sub('2026-01-05T09:00:00+00:00', output)}```\n<!-- end -->"
     page = PAGE.read_text()
     shown = re.search(rf"<!-- {name} -->.*?<!-- end -->", page, re.DOTALL)[0]
@@ -19,19 +20,19 @@ def check(name, output):
         assert shown == block
 
 
-def prepared(world):
+def prepared(world: World) -> World:
     world.gateway.error = {"crowd-predictor": 2.0, "crowd-canary-predictor": 1.5}
     world.start()
     return world
 
 
-def test_promotion_is_shown_as_printed(world):
+def test_promotion_is_shown_as_printed(world: World) -> None:
     reply = prepared(world).auto("--steps", "5,50", "--dry-run")
     assert reply.code == 0
     check("promotion", reply.out)
 
 
-def test_abort_is_shown_as_printed(world):
+def test_abort_is_shown_as_printed(world: World) -> None:
     world.errors = {"crowd-canary-predictor": 40}
     moves = prepared(world).moves()
     moves.step(moves.read(), 25)

@@ -1,4 +1,4 @@
-"""`crowdserve evaluate` on data sets of even greys, through the real service with models that can be foretold."""
+"""`crowdserve evaluate` on datasets of uniform grey, through the real service with models of predictable counts."""
 
 import csv
 import json
@@ -18,6 +18,8 @@ from crowdserve.cli.app import app
 from crowdserve.datasets import LAYOUTS
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.local.service import EmbeddedService
+from tests.support.datasets import write_dataset
+from tests.support.photos import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +38,7 @@ def evaluate(small_service: EmbeddedService, tmp_path: Path) -> Evaluate:
 
 
 @pytest.fixture
-def dataset(write_dataset: Callable[..., list[Path]], tmp_path: Path) -> Path:
+def dataset(tmp_path: Path) -> Path:
     """Five photos, one of them without people."""
     write_dataset("ucf-cc-50", tmp_path / "camera")
     return tmp_path / "camera"
@@ -58,13 +60,13 @@ def edit_rows(tmp_path: Path, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path):
+def test_every_layout_is_evaluated(layout: str, evaluate: Evaluate, tmp_path: Path) -> None:
     write_dataset(layout, tmp_path / "set")
     result = evaluate(tmp_path / "set", "--every-route", "--concurrency", 2)
     assert result.exit_code == 0, result.output
     true, greys = np.array([100, 110, 9, 8, 0]), (255, 204, 102, 51, 0)
     routes = ["dense" if grey > 127 else "sparse" for grey in greys]
-    counted = np.array([people(grey, route) for grey, route in zip(greys, routes, strict=True)])
+    counted = np.array([expected_count(grey, route=route) for grey, route in zip(greys, routes, strict=True)])
     found = sorted(rows(tmp_path), key=lambda row: row["key"])
     assert [(row["dataset"], row["route"], int(row["true_count"])) for row in found] == [
         (layout, route, heads) for route, heads in zip(routes, true, strict=True)
@@ -72,8 +74,8 @@ def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path
     for column, expected in (
         ("predicted_count", counted),
         ("count_csrnet", counted),
-        ("dense_count", [people(grey, "dense") for grey in greys]),
-        ("sparse_count_csrnet", [people(grey, "sparse") for grey in greys]),
+        ("dense_count", [expected_count(grey, route="dense") for grey in greys]),
+        ("sparse_count_csrnet", [expected_count(grey, route="sparse") for grey in greys]),
     ):
         assert [float(row[column]) for row in found] == pytest.approx(expected, rel=1e-3)
     errors = summary(tmp_path)["errors"]
@@ -86,7 +88,7 @@ def test_each_layout_is_judged(layout, evaluate, write_dataset, people, tmp_path
         assert picture.format == "PNG"
 
 
-def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_path):
+def test_stdout_has_tables_or_json(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     told = evaluate(dataset)
     assert told.exit_code == 0
     figures = summary(tmp_path)["errors"]["all"]["all photos"]
@@ -100,7 +102,7 @@ def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_p
     assert "5 of 5 photos were counted by earlier runs" in again.stderr
 
 
-def test_counters_are_judged_against_each_other_photo_by_photo(evaluate, dataset, tmp_path):
+def test_counters_are_compared_photo_by_photo(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     told = evaluate(dataset, "--counter", "average")
     assert told.exit_code == 0
     found = summary(tmp_path)["comparisons"]["ssdcnet against csrnet"]["all photos"]
@@ -111,7 +113,7 @@ def test_counters_are_judged_against_each_other_photo_by_photo(evaluate, dataset
     assert any(line.startswith("average against ssdcnet") for line in told.stdout.splitlines())
 
 
-def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp_path):
+def test_embedded_service_is_started_for_the_call(small_repository: Path, dataset: Path, tmp_path: Path) -> None:
     options = ["--repository", small_repository, "--threads", 1, "--output", tmp_path / "results", "--limit", 1]
     result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env={"CROWDSERVE_URL": None})
     assert result.exit_code == 0, result.output
@@ -120,7 +122,7 @@ def test_embedded_service_is_started_for_the_call(small_repository, dataset, tmp
     assert summary(tmp_path)["models"]["vgg16"] == "1"
 
 
-def test_second_run_counts_what_is_left(evaluate, dataset, tmp_path):
+def test_second_run_counts_the_remaining_photos(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     first = (tmp_path / "results" / "predictions.csv").read_text()
     result = evaluate(dataset)
@@ -130,14 +132,16 @@ def test_second_run_counts_what_is_left(evaluate, dataset, tmp_path):
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 5
 
 
-def test_figures_are_those_of_the_chosen_photos(evaluate, dataset, tmp_path):
+def test_summary_covers_the_selected_photos(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset).exit_code == 0
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     assert summary(tmp_path)["errors"]["all"]["all photos"]["photos"] == 2
     assert len(rows(tmp_path)) == 5
 
 
-def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, dataset, tmp_path):
+def test_failed_photo_does_not_stop_the_others_and_is_retried(
+    evaluate: Evaluate, dataset: Path, tmp_path: Path
+) -> None:
     whole = (dataset / "3.jpg").read_bytes()
     (dataset / "3.jpg").write_bytes(b"not a photo")
     result = evaluate(dataset)
@@ -151,7 +155,7 @@ def test_photo_that_fails_does_not_stop_the_others_and_is_tried_again(evaluate, 
     assert summary(tmp_path)["photos"] == {"counted": 5, "failed": 0}
 
 
-def test_no_photo_at_all_is_told(evaluate, write_dataset, tmp_path):
+def test_run_without_any_counted_photo_is_reported(evaluate: Evaluate, tmp_path: Path) -> None:
     (photo,) = write_dataset("ucf-cc-50", tmp_path / "set", ((9, 1),))
     photo.write_bytes(b"")
     result = evaluate(tmp_path / "set")
@@ -166,7 +170,7 @@ def assert_refused(result: Result, *texts: str) -> None:
         assert text in str(result.exception)
 
 
-def test_other_options_are_refused(evaluate, dataset, tmp_path):
+def test_other_options_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     before = rows(tmp_path)
     assert_refused(evaluate(dataset, "--route", "dense"), "other options (route default → dense)")
@@ -176,27 +180,27 @@ def test_other_options_are_refused(evaluate, dataset, tmp_path):
     assert_refused(evaluate(dataset), "no summary.json")
 
 
-def test_other_models_are_refused(evaluate, dataset, tmp_path):
+def test_other_models_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     edit_rows(tmp_path, '""vgg16"": ""1""', '""vgg16"": ""7""')
     assert_refused(evaluate(dataset), "vgg16 7 → 1")
     assert len(rows(tmp_path)) == 1
 
 
-def test_same_versions_with_other_weights_are_refused(evaluate, dataset, tmp_path):
+def test_same_versions_with_other_weights_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     edit_rows(tmp_path, f",{rows(tmp_path)[0]['predicted_count']},", ",777.0,")
     assert_refused(evaluate(dataset), "777.0 before", "other weights")
 
 
-def test_changed_labels_are_refused(evaluate, dataset, write_dataset, tmp_path):
+def test_changed_labels_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset).exit_code == 0
     shutil.rmtree(dataset)
     write_dataset("ucf-cc-50", dataset, ((255, 101),))
     assert_refused(evaluate(dataset), "had 100 labelled heads", "101 now")
 
 
-def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tmp_path):
+def test_unreachable_service_is_reported_and_counts_are_kept(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 2).exit_code == 0
     result = evaluate(dataset, "--url", "http://127.0.0.1:9")
     assert isinstance(result.exception, CrowdServeError)
@@ -205,18 +209,20 @@ def test_away_service_is_told_and_what_was_counted_is_kept(evaluate, dataset, tm
     assert len(rows(tmp_path)) == 2
 
 
-def test_service_without_the_named_model_is_told(evaluate, dataset):
+def test_unknown_model_is_reported(evaluate: Evaluate, dataset: Path) -> None:
     result = evaluate(dataset, "--model", "people")
     assert isinstance(result.exception, SetupError)
     assert "no model 'people' there; check the URL, and the model's name (--model" in str(result.exception)
 
 
-def test_output_that_is_a_file_is_refused(evaluate, dataset, tmp_path):
+def test_file_as_output_is_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "results").write_text("")
     assert "must be a folder" in str(evaluate(dataset).exception)
 
 
-def test_missing_matplotlib_is_told_before_anything_is_counted(evaluate, dataset, tmp_path, monkeypatch):
+def test_missing_matplotlib_is_reported_before_counting(
+    evaluate: Evaluate, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "crowdserve[evaluate]" in str(evaluate(dataset).exception)
     assert not (tmp_path / "results").exists()

@@ -1,15 +1,19 @@
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 from crowdserve.cards import COUNTERS
 from crowdserve.evaluation.metrics import mae_interval
 from crowdserve.evaluation.policies import policy_counts
-from crowdserve.evaluation.predictions import count_column
-from crowdserve.evaluation.summary import BIN_ENDS, bin_name, summarise, worst
+from crowdserve.evaluation.predictions import Prediction, count_column
+from crowdserve.evaluation.summary import BIN_ENDS, GroupErrors, bin_name, summarise, worst
+from tests.support.predictions import make_prediction
 
 
 @pytest.fixture(scope="module")
-def crowd(prediction):
+def crowd() -> list[Prediction]:
     """Two hundred photos of all sizes on both routes, some without people."""
     rng = np.random.default_rng(3)
     rows = []
@@ -17,7 +21,7 @@ def crowd(prediction):
         true, route = int(rng.lognormal(4, 1.5)) if n % 9 else 0, ("dense", "sparse")[n % 2]
         dense, sparse = (max(0.0, true * rng.normal(1, 0.3) + rng.normal(0, 4)) for _ in range(2))
         rows.append(
-            prediction(
+            make_prediction(
                 true,
                 dense if route == "dense" else sparse,
                 routes=(dense, sparse),
@@ -30,7 +34,7 @@ def crowd(prediction):
     return rows
 
 
-def by_hand(rows, predicted):
+def by_hand(rows: list[Prediction], predicted: Sequence[float]) -> dict[str, Any]:
     true = np.array([row.true_count for row in rows], dtype=float)
     errors = np.array(predicted) - true
     heads = true > 0
@@ -45,12 +49,12 @@ def by_hand(rows, predicted):
     }
 
 
-def assert_same(errors, rows, predicted=None):
+def assert_same(errors: GroupErrors, rows: list[Prediction], predicted: Sequence[float] | None = None) -> None:
     expected = by_hand(rows, [row.predicted_count for row in rows] if predicted is None else predicted)
     assert {name: getattr(errors, name) for name in expected} == pytest.approx(expected, abs=0.006)
 
 
-def test_all_photos_and_those_of_a_route_or_data_set(crowd):
+def test_summary_groups_by_route_and_dataset(crowd: list[Prediction]) -> None:
     tables = summarise(crowd)
     assert_same(tables["all"]["all photos"], crowd)
     errors = tables["all"]["all photos"]
@@ -62,7 +66,7 @@ def test_all_photos_and_those_of_a_route_or_data_set(crowd):
     assert_same(tables["data set"]["ucf-cc-50 B/train"], crowd[80:])
 
 
-def test_bins_hold_every_photo_once_in_order(crowd):
+def test_bins_partition_the_photos_in_order(crowd: list[Prediction]) -> None:
     tables = summarise(crowd)["true count"]
     names = ["0", "1–20", "21–50", "51–100", "101–200", "201–500", "501–1000", "over 1000"]
     assert list(tables) == [name for name in names if name in tables]
@@ -71,13 +75,13 @@ def test_bins_hold_every_photo_once_in_order(crowd):
     assert (tables["0"].mape, tables["0"].without_heads) == (None, tables["0"].photos)
 
 
-def test_bin_ends_belong_to_the_bin_below():
+def test_bin_ends_belong_to_the_bin_below() -> None:
     for end in BIN_ENDS:
         assert bin_name(end) != bin_name(end + 1)
         assert bin_name(end).endswith(str(end))
 
 
-def test_policies_by_hand(crowd):
+def test_policies_by_hand(crowd: list[Prediction]) -> None:
     dense, sparse, is_dense, probability = (
         np.array(values)
         for values in zip(
@@ -105,30 +109,30 @@ def test_policies_by_hand(crowd):
     assert tables["policy"]["oracle"].mae == min(errors.mae for errors in tables["policy"].values())
 
 
-def test_policies_need_both_routes(prediction):
-    assert policy_counts(prediction()) == {}
-    assert not any(name.startswith("policy") for name in summarise([prediction()]))
+def test_policies_need_both_routes() -> None:
+    assert policy_counts(make_prediction()) == {}
+    assert not any(name.startswith("policy") for name in summarise([make_prediction()]))
 
 
-def test_counters_are_judged_one_by_one(prediction):
+def test_every_counter_has_its_own_errors() -> None:
     counter = COUNTERS[0]
     columns = {count_column(counter): 12.0, count_column(counter, "dense"): 12.0, count_column(counter, "sparse"): 4.0}
-    tables = summarise([prediction(10, 11.0, counts=columns)])
+    tables = summarise([make_prediction(10, 11.0, counts=columns)])
     assert (tables["all"]["all photos"].mae, tables["counter"][counter].mae) == (1.0, 2.0)
     assert tables["policy and counter"][f"{counter}: always sparse"].bias == -6.0
     (label,) = tables["data set"]
     assert tables["counter and data set"] == {f"{label}: {counter}": tables["counter"][counter]}
 
 
-def test_cameras_of_one_layout_are_told_apart_by_their_folder(prediction):
-    tables = summarise([prediction(folder="north"), prediction(folder="south")])
+def test_datasets_of_one_layout_are_grouped_by_folder() -> None:
+    tables = summarise([make_prediction(folder="north"), make_prediction(folder="south")])
     assert list(tables["data set"]) == ["north: ucf-cc-50", "south: ucf-cc-50"]
 
 
-def test_worst_photos_come_first(prediction):
-    rows = [prediction(10, predicted) for predicted in (11.0, 3.0, 10.0, 40.0)]
+def test_worst_photos_come_first() -> None:
+    rows = [make_prediction(10, predicted) for predicted in (11.0, 3.0, 10.0, 40.0)]
     assert [row.predicted_count for row in worst(rows, 3)] == [40.0, 3.0, 11.0]
 
 
-def test_nothing_counted_gives_no_table():
+def test_no_predictions_give_no_table() -> None:
     assert summarise([]) == {}

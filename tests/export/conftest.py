@@ -1,4 +1,4 @@
-"""A CSRNet checkpoint as training writes it, and small pictures to compare on."""
+"""A CSRNet checkpoint as training writes it, and small images for comparisons."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,10 @@ import pytest
 
 from export.verify.parity import Pictures
 from export.verify.pictures import PHOTO, read_photo, scaled
+from tests.support.weights import ConvWeights
 
 if TYPE_CHECKING:
     import keras
-
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +25,7 @@ def small_pictures() -> list[Pictures]:
 
 @pytest.fixture(scope="session", params=[False, True], ids=["plain", "batch_norm"])
 def csrnet(request: pytest.FixtureRequest, csrnet_weights: ConvWeights) -> "keras.Model":
-    """A CSRNet without and with batch normalisation, which then has statistics of its own."""
+    """A CSRNet without and with batch normalisation, the latter with random statistics."""
     import keras
 
     from crowdserve.nets.csrnet import build_csrnet
@@ -46,12 +45,12 @@ def csrnet(request: pytest.FixtureRequest, csrnet_weights: ConvWeights) -> "kera
 
 
 BN_RANGES = ((0.8, 1.2), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4))
-"""Of gamma, beta, moving mean and moving variance."""
+"""Ranges of gamma, beta, moving mean and moving variance."""
 
 
 @pytest.fixture
 def checkpoint_folder(csrnet: "keras.Model", tmp_path: Path) -> Path:
-    """What training/csrnet leaves behind."""
+    """The output folder of training.csrnet."""
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     batch_norm = len(csrnet.get_layer("front_end").weights) > 20

@@ -49,12 +49,12 @@ def test_writes_the_model_and_its_record(model: bytes, tmp_path: Path, capsys: p
     assert "features       0.0e+00 on 2 x 224x224 px (tolerance 2e-03)" in printed
 
 
-def test_without_a_record_no_file_of_it(model: bytes, tmp_path: Path) -> None:
+def test_no_record_writes_no_record_file(model: bytes, tmp_path: Path) -> None:
     release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
     assert set(files(tmp_path)) == {"doubled/1/model.onnx"}
 
 
-def test_an_evaluation_stays_beside_the_weights_that_it_judged(model: bytes, tmp_path: Path) -> None:
+def test_evaluation_stays_only_with_unchanged_weights(model: bytes, tmp_path: Path) -> None:
     path = release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
     evaluation = path.with_name("evaluation.json")
     evaluation.write_text("{}")
@@ -65,7 +65,7 @@ def test_an_evaluation_stays_beside_the_weights_that_it_judged(model: bytes, tmp
     assert not evaluation.exists()
 
 
-def test_a_failed_check_leaves_the_repository_as_it_was(model: bytes, tmp_path: Path) -> None:
+def test_failed_check_leaves_the_repository_unchanged(model: bytes, tmp_path: Path) -> None:
     release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1, meta={"seed": 1})
     before = files(tmp_path)
     for version in (1, 2):

@@ -50,7 +50,7 @@ def test_committed_model_gives_the_features_of_keras_applications(
     assert features.shape == (1, 25_088)
 
 
-def test_command_help_does_not_touch_anything(capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_help_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         exporter.main(["--help"])
     assert stop.value.code == 0

@@ -1,18 +1,17 @@
-"""Child processes end when they should, and only then."""
+"""Child processes end with their parent or when stopped, and report failures."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports, preferred_port
+from tests.support.waiting import wait_for
 
 STARTS_A_CHILD_AND_WAITS = """
 import os, sys, time
@@ -22,13 +21,6 @@ child = ChildProcess("sleep", ["sleep", "60"], folder=Path(sys.argv[1]), env=os.
 print(child.pid, flush=True)
 time.sleep(60)
 """
-
-
-def wait_for(condition: Callable[[], bool], timeout_seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def is_running(pid: int) -> bool:
@@ -111,7 +103,7 @@ def test_child_that_takes_too_long_is_reported_with_its_log(tmp_path: Path) -> N
         child.stop(grace_seconds=5)
 
 
-def test_chosen_ports_are_free_and_differ() -> None:
+def test_chosen_ports_are_free_and_distinct() -> None:
     ports = choose_ports("127.0.0.1", None, None, None)
     assert len(set(ports)) == 3
     for port in ports:
@@ -119,7 +111,7 @@ def test_chosen_ports_are_free_and_differ() -> None:
             pass
 
 
-def test_taken_port_is_refused_and_a_preferred_one_replaced() -> None:
+def test_port_in_use_is_refused_and_preferred_port_is_replaced() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
         with pytest.raises(PlatformError, match=f"port {taken} on 127.0.0.1 cannot be used .*choose another"):

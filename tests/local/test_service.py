@@ -1,4 +1,4 @@
-"""The whole service on this machine, and its client, with models whose answers can be foretold."""
+"""The whole embedded service and its client, with models of predictable counts."""
 
 import io
 import os
@@ -32,7 +32,7 @@ def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
 
 
 def people(gray: int, **choices: Any) -> float:
-    """What the small networks count in `photo`."""
+    """The count of the small networks in `photo`."""
     return foretell(gray, 96, 130, **choices)
 
 
@@ -65,7 +65,7 @@ def test_route_and_overlay_can_be_chosen(client: ServiceClient) -> None:
         assert (overlay.format, overlay.size) == ("PNG", (130, 96))
 
 
-def test_service_refuses_with_its_own_words(client: ServiceClient) -> None:
+def test_errors_quote_the_service(client: ServiceClient) -> None:
     with pytest.raises(InvalidRequest, match="no picture"):
         client.count(b"not a photo")
     with pytest.raises(InvalidRequest, match="route"):
@@ -74,7 +74,7 @@ def test_service_refuses_with_its_own_words(client: ServiceClient) -> None:
         client.count(bytes(65 << 20))
 
 
-def test_metrics_and_metadata_are_where_the_welcome_says(small_service: EmbeddedService) -> None:
+def test_metrics_and_metadata_urls_answer(small_service: EmbeddedService) -> None:
     for path in ("/metrics", "/v2/models/crowdserve"):
         with urllib.request.urlopen(small_service.http_url + path) as reply:
             assert reply.status == 200
@@ -104,7 +104,7 @@ def test_other_servers_are_recognised(small_service: EmbeddedService) -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"outputs": [{"name": "count"}]}', b'{"outputs": 3}'])
-def test_reply_that_is_no_inference_is_refused(body: bytes) -> None:
+def test_malformed_reply_is_refused(body: bytes) -> None:
     with pytest.raises(TritonFailed, match="check the URL"):
         decode_reply(body, None)
 
@@ -118,7 +118,7 @@ def test_reply_is_read_with_and_without_the_binary_extension() -> None:
     assert decode_reply(binary + body[length:], str(len(binary))) == {"a": b"\x01\x02"}
 
 
-def test_death_of_triton_is_noticed_and_everything_stops(small_repository: Path) -> None:
+def test_death_of_triton_stops_the_service(small_repository: Path) -> None:
     with EmbeddedService(small_repository, threads=1) as service:
         pids = service.triton.pid, service.transformer.pid
         os.kill(service.triton.pid, signal.SIGKILL)
@@ -132,7 +132,7 @@ def test_death_of_triton_is_noticed_and_everything_stops(small_repository: Path)
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-def test_missing_classifier_is_told_in_the_transformers_words(small_repository: Path, tmp_path: Path) -> None:
+def test_missing_classifier_quotes_the_transformer(small_repository: Path, tmp_path: Path) -> None:
     render_repository(small_repository, tmp_path / "repository", "gpu")
     (tmp_path / "repository" / "vgg16" / "1" / "scene_classifier.joblib").unlink()
     started = time.monotonic()
@@ -141,7 +141,7 @@ def test_missing_classifier_is_told_in_the_transformers_words(small_repository: 
     assert time.monotonic() - started < 60
 
 
-def test_service_that_was_not_started_says_so(small_repository: Path) -> None:
+def test_service_before_start_reports_not_running(small_repository: Path) -> None:
     service = EmbeddedService(small_repository)
     with pytest.raises(PlatformError, match="not running"):
         _ = service.transformer

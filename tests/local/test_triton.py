@@ -79,7 +79,7 @@ def group_of(pid: int) -> set[int]:
     return found
 
 
-def test_triton_serves_every_model_as_its_card_says(client: InferenceServerClient) -> None:
+def test_triton_metadata_matches_the_cards(client: InferenceServerClient) -> None:
     for card in CARDS.values():
         found = client.get_model_metadata(card.name)
         assert [(t["name"], t["datatype"], t["shape"]) for t in (*found["inputs"], *found["outputs"])] == [
@@ -93,7 +93,7 @@ def test_triton_serves_every_model_as_its_card_says(client: InferenceServerClien
 
 @pytest.mark.parametrize("route", ["dense", "sparse"])
 @pytest.mark.parametrize("shape", [(1, 64, 64, 3), (3, 128, 72, 3)])
-def test_ensemble_answers_what_the_network_computes(
+def test_ensemble_returns_the_output_of_its_network(
     client: InferenceServerClient, route: str, shape: tuple[int, ...]
 ) -> None:
     pictures = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
@@ -104,7 +104,7 @@ def test_ensemble_answers_what_the_network_computes(
     np.testing.assert_allclose(answer.as_numpy("csrnet_count")[:, 0], expected.sum((1, 2)), rtol=1e-5)
 
 
-def test_features_are_those_of_each_picture_of_a_batch(client: InferenceServerClient) -> None:
+def test_features_are_computed_per_image_of_a_batch(client: InferenceServerClient) -> None:
     pictures = np.stack([np.full((224, 224, 3), gray, np.uint8) for gray in (0, 51, 255)])
     features = infer(client, VGG16.name, pictures).as_numpy("features")
     np.testing.assert_allclose(features, np.repeat([[0.0], [0.2], [1.0]], 25_088, 1), rtol=1e-6)
@@ -115,13 +115,13 @@ def test_only_requested_outputs_come_back(client: InferenceServerClient) -> None
     assert [output["name"] for output in answer.get_response()["outputs"]] == ["count"]
 
 
-def test_ensemble_runs_its_own_network_only(client: InferenceServerClient) -> None:
+def test_ensemble_runs_only_its_own_network(client: InferenceServerClient) -> None:
     before = runs(client, "csrnet_a"), runs(client, "csrnet_b")
     infer(client, "crowd_sparse", np.zeros((1, 64, 64, 3), np.uint8), "csrnet_count")
     assert (runs(client, "csrnet_a"), runs(client, "csrnet_b")) == (before[0], before[1] + 1)
 
 
-def test_network_error_is_answered_and_the_next_request_works(client: InferenceServerClient) -> None:
+def test_network_error_is_returned_and_the_next_request_succeeds(client: InferenceServerClient) -> None:
     with pytest.raises(InferenceServerException, match=r"csrnet_a: .*multiple of block_size"):
         infer(client, "csrnet_a", np.zeros((1, 64, 60, 3), np.uint8))  # not padded
     assert infer(client, "csrnet_a", np.zeros((1, 64, 64, 3), np.uint8)).as_numpy("count") == 0
@@ -138,17 +138,23 @@ def test_administration_is_closed_and_metrics_are_open(triton: EmbeddedTriton) -
         assert b"nv_inference_request_success" in reply.read()
 
 
-def test_two_run_side_by_side_and_leave_nothing(triton: EmbeddedTriton, repository: Path) -> None:
-    regions = set(os.listdir("/dev/shm"))
+def shared_memory_regions() -> set[str]:
+    """Regions in /dev/shm of the Tritons that this process started; others may come and go meanwhile."""
+    return {path.name for path in Path("/dev/shm").glob(f"crowdserve_{os.getpid()}_*")}
+
+
+def test_two_tritons_run_side_by_side_and_clean_up(triton: EmbeddedTriton, repository: Path) -> None:
+    regions = shared_memory_regions()
+    assert regions
     with EmbeddedTriton(repository, threads=1) as other:
         assert other.http_url != triton.http_url
         group = group_of(other.pid)
         assert len(group) == 1 + len(CARDS)  # a stub for each network
-        assert set(os.listdir("/dev/shm")) > regions
+        assert shared_memory_regions() > regions
         with InferenceServerClient(other.http_url) as client:
             assert infer(client, "csrnet_a", np.full((1, 64, 64, 3), 255, np.uint8)).as_numpy("count") == 64
     assert not [pid for pid in group if Path(f"/proc/{pid}").exists()]
-    assert set(os.listdir("/dev/shm")) <= regions
+    assert shared_memory_regions() == regions
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
@@ -178,14 +184,14 @@ def test_broken_model_shows_the_end_of_the_log(repository: Path, small_repositor
         EmbeddedTriton(target, threads=1).__enter__()
 
 
-def test_taken_port_is_named(repository: Path) -> None:
+def test_port_in_use_is_named(repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(PlatformError, match=f"port {port} on 127.0.0.1 cannot be used"):
             EmbeddedTriton(repository, grpc_port=port).__enter__()
 
 
-def test_wanted_ports_are_used(repository: Path) -> None:
+def test_requested_ports_are_used(repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with EmbeddedTriton(repository, http_port=port, threads=1) as triton:
@@ -224,7 +230,7 @@ def test_missing_python_library_is_named(tmp_path: Path) -> None:
         check_stub(stub, os.environ)
 
 
-def test_triton_that_was_not_started_says_so(repository: Path) -> None:
+def test_triton_before_start_reports_not_running(repository: Path) -> None:
     with pytest.raises(PlatformError, match="not running"):
         _ = EmbeddedTriton(repository).pid
 

@@ -5,10 +5,11 @@ import pytest
 from crowdserve.cards import CARDS
 from crowdserve.nets.csrnet import FRONT_END_CONVS, build_back_end, build_csrnet, build_front_end
 from crowdserve.nets.vgg16 import conv_layers
+from tests.support.weights import ConvWeights
 
 
 @pytest.fixture(scope="module")
-def plain(csrnet_weights: list[tuple[np.ndarray, np.ndarray]]) -> keras.Model:
+def plain(csrnet_weights: ConvWeights) -> keras.Model:
     model = build_csrnet()
     for layer, weights in zip(conv_layers(model), csrnet_weights, strict=True):
         layer.set_weights(weights)
@@ -39,8 +40,8 @@ def test_has_the_parameters_of_its_card(plain: keras.Model, card: str) -> None:
     assert plain.count_params() == CARDS[card].parameters == 16_263_489
 
 
-def test_convolutions_have_the_papers_shapes_and_dilations(
-    plain: keras.Model, csrnet_weights: list[tuple[np.ndarray, np.ndarray]]
+def test_convolutions_have_the_shapes_and_dilations_of_the_paper(
+    plain: keras.Model, csrnet_weights: ConvWeights
 ) -> None:
     layers = conv_layers(plain)
     assert [tuple(layer.kernel.shape) for layer in layers] == [kernel.shape for kernel, _ in csrnet_weights]
@@ -49,7 +50,7 @@ def test_convolutions_have_the_papers_shapes_and_dilations(
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (107, 75), (8, 15)])
-def test_takes_any_size_and_drops_the_rest(plain: keras.Model, height: int, width: int) -> None:
+def test_any_size_is_accepted_and_remainder_is_dropped(plain: keras.Model, height: int, width: int) -> None:
     density = plain(np.ones((1, height, width, 3), np.float32))
     assert density.shape == (1, height // 8, width // 8, 1)
 
@@ -66,7 +67,7 @@ def test_density_is_never_negative(plain: keras.Model, pictures: np.ndarray) -> 
     assert max(density.max() for density in densities) > 0
 
 
-def test_front_end_and_back_end_make_the_whole(plain: keras.Model, pictures: np.ndarray) -> None:
+def test_front_end_and_back_end_compose_the_network(plain: keras.Model, pictures: np.ndarray) -> None:
     front_end, back_end = build_front_end(), build_back_end(output_activation=None)
     front_end.set_weights(plain.get_layer("front_end").get_weights())
     back_end.set_weights(plain.get_layer("back_end").get_weights())

@@ -25,7 +25,7 @@ def imagenet_weights() -> imagenet.Weights:
 
 @pytest.fixture(scope="module")
 def stand_in_weights() -> imagenet.Weights:
-    """Arrays that hold the check values and are random elsewhere."""
+    """Arrays with the check values, random elsewhere."""
     rng = np.random.default_rng(0)
     shapes = [tuple(layer.kernel.shape) for layer in conv_layers(build_vgg16())]
     weights = {
@@ -69,7 +69,7 @@ def test_committed_vgg16_has_the_check_values_in_fp16() -> None:
 
 
 @pytest.mark.parametrize("check", imagenet.CHECK_VALUES, ids=lambda check: f"{check[0]}{list(check[1])}")
-def test_a_single_wrong_value_is_refused(
+def test_single_wrong_value_is_refused(
     stand_in_weights: imagenet.Weights, check: tuple[str, tuple[int, ...], float]
 ) -> None:
     imagenet.verify_vgg16_weights(stand_in_weights)
@@ -80,7 +80,7 @@ def test_a_single_wrong_value_is_refused(
         imagenet.verify_vgg16_weights({**stand_in_weights, name: (kernel, bias)})
 
 
-def test_reads_the_wheels_layout(stand_in_weights: imagenet.Weights) -> None:
+def test_reads_the_layout_of_the_wheel(stand_in_weights: imagenet.Weights) -> None:
     tensors = []
     for name, (kernel, bias) in stand_in_weights.items():
         stem = f"functional_1/{name}_1"
@@ -114,7 +114,7 @@ def test_cache_is_used_and_verified(
         imagenet.load_vgg16_weights()
 
 
-def test_a_truncated_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CROWDSERVE_CACHE", str(tmp_path))
     (tmp_path / "vgg16_imagenet_notop.npz").write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(WeightsError, match="delete it and try again"):

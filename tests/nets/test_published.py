@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -7,14 +6,10 @@ import pytest
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets import published
-
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
-Writer = Callable[..., Path]
+from tests.support.weights import ConvWeights, write_published
 
 
-def test_reads_both_layouts_in_order(
-    write_published: Writer, csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path
-) -> None:
+def test_reads_both_layouts_in_order(csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path) -> None:
     path = write_published(tmp_path / "a.h5", csrnet_weights, published_layout)
     read = published.read_published_csrnet(path)
     for (kernel, bias), (expected_kernel, expected_bias) in zip(read, csrnet_weights, strict=True):
@@ -22,40 +17,38 @@ def test_reads_both_layouts_in_order(
         np.testing.assert_array_equal(bias, expected_bias)
 
 
-def test_expected_shapes_are_the_papers(csrnet_weights: ConvWeights) -> None:
+def test_expected_shapes_match_the_paper(csrnet_weights: ConvWeights) -> None:
     assert published.expected_shapes() == [kernel.shape for kernel, _ in csrnet_weights]
 
 
-def test_a_missing_convolution_is_refused(write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path) -> None:
+def test_missing_convolution_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     path = write_published(tmp_path / "a.h5", csrnet_weights[:-1])
     with pytest.raises(WeightsError, match="16 convolutions; CSRNet has 17"):
         published.read_published_csrnet(path)
 
 
-def test_another_shape_is_refused(write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path) -> None:
+def test_other_shape_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     kernel, bias = csrnet_weights[12]
     weights = [*csrnet_weights[:12], (kernel[..., :256], bias[:256]), *csrnet_weights[13:]]
     with pytest.raises(WeightsError, match=r"convolution 13 of 17 has a kernel \(3, 3, 512, 256\)"):
         published.read_published_csrnet(write_published(tmp_path / "a.h5", weights))
 
 
-def test_a_bias_of_another_length_is_refused(
-    write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path
-) -> None:
+def test_bias_of_another_length_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     kernel, _ = csrnet_weights[0]
     weights = [(kernel, np.zeros(63, np.float32)), *csrnet_weights[1:]]
     with pytest.raises(WeightsError, match=r"convolution 1 of 17 .* a bias \(63,\)"):
         published.read_published_csrnet(write_published(tmp_path / "a.h5", weights))
 
 
-def test_nan_is_refused(write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path) -> None:
+def test_nan_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     kernel, bias = csrnet_weights[16]
     weights = [*csrnet_weights[:16], (kernel, bias * np.float32("nan"))]
     with pytest.raises(WeightsError, match="convolution 17 of 17 holds NaN"):
         published.read_published_csrnet(write_published(tmp_path / "a.h5", weights))
 
 
-def test_batch_normalisation_is_refused(write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path) -> None:
+def test_batch_normalisation_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     path = write_published(tmp_path / "a.h5", csrnet_weights)
     with h5py.File(path, "a") as file:
         file["conv2d_3/conv2d_3/gamma:0"] = np.ones(128, np.float32)
@@ -64,9 +57,7 @@ def test_batch_normalisation_is_refused(write_published: Writer, csrnet_weights:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.5, 0.999])
-def test_a_truncated_file_is_refused(
-    write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path, share: float
-) -> None:
+def test_truncated_file_is_refused(csrnet_weights: ConvWeights, tmp_path: Path, share: float) -> None:
     path = write_published(tmp_path / "a.h5", csrnet_weights)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
@@ -81,9 +72,7 @@ def test_another_hdf5_file_is_refused(tmp_path: Path) -> None:
         published.read_published_csrnet(tmp_path / "a.h5")
 
 
-def test_a_layer_that_the_file_does_not_hold_is_refused(
-    write_published: Writer, csrnet_weights: ConvWeights, tmp_path: Path
-) -> None:
+def test_layer_missing_from_the_file_is_refused(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
     path = write_published(tmp_path / "a.h5", csrnet_weights)
     with h5py.File(path, "a") as file:
         del file["conv2d_5"]

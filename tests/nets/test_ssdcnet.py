@@ -1,7 +1,7 @@
 """The network against a plain formulation of the paper's formulas, cell by cell, on the published names."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -78,12 +78,8 @@ def plain_map(net: SSDCNet, pictures: Tensor) -> Tensor:
     return plain_division(state, net.table, div1, f1, f2)
 
 
-@pytest.fixture
-def pictures() -> Callable[..., Tensor]:
-    def draw(*shape: int) -> Tensor:
-        return torch.from_numpy(np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32))
-
-    return draw
+def random_batch(*shape: int) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32))
 
 
 def test_has_the_parameters_of_its_card_under_the_published_names(ssdcnet: SSDCNet) -> None:
@@ -96,7 +92,7 @@ def test_has_the_parameters_of_its_card_under_the_published_names(ssdcnet: SSDCN
 
 
 @pytest.mark.parametrize(("max_local_count", "classes"), [(22, 55), (7, 25), (8, 27)])
-def test_classes_end_where_the_data_sets_cells_do(max_local_count: float, classes: int) -> None:
+def test_classes_end_at_the_largest_cell_count_of_the_dataset(max_local_count: float, classes: int) -> None:
     net = SSDCNet(max_local_count)
     assert len(net.table) == len(net.edges) + 1 == classes == net.back_end_cls[3].out_channels
     np.testing.assert_allclose(net.edges[:11], [1e-6, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5], rtol=1e-6)
@@ -106,10 +102,8 @@ def test_classes_end_where_the_data_sets_cells_do(max_local_count: float, classe
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 3, 128, 64), (1, 3, 64, 192)])
-def test_equals_the_plain_formulation(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor], shape: tuple[int, ...]
-) -> None:
-    x = pictures(*shape)
+def test_equals_the_plain_formulation(ssdcnet: SSDCNet, shape: tuple[int, ...]) -> None:
+    x = random_batch(*shape)
     with torch.inference_mode():
         counts, total = ssdcnet(x)
         expected = plain_map(ssdcnet, x)
@@ -118,12 +112,12 @@ def test_equals_the_plain_formulation(
     np.testing.assert_allclose(counts, expected, atol=1e-5 * float(expected.max()))
     np.testing.assert_allclose(total[:, 0], expected.sum((1, 2)), rtol=1e-5)
     torch.testing.assert_close(division.div2[:, 0], counts)
-    assert len(division.c2.unique()) > 1  # else nothing was compared
+    assert len(division.c2.unique()) > 1  # otherwise the comparison proves nothing
     assert 0.01 < division.w2.min() < division.w2.max() < 0.995
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_it_with_other_weights_and_at_other_sizes(ssdcnet: SSDCNet, seed: int) -> None:
+def test_equals_the_plain_formulation_for_other_weights_and_sizes(ssdcnet: SSDCNet, seed: int) -> None:
     draw, net = torch.Generator().manual_seed(seed), copy.deepcopy(ssdcnet)
     with torch.inference_mode():
         for tensor in net.parameters():
@@ -139,7 +133,7 @@ def test_equals_it_with_other_weights_and_at_other_sizes(ssdcnet: SSDCNet, seed:
 
 
 @pytest.mark.parametrize("scale", [1.0, 100.0])
-def test_a_division_shares_out_all_people(scale: float) -> None:
+def test_division_preserves_the_count(scale: float) -> None:
     logits = scale * torch.randn(2, 1, 6, 8, generator=torch.Generator().manual_seed(0))
     shares = softmax_in_blocks(logits)
     np.testing.assert_allclose(4 * functional.avg_pool2d(shares, 2), 1, rtol=1e-6)
@@ -147,30 +141,28 @@ def test_a_division_shares_out_all_people(scale: float) -> None:
     np.testing.assert_allclose(shares[1, 0, 2:4, 4:6].reshape(-1), block, rtol=1e-5, atol=1e-12)
 
 
-def test_a_picture_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
+def test_image_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
     with pytest.raises(ValueError, match="pictures of 64x72 px; both sides must be multiples of 64"):
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
 
-def test_gradients_reach_every_parameter(ssdcnet: SSDCNet, pictures: Callable[..., Tensor]) -> None:
+def test_gradients_reach_every_parameter(ssdcnet: SSDCNet) -> None:
     net = copy.deepcopy(ssdcnet)
-    division = net.divide(net.taps(pictures(1, 3, 64, 64)))
+    division = net.divide(net.taps(random_batch(1, 3, 64, 64)))
     classes = sum(functional.cross_entropy(x, x.argmax(1) * 0) for x in division[:3])
     (
         classes + division.den0.square().sum() + division.den1.square().sum() + division.w1.sum() + division.w2.sum()
     ).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
     net.zero_grad()
-    net.divide(net.taps(pictures(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
+    net.divide(net.taps(random_batch(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
     assert net.back_end_lw_fc[3].weight.grad.any()
 
 
-def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor]
-) -> None:
+def test_class_choice_passes_the_gradient_of_the_expected_count(ssdcnet: SSDCNet) -> None:
     net = copy.deepcopy(ssdcnet)
     classifier = net.back_end_cls[3].weight
-    taps = net.taps(pictures(1, 3, 64, 64))
+    taps = net.taps(random_batch(1, 3, 64, 64))
     hard, passing = net.divide(taps), net.divide(taps, straight_through=True)
     torch.testing.assert_close(passing.div2, hard.div2)
     assert not hard.c2.requires_grad
@@ -191,7 +183,7 @@ def keras_blocks(pixels: np.ndarray) -> list[np.ndarray]:
     return [np.asarray(output) for output in blocks(pixels)]
 
 
-def test_ported_front_end_answers_as_keras() -> None:
+def test_ported_front_end_agrees_with_keras() -> None:
     """Each block's output, though one network takes caffe's BGR and the other RGB of 0 to 1."""
     net = port_vgg16(SSDCNet(7), load_vgg16_weights())
     with Image.open(PHOTO) as photo:

@@ -16,7 +16,7 @@ def test_has_the_parameters_of_its_card(vgg16: keras.Model) -> None:
     assert vgg16.count_params() == VGG16.parameters == 14_714_688
 
 
-def test_is_the_architecture_of_keras_applications(vgg16: keras.Model) -> None:
+def test_architecture_matches_keras_applications(vgg16: keras.Model) -> None:
     oracle = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 96, 3))
     assert [layer.name for layer in conv_layers(vgg16)] == [layer.name for layer in conv_layers(oracle)]
     vgg16.set_weights(oracle.get_weights())
@@ -25,7 +25,7 @@ def test_is_the_architecture_of_keras_applications(vgg16: keras.Model) -> None:
 
 
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (65, 40), (32, 63)])
-def test_takes_any_size(vgg16: keras.Model, height: int, width: int) -> None:
+def test_any_size_is_accepted(vgg16: keras.Model, height: int, width: int) -> None:
     features = vgg16(np.zeros((1, height, width, 3), np.float32))
     assert features.shape == (1, height // 32, width // 32, 512)
 

@@ -6,7 +6,7 @@ from crowdserve.pages.markdown import fill_mark, has_mark, markdown_table
 PAGE = "above\n<!-- figures: generated -->\nold \\1\n<!-- figures: end -->\nbelow\n"
 
 
-def test_a_table_has_a_line_a_row() -> None:
+def test_table_has_one_line_per_row() -> None:
     assert markdown_table(("a", "b"), [("1", "2"), ("3", "4")]).splitlines() == [
         "| a | b |",
         "| --- | --- |",
@@ -15,13 +15,13 @@ def test_a_table_has_a_line_a_row() -> None:
     ]
 
 
-def test_what_stands_between_two_marks_is_replaced() -> None:
+def test_text_between_two_marks_is_replaced() -> None:
     filled = fill_mark(PAGE, "figures", r"new \1")
     assert filled == PAGE.replace(r"old \1", r"new \1")
     assert fill_mark(filled, "figures", r"new \1") == filled
 
 
-def test_a_missing_mark_is_named() -> None:
+def test_missing_mark_is_named() -> None:
     assert has_mark(PAGE, "figures")
     assert not has_mark(PAGE, "figure")
     for mark in ("<!-- figures: generated -->", "<!-- figures: end -->"):

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +20,7 @@ META = {
 
 
 @pytest.fixture
-def repository(tmp_path):
+def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "repository" / "csrnet_a" / "1"
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text(json.dumps(META))
@@ -27,12 +28,12 @@ def repository(tmp_path):
     return tmp_path / "repository"
 
 
-def test_every_network_and_ensemble_has_a_row(repository):
+def test_every_network_and_ensemble_has_a_row(repository: Path) -> None:
     assert all(f"| `{name}` | " in model_table(repository) for name in CARDS)
     assert all(f"| `{ensemble.name}` | " in ensemble_table(repository) for ensemble in ENSEMBLES.values())
 
 
-def test_a_network_is_shown_with_its_errors_as_a_share_of_the_mean_predictors(repository):
+def test_row_of_a_network_has_its_errors_and_their_share_of_the_mean_predictor(repository: Path) -> None:
     row = "| `csrnet_a` | counts people in dense scenes | 16,263,489 | 2.5 MB | {} | {} |"
     assert row.format("", "") in model_table(repository)
     folder = repository / "csrnet_a" / "1"
@@ -43,7 +44,7 @@ def test_a_network_is_shown_with_its_errors_as_a_share_of_the_mean_predictors(re
     assert row.format("33.3 / 44.4", "") in model_table(repository)
 
 
-def test_accuracy_comes_from_the_newest_training_record(repository):
+def test_accuracy_comes_from_the_newest_training_record(repository: Path) -> None:
     assert "| 12.3 | 23.4 | -3.2 | 99.9 | 75 min, 2 cores |" in accuracy_table(repository)
     newer = repository / "csrnet_a" / "10"
     shutil.copytree(repository / "csrnet_a" / "1", newer)
@@ -53,7 +54,7 @@ def test_accuracy_comes_from_the_newest_training_record(repository):
     assert "| 7.0 | 8.0 | 1.0 | 99.9 | 150 min, 2 cores |" in accuracy_table(repository)
 
 
-def test_pages_are_filled_and_checked(repository, tmp_path):
+def test_pages_are_filled_and_checked(repository: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- models: generated -->\nold \\1\n<!-- models: end -->\nbelow\n")
     with pytest.raises(RepositoryError, match="out of date"):
@@ -67,6 +68,6 @@ def test_pages_are_filled_and_checked(repository, tmp_path):
     assert "old" not in text
 
 
-def test_a_missing_end_mark_is_named(repository):
+def test_missing_end_mark_is_named(repository: Path) -> None:
     with pytest.raises(RepositoryError, match="accuracy: end"):
         fill_page("<!-- accuracy: generated -->", repository)

@@ -1,5 +1,6 @@
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -9,16 +10,17 @@ from crowdserve.rollout.golden import load_golden
 from crowdserve.rollout.prometheus import Prometheus
 from tests.support.cluster.api_faults import answer, first, lose_answer, lose_connection
 from tests.support.cluster.cluster_objects import NEW, OLD, reconcile, set_status
+from tests.support.cluster.world import World
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/demo/deployments"
 STABLE, CANARY = "crowd-predictor", "crowd-canary-predictor"
 
 
-def stable_uri(world):
+def stable_uri(world: World) -> str:
     return world.api.read("inferenceservices", "crowd")["spec"]["predictor"]["model"]["storageUri"]
 
 
-def test_a_canary_that_is_not_worse_is_promoted_by_steps(world):
+def test_good_canary_is_promoted_in_steps(world: World) -> None:
     world.start()
     reply = world.auto()
     assert reply.code == 0
@@ -28,10 +30,10 @@ def test_a_canary_that_is_not_worse_is_promoted_by_steps(world):
     assert "--set-string storage.uri=s3://models/v2" in reply.out.splitlines()[-1]
 
 
-def test_steps_are_the_ones_asked_for(world):
+def test_requested_steps_are_used(world: World) -> None:
     world.start()
     assert world.auto("--steps", "10,40").code == 0
-    assert world.history() == [10, 40, 100, 0]  # 100: stable takes the version while the canary answers
+    assert world.history() == [10, 40, 100, 0]  # 100: the canary serves while stable gets the new version
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_steps_are_the_ones_asked_for(world):
         ({"seconds": {CANARY: 0.25}}, "latency: p95 0.250 s, stable 0.200 s, at most 0.240 s is allowed"),
     ],
 )
-def test_a_canary_that_answers_worse_loses_its_traffic(world, fault, reason):
+def test_canary_with_failures_or_latency_is_aborted(world: World, fault: dict[str, Any], reason: str) -> None:
     world.start()
     for name, value in fault.items():
         setattr(world, name, value)
@@ -54,7 +56,7 @@ def test_a_canary_that_answers_worse_loses_its_traffic(world, fault, reason):
     assert stable_uri(world) == OLD
 
 
-def test_a_canary_that_miscounts_never_gets_traffic(world):
+def test_canary_with_count_errors_gets_no_traffic(world: World) -> None:
     world.start()
     world.gateway.error = {STABLE: 1.0, CANARY: 1.06}
     reply = world.auto()
@@ -63,7 +65,7 @@ def test_a_canary_that_miscounts_never_gets_traffic(world):
     assert "golden set: MAE 1.06 on 3 photos, stable 1.00, at most 1.05 is allowed" in world.record().reason
 
 
-def test_the_margins_are_the_ones_asked_for(world):
+def test_requested_margins_are_used(world: World) -> None:
     world.start()
     world.errors, world.seconds = {CANARY: 40, STABLE: 4}, {CANARY: 0.39}
     world.gateway.error = {STABLE: 1.0, CANARY: 1.4}
@@ -75,13 +77,13 @@ def test_the_margins_are_the_ones_asked_for(world):
     )
 
 
-def test_as_bad_as_a_bad_stable_is_not_worse(world):
+def test_canary_equal_to_a_bad_stable_passes(world: World) -> None:
     world.start()
     world.errors = {CANARY: 100, STABLE: 100}
     assert world.auto().code == 0
 
 
-def test_too_little_traffic_is_said_and_the_share_held(world):
+def test_too_little_traffic_is_reported_and_holds_the_share(world: World) -> None:
     world.start()
     world.requests = 99
     reply = world.auto()
@@ -91,7 +93,7 @@ def test_too_little_traffic_is_said_and_the_share_held(world):
     assert world.record().phase == "running"
 
 
-def test_too_little_traffic_to_stable_is_said(world):
+def test_too_little_traffic_to_stable_is_reported(world: World) -> None:
     world.start()
     world.requests = 0
     world.moves().step(world.moves().read(), 5)
@@ -102,14 +104,14 @@ def test_too_little_traffic_to_stable_is_said(world):
     assert "too little traffic for a verdict: 70 requests to the stable" in reply.out
 
 
-def test_no_verdict_may_mean_abort(world):
+def test_no_verdict_can_be_set_to_abort(world: World) -> None:
     world.start()
     world.requests = 99
     assert world.auto("--no-verdict", "abort").code == 1
     assert world.weights() == [0, 0]
 
 
-def test_a_silent_prometheus_is_no_verdict(world):
+def test_failed_prometheus_query_gives_no_verdict(world: World) -> None:
     world.start()
     world.prometheus.mood = "refuses"
     reply = world.auto()
@@ -118,7 +120,7 @@ def test_a_silent_prometheus_is_no_verdict(world):
     assert world.history() == [5]
 
 
-def test_a_share_is_watched_for_its_time_and_a_bad_one_not_to_the_end(world):
+def test_share_is_observed_for_the_soak_time_unless_it_fails_early(world: World) -> None:
     world.start()
     reply = world.auto("--soak-seconds", "2", "--steps", "50")
     assert reply.code == 0
@@ -126,11 +128,11 @@ def test_a_share_is_watched_for_its_time_and_a_bad_one_not_to_the_end(world):
 
     assert world.rollout("start", "crowd", "--storage-uri", OLD).code == 0
     world.errors = {CANARY: 400}
-    assert world.auto("--soak-seconds", "600").code == 1  # or this test runs into its time limit
+    assert world.auto("--soak-seconds", "600").code == 1  # otherwise this test times out
 
 
-def test_nothing_is_measured_before_a_change_has_settled(world):
-    """Else the golden set's own photos, scraped after the change, would be taken for users' requests."""
+def test_measurements_start_after_the_settle_time(world: World) -> None:
+    """Otherwise the golden set's photos, scraped after the change, would count as users' requests."""
     world.start()
     reply = world.auto("--settle-seconds", "600", "--no-verdict", "abort", "--patience-seconds", "0", "--dry-run")
     assert reply.code == 0
@@ -138,15 +140,15 @@ def test_nothing_is_measured_before_a_change_has_settled(world):
     reply = world.auto("--settle-seconds", "600", "--dry-run")
     assert reply.code == 3
     assert "errors      measured from 600 s after the weight was set" in reply.out
-    assert {*world.prometheus.queries} == {"vector(1)"}  # whether it lets this caller in
+    assert {*world.prometheus.queries} == {"vector(1)"}  # the access check
 
 
-def test_a_canary_that_starts_is_waited_for(world):
+def test_waits_for_a_starting_canary(world: World) -> None:
     world.start()
     set_status(world.api, CANARY, available=0)
     seen = len(world.api.requests)
 
-    def become_ready():
+    def become_ready() -> None:
         while world.api.requests[seen:].count(f"GET {DEPLOYMENTS}/{CANARY}") < 2:
             time.sleep(0.01)
         set_status(world.api, CANARY, available=2)
@@ -159,7 +161,7 @@ def test_a_canary_that_starts_is_waited_for(world):
     assert "waiting at 0 %: readiness: Deployment crowd-canary-predictor has 0 of 2 replicas available" in reply.out
 
 
-def test_a_canary_that_dies_with_traffic_loses_it(world):
+def test_canary_that_becomes_unready_is_aborted(world: World) -> None:
     world.start()
     world.moves().step(world.moves().read(), 25)
     set_status(world.api, CANARY, available=0)
@@ -169,7 +171,7 @@ def test_a_canary_that_dies_with_traffic_loses_it(world):
     assert "readiness: Deployment crowd-canary-predictor has 0 of 2 replicas available" in world.record().reason
 
 
-def test_a_canary_that_somebody_changed_loses_its_traffic(world):
+def test_canary_changed_by_hand_is_aborted(world: World) -> None:
     world.start()
     world.moves().step(world.moves().read(), 25)
     world.api.change(
@@ -180,7 +182,7 @@ def test_a_canary_that_somebody_changed_loses_its_traffic(world):
     assert world.weights() == [0, 0]
 
 
-def test_a_rollout_goes_on_from_what_the_cluster_has(world):
+def test_rollout_resumes_from_the_state_in_the_cluster(world: World) -> None:
     world.start()
     world.requests = 99
     assert world.auto().code == 3
@@ -190,7 +192,7 @@ def test_a_rollout_goes_on_from_what_the_cluster_has(world):
     assert world.history() == [5, 25, 50, 100, 0]
 
 
-def test_a_rollout_that_was_killed_in_a_promotion_is_finished(world):
+def test_rollout_killed_during_promotion_is_finished(world: World) -> None:
     world.start()
     moves = world.moves()
     world.api.on_change[0] = lambda key: None  # KServe does nothing: stable does not get its version
@@ -205,7 +207,7 @@ def test_a_rollout_that_was_killed_in_a_promotion_is_finished(world):
     assert (world.record().phase, world.weights()) == ("promoted", [0, 0])
 
 
-def test_faults_between_command_and_server_do_not_change_the_course(world):
+def test_network_faults_do_not_change_the_outcome(world: World) -> None:
     world.start()
     for method in ("GET", "PATCH"):
         for fault in (lose_connection, lose_answer, answer(503), answer(429)):
@@ -215,7 +217,7 @@ def test_faults_between_command_and_server_do_not_change_the_course(world):
     assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
 
 
-def test_a_canary_that_is_smaller_than_stable_is_promoted_once_it_has_answered_everything(world):
+def test_smaller_canary_is_promoted_after_serving_all_traffic(world: World) -> None:
     world.start()
     set_status(world.api, CANARY, available=1)
     reply = world.auto("--steps", "5,50")
@@ -225,7 +227,7 @@ def test_a_canary_that_is_smaller_than_stable_is_promoted_once_it_has_answered_e
     assert world.history() == [5, 50, 100, 0]
 
 
-def test_two_at_once_make_each_step_once(world):
+def test_two_concurrent_rollouts_make_each_step_once(world: World) -> None:
     world.start()
     outcomes = []
     threads = [threading.Thread(target=lambda: outcomes.append(automatic(world).run())) for _ in range(2)]
@@ -237,7 +239,7 @@ def test_two_at_once_make_each_step_once(world):
     assert world.history() == world.history("grpcroutes", "crowd-grpc") == [5, 25, 50, 100, 0]
 
 
-def test_an_abort_at_the_last_moment_is_not_overruled(world):
+def test_late_abort_is_not_overridden(world: World) -> None:
     world.start()
     world.api.disturb("PATCH", first(lambda: world.moves().abort("somebody saw flames")))
     reply = world.auto()
@@ -247,7 +249,7 @@ def test_an_abort_at_the_last_moment_is_not_overruled(world):
     assert world.history() == []
 
 
-def test_a_dry_run_shows_every_patch_and_stores_none(world):
+def test_dry_run_shows_every_patch_and_stores_none(world: World) -> None:
     world.start()
     stored = len(world.api.patches)
     reply = world.auto("--dry-run", "--steps", "5,100")
@@ -261,7 +263,7 @@ def test_a_dry_run_shows_every_patch_and_stores_none(world):
     assert reply.out.count("a dry run shifts no traffic that could be measured") == 2
 
 
-def test_a_dry_run_of_an_abort_exits_like_the_abort(world):
+def test_dry_run_of_an_abort_has_the_exit_code_of_the_abort(world: World) -> None:
     world.start()
     world.errors = {CANARY: 40}
     world.moves().step(world.moves().read(), 25)
@@ -283,14 +285,14 @@ def test_a_dry_run_of_an_abort_exits_like_the_abort(world):
         (["--prometheus", "x", "--without", "golden"], "Prometheus' URL is 'x'; expected one like"),
     ],
 )
-def test_a_gate_is_not_weakened_by_accident(world, missing, message):
+def test_gate_needs_every_measurement_or_an_explicit_omission(world: World, missing: list[str], message: str) -> None:
     world.start()
     reply = world.rollout("auto", "crowd", *missing)
     assert reply.code == 2
     assert message in reply.error
 
 
-def test_parts_of_the_gate_may_be_left_out(world):
+def test_measurements_of_the_gate_can_be_omitted(world: World) -> None:
     world.start()
     pace = ["--settle-seconds", "0", "--soak-seconds", "0"]
     reply = world.rollout("auto", "crowd", "--without", "metrics", "--without", "golden", *pace)
@@ -300,13 +302,13 @@ def test_parts_of_the_gate_may_be_left_out(world):
     assert reply.out.count("left out  golden set  not asked for") == 5
 
 
-def test_auto_needs_a_rollout(world):
+def test_auto_needs_a_rollout(world: World) -> None:
     reply = world.auto()
     assert reply.code == 2
     assert "the rollout of 'crowd' is idle, 0 % of the traffic to the canary; begin one with start" in reply.error
 
 
-def automatic(world):
+def automatic(world: World) -> Auto:
     moves = world.moves()
     asked = Prometheus(world.prometheus.url, "demo"), load_golden(world.golden), world.gateway.url
     return Auto(

@@ -1,4 +1,6 @@
-"""Faults of the API server and other clients between a reading and a patch."""
+"""Faults of the API server, and other clients' changes between a read and a patch."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -6,7 +8,9 @@ from crowdserve.rollout.cluster import Cluster, connect
 from crowdserve.rollout.errors import ClusterError, RolloutRefused
 from crowdserve.rollout.resources import DEPLOYMENT
 from tests.support.cluster.api_faults import answer, delay, first, lose_answer, lose_connection
+from tests.support.cluster.api_server import Handler
 from tests.support.cluster.cluster_objects import OLD
+from tests.support.cluster.world import World
 
 
 @pytest.mark.parametrize(
@@ -19,7 +23,7 @@ from tests.support.cluster.cluster_objects import OLD
         ),
     ],
 )
-def test_a_fault_is_got_over(world, method, fault):
+def test_transient_fault_is_retried(world: World, method: str, fault: Callable[[Handler], bool]) -> None:
     world.start()
     moves = world.moves()
     moves.cluster._answer_seconds = 1.5
@@ -30,7 +34,7 @@ def test_a_fault_is_got_over(world, method, fault):
     assert world.history() == [25]
 
 
-def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatch):
+def test_unreachable_server_is_reported_after_retries(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crowdserve.rollout.cluster.FIRST_PAUSE_SECONDS", 0.001)
     world.start()
     for _ in range(6):
@@ -40,7 +44,7 @@ def test_a_server_that_stays_away_is_named_after_some_attempts(world, monkeypatc
     assert world.moves().read().record.phase == "running"
 
 
-def test_a_refusal_is_not_tried_again(world):
+def test_refusal_is_not_retried(world: World) -> None:
     world.start()
     before = len(world.api.requests)
     world.api.disturb("PATCH", answer(403, "Forbidden", 'User "ci" cannot patch resource "httproutes"'))
@@ -51,14 +55,14 @@ def test_a_refusal_is_not_tried_again(world):
     assert sum(line.startswith("PATCH") for line in world.api.requests[before:]) == 1
 
 
-def test_a_stale_step_never_raises_a_route_after_an_abort(world):
+def test_stale_step_never_raises_a_route_after_an_abort(world: World) -> None:
     """The abort finds the second route at its old weight: only its record stops the other command's patch."""
     world.start()
     moves, other = world.moves(), world.moves()
     before = moves.read()
     patched = []
 
-    def abort_before_second_patch(handler):
+    def abort_before_second_patch(handler: Handler) -> bool:
         if "grpcroutes" in handler.path:
             other.abort("flames")
         patched.append(handler.path)
@@ -72,12 +76,12 @@ def test_a_stale_step_never_raises_a_route_after_an_abort(world):
     assert world.weights() == [0, 0]
 
 
-def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
+def test_stale_promotion_never_changes_stable_after_an_abort(world: World) -> None:
     world.start()
     moves = world.moves()
     before = moves.read()
 
-    def abort_before_stable_changes(handler):
+    def abort_before_stable_changes(handler: Handler) -> bool:
         if handler.path.split("?")[0].endswith("inferenceservices/crowd"):
             world.moves().abort("flames")
             return False
@@ -91,13 +95,13 @@ def test_a_stale_promotion_never_changes_stable_after_an_abort(world):
     assert world.weights() == [0, 0]
 
 
-def test_helm_and_kubectl_in_between_are_read_again(world):
-    """A merge patch of another client between read and patch: our own is refused with 409 and made anew."""
+def test_concurrent_changes_by_helm_and_kubectl_are_reread(world: World) -> None:
+    """A merge patch of another client between read and patch: the rollout's own gets 409 and is retried."""
     world.start()
     before = world.moves().read()
     api = connect(None)._api
 
-    def label():
+    def label() -> None:
         path = "gateway.networking.k8s.io", "v1", "demo", "httproutes", "crowd"
         api.patch_namespaced_custom_object(*path, {"metadata": {"labels": {"team": "vision"}}})
 
@@ -109,7 +113,7 @@ def test_helm_and_kubectl_in_between_are_read_again(world):
     api.api_client.close()
 
 
-def test_routes_that_drifted_apart_are_made_alike(world):
+def test_diverged_routes_are_made_equal(world: World) -> None:
     world.start()
     world.api.change("grpcroutes", "crowd-grpc", lambda o: o["spec"]["rules"][0]["backendRefs"][1].update(weight=70))
     assert "the routes differ" in world.rollout("status", "crowd").out
@@ -117,7 +121,7 @@ def test_routes_that_drifted_apart_are_made_alike(world):
     assert world.weights() == [5, 5]
 
 
-def test_a_watch_that_breaks_is_no_reason_to_stop(world):
+def test_broken_watch_does_not_stop_the_rollout(world: World) -> None:
     cluster = connect(None)
     assert isinstance(cluster, Cluster)
     found = cluster.get(DEPLOYMENT, "crowd-predictor")

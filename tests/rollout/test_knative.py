@@ -1,17 +1,19 @@
 import pytest
 
 from crowdserve.rollout.errors import RolloutRefused
+from tests.support.cluster.api_server import Handler, Key, Object
 from tests.support.cluster.cluster_objects import NEW, OLD
+from tests.support.cluster.world import World
 
 SERVICE = ("inferenceservices", "crowd")
 
 
-def predictor(world):
+def predictor(world: World) -> Object:
     return world.api.read(*SERVICE)["spec"]["predictor"]
 
 
 @pytest.fixture
-def tagged_world(knative_world):
+def tagged_world(knative_world: World) -> World:
     """With URLs of the two revisions, as `enable-tag-routing` gives them; the gateway serves both by header."""
     world = knative_world
     tracks = {"latestUrl": f"{world.gateway.url}/latest", "prevUrl": f"{world.gateway.url}/prev"}
@@ -24,8 +26,8 @@ def tagged_world(knative_world):
     return world
 
 
-def observe_revisions(world, *, errors=0):
-    def observe(key):
+def observe_revisions(world: World, *, errors: int = 0) -> None:
+    def observe(key: Key) -> None:
         if predictor(world).get("canaryTrafficPercent"):
             world.prometheus.observe("crowd-predictor-00001-deployment-5f7c9-abcde", 300)
             world.prometheus.observe("crowd-predictor-00002-deployment-6d8c0-fghij", 300, errors=errors)
@@ -33,7 +35,7 @@ def observe_revisions(world, *, errors=0):
     world.api.on_change.append(observe)
 
 
-def shares(world):
+def shares(world: World) -> list[int | str]:
     return [
         operation.get("value", "removed")
         for _, _, body in world.api.patches
@@ -42,7 +44,7 @@ def shares(world):
     ]
 
 
-def test_revisions_are_promoted_by_steps_and_never_split_at_100(tagged_world):
+def test_revisions_are_promoted_in_steps_and_never_split_at_100(tagged_world: World) -> None:
     tagged_world.start()
     observe_revisions(tagged_world)
     reply = tagged_world.auto()
@@ -52,7 +54,7 @@ def test_revisions_are_promoted_by_steps_and_never_split_at_100(tagged_world):
     assert {service for service, _ in tagged_world.gateway.counted} == {"latest", "prev"}
 
 
-def test_steps_make_no_revisions(knative_world):
+def test_steps_create_no_revisions(knative_world: World) -> None:
     knative_world.start()
     for _ in range(3):
         assert knative_world.rollout("step", "crowd").code == 0
@@ -60,12 +62,12 @@ def test_steps_make_no_revisions(knative_world):
     assert status["latestCreatedRevision"] == "crowd-predictor-00002"
 
 
-def test_a_step_that_comes_after_an_abort_is_taken_back(knative_world):
+def test_step_after_an_abort_is_reverted(knative_world: World) -> None:
     knative_world.start()
     moves = knative_world.moves()
     before = moves.read()
 
-    def abort_before_the_service_changes(handler):
+    def abort_before_the_service_changes(handler: Handler) -> bool:
         if "inferenceservices" in handler.path:
             knative_world.moves().abort("flames")
         else:
@@ -78,7 +80,7 @@ def test_a_step_that_comes_after_an_abort_is_taken_back(knative_world):
     assert shares(knative_world) == [0, 5, 0]
 
 
-def test_a_worse_revision_loses_its_traffic(tagged_world):
+def test_worse_revision_is_aborted(tagged_world: World) -> None:
     tagged_world.start()
     observe_revisions(tagged_world, errors=30)
     reply = tagged_world.auto()
@@ -87,7 +89,7 @@ def test_a_worse_revision_loses_its_traffic(tagged_world):
     assert shares(tagged_world) == [0, 5, 0]
 
 
-def test_after_an_abort_the_next_start_still_knows_what_stable_is(knative_world):
+def test_start_after_an_abort_keeps_the_stable_revision(knative_world: World) -> None:
     knative_world.start()
     assert knative_world.rollout("abort", "crowd").code == 0
     assert knative_world.rollout("start", "crowd", "--storage-uri", "s3://models/v3").code == 0
@@ -96,7 +98,7 @@ def test_after_an_abort_the_next_start_still_knows_what_stable_is(knative_world)
     assert NEW not in text
 
 
-def test_without_tags_the_golden_set_gives_no_verdict(knative_world):
+def test_golden_set_without_tags_gives_no_verdict(knative_world: World) -> None:
     knative_world.start()
     reply = knative_world.auto()
     assert reply.code == 3
@@ -104,7 +106,7 @@ def test_without_tags_the_golden_set_gives_no_verdict(knative_world):
     assert not knative_world.gateway.counted
 
 
-def test_a_tag_that_leads_to_the_other_revision_gives_no_verdict(tagged_world):
+def test_tag_of_the_other_revision_gives_no_verdict(tagged_world: World) -> None:
     tagged_world.start()
     tagged_world.gateway.paths["/latest"] = "prev"
     reply = tagged_world.auto()
@@ -116,13 +118,13 @@ def test_a_tag_that_leads_to_the_other_revision_gives_no_verdict(tagged_world):
     assert shares(tagged_world) == [0]
 
 
-def test_100_percent_is_refused_by_hand_too(knative_world):
+def test_manual_step_to_100_percent_is_refused(knative_world: World) -> None:
     knative_world.start()
     reply = knative_world.rollout("step", "crowd", "--to", "100")
     assert (reply.code, shares(knative_world)) == (2, [0])
 
 
-def test_a_standalone_transformer_is_refused(knative_world):
+def test_standalone_transformer_is_refused(knative_world: World) -> None:
     knative_world.api.change(*SERVICE, lambda o: o["spec"].update(transformer={"containers": []}))
     reply = knative_world.rollout("start", "crowd", "--storage-uri", NEW)
     assert reply.code == 2

@@ -8,12 +8,13 @@ from crowdserve.rollout.golden import GoldenFailed, GoldenUnreachable, load_gold
 from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
 from crowdserve.rollout.release import Address, read_release
 from crowdserve.rollout.state import Record, Score, Traffic, Version, now, parse_record
+from tests.support.cluster.world import World
 
 STABLE_ONLY = Address(None, {}, "crowdserve", "crowd-predictor-.*")
 CANARY_ONLY = Address(None, {"x-crowdserve-track": "canary"}, "crowdserve", "crowd-canary-predictor-.*")
 
 
-def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
+def test_traffic_is_measured_per_track_within_the_window(world: World) -> None:
     release = world.moves().read()
     world.prometheus.observe("crowd-predictor-5f7c9-abcde", 50, errors=50)
     begin = now()
@@ -33,7 +34,7 @@ def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
 
 
 @pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "no Prometheus reply")])
-def test_a_strange_answer_is_no_measurement(world, mood, message):
+def test_malformed_reply_is_no_measurement(world: World, mood: str, message: str) -> None:
     world.prometheus.mood = mood
     client = Prometheus(world.prometheus.url, "demo")
     with pytest.raises(PrometheusSilent, match=message):
@@ -48,7 +49,9 @@ def test_a_strange_answer_is_no_measurement(world, mood, message):
         ("0ld", "it refuses the token in CROWDSERVE_PROMETHEUS_TOKEN"),
     ],
 )
-def test_a_prometheus_that_refuses_this_caller_ends_the_command(world, monkeypatch, token, remedy):
+def test_access_refused_by_prometheus_ends_the_command(
+    world: World, monkeypatch: pytest.MonkeyPatch, token: str | None, remedy: str
+) -> None:
     world.start()
     world.prometheus.mood = "closed"
     if token:
@@ -63,7 +66,7 @@ def test_a_prometheus_that_refuses_this_caller_ends_the_command(world, monkeypat
 
 
 @pytest.mark.parametrize("url", ["http://bob:p/w0rd@127.0.0.1:9", "http://bob:w0rd@127.0.0.1:9", "bob:w0rd@127.0.0.1"])
-def test_no_message_repeats_a_password(world, url):
+def test_messages_contain_no_password(world: World, url: str) -> None:
     world.start()
     moves = world.moves()
     for options in (["--url", url], ["--prometheus", url]):
@@ -73,10 +76,10 @@ def test_no_message_repeats_a_password(world, url):
         assert "127.0.0.1" in told
         assert "bob" not in told
         assert "w0rd" not in told
-        moves.step(moves.read(), 5)  # from where Prometheus is asked
+        moves.step(moves.read(), 5)  # as seen by Prometheus
 
 
-def test_golden_scores_are_mean_absolute_errors(world):
+def test_golden_scores_are_mean_absolute_errors(world: World) -> None:
     golden = load_golden(world.golden)
     world.gateway.error = {"crowd-predictor": -2.5}
     assert golden.score(world.gateway.url, STABLE_ONLY) == Score(golden.digest, 3, 2.5)
@@ -87,8 +90,8 @@ def test_golden_scores_are_mean_absolute_errors(world):
         golden.score("http://127.0.0.1:9", STABLE_ONLY)
 
 
-def rename_model(world, name):
-    """What `transformer.modelName` does to both tracks and to the service that they are."""
+def rename_model(world: World, name: str) -> None:
+    """Rename the model in both tracks and in the gateway, as `transformer.modelName` does."""
     for track in ("crowd", "crowd-canary"):
         world.api.change(
             "inferenceservices", track, lambda o: o["spec"]["predictor"]["containers"][0]["args"].__setitem__(1, name)
@@ -96,14 +99,14 @@ def rename_model(world, name):
     world.gateway.model = name
 
 
-def test_the_golden_set_asks_for_the_model_by_its_name_in_the_cluster(world):
+def test_golden_set_uses_the_model_name_of_the_cluster(world: World) -> None:
     world.start()
     rename_model(world, "people")
     assert "ok        golden set  MAE 0.00 on 3 photos" in world.auto("--dry-run").out
     assert len(world.gateway.counted) == 6
 
 
-def test_a_url_without_the_model_blames_no_track(world):
+def test_url_without_the_model_gives_no_verdict(world: World) -> None:
     world.start()
     world.gateway.model = "another"
     reply = world.auto("--dry-run")
@@ -112,7 +115,7 @@ def test_a_url_without_the_model_blames_no_track(world):
     assert "answered 404 Not Found: no model 'crowdserve' there; check the URL" in reply.out
 
 
-def test_the_golden_set_is_sent_with_the_token_of_the_environment(world, monkeypatch):
+def test_golden_set_is_sent_with_the_token_of_the_environment(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.start()
     world.gateway.token = "s3cret"
     monkeypatch.setenv("CROWDSERVE_TOKEN", "s3cret\n")
@@ -125,7 +128,9 @@ def test_the_golden_set_is_sent_with_the_token_of_the_environment(world, monkeyp
     ("token", "remedy"),
     [(None, "set CROWDSERVE_TOKEN to a bearer token"), ("0ld", "it refuses the token in CROWDSERVE_TOKEN")],
 )
-def test_without_the_right_token_there_is_no_verdict(world, monkeypatch, token, remedy):
+def test_wrong_token_gives_no_verdict(
+    world: World, monkeypatch: pytest.MonkeyPatch, token: str | None, remedy: str
+) -> None:
     world.start()
     world.gateway.token = "s3cret"
     if token:
@@ -137,14 +142,14 @@ def test_without_the_right_token_there_is_no_verdict(world, monkeypatch, token, 
     assert world.weights() == [0, 0]
 
 
-def test_a_token_for_https_is_never_sent_in_the_clear(world):
+def test_https_token_is_never_sent_over_http(world: World) -> None:
     golden, plain = load_golden(world.golden), Address(world.gateway.url, {}, "crowdserve", ".*")
     with pytest.raises(GoldenUnreachable, match="is not encrypted as https://count"):
         golden.score("https://count.example.com", plain, "s3cret")
     assert not world.gateway.tokens
 
 
-def test_another_label_is_another_golden_set(world):
+def test_changed_label_changes_the_golden_set(world: World) -> None:
     before = load_golden(world.golden).digest
     (world.golden / "test" / "gt" / "0001.txt").write_text("1 1 1 1 0 0\n")
     assert load_golden(world.golden).digest != before
@@ -152,7 +157,7 @@ def test_another_label_is_another_golden_set(world):
         load_golden(world.golden / "nowhere")
 
 
-def test_a_broken_canary_fails_and_a_broken_stable_gives_no_verdict(world):
+def test_broken_canary_fails_and_broken_stable_gives_no_verdict(world: World) -> None:
     world.start()
     world.gateway.broken = {"crowd-canary-predictor"}
     assert "golden set: the canary did not count 0001.png" in world.auto("--dry-run").out
@@ -160,7 +165,7 @@ def test_a_broken_canary_fails_and_a_broken_stable_gives_no_verdict(world):
     assert "the stable track itself did not count 0001.png" in world.auto("--dry-run").out
 
 
-def test_stable_is_never_taken_for_the_canary(world):
+def test_reply_of_stable_is_not_taken_for_the_canary(world: World) -> None:
     world.start()
     world.gateway.drops = {"x-crowdserve-track"}  # as a proxy before the gateway does, or a port-forward to stable
     world.gateway.error = {"crowd-canary-predictor": 20.0}
@@ -176,7 +181,7 @@ def test_stable_is_never_taken_for_the_canary(world):
         load_golden(world.golden).score(world.gateway.url, CANARY_ONLY)
 
 
-def test_an_answer_of_nobody_knows_which_pod_gives_no_verdict(world):
+def test_reply_without_a_pod_gives_no_verdict(world: World) -> None:
     world.start()
     del world.gateway.pods["crowd-canary-predictor"]
     reply = world.auto()
@@ -187,14 +192,14 @@ def test_an_answer_of_nobody_knows_which_pod_gives_no_verdict(world):
     assert "golden set: the canary did not count 0001.png" in world.auto("--dry-run").out
 
 
-def test_without_the_testers_rule_nothing_is_taken_for_the_canary(world):
+def test_missing_tester_rule_gives_no_verdict(world: World) -> None:
     world.start()
     world.api.change("httproutes", "crowd", lambda o: o["spec"]["rules"].pop(0))
     assert "no rule or tag leads to the canary alone" in world.auto("--dry-run").out
     assert not world.gateway.counted
 
 
-def test_a_record_survives_its_annotation():
+def test_record_round_trips_through_its_annotation() -> None:
     score, traffic = Score("abc", 3, 1.5), Traffic(200, 0, None)
     record = Record("running", now().isoformat(), Version("s3://a"), Version("s3://b", "i:1"), score, traffic, "why")
     found = {"kind": "HTTPRoute", "metadata": {"name": "x", "annotations": {"crowdserve.io/rollout": record.text()}}}
@@ -211,19 +216,19 @@ def test_a_record_survives_its_annotation():
         (("inferenceservices", "crowd-canary"), "release 'crowd' has no canary; add it with: helm upgrade"),
     ],
 )
-def test_what_is_missing_is_named(world, remove, message):
+def test_missing_object_is_named(world: World, remove: tuple[str, str], message: str) -> None:
     world.api.delete(*remove)
     with pytest.raises(RolloutRefused, match=message):
         world.moves().read()
 
 
-def test_a_release_without_grpc_routes_is_whole(world):
+def test_release_without_grpc_routes_is_complete(world: World) -> None:
     world.api.known.discard("grpcroutes")  # no such kind in this cluster
     release = read_release(world.moves().cluster, "crowd")
     assert len(release.splits) == 1
 
 
-def test_status_shows_both_tracks(world):
+def test_status_shows_both_tracks(world: World) -> None:
     world.start()
     assert world.rollout("step", "crowd", "--to", "25").code == 0
     lines = world.rollout("status", "crowd").out.splitlines()

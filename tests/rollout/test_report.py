@@ -1,4 +1,4 @@
-"""Printed `helm upgrade` commands as the real helm takes them: `helm template` merges values as --reuse-values does."""
+"""The printed `helm upgrade` commands with the real helm: `helm template` merges values as --reuse-values does."""
 
 import shlex
 from itertools import pairwise
@@ -8,6 +8,7 @@ import yaml
 
 from crowdserve.rollout.resources import Object
 from tests.support.cluster.cluster_objects import IMAGE, NEW
+from tests.support.cluster.world import World
 from tests.support.rendering import Chart, Manifests
 
 REPOSITORY = IMAGE.rpartition(":")[0]
@@ -40,7 +41,7 @@ def runs(manifests: Manifests, name: str) -> tuple[str, str]:
     return uri, manifests.transformer(name)["image"]
 
 
-def give_image(world, image: str) -> None:
+def give_image(world: World, image: str) -> None:
     def change(found: Object) -> None:
         found["spec"]["predictor"]["containers"][0]["image"] = image
 
@@ -52,7 +53,7 @@ def give_image(world, image: str) -> None:
     "image",
     [IMAGE, f"{REPOSITORY}:2.0.0", f"{REPOSITORY}:20260105", f"{REPOSITORY}:1e5", f"{REPOSITORY}@sha256:{'2' * 64}"],
 )
-def test_start_and_promote_print_what_the_cluster_runs(world, chart, image):
+def test_start_and_promote_print_what_the_cluster_runs(world: World, chart: Chart, image: str) -> None:
     started = world.rollout("start", "crowd", "--storage-uri", NEW, "--image", image)
     assert runs(upgraded(chart, started.out), "crowd-canary") == (NEW, image)
     promoted = world.rollout("promote", "crowd")
@@ -62,7 +63,7 @@ def test_start_and_promote_print_what_the_cluster_runs(world, chart, image):
 
 
 @pytest.mark.parametrize("end", ["promote", "abort"])
-def test_the_next_canary_inherits_nothing_of_this_one(world, chart, end):
+def test_values_reset_the_canary(world: World, chart: Chart, end: str) -> None:
     assert world.rollout("start", "crowd", "--image", f"{REPOSITORY}:2.0.0").code == 0
     printed = world.rollout(end, "crowd").out
     again = upgraded(chart, printed, "--set", "canary.enabled=true")
@@ -71,7 +72,7 @@ def test_the_next_canary_inherits_nothing_of_this_one(world, chart, end):
     assert runs(again, "crowd")[1] == f"{REPOSITORY}:{'2.0.0' if end == 'promote' else '1.0.0'}"
 
 
-def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world, chart):
+def test_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world: World, chart: Chart) -> None:
     give_image(world, f"{REPOSITORY}@sha256:{'1' * 64}")
     assert world.rollout("start", "crowd", "--image", f"{REPOSITORY}:2.0.0").code == 0
     pinned = {"repository": REPOSITORY, "digest": f"sha256:{'1' * 64}"}
@@ -79,14 +80,14 @@ def test_a_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world, cha
     assert after.transformer("crowd")["image"] == f"{REPOSITORY}:2.0.0"
 
 
-def test_an_image_that_both_run_is_left_to_stables_values(world, chart):
+def test_image_shared_by_both_tracks_stays_in_the_stable_values(world: World, chart: Chart) -> None:
     world.start()
     promoted = world.rollout("promote", "crowd").out
     assert "--set-string transformer.image" not in promoted
     assert upgraded(chart, promoted).transformer("crowd")["image"] == IMAGE
 
 
-def test_a_bundle_on_a_claim_gives_way_to_a_promoted_one(world, chart):
+def test_promoted_bundle_replaces_a_bundle_on_a_claim(world: World, chart: Chart) -> None:
     def move_to_claim(found: Object) -> None:
         found["spec"]["predictor"]["model"]["storageUri"] = "pvc://models/v1"
 
@@ -98,13 +99,13 @@ def test_a_bundle_on_a_claim_gives_way_to_a_promoted_one(world, chart):
     assert runs(upgraded(chart, promoted.out, **claim), "crowd")[0] == NEW
 
 
-def test_a_comma_in_an_address_begins_no_other_value(world, chart):
+def test_comma_in_a_storage_uri_is_escaped(world: World, chart: Chart) -> None:
     uri = "https://models.example.com/a,b=c/v2.tar?x=1&y=2"
     started = world.rollout("start", "crowd", "--storage-uri", uri)
     assert runs(upgraded(chart, started.out), "crowd-canary")[0] == uri
 
 
-def test_helm_is_told_to_take_back_what_the_rollout_owns(world):
+def test_helm_command_takes_over_the_fields_of_the_rollout(world: World) -> None:
     printed = [world.rollout("start", "crowd", "--storage-uri", NEW).out, world.rollout("promote", "crowd").out]
     for output in printed:
         command = output.splitlines()[-1].partition("(with Helm 4 add --force-conflicts): ")[2]

@@ -2,14 +2,15 @@ import pytest
 
 from crowdserve.rollout.workload import Workload, unready
 from tests.support.cluster.cluster_objects import reconcile, set_status
+from tests.support.cluster.world import World
 
 
-def set_ready(world, status, message=""):
+def set_ready(world: World, status: str, message: str = "") -> None:
     condition = {"type": "Ready", "status": status, "message": message}
     world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(conditions=[condition]))
 
 
-def ask(world, *, whole=False):
+def ask(world: World, *, whole: bool = False) -> str:
     return unready(world.moves().cluster, Workload(world.api.read("inferenceservices", "crowd")), whole=whole)
 
 
@@ -22,7 +23,7 @@ def ask(world, *, whole=False):
         ({"available": 2, "updated": 1}, "Deployment crowd-predictor still has pods of an earlier version"),
     ],
 )
-def test_readiness_is_the_deployments(world, status, reason):
+def test_readiness_comes_from_the_deployment(world: World, status: dict[str, int], reason: str | None) -> None:
     set_status(world.api, "crowd-predictor", **status)
     assert ask(world) == reason
 
@@ -36,7 +37,7 @@ def test_readiness_is_the_deployments(world, status, reason):
         ([], "crowdserve"),
     ],
 )
-def test_the_model_is_called_as_the_transformer_is_told(world, args, model):
+def test_model_name_comes_from_the_transformer_flags(world: World, args: list[str], model: str) -> None:
     found = world.api.read("inferenceservices", "crowd")
     (container,) = found["spec"]["predictor"]["containers"]
     container["args"] = args
@@ -46,12 +47,12 @@ def test_the_model_is_called_as_the_transformer_is_told(world, args, model):
     assert Workload(found).model == model
 
 
-def test_every_replica_may_be_asked_for(world):
+def test_all_replicas_can_be_required(world: World) -> None:
     set_status(world.api, "crowd-predictor", available=1)
     assert ask(world, whole=True) == "Deployment crowd-predictor has 1 of 2 replicas available"
 
 
-def test_a_change_that_no_controller_has_seen_is_not_ready(world):
+def test_unobserved_generation_is_not_ready(world: World) -> None:
     world.api.change("deployments", "crowd-predictor", lambda o: o["spec"].update(replicas=3))
     assert ask(world) == "Deployment crowd-predictor has not begun its last change yet"
     reconcile(world.api, "crowd")
@@ -63,7 +64,7 @@ def test_a_change_that_no_controller_has_seen_is_not_ready(world):
     assert ask(world) == "Deployment crowd-predictor does not exist yet"
 
 
-def test_what_kserve_says_is_passed_on(world):
+def test_kserve_conditions_are_reported(world: World) -> None:
     set_ready(world, "False", "no GPU left")
     assert ask(world) == "crowd is not ready (no GPU left)"
     set_ready(world, "True")

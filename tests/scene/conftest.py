@@ -1,4 +1,4 @@
-"""Features of two kinds of scenes, and classifiers of them."""
+"""Features of two classes of scenes, and their classifiers."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from crowdserve.scene.dense_head import DenseHead
 
 
 def make_features(photos: int = 40) -> tuple[np.ndarray, np.ndarray]:
-    """Features [photos, 25088] of two overlapping kinds, and their labels 0 and 1."""
+    """Features [photos, 25088] of two overlapping classes, and their labels 0 and 1."""
     draw = np.random.default_rng(3)
     labels = np.arange(photos) % 2
     features = np.maximum(draw.normal(0, 10, (photos, FEATURE_COUNT)), 0)
@@ -34,7 +34,7 @@ def fitted(features: np.ndarray, labels: np.ndarray) -> LogisticRegression:
 
 @pytest.fixture(scope="module")
 def head() -> DenseHead:
-    """Eight hidden units of random weights, one class each way."""
+    """A head of eight hidden units with random weights."""
     draw = np.random.default_rng(4)
     hidden = draw.normal(0, 1e-3, (FEATURE_COUNT, 8)).astype(np.float16).astype(np.float32)
     kernel = draw.normal(0, 1, (8, 2)).astype(np.float32)

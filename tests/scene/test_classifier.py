@@ -1,6 +1,8 @@
-"""Scene classifiers are saved, found, loaded, and answer as their estimators do."""
+"""Scene classifiers are saved, found and loaded, and agree with their estimators."""
 
 import pickle
+from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -15,12 +17,15 @@ from sklearn.preprocessing import StandardScaler
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
+from crowdserve.scene.dense_head import DenseHead
 from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
 from tests.support.classifiers import CONTRACT, save
 from training.scene.save import save_classifier
 
 
-def test_a_saved_classifier_answers_as_its_estimator_does(tmp_path, fitted, features):
+def test_saved_classifier_agrees_with_its_estimator(
+    tmp_path: Path, fitted: LogisticRegression, features: np.ndarray
+) -> None:
     classifier = SceneClassifier.load(save(fitted, tmp_path))
     found = classifier.probabilities(features)
     assert found.dtype == np.float64
@@ -30,7 +35,9 @@ def test_a_saved_classifier_answers_as_its_estimator_does(tmp_path, fitted, feat
     assert found.std() > 0.05
 
 
-def test_files_are_small_and_hold_scikit_learn_only(tmp_path, features, labels):
+def test_files_are_small_and_contain_only_scikit_learn(
+    tmp_path: Path, features: np.ndarray, labels: np.ndarray
+) -> None:
     search = GridSearchCV(
         SamplingPipeline([("smote", SMOTE(random_state=0)), ("lr", LogisticRegression())]),
         {"lr__C": [1e-5, 1e-4]},
@@ -44,7 +51,9 @@ def test_files_are_small_and_hold_scikit_learn_only(tmp_path, features, labels):
     )
 
 
-def test_a_dense_head_is_saved_and_loaded_by_the_same_interface(tmp_path, head, features):
+def test_dense_head_is_saved_and_loaded_by_the_same_interface(
+    tmp_path: Path, head: DenseHead, features: np.ndarray
+) -> None:
     draft = SceneClassifier.from_estimator(head, "", {}, tmp_path)
     saved = save_classifier(draft, tmp_path, CONTRACT, {"method": "a test"}, name="head")
     assert {path.name for path in tmp_path.iterdir()} == {"scene_classifier.head.json", "scene_classifier.head.npz"}
@@ -54,7 +63,9 @@ def test_a_dense_head_is_saved_and_loaded_by_the_same_interface(tmp_path, head, 
     assert (saved.record["type"], saved.record["classes"]) == ("dense-head", ["0", "1"])
 
 
-def test_another_type_of_the_same_name_replaces_the_earlier_file(tmp_path, head, fitted, features):
+def test_saving_another_type_removes_the_earlier_file(
+    tmp_path: Path, head: DenseHead, fitted: LogisticRegression, features: np.ndarray
+) -> None:
     save(fitted, tmp_path)
     save_classifier(SceneClassifier.from_estimator(head, "", {}, tmp_path), tmp_path, CONTRACT, {})
     assert not (tmp_path / FILE_NAME).exists()
@@ -62,7 +73,7 @@ def test_another_type_of_the_same_name_replaces_the_earlier_file(tmp_path, head,
     np.testing.assert_allclose(found, head.predict_proba(features), atol=1e-6)
 
 
-def test_a_classifier_is_found_by_its_name(tmp_path, fitted):
+def test_classifier_is_found_by_its_name(tmp_path: Path, fitted: LogisticRegression) -> None:
     turned = pickle.loads(pickle.dumps(fitted))
     turned.coef_ = -fitted.coef_
     save(fitted, tmp_path)
@@ -75,24 +86,26 @@ def test_a_classifier_is_found_by_its_name(tmp_path, fitted):
 
 
 @pytest.mark.parametrize("names", [(0, 1), ("0", "1"), (0.0, 1.0), ROUTES])
-def test_labels_of_every_kind_are_mapped_by_name(tmp_path, fitted, features, labels, names):
+def test_labels_of_any_type_are_mapped_by_name(
+    tmp_path: Path, fitted: LogisticRegression, features: np.ndarray, labels: np.ndarray, names: Any
+) -> None:
     other = LogisticRegression(C=1e-4).fit(features, np.array([names[label] for label in labels]))
     found = SceneClassifier.load(save(other, tmp_path)).probabilities(features)
     np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
 
 
-def test_labels_are_not_mapped_by_position(tmp_path, fitted, features):
+def test_labels_are_not_mapped_by_position(tmp_path: Path, fitted: LogisticRegression, features: np.ndarray) -> None:
     turned = pickle.loads(pickle.dumps(fitted))
     turned.classes_, turned.coef_, turned.intercept_ = np.array(["1", "0"]), -fitted.coef_, -fitted.intercept_
     found = SceneClassifier.load(save(turned, tmp_path)).probabilities(features)
     np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
 
 
-def test_labels_are_alphabetical():
+def test_labels_are_alphabetical() -> None:
     assert dict(LABELS) == {"dense": 0, "sparse": 1}
 
 
-def test_unwrapping_drops_samplers_and_keeps_transformers(features, labels):
+def test_unwrapping_drops_samplers_and_keeps_transformers(features: np.ndarray, labels: np.ndarray) -> None:
     steps = [("smote", SMOTE()), ("none", "passthrough"), ("scale", StandardScaler()), ("lr", LogisticRegression())]
     search = GridSearchCV(SamplingPipeline(steps), {"lr__C": [1e-3]}, cv=2).fit(features, labels)
     plain = unwrap(search)
@@ -101,7 +114,7 @@ def test_unwrapping_drops_samplers_and_keeps_transformers(features, labels):
     np.testing.assert_allclose(plain.predict_proba(features), search.predict_proba(features))
 
 
-def test_the_probe_is_not_saturated(fitted):
-    """Else it could not tell one classifier from another."""
+def test_probe_is_not_saturated(fitted: LogisticRegression) -> None:
+    """A saturated probe could not distinguish two classifiers."""
     middle = fitted.predict_proba(probe_features())[:, 0]
     assert ((middle > 0.01) & (middle < 0.99)).any()

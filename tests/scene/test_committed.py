@@ -33,7 +33,9 @@ def extract(vgg16: onnxruntime.InferenceSession, *pictures: np.ndarray) -> np.nd
     return found
 
 
-def test_the_committed_classifier_was_trained_on_the_committed_network(committed, vgg16):
+def test_committed_classifier_was_trained_on_the_committed_network(
+    committed: SceneClassifier, vgg16: onnxruntime.InferenceSession
+) -> None:
     photo = probe_photo()
     committed.check_network(extract(vgg16, photo)[0])
     for other in (photo[..., ::-1], photo[::-1], photo // 2):
@@ -41,10 +43,10 @@ def test_the_committed_classifier_was_trained_on_the_committed_network(committed
             committed.check_network(extract(vgg16, other)[0])
 
 
-def test_the_committed_classifier_is_small_and_good(committed):
-    """A domain can be told nearly always; of about 100 heads nobody can tell on which side they are.
+def test_committed_classifier_is_small_and_accurate(committed: SceneClassifier) -> None:
+    """A domain is nearly always recognised; photos with about 100 heads cannot be classified reliably by count.
 
-    Which counter errs less can be told from few photos only a little better than by chance, whose log loss is 0.693.
+    With few photos the better counter is predicted only slightly better than by chance, whose log loss is 0.693.
     """
     training = committed.record["training"]
     bounds = {"domain": (0.95, 0.15), "count": (0.85, 0.35), "best-counter": (0.6, 0.69)}
@@ -55,12 +57,14 @@ def test_the_committed_classifier_is_small_and_good(committed):
         assert figures["log_loss"] < loss
 
 
-def test_the_repository_offers_every_strategy_of_labels():
+def test_repository_has_a_classifier_per_label_strategy() -> None:
     assert {"default", "count", "best-counter"} <= set(classifier_names(REPOSITORY))
     assert all(path.stat().st_size < 1_000_000 for path in REPOSITORY.glob("scene_classifier*"))
 
 
-def test_the_committed_classifier_answers_on_every_picture(committed, vgg16):
+def test_committed_classifier_classifies_any_image(
+    committed: SceneClassifier, vgg16: onnxruntime.InferenceSession
+) -> None:
     draw = np.random.default_rng(0)
     pictures = [
         np.zeros((64, 64, 3), np.uint8),

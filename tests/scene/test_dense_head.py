@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -23,19 +25,19 @@ def model() -> keras.Model:
     return built
 
 
-def test_numpy_computes_what_keras_does(model, features):
+def test_numpy_agrees_with_keras(model: keras.Model, features: np.ndarray) -> None:
     expected = model.predict(features, verbose=0)
     assert expected.std() > 0.1
     np.testing.assert_allclose(to_dense_head(model).predict_proba(features), expected, atol=1e-6)
 
 
-def test_large_scores_do_not_overflow(model, features):
+def test_large_scores_do_not_overflow(model: keras.Model, features: np.ndarray) -> None:
     found = to_dense_head(model).predict_proba(features * 1e6)
     assert np.isfinite(found).all()
     np.testing.assert_allclose(found.sum(axis=1), 1)
 
 
-def test_a_file_keeps_every_weight_to_16_bits(model, features):
+def test_file_stores_weights_in_16_bits(model: keras.Model, features: np.ndarray) -> None:
     head = to_dense_head(model)
     again = read_head(write_head(head), "a file")
     for name in ("hidden_kernel", "hidden_bias", "kernel", "bias", "classes_"):
@@ -44,25 +46,25 @@ def test_a_file_keeps_every_weight_to_16_bits(model, features):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK no zip", b"\x80\x04N."])
-def test_what_is_no_head_is_refused(content, tmp_path):
+def test_malformed_head_file_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="holds no dense head"):
         read_head(content, tmp_path / "scene_classifier.npz")
 
 
-def test_a_single_array_is_no_head(tmp_path):
+def test_single_array_is_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "array.npy", np.zeros(3))
     with pytest.raises(ClassifierError, match="holds no dense head"):
         read_head((tmp_path / "array.npy").read_bytes(), tmp_path / "scene_classifier.npz")
 
 
-def test_arrays_that_do_not_fit_together_are_refused(model, tmp_path):
+def test_mismatched_arrays_are_refused(model: keras.Model, tmp_path: Path) -> None:
     head = to_dense_head(model)
     wrong = DenseHead(head.hidden_kernel, head.hidden_bias[1:], head.kernel, head.bias, head.classes_)
     with pytest.raises(ClassifierError, match=r"do not fit together.*'hidden_bias': \[8\]"):
         read_head(write_head(wrong), tmp_path / "scene_classifier.npz")
 
 
-def test_nothing_is_unpickled(tmp_path):
+def test_nothing_is_unpickled(tmp_path: Path) -> None:
     buffer = tmp_path / "trap.npz"
     np.savez(buffer, hidden_kernel=np.array([{"a": 1}], dtype=object))
     with pytest.raises(ClassifierError, match="pickle"):

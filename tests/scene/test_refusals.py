@@ -1,8 +1,9 @@
-"""Files and estimators that are no scene classifier of these features are refused."""
+"""Files and estimators that are not scene classifiers of these features are refused."""
 
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT
+from crowdserve.scene.dense_head import DenseHead
 from crowdserve.scene.files import unpickle
 from tests.support.classifiers import CONTRACT, change_record, save
 from training.scene.save import save_classifier
@@ -23,11 +25,11 @@ class Trap:
     def __init__(self, target: Path) -> None:
         self.target = target
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (Path.touch, (self.target,))
 
 
-def test_a_file_with_another_hash_is_refused_unopened(tmp_path, fitted):
+def test_wrong_hash_is_refused_before_loading(tmp_path: Path, fitted: LogisticRegression) -> None:
     path, sprung = save(fitted, tmp_path), tmp_path / "sprung"
     joblib.dump(Trap(sprung), path)
     with pytest.raises(ClassifierError, match="SHA-256") as refusal:
@@ -35,10 +37,10 @@ def test_a_file_with_another_hash_is_refused_unopened(tmp_path, fitted):
     assert "not opened" in str(refusal.value)
     assert not sprung.exists()
     joblib.load(path)
-    assert sprung.exists()  # the trap does work
+    assert sprung.exists()  # the trap works
 
 
-def test_one_changed_byte_is_refused(tmp_path, fitted):
+def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
     path = save(fitted, tmp_path)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -58,7 +60,9 @@ def test_one_changed_byte_is_refused(tmp_path, fitted):
         ('{"sha256": ""}', "lacks features, probe, scikit_learn"),
     ],
 )
-def test_a_missing_or_broken_record_is_refused(tmp_path, fitted, content, message):
+def test_missing_or_broken_record_is_refused(
+    tmp_path: Path, fitted: LogisticRegression, content: bytes, message: str
+) -> None:
     path = save(fitted, tmp_path)
     path.with_suffix(".json").unlink()
     if content is not None:
@@ -67,7 +71,7 @@ def test_a_missing_or_broken_record_is_refused(tmp_path, fitted, content, messag
         SceneClassifier.load(path)
 
 
-def test_a_missing_classifier_is_named(tmp_path, fitted):
+def test_missing_classifier_is_named(tmp_path: Path, fitted: LogisticRegression) -> None:
     path = save(fitted, tmp_path)
     path.unlink()
     with pytest.raises(ClassifierError, match=r"scene_classifier\.joblib is missing"):
@@ -75,21 +79,25 @@ def test_a_missing_classifier_is_named(tmp_path, fitted):
 
 
 @pytest.mark.parametrize("contract", [CONTRACT | {"order": "NCHW"}, CONTRACT | {"length": 512}, {}, None])
-def test_other_features_are_refused(tmp_path, fitted, contract):
+def test_features_of_another_network_are_refused(
+    tmp_path: Path, fitted: LogisticRegression, contract: dict[str, object]
+) -> None:
     path = save(fitted, tmp_path)
     change_record(path, features=contract)
     with pytest.raises(ClassifierError, match="features"):
         SceneClassifier.load(path)
 
 
-def test_another_scikit_learn_that_behaves_alike_is_accepted(tmp_path, fitted, features):
+def test_other_scikit_learn_with_equal_results_is_accepted(
+    tmp_path: Path, fitted: LogisticRegression, features: np.ndarray
+) -> None:
     path = save(fitted, tmp_path)
     change_record(path, scikit_learn="0.24.2")
     found = SceneClassifier.load(path).probabilities(features)
     np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
 
 
-def test_another_scikit_learn_that_behaves_otherwise_is_refused(tmp_path, fitted):
+def test_other_scikit_learn_with_different_results_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
     path = save(fitted, tmp_path)
     recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
     change_record(path, scikit_learn="0.24.2", probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
@@ -106,45 +114,49 @@ def test_another_scikit_learn_that_behaves_otherwise_is_refused(tmp_path, fitted
         ({"not": "a classifier"}, "holds a dict"),
     ],
 )
-def test_what_is_no_scene_classifier_is_refused(tmp_path, estimator, message):
+def test_other_estimator_is_refused(tmp_path: Path, estimator: Any, message: str) -> None:
     with pytest.raises(ClassifierError, match=message):
         save(estimator, tmp_path)
 
 
 @pytest.mark.parametrize("names", [(1, 2), ("indoor", "outdoor")])
-def test_other_classes_are_refused(tmp_path, fitted, names):
+def test_other_classes_are_refused(tmp_path: Path, fitted: LogisticRegression, names: tuple[object, object]) -> None:
     other = pickle.loads(pickle.dumps(fitted))
     other.classes_ = np.array(names)
     with pytest.raises(ClassifierError, match="has the classes"):
         save(other, tmp_path)
 
 
-def test_a_file_that_needs_a_missing_module_names_it(tmp_path):
+def test_missing_module_is_named(tmp_path: Path) -> None:
     content = b"cno_such_module\nClassifier\n."
     with pytest.raises(ClassifierError, match="'no_such_module'"):
         unpickle(content, tmp_path / "old.pkl")
 
 
-def test_broken_pickles_are_refused(tmp_path):
+def test_broken_pickles_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ClassifierError, match="cannot be unpickled"):
         unpickle(b"no pickle at all", tmp_path / "old.pkl")
 
 
 @pytest.mark.parametrize("shape", [(FEATURE_COUNT,), (1, 512), (1, 7, 7, 512)])
-def test_features_of_another_shape_are_refused(tmp_path, fitted, shape):
+def test_features_of_another_shape_are_refused(
+    tmp_path: Path, fitted: LogisticRegression, shape: tuple[int, ...]
+) -> None:
     with pytest.raises(ClassifierError, match="expected"):
         SceneClassifier.load(save(fitted, tmp_path)).probabilities(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_features_that_are_not_finite_are_refused(tmp_path, fitted, features, value):
+def test_non_finite_features_are_refused(
+    tmp_path: Path, fitted: LogisticRegression, features: np.ndarray, value: float
+) -> None:
     broken = features[:2].copy()
     broken[1, 5] = value
     with pytest.raises(ClassifierError, match="not all finite"):
         SceneClassifier.load(save(fitted, tmp_path)).probabilities(broken)
 
 
-def test_a_dense_head_is_hashed_and_probed_too(tmp_path, head):
+def test_dense_head_is_hashed_and_probed_too(tmp_path: Path, head: DenseHead) -> None:
     draft = SceneClassifier.from_estimator(head, "", {}, tmp_path)
     save_classifier(draft, tmp_path, CONTRACT, {})
     path = tmp_path / "scene_classifier.npz"

@@ -34,7 +34,7 @@ FINDINGS = [
 ]
 
 
-def test_the_classifiers_route_is_what_is_judged(capsys: pytest.CaptureFixture[str]) -> None:
+def test_route_of_the_classifier_is_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary_table(FINDINGS).splitlines()[2:] == [
         "| `csrnet` | `auto` | 0.5 | 12.0 | 1 |",
         "| `csrnet` | `dense` | 12.0 | 30.0 | 2 |",
@@ -51,13 +51,13 @@ def test_the_classifiers_route_is_what_is_judged(capsys: pytest.CaptureFixture[s
     assert verdicts == ["ok", "OVER", "ok", "ok", "ok", "ok"]
 
 
-def test_the_worst_picture_comes_first_with_its_route_in_bold() -> None:
+def test_worst_image_comes_first_with_its_route_in_bold() -> None:
     rows = picture_table(FINDINGS).splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| gravel", "| wall", "| sky"]
     assert rows[1] == "| wall | a wall | 30.0 | **0.5** | 15.0 | **0.2** | drawn | CC0-1.0 |"
 
 
-def test_the_page_names_the_models(tmp_path: Path) -> None:
+def test_page_names_the_models(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     marks = "".join(f"<!-- {name}: generated -->\n<!-- {name}: end -->\n" for name in ("summary", "pictures"))
     page.write_text(f"above\n{marks}below\n")
@@ -70,7 +70,7 @@ def test_the_page_names_the_models(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_pictures_are_counted_on_every_route(
+def test_images_are_counted_on_every_route(
     small_service: EmbeddedService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = []

@@ -8,9 +8,10 @@ import pytest
 
 from studies.fp16_rounding import drawn, main
 from tests.support.drawn_networks import check_drawn_networks
+from tests.support.paths import REPOSITORY
 
 
-def test_drawn_numbers_round_to_the_stored_ones_and_fill_what_does() -> None:
+def test_random_weights_round_to_the_stored_ones_and_fill_the_interval() -> None:
     draw = np.random.default_rng(1)
     largest, smallest = float(np.finfo(np.float16).max), float(np.finfo(np.float16).smallest_subnormal)
     odd = np.array([0, -0.0, 1, -1, 2**-14, smallest, -smallest, largest, -largest], np.float32)
@@ -25,19 +26,17 @@ def test_drawn_numbers_round_to_the_stored_ones_and_fill_what_does() -> None:
     assert np.mean(found == stored) < 0.02
 
 
-def test_drawn_networks_count_nearly_as_the_served_one(project_repository: Path) -> None:
-    check_drawn_networks(project_repository, "csrnet_b")
+def test_random_networks_nearly_agree_with_the_served_one() -> None:
+    check_drawn_networks(REPOSITORY, "csrnet_b")
 
 
-def test_the_command_prints_a_line_a_network(
-    dataset: Path, project_repository: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    main([str(dataset), "--cards", "csrnet_b", "--repository", str(project_repository)])
+def test_command_prints_one_line_per_network(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main([str(dataset), "--cards", "csrnet_b", "--repository", str(REPOSITORY)])
     assert re.fullmatch(
         r"csrnet_b: counts of \d+ photos within 0\.\d{3}%, on average 0\.\d{3}%\n", capsys.readouterr().out
     )
 
 
-def test_a_repository_without_the_network_is_named(dataset: Path, tmp_path: Path) -> None:
+def test_repository_without_the_network_is_named(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .* holds no version of csrnet_b; give another --repository"):
         main([str(dataset), "--cards", "csrnet_b", "--repository", str(tmp_path)])

@@ -1,12 +1,11 @@
 """An SSDCNet in 32 bits that rounds to a served one, compared with it."""
 
-from pathlib import Path
-
 import torch
 
 from tests.support.drawn_networks import check_drawn_networks
+from tests.support.paths import REPOSITORY
 
 
-def test_drawn_networks_count_nearly_as_the_served_one(project_repository: Path) -> None:
+def test_random_networks_nearly_agree_with_the_served_one() -> None:
     with torch.random.fork_rng():
-        check_drawn_networks(project_repository, "ssdcnet_shb")
+        check_drawn_networks(REPOSITORY, "ssdcnet_shb")

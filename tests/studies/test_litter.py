@@ -1,4 +1,4 @@
-"""Counts above litter, by networks that count brightness: litter on white takes some of it away."""
+"""Counts above litter, by networks that count brightness: litter on white reduces it."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_litter_is_the_same_each_time_and_leaves_heads() -> None:
+def test_litter_is_repeatable_and_spares_heads() -> None:
     sample = Sample(Path("none.png"), HEAD, "made", "train")
     pictures = [littered(WHITE, sample, number) for number in range(8)]
     assert len({picture.tobytes() for picture in pictures}) > 4
@@ -31,13 +31,13 @@ def test_litter_is_the_same_each_time_and_leaves_heads() -> None:
     assert all((picture[40:48, 32:40] == 255).all() for picture in pictures)
 
 
-def test_both_errors_have_a_line(photos: Path, small_repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_prints_both_errors(photos: Path, small_repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main([str(photos), "--cards", "csrnet_a", "--repository", str(small_repository)])
     plain, above_litter = capsys.readouterr().out.splitlines()
     assert plain.startswith("csrnet_a  as they are  MAE  191.0")  # 192 white cells of 8x8 px, one head
     assert 10 < float(above_litter.split("MAE")[1].split()[0]) < 191
 
 
-def test_a_repository_without_the_network_is_named(photos: Path, tmp_path: Path) -> None:
+def test_repository_without_the_network_is_named(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .* holds no version of csrnet_a; give another --repository"):
         main([str(photos), "--cards", "csrnet_a", "--repository", str(tmp_path / "none")])

@@ -1,4 +1,6 @@
-"""Counts at several sizes, by networks that count areas: twice the sides, four times the people."""
+"""Counts at several sizes, by networks that count area: twice the side gives four times the count."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ SCALES = [0.5, 1.0, 2.0]
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path: Path) -> Path:
     """Eleven white photos of 128x96 px, each with ten heads."""
     for n in range(11):
         Image.new("RGB", (128, 96), "white").save(tmp_path / f"{n}.png")
@@ -23,7 +25,7 @@ def photos(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["csrnet_a", "ssdcnet_sha"])
-def test_counts_follow_the_area(photos, small_repository, name):
+def test_counts_scale_with_the_area(photos: Path, small_repository: Path, name: str) -> None:
     card = find_card(name)
     model = small_repository / name / "1" / "model.onnx"
     counts = counts_at_scales(card, model, load_dataset(photos)[:2], SCALES)
@@ -31,26 +33,28 @@ def test_counts_follow_the_area(photos, small_repository, name):
     np.testing.assert_allclose(counts, np.tile(white * gain(card), (2, 1)), rtol=1e-3)
 
 
-def test_every_scale_and_their_mean_have_a_line(photos, small_repository, capsys):
+def test_command_prints_every_scale_and_the_mean(
+    photos: Path, small_repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     main([str(photos), "--cards", "csrnet_a", "--scales", "1", "2", "--repository", str(small_repository)])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("MAE")[0].split(maxsplit=1)[1].strip() for line in lines] == ["scale 1", "scale 2", "mean"]
     assert "MAE  182.0" in lines[0]  # 192 white cells, 10 heads
 
 
-def test_errors_are_those_of_each_column():
+def test_errors_are_computed_per_column() -> None:
     counts = np.array([[10.0, 20.0], [10.0, 30.0]])
     lines = table(find_card("csrnet_a"), counts, [10, 10], [0.5, 1.0]).splitlines()
     assert [float(line.split("MAE")[1].split()[0]) for line in lines] == [0.0, 15.0, 7.5]
 
 
-def test_a_repository_without_the_network_is_named(photos, tmp_path):
+def test_repository_without_the_network_is_named(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="csrnet_a"):
         main([str(photos), "--cards", "csrnet_a", "--repository", str(tmp_path)])
 
 
 @pytest.mark.parametrize("factor", ["0", "-1", "inf", "nan"])
-def test_a_factor_that_makes_no_picture_is_refused(factor, tmp_path, capsys):
+def test_useless_factor_is_refused(factor: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--cards", "csrnet_a", f"--scales={factor}"])
     assert f"{factor}: expected a factor over 0" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Scene classifiers as files, for tests to break."""
+"""Scene classifiers as files that tests modify."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A check of networks in 32 bits that round to a served one, for a test of each framework."""
+"""A check of 32-bit networks that round to a served one, for the tests of both frameworks."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from studies.fp16_rounding import reference_of
 
 
 def check_drawn_networks(repository: Path, name: str) -> None:
-    """Two drawn networks must count nearly as the served one does, and not the same."""
+    """Two random networks must nearly agree with the served one, and differ from each other."""
     card, folder = find_card(name), repository / name / "1"
     model = (folder / MODEL_FILE).read_bytes()
     photos = [scaled(read_photo(PHOTO), 256, 384)]

@@ -1,4 +1,4 @@
-"""Pytest plugin: tests of PyTorch, and all others, run in processes of their own.
+"""Pytest plugin: tests of PyTorch and all other tests run in separate processes.
 
 PyTorch's CUDA build brings the compiler `triton`. Importing it after TensorFlow ends the process with a segmentation
 fault, and PyTorch's optimisers do so. So `pytest --framework torch` collects the test modules that import `torch`, and
@@ -16,7 +16,7 @@ _TORCH = re.compile(r"^(import|from) torch\b", re.MULTILINE)
 
 
 def framework_of(module: Path) -> str:
-    """`torch` for a test module that imports it at its top, else `tensorflow`."""
+    """`torch` for a test module that imports it at its top, otherwise `tensorflow`."""
     return "torch" if _TORCH.search(module.read_text()) else "tensorflow"
 
 

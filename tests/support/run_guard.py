@@ -1,7 +1,7 @@
-"""Pytest plugin: a run ends when it cannot end well, and says at which test.
+"""Pytest plugin: ends a run after a crash or a time limit and names the running test.
 
-Under xdist a crashed worker can leave the others and pytest waiting for each other for ever. Here the first crash ends
-the run, and so does the limit of minutes, whatever keeps the run from ending.
+Under xdist a crashed worker can leave pytest and the other workers waiting for each other. Here the first crash ends
+the run, and so does a limit in minutes.
 """
 
 import os
@@ -15,7 +15,7 @@ MINUTES = 45.0
 """Default limit; several times what the whole suite takes on two cores."""
 
 CRASH_SECONDS = 20.0
-"""Default of what the other workers get for the tests that they have begun when one crashes."""
+"""Default time for the other workers to finish their current tests after a crash."""
 
 _TEARDOWN_SECONDS = 30.0
 
@@ -31,7 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class RunGuard:
-    """Watches the run from the process that was started by hand."""
+    """Watches the run from pytest's main process."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

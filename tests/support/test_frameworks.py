@@ -1,4 +1,4 @@
-"""Which process a test of a framework runs in; empty modules stand for both frameworks."""
+"""The process in which the tests of a framework run; empty modules stand for both frameworks."""
 
 import subprocess
 import sys
@@ -31,13 +31,13 @@ def test_each_process_runs_its_own_tests(tmp_path: Path, framework: str, expecte
     assert "1 passed" in done.stdout
 
 
-def test_a_process_that_imports_both_fails(tmp_path: Path) -> None:
+def test_process_that_imports_both_fails(tmp_path: Path) -> None:
     done = run(tmp_path, "--framework", "torch", str(tmp_path / "test_both.py"))
     assert done.returncode == 1
     assert "after test_both.py::test_both this process has imported both TensorFlow and PyTorch" in done.stdout
 
 
-def test_tests_of_both_in_one_run_are_refused(tmp_path: Path) -> None:
+def test_mixed_run_is_refused(tmp_path: Path) -> None:
     done = run(tmp_path, str(tmp_path))
     assert done.returncode == 4
     assert "add --framework torch or --framework tensorflow (make test runs both)" in done.stderr

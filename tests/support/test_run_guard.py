@@ -1,4 +1,4 @@
-"""Runs of pytest that cannot end well, a crash of a worker, and a test that never ends."""
+"""Runs of pytest with a crashed worker and with a test that never ends."""
 
 import subprocess
 import sys
@@ -27,7 +27,7 @@ def run(folder: Path, *options: str, **modules: str) -> tuple[subprocess.Complet
     return done, time.monotonic() - start
 
 
-def test_a_crash_ends_the_run_as_failed_and_names_the_test(tmp_path: Path) -> None:
+def test_crash_fails_the_run_and_names_the_test(tmp_path: Path) -> None:
     workers = ("--numprocesses=2", "--dist=loadfile", "--crash-seconds=1")
     done, seconds = run(tmp_path, *workers, crash=CRASHES, sleep=SLEEPS)
     assert done.returncode == 1
@@ -36,7 +36,7 @@ def test_a_crash_ends_the_run_as_failed_and_names_the_test(tmp_path: Path) -> No
     assert seconds < 45
 
 
-def test_a_run_over_its_limit_ends_as_failed_and_names_the_test(tmp_path: Path) -> None:
+def test_run_over_its_limit_fails_and_names_the_test(tmp_path: Path) -> None:
     done, seconds = run(tmp_path, "--run-minutes=0.03", sleep=SLEEPS)
     assert done.returncode == 1
     assert "the run takes longer than 0.03 minutes; running: test_sleep.py::test_sleeps" in done.stdout

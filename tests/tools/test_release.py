@@ -1,7 +1,6 @@
-"""tools/release.py on a small made-up project: a sound one passes, and each fault is named."""
+"""tools/release.py on a small generated project: a valid one passes, and each fault is named."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,28 +19,24 @@ FILES = {
 }
 
 
-@pytest.fixture
-def git(tmp_path: Path) -> Callable[..., None]:
-    def run(*arguments: str) -> None:
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    return run
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
 
 
 @pytest.fixture
-def project(tmp_path: Path, git: Callable[..., None]) -> Path:
-    """A project whose version 0.3.0 is ready, on main with everything committed."""
+def project(tmp_path: Path) -> Path:
+    """A project ready for version 0.3.0: on main, with everything committed."""
     for name, text in FILES.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    git("init", "--initial-branch", "main")
-    git("add", ".")
-    git("commit", "--message", "All of it")
+    git(tmp_path, "init", "--initial-branch", "main")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "--message", "All of it")
     return tmp_path
 
 
-def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_valid_release_passes(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["0.3.0", "--check"], root=project) == 0
     printed = capsys.readouterr()
     assert "git tag --sign v0.3.0 " in printed.out
@@ -60,9 +55,8 @@ def test_a_ready_version_passes(project: Path, capsys: pytest.CaptureFixture[str
         ("CHANGELOG.md", "### Added\n\n- New.\n", "", "needs a section"),
     ],
 )
-def test_a_wrong_file_is_named(
+def test_inconsistent_file_is_named(
     project: Path,
-    git: Callable[..., None],
     capsys: pytest.CaptureFixture[str],
     name: str,
     old: str,
@@ -72,40 +66,38 @@ def test_a_wrong_file_is_named(
     text = (project / name).read_text()
     assert text.count(old) == 1
     (project / name).write_text(text.replace(old, new))
-    git("commit", "--all", "--message", "Wrong")
+    git(project, "commit", "--all", "--message", "Wrong")
     assert main(["0.3.0", "--check"], root=project) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
 
 
-def test_a_changed_tree_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_changed_tree_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (project / "new.txt").touch()
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "?? new.txt" in capsys.readouterr().err
 
 
-def test_another_branch_is_refused(project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    git("checkout", "-b", "topic")
+def test_another_branch_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "checkout", "-b", "topic")
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "the branch is topic" in capsys.readouterr().err
 
 
-def test_a_tag_is_made_once(project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
-    git("tag", "v0.3.0")
+def test_existing_tag_is_refused(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "tag", "v0.3.0")
     assert main(["0.3.0", "--check"], root=project) == 1
     assert "v0.3.0 exists already" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("version", ["v0.3.0", "0.3", "0.3.0rc1", "0.3.0; rm -rf ."])
-def test_a_version_has_three_numbers(project: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
+def test_malformed_version_is_refused(project: Path, capsys: pytest.CaptureFixture[str], version: str) -> None:
     assert main([version, "--check"], root=project) == 1
     assert "no version of the form" in capsys.readouterr().err
 
 
-def test_notes_are_the_section_alone_on_any_checkout(
-    project: Path, git: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    git("checkout", "--detach")
+def test_notes_print_the_section_on_any_checkout(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    git(project, "checkout", "--detach")
     assert main(["0.3.0", "--notes"], root=project) == 0
     assert capsys.readouterr().out == "### Added\n\n- New.\n"
     assert main(["0.2.0", "--notes"], root=project) == 1

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -7,7 +8,7 @@ from training.plot_curves import main, read_points
 
 
 @pytest.fixture
-def runs(tmp_path):
+def runs(tmp_path: Path) -> list[Path]:
     for name, seconds in (("first", (1800, 3600)), ("second", (720,))):
         (tmp_path / name).mkdir()
         lines = [
@@ -18,17 +19,17 @@ def runs(tmp_path):
     return [tmp_path / "first", tmp_path / "second"]
 
 
-def test_the_clock_goes_on_from_run_to_run(runs):
+def test_time_axis_continues_from_run_to_run(runs: list[Path]) -> None:
     assert read_points(runs) == [(0.5, 100.0), (1.0, 99.0), (1.2, 100.0)]
 
 
-def test_curves_are_drawn_side_by_side(runs, tmp_path):
+def test_curves_are_drawn_side_by_side(runs: list[Path], tmp_path: Path) -> None:
     main([f"A={runs[0]},{runs[1]}", f"B={runs[1]}", "--output", str(tmp_path / "hours.png")])
     with Image.open(tmp_path / "hours.png") as picture:
         assert picture.width > 2 * picture.height
 
 
-def test_a_folder_without_a_run_is_named(tmp_path, capsys):
+def test_folder_without_a_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([f"A={tmp_path / 'nothing'}", "--output", str(tmp_path / "hours.png")])
     assert "nothing has no log.jsonl" in capsys.readouterr().err

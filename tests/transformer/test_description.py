@@ -1,18 +1,16 @@
-"""What the running service tells of itself: metadata, health, metrics."""
+"""Metadata, health and metrics of the running service."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import pytest
 
 import crowdserve
 from crowdserve.local.service import EmbeddedService
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 def test_metadata(client: httpx.Client, small_service: EmbeddedService) -> None:
@@ -24,9 +22,7 @@ def test_metadata(client: httpx.Client, small_service: EmbeddedService) -> None:
     assert client.get(f"{url}/versions/{crowdserve.__version__}").json() == metadata
 
 
-def test_answers_are_as_the_metadata_says(
-    client: httpx.Client, small_service: EmbeddedService, infer_url: str, json_body: Call, gray_photo: Call
-) -> None:
+def test_outputs_match_the_metadata(client: httpx.Client, small_service: EmbeddedService, infer_url: str) -> None:
     metadata = client.get(f"{small_service.http_url}/v2/models/crowdserve").json()
     everything = {"outputs": [{"name": output["name"]} for output in metadata["outputs"]]}
     everything["parameters"] = {"counter": "average"}
@@ -39,7 +35,7 @@ def test_answers_are_as_the_metadata_says(
             assert length in {-1, axis}
 
 
-def test_the_service_describes_itself(client: httpx.Client, small_service: EmbeddedService) -> None:
+def test_server_metadata_and_health(client: httpx.Client, small_service: EmbeddedService) -> None:
     server = client.get(f"{small_service.http_url}/v2").json()
     assert server["version"] == crowdserve.__version__
     assert server["extensions"] == ["binary_tensor_data"]
@@ -55,8 +51,8 @@ def test_the_service_describes_itself(client: httpx.Client, small_service: Embed
         assert client.get(small_service.http_url + path).status_code == 200
 
 
-def test_metrics_tell_status_route_model_and_stage(
-    client: httpx.Client, small_service: EmbeddedService, infer_url: str, json_body: Call, gray_photo: Call
+def test_metrics_have_status_route_model_and_stage(
+    client: httpx.Client, small_service: EmbeddedService, infer_url: str
 ) -> None:
     def metrics() -> dict[str, float]:
         lines = client.get(f"{small_service.http_url}/metrics").text.splitlines()
@@ -85,8 +81,8 @@ def test_metrics_tell_status_route_model_and_stage(
     assert not any("made up" in name for name in after)
 
 
-def test_health_is_answered_while_pictures_are_decoded(
-    client: httpx.Client, small_service: EmbeddedService, infer_url: str, json_body: Call, gray_photo: Call
+def test_health_is_answered_while_images_are_decoded(
+    client: httpx.Client, small_service: EmbeddedService, infer_url: str
 ) -> None:
     large = gray_photo(200, 4000, 4000)
     with ThreadPoolExecutor(1) as pool, httpx.Client(timeout=120, trust_env=False) as other:

@@ -1,14 +1,12 @@
-"""A transformer that starts before Triton, outlives it, and stops without losing a request."""
+"""A transformer that starts before Triton, survives its restart, and stops without losing a request."""
 
 import json
 import os
 import signal
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -23,18 +21,14 @@ from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.protocol.headers import POD_HEADER
 from crowdserve.triton.repository import render_repository
+from tests.support.photos import expected_count, gray_photo
+from tests.support.requests import json_body
+from tests.support.transformers import StartTransformer
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
 READY_PATHS = ("/v2/health/ready", "/v2/models/crowdserve/ready", "/v1/models/crowdserve")
-Call = Callable[..., Any]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def grpc_infer(address: str, photo: bytes) -> tuple[bool, str]:
@@ -56,10 +50,9 @@ def grpc_infer(address: str, photo: bytes) -> tuple[bool, str]:
         return ready[0], "OK"
 
 
-def test_triton_comes_goes_and_comes_back(
-    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
-    gray_photo: Call, people: Call,
-) -> None:  # fmt: skip
+def test_service_follows_triton_down_and_up(
+    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+) -> None:
     render_repository(small_repository, tmp_path / "repository", "embedded")
     (port,) = choose_ports("127.0.0.1", None)
 
@@ -81,7 +74,7 @@ def test_triton_comes_goes_and_comes_back(
         wait_for(lambda: status(READY_PATHS[0]) == 200)
         assert [status(path) for path in READY_PATHS] == [200] * 3
         (count,) = (o["data"] for o in infer().json()["outputs"] if o["name"] == "count")
-        assert count == pytest.approx([people()], rel=1e-5)
+        assert count == pytest.approx([expected_count()], rel=1e-5)
         assert grpc_infer(running.grpc_url, gray_photo()) == (True, "OK")
 
     with start_transformer(f"127.0.0.1:{port}") as running:
@@ -93,10 +86,9 @@ def test_triton_comes_goes_and_comes_back(
         assert "Traceback" not in running.process.log.read_text()
 
 
-def test_a_missing_model_makes_the_service_unready_and_not_failing(
-    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
-    gray_photo: Call,
-) -> None:  # fmt: skip
+def test_missing_model_makes_the_service_unready_without_failing(
+    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+) -> None:
     """A Triton that serves only some of the models, as while a cluster is being set up."""
     render_repository(small_repository, tmp_path / "repository", "embedded")
     for name in ("crowd_dense", "csrnet_a"):
@@ -108,10 +100,9 @@ def test_a_missing_model_makes_the_service_unready_and_not_failing(
         assert client.post(url, json=json_body(gray_photo(60))).status_code == 200
 
 
-def test_versions_are_those_that_triton_runs(
-    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
-    gray_photo: Call,
-) -> None:  # fmt: skip
+def test_versions_match_those_of_triton(
+    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+) -> None:
     render_repository(small_repository, tmp_path / "repository", "embedded")
     for name, version in (("csrnet_a", "12"), ("vgg16", "3")):
         (tmp_path / "repository" / name / "1").rename(tmp_path / "repository" / name / version)
@@ -128,8 +119,8 @@ def in_flight(client: httpx.Client, url: str) -> int:
     return int(float(text.split("\ncrowdserve_requests_in_flight ")[1].split("\n")[0]))
 
 
-def test_sigterm_turns_unready_and_serves_on_for_a_while(
-    client: httpx.Client, small_service: EmbeddedService, start_transformer: Call, json_body: Call, gray_photo: Call
+def test_sigterm_makes_unready_but_serves_during_the_drain(
+    client: httpx.Client, small_service: EmbeddedService, start_transformer: StartTransformer
 ) -> None:
     with start_transformer(small_service.triton.http_url, drain_seconds=6) as running:
         assert client.get(f"{running.http_url}/v2/health/ready").status_code == 200
@@ -144,10 +135,13 @@ def test_sigterm_turns_unready_and_serves_on_for_a_while(
 
 
 @pytest.mark.parametrize(("grace_seconds", "status"), [(120, 200), (0, 503)])
-def test_a_request_in_flight_is_answered_after_sigterm(
-    client: httpx.Client, small_service: EmbeddedService, start_transformer: Call, json_body: Call, gray_photo: Call,
-    grace_seconds: int, status: int,
-) -> None:  # fmt: skip
+def test_request_in_flight_is_answered_after_sigterm(
+    client: httpx.Client,
+    small_service: EmbeddedService,
+    start_transformer: StartTransformer,
+    grace_seconds: int,
+    status: int,
+) -> None:
     with (
         start_transformer(small_service.triton.http_url, grace_seconds=grace_seconds) as running,
         httpx.Client(timeout=120, trust_env=False) as other,
@@ -171,8 +165,8 @@ def _listens(url: str) -> bool:
 
 
 @pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
-def test_who_is_in_a_hurry_does_not_wait_for_the_draining(
-    small_service: EmbeddedService, start_transformer: Call, signals: list[signal.Signals]
+def test_sigint_or_a_second_sigterm_skips_the_drain(
+    small_service: EmbeddedService, start_transformer: StartTransformer, signals: list[signal.Signals]
 ) -> None:
     with start_transformer(small_service.triton.http_url, drain_seconds=600) as running:
         for number in signals:
@@ -183,7 +177,9 @@ def test_who_is_in_a_hurry_does_not_wait_for_the_draining(
 
 
 @pytest.mark.parametrize("setting", ["http_port", "grpc_port"])
-def test_a_taken_port_is_named(small_service: EmbeddedService, start_transformer: Call, setting: str) -> None:
+def test_port_in_use_is_named(
+    small_service: EmbeddedService, start_transformer: StartTransformer, setting: str
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -197,8 +193,8 @@ def test_a_taken_port_is_named(small_service: EmbeddedService, start_transformer
         assert "Traceback" not in str(caught.value)
 
 
-def test_in_kubernetes_every_answer_names_its_pod(
-    client: httpx.Client, start_transformer: Call, monkeypatch: pytest.MonkeyPatch
+def test_responses_in_kubernetes_name_the_pod(
+    client: httpx.Client, start_transformer: StartTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("HOSTNAME", "crowd-predictor-5f7c9-abcde")

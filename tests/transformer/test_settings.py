@@ -10,7 +10,7 @@ from crowdserve.errors import SetupError
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
 
 
-def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
+def test_flag_precedes_environment_precedes_default() -> None:
     environment = {"CROWDSERVE_HTTP_PORT": "9000", "CROWDSERVE_ROUTE": "dense"}
     settings = read_settings(["--http_port", "9001"], environment)
     assert (settings.http_port, settings.route, settings.counter) == (9001, "dense", "csrnet")
@@ -18,14 +18,14 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_default() -> None:
 
 
 @pytest.mark.parametrize("setting", [f.name for f in fields(Settings)])
-def test_the_default_of_every_setting_can_be_set_as_flag_and_in_the_environment(setting: str) -> None:
+def test_every_default_is_valid_as_flag_and_variable(setting: str) -> None:
     default = str(getattr(Settings(), setting))
     assert read_settings([f"--{setting}={default}"], {}) == Settings()
     assert read_settings([f"--{setting.replace('_', '-')}={default}"], {}) == Settings()
     assert read_settings([], {environment_variable(setting): default}) == Settings()
 
 
-def test_what_kserves_controller_adds_is_understood() -> None:
+def test_flags_added_by_kserve_are_accepted() -> None:
     arguments = ["--model_name", "crowd", "--predictor_host", "crowd-predictor.ns", "--http_port", "8080"]
     settings = read_settings([*arguments, "--workers", "1", "--predictor_protocol", "v2"], {})
     assert settings.model_name == "crowd"
@@ -35,7 +35,7 @@ def test_what_kserves_controller_adds_is_understood() -> None:
 @pytest.mark.parametrize(
     ("text", "address"), [("triton", "triton:80"), ("127.0.0.1:8000", "127.0.0.1:8000"), ("[::1]:85", "[::1]:85")]
 )
-def test_a_predictor_without_port_is_a_service_on_port_80(text: str, address: str) -> None:
+def test_predictor_without_port_is_a_service_on_port_80(text: str, address: str) -> None:
     assert read_settings(["--predictor_host", text], {}).predictor_host == address
 
 
@@ -67,25 +67,25 @@ def test_a_predictor_without_port_is_a_service_on_port_80(text: str, address: st
         ("workers", "2", "run more replicas instead"),
     ],
 )
-def test_a_useless_value_is_refused_with_its_origin(setting: str, value: str, message: str) -> None:
+def test_invalid_value_names_its_origin(setting: str, value: str, message: str) -> None:
     with pytest.raises(SetupError, match=rf"^--{setting} is '.*{message}"):
         read_settings([f"--{setting}={value}"], {})
     with pytest.raises(SetupError, match=rf"^CROWDSERVE_{setting.upper()} is '.*{message}"):
         read_settings([], {environment_variable(setting): value})
 
 
-def test_other_variables_of_the_same_prefix_are_not_ours() -> None:
+def test_kubernetes_variables_with_the_prefix_are_ignored() -> None:
     kubernetes = {"CROWDSERVE_SERVICE_HOST": "10.0.0.1", "CROWDSERVE_PORT": "tcp://10.0.0.1:80"}
     assert read_settings([], kubernetes) == Settings()
 
 
-def test_an_unknown_flag_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_flag_ends_the_program(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        read_settings(["--max_pixel", "5"], {})  # nor is it taken for an abbreviation
+        read_settings(["--max_pixel", "5"], {})  # abbreviations are not accepted
     assert "--max_pixel" in capsys.readouterr().err
 
 
-def test_help_tells_every_setting_its_variable_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_variable_and_default_of_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read_settings(["--help"], {})
     text = " ".join(capsys.readouterr().out.split())
@@ -103,7 +103,7 @@ def test_help_tells_every_setting_its_variable_and_its_default(capsys: pytest.Ca
     ("flags", "message"),
     [(["--http_port=0"], "--http_port is '0'"), (["--repository=/nowhere"], "set --repository")],
 )
-def test_the_program_ends_with_one_line(flags: list[str], message: str, tmp_path: Path) -> None:
+def test_startup_error_prints_one_line(flags: list[str], message: str, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "crowdserve_transformer", *flags]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 2

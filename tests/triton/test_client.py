@@ -41,24 +41,24 @@ def address(small_service: EmbeddedService) -> str:
 
 @e2e
 class TestAnswers:
-    def test_the_outputs_that_were_asked_for(self, address: str) -> None:
+    def test_requested_outputs_are_returned(self, address: str) -> None:
         answer = use(address, lambda c: c.infer(DENSE.name, {"image": GRAY}, [DENSITY], request_id="7"))
         assert set(answer.tensors) == {DENSITY}
         assert answer.version == "1"
         np.testing.assert_allclose(answer.tensors[DENSITY], np.full((2, 8, 12), 0.2), rtol=1e-5)
 
-    def test_several_outputs(self, address: str) -> None:
+    def test_several_outputs_are_returned(self, address: str) -> None:
         answer = use(address, lambda c: c.infer(DENSE.name, {"image": GRAY}, [COUNT, DENSITY]))
         np.testing.assert_allclose(answer.tensors[COUNT], answer.tensors[DENSITY].sum((1, 2))[:, None], rtol=1e-5)
 
-    def test_a_view_of_a_larger_picture_is_sent_right(self, address: str) -> None:
+    def test_view_of_a_larger_image_is_sent_correctly(self, address: str) -> None:
         picture = np.zeros((2, 64, 200, 3), np.uint8)
         picture[:, :, ::2] = 51
         view = picture[:, :, :192:2]
         answer = use(address, lambda c: c.infer(DENSE.name, {"image": view}, [DENSITY]))
         np.testing.assert_allclose(answer.tensors[DENSITY], np.full((2, 8, 12), 0.2), rtol=1e-5)
 
-    def test_many_calls_at_once(self, address: str) -> None:
+    def test_concurrent_calls(self, address: str) -> None:
         async def work(client: TritonClient) -> list[Any]:
             pictures = [np.full((1, 64, 64, 3), value, np.uint8) for value in range(40)]
             return await asyncio.gather(*(client.infer(DENSE.name, {"image": p}, [DENSITY]) for p in pictures))
@@ -66,7 +66,7 @@ class TestAnswers:
         found = [float(answer.tensors[DENSITY].mean()) for answer in use(address, work)]
         assert found == pytest.approx([value / 255 for value in range(40)], rel=1e-5)
 
-    def test_a_closed_client_opens_again(self, address: str) -> None:
+    def test_closed_client_reopens(self, address: str) -> None:
         async def work(client: TritonClient) -> str:
             await client.latest_version(DENSE.name)
             await client.close()
@@ -83,7 +83,7 @@ class TestAnswers:
 
 @e2e
 class TestErrors:
-    def test_a_model_that_is_not_there_may_come(self, address: str) -> None:
+    def test_missing_model_is_unavailable(self, address: str) -> None:
         with pytest.raises(TritonUnavailable, match="not loaded a model"):
             use(address, lambda c: c.infer("abacus", {"image": GRAY}, [DENSITY]))
         with pytest.raises(TritonUnavailable, match="not loaded a model"):
@@ -99,7 +99,7 @@ class TestErrors:
             ({"image": GRAY[:, :63]}, [DENSITY]),
         ],
     )
-    def test_a_request_that_triton_refuses_is_our_fault_and_not_explained(
+    def test_request_refused_by_triton_fails_without_its_message(
         self, address: str, tensors: dict[str, np.ndarray], outputs: list[str], caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.raises(TritonFailed, match=r"^Triton could not run a model$"):
@@ -116,14 +116,14 @@ class TestUnreachable:
             use(address, lambda c: c.require_ready([VGG16.name]), ready_timeout_seconds=0.5, **options)
         return time.monotonic() - start
 
-    def test_nobody_listens(self) -> None:
+    def test_closed_port_is_unavailable(self) -> None:
         self.check(f"127.0.0.1:{choose_ports('127.0.0.1', None)[0]}")
 
-    def test_an_unknown_host(self) -> None:
+    def test_unknown_host_is_unavailable(self) -> None:
         self.check("triton.invalid:8000")
 
     @pytest.mark.parametrize("reply", [b"", b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nno"])
-    def test_somebody_else_listens(self, reply: bytes) -> None:
+    def test_other_server_is_unavailable(self, reply: bytes) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read(1)
             writer.write(reply)
@@ -131,7 +131,7 @@ class TestUnreachable:
         with pytest.raises(TritonUnavailable):
             asyncio.run(infer_through(serve))
 
-    def test_somebody_listens_and_never_answers(self) -> None:
+    def test_silent_server_times_out(self) -> None:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             with suppress(ConnectionError):
                 while await reader.read(65536):
@@ -145,7 +145,7 @@ class TestUnreachable:
 
 @asynccontextmanager
 async def listening(serve: Serve) -> AsyncIterator[str]:
-    """A server that is through with every connection when the block ends."""
+    """A server whose connections are all closed when the block ends."""
     connections: list[asyncio.Task[None]] = []
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -175,8 +175,8 @@ async def infer_through(serve: Serve, calls: int = 1, **options: float) -> list[
 
 
 @e2e
-def test_a_connection_that_went_stale_is_replaced_and_no_reply_is_compressed(address: str) -> None:
-    """Between client and Triton stands a load balancer that hangs up, without a word, on every second request."""
+def test_stale_connection_is_replaced_and_compression_is_not_requested(address: str) -> None:
+    """A load balancer between client and Triton silently closes the connection on every second request."""
     sent: list[bytes] = []
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

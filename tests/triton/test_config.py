@@ -51,7 +51,7 @@ def described(tensor: Any) -> tuple[str, str, list[int]]:
 
 @every_card
 @every_profile
-def test_config_says_what_the_card_says(card: ModelCard, profile: Profile) -> None:
+def test_config_matches_its_card(card: ModelCard, profile: Profile) -> None:
     config = parse(model_config(card, profile))
     assert config.name == card.name
     assert config.max_batch_size == card.batching.max_batch_size
@@ -63,7 +63,7 @@ def test_config_says_what_the_card_says(card: ModelCard, profile: Profile) -> No
 
 
 @every_card
-def test_profiles_differ_in_how_and_not_in_what(card: ModelCard) -> None:
+def test_profiles_have_the_same_tensors(card: ModelCard) -> None:
     configs = [parse(model_config(card, profile)) for profile in PROFILES]
     same = ("name", "max_batch_size", "input", "output", "dynamic_batching", "version_policy")
     for one, other in itertools.pairwise(configs):
@@ -76,7 +76,7 @@ def test_profiles_differ_in_how_and_not_in_what(card: ModelCard) -> None:
 
 
 @every_card
-def test_nothing_in_the_cpu_profile_asks_for_a_gpu(card: ModelCard) -> None:
+def test_cpu_profile_needs_no_gpu(card: ModelCard) -> None:
     config = parse(model_config(card, "cpu"))
     assert not config.optimization.execution_accelerators.gpu_execution_accelerator
     assert not config.parameters
@@ -87,7 +87,7 @@ def test_nothing_in_the_cpu_profile_asks_for_a_gpu(card: ModelCard) -> None:
 
 @every_card
 @every_profile
-def test_warmup_pictures_are_ones_that_the_network_takes(card: ModelCard, profile: Profile) -> None:
+def test_warmup_images_have_a_valid_size(card: ModelCard, profile: Profile) -> None:
     config = parse(model_config(card, profile))
     assert config.model_warmup
     names = [warmup.name for warmup in config.model_warmup]
@@ -102,7 +102,7 @@ def test_warmup_pictures_are_ones_that_the_network_takes(card: ModelCard, profil
 
 
 @every_card
-def test_one_engine_covers_every_picture_of_the_card(card: ModelCard) -> None:
+def test_one_engine_covers_every_size_of_the_card(card: ModelCard) -> None:
     (accelerator,) = parse(model_config(card, "gpu")).optimization.execution_accelerators.gpu_execution_accelerator
     options = accelerator.parameters
     assert (accelerator.name, options["precision_mode"]) == ("tensorrt", "FP16")
@@ -148,13 +148,13 @@ def test_ensembles_are_the_same_in_every_profile() -> None:
 
 
 @every_profile
-def test_every_file_says_on_its_first_line_that_it_is_generated(profile: Profile) -> None:
+def test_every_file_starts_with_a_generated_notice(profile: Profile) -> None:
     for text in repository_configs(profile).values():
         assert text.splitlines()[0] == HEADER
         assert "do not edit" in HEADER
 
 
-def test_schema_would_catch_a_wrong_field() -> None:
+def test_schema_detects_an_invalid_field() -> None:
     text = model_config(CARDS["vgg16"], "gpu")
     with pytest.raises(text_format.ParseError):
         parse(text.replace("max_queue_delay_microseconds", "max_queue_delay_milliseconds"))

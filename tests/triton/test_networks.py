@@ -1,4 +1,4 @@
-"""The project's own networks: the real Triton answers what bare onnxruntime computes from the same files."""
+"""The project's networks: the real Triton agrees with onnxruntime on the same files."""
 
 from pathlib import Path
 
@@ -36,7 +36,9 @@ def served(triton: EmbeddedTriton, model: str, pictures: np.ndarray, names: list
 
 
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
-def test_network_answers_as_bare(embedded_triton: EmbeddedTriton, embedded_repository: Path, card: ModelCard) -> None:
+def test_served_network_agrees_with_onnxruntime(
+    embedded_triton: EmbeddedTriton, embedded_repository: Path, card: ModelCard
+) -> None:
     pictures = picture_for(card, pictures=2)
     expected = bare(embedded_repository, card, pictures)
     found = served(embedded_triton, card.name, pictures, list(expected))
@@ -45,7 +47,7 @@ def test_network_answers_as_bare(embedded_triton: EmbeddedTriton, embedded_repos
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES.keys())
-def test_ensemble_answers_as_its_networks(
+def test_ensemble_agrees_with_its_networks(
     embedded_triton: EmbeddedTriton, embedded_repository: Path, ensemble: EnsembleCard
 ) -> None:
     pictures = picture_for(ensemble.members[0], pictures=1)

@@ -10,7 +10,7 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters="\x00"))
 
 
 @given(st.dictionaries(texts, st.one_of(texts, st.booleans(), st.integers(-(2**50), 2**50))))
-def test_any_text_number_and_truth_survives(values: dict[str, str | bool | int]) -> None:
+def test_strings_numbers_and_booleans_round_trip(values: dict[str, str | bool | int]) -> None:
     fields = {str: "string_value", bool: "bool_value", int: "number_value"}
     text = format_message({"fields": entries({key: {fields[type(v)]: v} for key, v in values.items()})})
     assert dict(text_format.Parse(text, struct_pb2.Struct())) == values

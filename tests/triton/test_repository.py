@@ -9,20 +9,21 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import RepositoryError
 from crowdserve.triton.config import repository_configs
 from crowdserve.triton.repository import check_repository, model_versions, render_repository
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture
 def source(small_repository: Path, tmp_path: Path) -> Path:
-    """A copy that a test may spoil."""
+    """A copy that a test may change."""
     return shutil.copytree(small_repository, tmp_path / "source")
 
 
-def test_committed_repository_is_up_to_date(project_repository: Path) -> None:
-    check_repository(project_repository)
+def test_committed_repository_is_up_to_date() -> None:
+    check_repository(REPOSITORY)
 
 
 @pytest.mark.parametrize("profile", ["gpu", "tensorrt"])
-def test_repository_for_a_cluster_is_whole_and_holds_no_links(source: Path, tmp_path: Path, profile: str) -> None:
+def test_cluster_repository_is_complete_and_without_links(source: Path, tmp_path: Path, profile: str) -> None:
     target = tmp_path / "target"
     render_repository(source, target, profile)
     assert not [path for path in target.rglob("*") if path.is_symlink()]
@@ -61,7 +62,7 @@ def test_every_version_is_rendered(source: Path, tmp_path: Path) -> None:
     assert model_versions(tmp_path / "target", "csrnet_a") == [1, 12]
 
 
-def test_rendering_in_place_mends_drift(source: Path) -> None:
+def test_rendering_in_place_repairs_drift(source: Path) -> None:
     config = source / "vgg16" / "config.pbtxt"
     config.write_text(config.read_text().replace("max_batch_size: 32", "max_batch_size: 64"))
     with pytest.raises(

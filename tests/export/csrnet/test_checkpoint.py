@@ -1,6 +1,5 @@
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -12,8 +11,8 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
 from export.csrnet.checkpoint import load_csrnet
-
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+from tests.support.paths import REPOSITORY
+from tests.support.weights import ConvWeights, write_published
 
 
 def change_meta(folder: Path, **changes: object) -> None:
@@ -22,7 +21,7 @@ def change_meta(folder: Path, **changes: object) -> None:
     path.write_text(json.dumps({key: value for key, value in meta.items() if value is not None}))
 
 
-def test_a_trained_folder_gives_its_network_and_record(checkpoint_folder: Path, csrnet: keras.Model) -> None:
+def test_trained_checkpoint_loads_network_and_record(checkpoint_folder: Path, csrnet: keras.Model) -> None:
     loaded = load_csrnet(checkpoint_folder, "csrnet_b")
     for got, expected in zip(loaded.model.get_weights(), csrnet.get_weights(), strict=True):
         np.testing.assert_array_equal(got, expected)
@@ -30,8 +29,8 @@ def test_a_trained_folder_gives_its_network_and_record(checkpoint_folder: Path, 
     assert loaded.meta == json.loads((checkpoint_folder / "meta.json").read_text())
 
 
-def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
-    folder = project_repository / "csrnet_b" / "1"
+def test_served_version_loads_its_network() -> None:
+    folder = REPOSITORY / "csrnet_b" / "1"
     loaded = load_csrnet(folder, "csrnet_b")
     served = read_served_weights(folder)
     for layer in conv_layers(loaded.model):
@@ -49,8 +48,8 @@ def test_normalisation_can_be_overridden_and_is_recorded(checkpoint_folder: Path
     assert loaded.meta["normalisation"] == "imagenet_torch"
 
 
-def test_a_published_file_gives_its_network_and_a_record(
-    write_published: Callable[..., Path], csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path
+def test_published_file_loads_network_and_record(
+    csrnet_weights: ConvWeights, published_layout: str, tmp_path: Path
 ) -> None:
     path = write_published(tmp_path / "CSRNet_MAE8.31.hdf5", csrnet_weights, published_layout)
     loaded = load_csrnet(path, "csrnet_b")
@@ -78,9 +77,7 @@ def test_a_published_file_gives_its_network_and_a_record(
         ({"batch_norm": True}, "does not hold the weights of a CSRNet with batch normalisation"),
     ],
 )
-def test_a_record_that_does_not_fit_is_refused(
-    checkpoint_folder: Path, changes: dict[str, object], message: str
-) -> None:
+def test_mismatched_record_is_refused(checkpoint_folder: Path, changes: dict[str, object], message: str) -> None:
     change_meta(checkpoint_folder, **changes)
     with pytest.raises(WeightsError, match=message):
         load_csrnet(checkpoint_folder, "csrnet_b")
@@ -100,6 +97,6 @@ def test_damaged_files_are_refused(checkpoint_folder: Path) -> None:
         load_csrnet(checkpoint_folder, "csrnet_b")
 
 
-def test_a_path_that_does_not_exist_says_what_to_give(tmp_path: Path) -> None:
+def test_missing_path_names_accepted_inputs(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"does not exist; give a checkpoint folder .* or a published"):
         load_csrnet(tmp_path / "none", "csrnet_a")

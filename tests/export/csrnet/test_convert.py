@@ -1,12 +1,10 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
 import onnx
 import pytest
 
@@ -17,6 +15,8 @@ from export.csrnet import convert as exporter
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
 from export.verify.parity import Pictures, check_parity
 from export.verify.pictures import PHOTO
+from tests.support.paths import REPOSITORY
+from tests.support.weights import ConvWeights, write_published
 
 CARD = find_card("csrnet_b")
 
@@ -36,7 +36,7 @@ def test_every_layer_is_one_plain_node(checkpoint: Checkpoint) -> None:
     assert [a["pads"][0] for a in attributes] == [1] * 10 + [2] * 6 + [0]
 
 
-def test_the_file_takes_two_bytes_a_weight(checkpoint: Checkpoint) -> None:
+def test_file_takes_two_bytes_per_weight(checkpoint: Checkpoint) -> None:
     assert len(exporter.build_onnx(checkpoint, CARD)) == pytest.approx(2 * CARD.parameters, rel=2e-3)
 
 
@@ -49,8 +49,8 @@ def test_export_agrees_with_keras(checkpoint: Checkpoint, small_pictures: list[P
 
 
 @pytest.mark.parametrize("csrnet", [False], indirect=True)
-def test_another_normalisation_or_weight_does_not_pass(
-    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: list[tuple[np.ndarray, np.ndarray]]
+def test_wrong_normalisation_or_weight_fails_parity(
+    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: ConvWeights
 ) -> None:
     reference = exporter.keras_reference(checkpoint)
     other = exporter.build_onnx(replace(checkpoint, normalisation=IMAGENET_TORCH), CARD)
@@ -64,12 +64,8 @@ def test_another_normalisation_or_weight_does_not_pass(
         check_parity(flipped.SerializeToString(), CARD, reference, small_pictures)
 
 
-def test_published_files_survive_the_round_trip(
-    write_published: Callable[..., Path],
-    csrnet_weights: list[tuple[np.ndarray, np.ndarray]],
-    published_layout: str,
-    small_pictures: list[Pictures],
-    tmp_path: Path,
+def test_published_file_exports_with_parity(
+    csrnet_weights: ConvWeights, published_layout: str, small_pictures: list[Pictures], tmp_path: Path
 ) -> None:
     checkpoint = load_csrnet(write_published(tmp_path / "a.h5", csrnet_weights, published_layout), CARD.name)
     model = exporter.build_onnx(checkpoint, CARD)
@@ -80,7 +76,7 @@ def test_published_files_survive_the_round_trip(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("csrnet", [True], indirect=True)
-def test_command_fills_a_repository(
+def test_command_writes_into_a_repository(
     checkpoint_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     repository = tmp_path / "repository"
@@ -95,7 +91,7 @@ def test_command_fills_a_repository(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("csrnet", [False], indirect=True)
-def test_command_evaluates_what_it_has_exported(
+def test_command_evaluates_the_exported_network(
     checkpoint_folder: Path,
     small_repository: Path,
     dataset: Path,
@@ -116,10 +112,8 @@ def test_command_evaluates_what_it_has_exported(
     assert json.loads((output / "summary.json").read_text())["models"][CARD.name] == "2"
 
 
-def test_only_a_folder_of_training_takes_the_place_of_version_1_unasked(
-    checkpoint_folder: Path, project_repository: Path, tmp_path: Path
-) -> None:
-    served, published = project_repository / CARD.name / "1", tmp_path / "published.h5"
+def test_only_a_trained_checkpoint_replaces_version_1_by_default(checkpoint_folder: Path, tmp_path: Path) -> None:
+    served, published = REPOSITORY / CARD.name / "1", tmp_path / "published.h5"
     published.touch()
     for newest in (1, 4):
         (tmp_path / CARD.name / str(newest)).mkdir(parents=True)
@@ -128,7 +122,7 @@ def test_only_a_folder_of_training_takes_the_place_of_version_1_unasked(
     assert default_version(CARD, published, tmp_path / "empty") == 1
 
 
-def test_a_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         exporter.main(["none.h5", "--card", CARD.name, "--format", "tflite", "--evaluate", str(dataset)])
     assert "--evaluate judges what the service runs" in capsys.readouterr().err

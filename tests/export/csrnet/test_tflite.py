@@ -15,6 +15,7 @@ from export.csrnet.checkpoint import Checkpoint
 from export.csrnet.tflite import build_tflite, check_tflite, release_tflite
 from export.verify.parity import Outputs, Pictures, Reference
 from export.verify.pictures import PHOTO, read_photo, scaled
+from tests.support.paths import REPOSITORY
 
 CARD = find_card("csrnet_b")
 SIZES_PX = ((64, 96), (120, 88), (75, 67))
@@ -22,7 +23,7 @@ SIZES_PX = ((64, 96), (120, 88), (75, 67))
 
 @pytest.fixture(scope="module")
 def checkpoint() -> Checkpoint:
-    """A small chain of everything that CSRNet has, with a density that is positive nearly everywhere."""
+    """A small chain of every layer type of CSRNet, with a density that is positive nearly everywhere."""
     keras.utils.set_random_seed(4)
     pictures = x = keras.Input((None, None, 3))
     for width in (8, 12, 16):
@@ -62,11 +63,9 @@ def test_weights_take_two_bytes(checkpoint: Checkpoint, model: bytes) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_network_becomes_a_file_for_phones(
-    project_repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The command compares it with Keras on four pictures; here with what Triton serves."""
-    served, output = project_repository / CARD.name / "1", tmp_path / "b.tflite"
+def test_served_network_converts_to_tflite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command compares it with Keras on four images; here it is compared with the served ONNX model."""
+    served, output = REPOSITORY / CARD.name / "1", tmp_path / "b.tflite"
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
     assert "names, dtypes and shapes agree; 4 pictures" in capsys.readouterr().out
     assert 30e6 < output.stat().st_size < 36e6
@@ -87,7 +86,7 @@ def a_row_short(reference: Reference) -> Reference:
 
 
 @pytest.mark.parametrize(("change", "message"), [(twice, "differs from the framework"), (a_row_short, "shape")])
-def test_a_model_that_is_off_is_refused_and_not_written(
+def test_inaccurate_model_is_refused_and_not_written(
     change: Callable[[Reference], Reference],
     message: str,
     model: bytes,
@@ -101,7 +100,7 @@ def test_a_model_that_is_off_is_refused_and_not_written(
     assert not list(tmp_path.iterdir())
 
 
-def test_another_normalisation_does_not_pass(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+def test_wrong_normalisation_fails_parity(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
     def reference(pictures: Pictures) -> Outputs:
         density = np.asarray(checkpoint.model(normalise(pictures, IMAGENET_CAFFE)))[..., 0]
         return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
@@ -110,14 +109,14 @@ def test_another_normalisation_does_not_pass(model: bytes, checkpoint: Checkpoin
         check_tflite(model, CARD, reference, pictures)
 
 
-def test_what_is_no_such_model_is_refused(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
+def test_other_model_is_refused(model: bytes, checkpoint: Checkpoint, pictures: list[Pictures]) -> None:
     with pytest.raises(ParityError, match="cannot load"):
         check_tflite(b"no flatbuffer", CARD, exporter.keras_reference(checkpoint), pictures)
     with pytest.raises(ParityError, match=r"its card has .*features"):
         check_tflite(model, VGG16, exporter.keras_reference(checkpoint), pictures)
 
 
-def test_a_released_file_is_whole(
+def test_released_file_is_complete(
     model: bytes,
     checkpoint: Checkpoint,
     pictures: list[Pictures],
@@ -125,7 +124,7 @@ def test_a_released_file_is_whole(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     reference = exporter.keras_reference(checkpoint)
-    batch = np.concatenate([pictures[0], pictures[0]])  # phones count one picture at a time: left out
+    batch = np.concatenate([pictures[0], pictures[0]])  # skipped: phones count one image at a time
     target = release_tflite(model, CARD, reference, pictures=[batch, *pictures], output=tmp_path / "new" / "a.tflite")
     assert target.read_bytes() == model
     assert "3 pictures" in capsys.readouterr().out
@@ -133,7 +132,7 @@ def test_a_released_file_is_whole(
         release_tflite(model, CARD, reference, pictures=pictures, output=target / "b.tflite")
 
 
-def test_command_takes_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_accepts_the_format(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--card", CARD.name, "--output", str(tmp_path / "b.tflite")]
     with pytest.raises(SystemExit) as stop:
         exporter.main(["none.h5", "--format", "tflite", *flags])

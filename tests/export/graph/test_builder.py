@@ -44,7 +44,7 @@ def test_normalises_as_the_card_says(normalisation: Normalisation, operators: li
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 16), (1, 9)])
-def test_pads_to_the_cards_multiple_before_the_mean(size: tuple[int, int]) -> None:
+def test_pads_to_the_multiple_of_the_card_before_normalising(size: tuple[int, int]) -> None:
     geometry = Geometry(pad_multiple=4, output_stride=None, min_side_px=8, max_side_px=16, graph_multiple=8)
     graph = OnnxGraph(replace(CARD, geometry=geometry, routes=(), density_output=None))
     graph.add("Transpose", graph.normalised_picture(IMAGENET_TORCH), name="density", perm=[0, 2, 3, 1])
@@ -53,7 +53,7 @@ def test_pads_to_the_cards_multiple_before_the_mean(size: tuple[int, int]) -> No
     np.testing.assert_allclose(got, normalise(pad_black(pictures, 8), IMAGENET_TORCH), rtol=1e-5, atol=1e-6)
 
 
-def test_a_chain_applied_twice_shares_its_weights() -> None:
+def test_chain_applied_twice_shares_its_weights() -> None:
     kernel = np.random.default_rng(2).normal(size=(1, 1, 3, 3)).astype(np.float16).astype(np.float32)
     steps = [Convolution("mix", kernel, np.zeros(3, np.float32), dilation=1, relu=False)]
     graph = OnnxGraph(CARD)
@@ -67,12 +67,12 @@ def test_a_chain_applied_twice_shares_its_weights() -> None:
 
 
 def test_uint8_feeds_a_cast_and_nothing_else() -> None:
-    """TensorRT takes it nowhere else."""
+    """TensorRT accepts a UINT8 input only into a cast."""
     consumers = [node.op_type for node in normalising_model(IMAGENET_TORCH).graph.node if "image" in node.input]
     assert consumers == ["Cast"]
 
 
-def test_versions_are_those_that_the_runtimes_read() -> None:
+def test_ir_and_opset_versions_are_supported_by_the_runtimes() -> None:
     model = normalising_model(IMAGENET_CAFFE)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", OPSET)]
     assert model.ir_version == IR_VERSION
@@ -92,6 +92,6 @@ def test_weights_that_fp16_cannot_hold_are_refused(value: float) -> None:
         OnnxGraph(CARD).weight("kernel", np.array([1, value], np.float32))
 
 
-def test_the_same_network_gives_the_same_bytes() -> None:
+def test_same_network_gives_the_same_bytes() -> None:
     first, second = (normalising_model(IMAGENET_TORCH).SerializeToString() for _ in range(2))
     assert first == second

@@ -57,12 +57,12 @@ def test_batch_norm_is_folded_exactly() -> None:
     ],
     ids=lambda chain: " ".join(type(layer).__name__ for layer in chain),
 )
-def test_what_is_no_such_chain_is_refused(chain: list[keras.Layer]) -> None:
+def test_unsupported_chain_is_refused(chain: list[keras.Layer]) -> None:
     with pytest.raises(TypeError, match="cannot convert layer"):
         read_chain(model(*chain))
 
 
 @pytest.mark.parametrize("layer", [layers.BatchNormalization(), layers.ReLU()], ids=["batch_norm", "relu"])
-def test_a_chain_starts_with_a_convolution(layer: keras.Layer) -> None:
+def test_chain_starts_with_a_convolution(layer: keras.Layer) -> None:
     with pytest.raises(TypeError, match="must follow a convolution"):
         read_chain(model(layer))

@@ -35,6 +35,6 @@ def test_steps_are_read_in_order_under_their_names() -> None:
     ],
     ids=str,
 )
-def test_a_layer_that_would_be_converted_wrongly_is_refused(layer: nn.Module) -> None:
+def test_unsupported_layer_is_refused(layer: nn.Module) -> None:
     with pytest.raises(TypeError, match=r"cannot convert layer block\.0"):
         read_chain("block", [layer])

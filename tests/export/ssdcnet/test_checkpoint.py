@@ -12,6 +12,7 @@ from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.ssdcnet import SSDCNet
 from export.ssdcnet.checkpoint import load_ssdcnet
+from tests.support.paths import REPOSITORY
 
 CARD = find_card("ssdcnet_sha")
 FIRST = "front_end.features.0.weight"
@@ -27,7 +28,7 @@ def save(path: Path, state: dict[str, torch.Tensor], **options: object) -> Path:
 
 @pytest.fixture
 def folder(ssdcnet: SSDCNet, tmp_path: Path) -> Path:
-    """What training/ssdcnet leaves behind."""
+    """The output folder of training.ssdcnet."""
     save(tmp_path / "ssdcnet_sha.pth", ssdcnet.state_dict())
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_unit", "validation": {"mae": 9.5}}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -39,7 +40,7 @@ def assert_same(net: SSDCNet, expected: SSDCNet) -> None:
         assert torch.equal(got, tensor), name
 
 
-def test_a_variant_is_loaded_by_its_card_alone(ssdcnet: SSDCNet, tmp_path: Path) -> None:
+def test_variant_is_loaded_only_with_its_card(ssdcnet: SSDCNet, tmp_path: Path) -> None:
     net = SSDCNet(QNRF.max_local_count or 0)
     assert sum(p.numel() for p in net.parameters()) == QNRF.parameters
     path = save(tmp_path / "best_epoch.pth", net.state_dict())
@@ -54,7 +55,7 @@ def test_a_variant_is_loaded_by_its_card_alone(ssdcnet: SSDCNet, tmp_path: Path)
         load_ssdcnet(save(path, ssdcnet.state_dict()), QNRF, "imagenet_unit")
 
 
-def test_a_trained_folder_gives_its_network_and_record(folder: Path, ssdcnet: SSDCNet) -> None:
+def test_trained_checkpoint_loads_network_and_record(folder: Path, ssdcnet: SSDCNet) -> None:
     loaded = load_ssdcnet(folder, CARD)
     assert_same(loaded.net, ssdcnet)
     assert not loaded.net.training
@@ -63,7 +64,7 @@ def test_a_trained_folder_gives_its_network_and_record(folder: Path, ssdcnet: SS
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "as PyTorch before 1.6"])
-def test_a_published_file_gives_its_network_and_a_record(ssdcnet: SSDCNet, tmp_path: Path, zipped: bool) -> None:
+def test_published_file_loads_network_and_record(ssdcnet: SSDCNet, tmp_path: Path, zipped: bool) -> None:
     path = save(tmp_path / "best_epoch.pth", ssdcnet.state_dict(), _use_new_zipfile_serialization=zipped)
     loaded = load_ssdcnet(path, CARD)
     assert_same(loaded.net, ssdcnet)
@@ -78,8 +79,8 @@ def test_a_published_file_gives_its_network_and_a_record(ssdcnet: SSDCNet, tmp_p
     assert load_ssdcnet(path, CARD, "imagenet_unit").normalisation == IMAGENET_UNIT
 
 
-def test_a_served_version_gives_its_network_back(project_repository: Path) -> None:
-    folder = project_repository / CARD.name / "1"
+def test_served_version_loads_its_network() -> None:
+    folder = REPOSITORY / CARD.name / "1"
     loaded, served = load_ssdcnet(folder, CARD), read_served_weights(folder)
     for name, layer in loaded.net.named_modules():
         if isinstance(layer, torch.nn.Conv2d):
@@ -92,7 +93,7 @@ def test_a_served_version_gives_its_network_back(project_repository: Path) -> No
         load_ssdcnet(folder, find_card("ssdcnet_shb"))
 
 
-def test_a_record_of_another_card_is_refused(folder: Path) -> None:
+def test_record_of_another_card_is_refused(folder: Path) -> None:
     (folder / "meta.json").write_text(json.dumps({"card": "ssdcnet_shb", "normalisation": "imagenet_unit"}))
     with pytest.raises(WeightsError, match="trained for the card 'ssdcnet_shb', not 'ssdcnet_sha'"):
         load_ssdcnet(folder, CARD)
@@ -101,14 +102,14 @@ def test_a_record_of_another_card_is_refused(folder: Path) -> None:
         load_ssdcnet(folder, CARD)
 
 
-def test_the_earlier_network_is_refused_by_name(tmp_path: Path) -> None:
-    """S-DCNet's state dict begins with the blocks of its front-end, each under a name of its own."""
+def test_earlier_network_is_refused_by_name(tmp_path: Path) -> None:
+    """S-DCNet's state dict begins with its front-end, whose blocks are named differently."""
     state = {f"conv{block}_features.0.weight": torch.zeros(4) for block in range(1, 6)}
     with pytest.raises(WeightsError, match=rf"a checkpoint of S-DCNet \(2019\).* SS-DCNet \(2020\).*{FIRST}"):
         load_ssdcnet(save(tmp_path / "best_epoch.pth", state), CARD)
 
 
-def test_another_data_sets_classes_are_refused(tmp_path: Path) -> None:
+def test_classes_of_another_dataset_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "best_epoch.pth", SSDCNet(7).state_dict())
     with pytest.raises(WeightsError, match=r"has 25 classes of count, ssdcnet_sha has 55 \(up to 22 people a cell\)"):
         load_ssdcnet(path, CARD)
@@ -123,7 +124,7 @@ def test_another_data_sets_classes_are_refused(tmp_path: Path) -> None:
         ({FIRST: torch.full((64, 3, 3, 3), torch.nan)}, f"{FIRST} holds NaN or infinity; training diverged"),
     ],
 )
-def test_tensors_that_do_not_fit_are_named(
+def test_mismatched_tensors_are_named(
     ssdcnet: SSDCNet, tmp_path: Path, changes: dict[str, torch.Tensor | None], message: str
 ) -> None:
     state = {name: tensor for name, tensor in {**ssdcnet.state_dict(), **changes}.items() if tensor is not None}
@@ -132,13 +133,13 @@ def test_tensors_that_do_not_fit_are_named(
 
 
 class Payload:
-    """What a malicious file holds: a call that unpickling would make."""
+    """A malicious object: unpickling it would call a function."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return (print, ("code of the file was run",))
 
 
-def test_a_file_that_holds_code_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_file_with_code_is_not_executed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "best_epoch.pth"
     torch.save({"net_state_dict": Payload()}, path)
     with pytest.raises(WeightsError, match="could run code when it is read"):
@@ -149,7 +150,7 @@ def test_a_file_that_holds_code_is_not_run(tmp_path: Path, capsys: pytest.Captur
     assert capsys.readouterr().out == ""
 
 
-def test_anything_else_is_refused_with_what_was_found(ssdcnet: SSDCNet, tmp_path: Path) -> None:
+def test_other_content_is_refused_and_described(ssdcnet: SSDCNet, tmp_path: Path) -> None:
     path = tmp_path / "best_epoch.pth"
     torch.save({"state_dict": ssdcnet.state_dict(), "epoch": 3}, path)
     with pytest.raises(WeightsError, match=r"holds 'state_dict', 'epoch'; expected .* under 'net_state_dict'"):

@@ -19,7 +19,7 @@ from export.verify.pictures import PHOTO, read_photo, scaled
 
 CARD = find_card("ssdcnet_sha")
 STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, stray_share=0.0))
-"""For weights that are FP16 numbers: then nothing but the order of additions differs, and no class may flip."""
+"""For weights that are FP16 numbers: only the order of additions differs, so no class may flip."""
 
 TENSORRT = {"Add", "ArgMax", "AveragePool", "Cast", "Concat", "Conv", "Div", "Exp", "Gather", "MaxPool", "Mul", "Pad"}
 TENSORRT |= {"ReduceSum", "Relu", "Resize", "Shape", "Sigmoid", "Squeeze", "Sub", "Transpose"}
@@ -46,7 +46,7 @@ def pictures() -> list[Pictures]:
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Checkpoint) -> Reference:
-    """PyTorch's answers, each computed once."""
+    """PyTorch's outputs, each computed once."""
     answer = exporter.torch_reference(checkpoint)
     known: dict[tuple[int, ...], Outputs] = {}
 
@@ -61,14 +61,14 @@ def reference(checkpoint: Checkpoint) -> Reference:
 def test_export_agrees_with_pytorch(exported: bytes, reference: Reference, pictures: list[Pictures]) -> None:
     assert len(check_parity(exported, STRICT, reference, pictures)) == 3 * len(pictures)
     counts = np.concatenate([reference(batch)["map"].ravel() for batch in pictures])
-    assert len(np.unique(counts.round(1))) > 20  # else nothing was compared
+    assert len(np.unique(counts.round(1))) > 20  # otherwise the comparison proves nothing
 
 
 @pytest.mark.parametrize("spoil", ["normalisation", "weight", "table"])
-def test_an_export_that_differs_does_not_pass(
+def test_altered_export_fails_parity(
     checkpoint: Checkpoint, exported: bytes, reference: Reference, pictures: list[Pictures], spoil: str
 ) -> None:
-    """By the card's own tolerance, which lets a class or two flip."""
+    """With the card's tolerance, which allows one or two classes to flip."""
     model = onnx.load_from_string(exported)
     if spoil == "normalisation":
         model = onnx.load_from_string(build_onnx(checkpoint.net, CARD, SHANGHAITECH_A))
@@ -81,7 +81,7 @@ def test_an_export_that_differs_does_not_pass(
         check_parity(model.SerializeToString(), CARD, reference, pictures[:2])
 
 
-def test_operators_are_those_that_tensorrt_has(exported: bytes) -> None:
+def test_operators_are_supported_by_tensorrt(exported: bytes) -> None:
     graph = onnx.load_from_string(exported).graph
     assert {node.op_type for node in graph.node} == TENSORRT
     resizes = [{a.name: a for a in node.attribute} for node in graph.node if node.op_type == "Resize"]
@@ -97,12 +97,12 @@ def test_weights_are_stored_once_in_two_bytes(exported: bytes) -> None:
     assert len(set(names)) == len(names)
 
 
-def test_the_same_network_gives_the_same_bytes(checkpoint: Checkpoint, exported: bytes) -> None:
+def test_same_network_gives_the_same_bytes(checkpoint: Checkpoint, exported: bytes) -> None:
     assert build_onnx(checkpoint.net, CARD, checkpoint.normalisation) == exported
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (72, 64), (64, 200), (1, 1), (65, 127)])
-def test_the_map_covers_the_picture_in_whole_cells_of_64_px(exported: bytes, height: int, width: int) -> None:
+def test_map_covers_the_image_in_whole_cells_of_64_px(exported: bytes, height: int, width: int) -> None:
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
     found, count = session.run(["map", "count"], {"image": np.zeros((2, height, width, 3), np.uint8)})
     assert found.shape == (2, 4 * -(-height // 64), 4 * -(-width // 64))
@@ -110,18 +110,18 @@ def test_the_map_covers_the_picture_in_whole_cells_of_64_px(exported: bytes, hei
 
 
 @pytest.mark.slow
-def test_command_fills_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_into_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, repository = tmp_path / "best_epoch.pth", tmp_path / "repository"
     torch.save({"net_state_dict": ssdcnet.state_dict()}, path)
     (repository / CARD.name / "1").mkdir(parents=True)
-    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository)])  # never in the place of version 1
+    exporter.main([str(path), "--card", CARD.name, "--repository", str(repository)])  # never replaces version 1
     assert not list((repository / CARD.name / "1").iterdir())
     assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
     assert json.loads((repository / CARD.name / "2" / "meta.json").read_text())["source"] == "published pth"
     assert "7 batches" in capsys.readouterr().out
 
 
-def test_what_no_route_runs_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
+def test_network_without_a_route_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: --evaluate judges .* no route runs ssdcnet_qnrf"):
         exporter.main(["none.pth", "--card", "ssdcnet_qnrf", "--repository", str(tmp_path), "--evaluate", str(dataset)])
 

@@ -57,7 +57,7 @@ def output(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
 
 
 def replace_output(model: onnx.ModelProto, name: str, op: str, *inputs: str, **attributes: int) -> None:
-    """Let a further node make an output."""
+    """Compute an output with a further node."""
     node = next(node for node in model.graph.node if name in node.output)
     node.output[0] = f"{name}_before"
     model.graph.node.append(helper.make_node(op, [f"{name}_before", *inputs], [name], **attributes))
@@ -141,7 +141,7 @@ FAULTS: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
 ]
 
 
-def test_a_faithful_model_passes(model: onnx.ModelProto) -> None:
+def test_faithful_model_passes(model: onnx.ModelProto) -> None:
     comparisons = check_parity(model.SerializeToString(), CARD, reference, PICTURES)
     checked = [(c.output, c.pictures) for c in comparisons]
     shapes = [pictures.shape for pictures in PICTURES]
@@ -158,7 +158,7 @@ def test_every_kind_of_fault_fails_with_its_own_message(
         check_parity(model.SerializeToString(), CARD, reference, PICTURES)
 
 
-def test_tolerance_decides(model: onnx.ModelProto) -> None:
+def test_tolerance_decides_the_result(model: onnx.ModelProto) -> None:
     set_weights(model, WEIGHTS * np.float32(1.0005))
     check_parity(model.SerializeToString(), CARD, reference, PICTURES)
     strict = replace(CARD, tolerance=Tolerance(relative=1e-4, count_people=1e-3))
@@ -170,14 +170,14 @@ def test_tolerance_decides(model: onnx.ModelProto) -> None:
 
 
 def move_cell(pictures: Pictures, people: float) -> Outputs:
-    """The reference with one cell of the last picture somewhere else; the count follows."""
+    """The reference with one cell of the last image changed by `people`; the count changes accordingly."""
     outputs = {name: values.copy() for name, values in reference(pictures).items()}
     outputs["density"][-1, 0, 0] += people
     outputs["count"][-1] += people
     return outputs
 
 
-def test_a_share_of_the_cells_may_stray_if_the_count_holds(model: onnx.ModelProto) -> None:
+def test_share_of_cells_may_deviate_if_the_count_agrees(model: onnx.ModelProto) -> None:
     """The smallest map has 15 cells, so that a twentieth of them is less than one and a tenth is one."""
     content, strayed = model.SerializeToString(), lambda pictures: move_cell(pictures, 0.5)
     for stray_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
@@ -191,7 +191,7 @@ def test_a_share_of_the_cells_may_stray_if_the_count_holds(model: onnx.ModelProt
                 check_parity(content, card, strayed, PICTURES)
 
 
-def test_counts_are_judged_absolutely_below_the_floor(model: onnx.ModelProto) -> None:
+def test_small_counts_are_compared_absolutely(model: onnx.ModelProto) -> None:
     tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=0.1)
     with pytest.raises(ParityError, match="differs from the framework: sum of density"):
         check_parity(
@@ -202,18 +202,18 @@ def test_counts_are_judged_absolutely_below_the_floor(model: onnx.ModelProto) ->
         )
 
 
-def test_pictures_that_leave_the_reference_at_zero_prove_nothing(model: onnx.ModelProto) -> None:
+def test_images_with_zero_reference_output_are_refused(model: onnx.ModelProto) -> None:
     black = [np.zeros_like(pictures) for pictures in PICTURES]
     with pytest.raises(ParityError, match="nothing to compare; give a photo with people"):
         check_parity(model.SerializeToString(), CARD, reference, black)
 
 
-def test_a_file_that_is_no_model_fails() -> None:
+def test_file_without_a_model_fails() -> None:
     with pytest.raises(ParityError, match="ONNX Runtime cannot load"):
         check_parity(b"not ONNX", CARD, reference, PICTURES)
 
 
-def test_head_counts_of_whole_photos_are_compared(model: onnx.ModelProto) -> None:
+def test_head_counts_of_photos_are_compared(model: onnx.ModelProto) -> None:
     photos = [PICTURES[1], PICTURES[0][:1]]
     assert max(check_counts(model.SerializeToString(), CARD, reference, iter(photos))) < 1e-5
     scale_count(model)
@@ -222,7 +222,7 @@ def test_head_counts_of_whole_photos_are_compared(model: onnx.ModelProto) -> Non
 
 
 @pytest.mark.parametrize("people", [1.1, float("nan")])
-def test_a_photo_that_is_counted_otherwise_does_not_pass(model: onnx.ModelProto, people: float) -> None:
+def test_photo_with_a_different_count_fails(model: onnx.ModelProto, people: float) -> None:
     def other(pictures: Pictures) -> Outputs:
         more = (people if len(pictures[0]) == 43 else 0) * COUNT_DIFFERENCE * float(reference(pictures)["count"][0, 0])
         return move_cell(pictures, -more)

@@ -10,7 +10,7 @@ from export.verify.pictures import check_pictures, read_photo, scaled
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 
 
-def test_three_sizes_of_different_proportions_each_as_two_and_one() -> None:
+def test_three_aspect_ratios_in_batches_of_two_and_one() -> None:
     geometry = CARDS["csrnet_a"].geometry
     shapes = [pictures.shape for pictures in check_pictures(PHOTO, geometry)]
     assert [shape[0] for shape in shapes] == [2, 1] * 3
@@ -21,11 +21,11 @@ def test_three_sizes_of_different_proportions_each_as_two_and_one() -> None:
         assert geometry.min_side_px <= min(height, width) <= max(height, width) <= geometry.max_side_px
 
 
-def test_the_one_size_of_a_network_that_takes_no_other() -> None:
+def test_fixed_size_network_gets_its_size() -> None:
     assert [p.shape for p in check_pictures(PHOTO, VGG16.geometry)] == [(2, 224, 224, 3), (1, 224, 224, 3)]
 
 
-def test_a_batch_holds_two_different_pictures() -> None:
+def test_batch_holds_two_different_images() -> None:
     pair, single = check_pictures(PHOTO, VGG16.geometry)
     np.testing.assert_array_equal(pair[0], single[0])
     np.testing.assert_array_equal(pair[1], single[0, :, ::-1])
@@ -36,6 +36,6 @@ def test_scaled_has_the_height_first() -> None:
     assert scaled(PHOTO, 11, 23).shape == (1, 11, 23, 3)
 
 
-def test_a_missing_photo_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_photo_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"cannot read the photo .*--photo"):
         read_photo(tmp_path / "none.jpg")

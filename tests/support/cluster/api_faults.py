@@ -1,4 +1,4 @@
-"""What can go wrong between a client and the API server: for `ApiServer.disturb`, which injects it."""
+"""Faults between a client and the API server, for `ApiServer.disturb`."""
 
 import time
 from collections.abc import Callable
@@ -7,20 +7,20 @@ from tests.support.cluster.api_server import Handler
 
 
 def lose_connection(handler: Handler) -> bool:
-    """The connection breaks before the request is looked at."""
+    """The connection breaks before the request is processed."""
     handler.hang_up()
     return True
 
 
 def lose_answer(handler: Handler) -> bool:
-    """The request is performed, the connection breaks before the answer."""
+    """The request is processed, and the connection breaks before the response."""
     handler.perform()
     handler.hang_up()
     return True
 
 
 def answer(code: int, reason: str = "Injected", message: str = "injected") -> Callable[[Handler], bool]:
-    """An error instead of an answer."""
+    """An error response."""
 
     def fault(handler: Handler) -> bool:
         handler.refuse(code, reason, message)
@@ -30,7 +30,7 @@ def answer(code: int, reason: str = "Injected", message: str = "injected") -> Ca
 
 
 def delay(seconds: float) -> Callable[[Handler], bool]:
-    """The answer comes late; the request is performed."""
+    """The request is processed, and the response is late."""
 
     def fault(handler: Handler) -> bool:
         handler.perform()
@@ -42,7 +42,7 @@ def delay(seconds: float) -> Callable[[Handler], bool]:
 
 
 def first(act: Callable[[], None]) -> Callable[[Handler], bool]:
-    """Something else happens just before the request is looked at."""
+    """Call a function just before the request is processed."""
 
     def fault(handler: Handler) -> bool:
         act()

@@ -1,4 +1,4 @@
-"""A Kubernetes API server as far as custom objects, patches and watches go, over real HTTP.
+"""A stand-in for a Kubernetes API server with custom objects, patches and watches, over real HTTP.
 
 It keeps resource versions, answers 409 to a patch that holds an old one, knows dry runs, field and label selectors,
 JSON patches (RFC 6902: add, remove, replace, test) and merge patches (RFC 7386), and streams watch events. Faults, of
@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
@@ -29,7 +29,7 @@ _PATH = re.compile(r"/apis/([^/]+/[^/]+)/namespaces/([^/]+)/([^/]+)(?:/([^/]+))?
 
 
 class Refused(Exception):
-    """An answer other than 200."""
+    """A response other than 200."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -84,7 +84,7 @@ class ApiServer:
             return copy.deepcopy(self._objects[plural, namespace, name])
 
     def change(self, plural: str, name: str, change: Callable[[Object], None], namespace: str = "demo") -> None:
-        """Change an object behind the back of whoever is using the API: as a controller or another person would."""
+        """Change an object directly, as a controller or another user would."""
         with self._changed:
             found = self.read(plural, name, namespace)
             spec = copy.deepcopy(found.get("spec"))
@@ -99,7 +99,7 @@ class ApiServer:
             del self._objects[plural, namespace, name]
 
     def disturb(self, method: str, fault: Callable[["Handler"], bool]) -> None:
-        """Let the next request of a method meet a fault; it returns whether the request is over."""
+        """Inject a fault into the next request of a method; the fault returns whether the request is finished."""
         self._faults.append((method, fault))
 
     def fault_of(self, method: str) -> Callable[["Handler"], bool] | None:
@@ -146,7 +146,7 @@ class ApiServer:
             call(key)
         return self.read(key[0], key[2], key[1])
 
-    def events(self, plural: str, namespace: str, query: dict[str, str], seconds: float):
+    def events(self, plural: str, namespace: str, query: dict[str, str], seconds: float) -> Iterator[Object]:
         """Watch events after a resource version, as they come."""
         seen, deadline = int(query.get("resourceVersion", 0)), time.monotonic() + seconds
         while not self._closing and time.monotonic() < deadline:
@@ -232,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
         except OSError:
-            self.close_connection = True  # whoever watched has seen enough
+            self.close_connection = True  # the watcher has closed the connection
 
     def refuse(self, code: int, reason: str, message: str) -> None:
         """Answer with a Status object."""

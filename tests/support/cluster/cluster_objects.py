@@ -1,4 +1,6 @@
-"""The objects of a release as the chart renders them, and a controller that does KServe's part."""
+"""The objects of a release as the chart renders them, and a controller that acts as KServe."""
+
+from collections.abc import Callable
 
 from tests.support.cluster.api_server import ApiServer, Key
 
@@ -47,7 +49,7 @@ def route(name: str, *, weights: tuple[int, int] = (100, 0), tester: bool = True
 
 
 def standard_release(api: ApiServer) -> None:
-    """A release in Standard mode with a canary that runs what stable runs, and its Deployments."""
+    """A release in Standard mode whose canary runs the version of stable, and its Deployments."""
     api.create("inferenceservices", inference_service("crowd", "stable", OLD))
     api.create("inferenceservices", inference_service("crowd-canary", "canary", OLD))
     api.create("httproutes", route("crowd"))
@@ -65,7 +67,7 @@ def knative_release(api: ApiServer) -> None:
 
 
 def reconcile(api: ApiServer, name: str, *, available: int = 2) -> None:
-    """Bring the Deployment of an InferenceService to what its spec says."""
+    """Update the Deployment of an InferenceService to its spec."""
     service = api.read("inferenceservices", name)
     predictor, copied = service["spec"]["predictor"], service["metadata"]["annotations"]
 
@@ -90,7 +92,7 @@ def set_status(api: ApiServer, name: str, *, available: int, updated: int = 2, r
 
 
 def reconcile_revisions(api: ApiServer, name: str) -> None:
-    """Make a revision of a new spec, and split the traffic as KServe does."""
+    """Create a revision for a new spec, and split the traffic as KServe does."""
 
     def change(service: dict) -> None:
         predictor, status = service["spec"]["predictor"], service["status"]
@@ -113,7 +115,7 @@ def reconcile_revisions(api: ApiServer, name: str) -> None:
     api.change("inferenceservices", name, change)
 
 
-def controller(api: ApiServer):
+def controller(api: ApiServer) -> Callable[[Key], None]:
     """A controller of both modes, for `ApiServer.on_change`."""
 
     def act(key: Key) -> None:

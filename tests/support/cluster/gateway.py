@@ -1,35 +1,37 @@
 """A gateway with a crowdserve of each track behind it, over real HTTP and the v2 protocol.
 
-It routes as the HTTPRoute in the API server says at that moment. Counts are the true ones plus each track's own error.
+It routes by the current HTTPRoute in the API server. Counts are the true ones plus an error per track.
 """
 
 import json
 import struct
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 
 class Gateway:
     """The server; a context manager.
 
     Args:
-        read_route: Gives the HTTPRoute as it is now.
-        on_count: Called with the service that counted a photo.
+        read_route: Returns the current HTTPRoute.
+        on_count: Is called with the service that counted a photo.
 
     Attributes:
-        truth: People on a photo, by its bytes.
-        error: People too many, by service.
-        paths: Services that have an address of their own, by the start of its path.
+        truth: The head count of each photo, by its bytes.
+        error: The error of the count, by service.
+        paths: Services with their own URL, by path prefix.
         broken: Services that answer 500.
         model: Name of the model in every URL.
         pods: Pods that answer, by service.
-        drops: Headers that a proxy before it does not pass on.
-        token: The bearer token that it asks for, if any.
+        drops: Headers that a proxy in front removes.
+        token: The required bearer token, if any.
         tokens: The `Authorization` of each request.
         counted: Service and photo of each request.
     """
 
-    def __init__(self, read_route, on_count) -> None:
+    def __init__(self, read_route: Callable[[], dict[str, Any]], on_count: Callable[[str], object]) -> None:
         self.truth: dict[bytes, int] = {}
         self.error: dict[str, float] = {}
         self.broken: set[str] = set()
@@ -53,8 +55,8 @@ class Gateway:
         self._http.shutdown()
         self._http.server_close()
 
-    def service_for(self, headers) -> str:
-        """The service that a request goes to: of the rule whose headers match, else by weight."""
+    def service_for(self, headers: Mapping[str, str]) -> str:
+        """The service for a request: of the rule whose headers match, otherwise the one with the largest weight."""
         rules = self.read_route()["spec"]["rules"]
         matching = [rule for rule in rules if rule.get("matches") and _matches(rule["matches"][0], headers)]
         rule = (matching or [rule for rule in rules if len(rule["backendRefs"]) > 1])[0]
@@ -62,7 +64,7 @@ class Gateway:
         return heaviest["name"]
 
 
-def _matches(match, headers) -> bool:
+def _matches(match: dict[str, Any], headers: Mapping[str, str]) -> bool:
     wanted = match.get("headers", [])
     return bool(wanted) and all(headers.get(each["name"]) == each["value"] for each in wanted)
 

@@ -1,6 +1,6 @@
-"""A Prometheus as far as the gate's queries go, over its real HTTP API.
+"""A stand-in for Prometheus that answers the gate's queries, over its real HTTP API.
 
-It keeps single requests with their times, so that a window holds what happened in it and nothing else.
+It keeps every request with its time, so a window contains exactly the requests made in it.
 """
 
 import json
@@ -36,8 +36,8 @@ class PrometheusServer:
     Attributes:
         seen: Requests that pods answered.
         mood: "well", "refuses" (answers 503 with an error), "confused" (answers with HTML) or "closed" (answers 401).
-        queries: Asked for.
-        tokens: Sent along.
+        queries: The queries it received.
+        tokens: The tokens it received.
     """
 
     def __init__(self) -> None:
@@ -60,13 +60,13 @@ class PrometheusServer:
     def observe(
         self, pod: str, requests: int, *, errors: int = 0, seconds: float = 0.2, namespace: str = "demo"
     ) -> None:
-        """Let a pod have answered requests now."""
+        """Record requests that a pod answers now."""
         now = time.time()
         for i in range(requests):
             self.seen.append(Seen(now, "demo", pod, "500" if i < errors else "200", seconds))
 
     def evaluate(self, query: str, at: float) -> float | None:
-        """The value of one of the queries that a gate asks; None for an empty result."""
+        """The value of one of the gate's queries; None for an empty result."""
         match = _GROWN.search(query)
         if match is None or query.count("(") != query.count(")"):
             raise ValueError(f"parse error: {query}")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from training.csrnet.loss import count_loss
 
 
-def test_the_loss_is_the_mean_of_block_errors():
+def test_loss_is_the_mean_of_block_errors() -> None:
     draw = np.random.default_rng(0)
     density, target = (draw.uniform(size=(2, 8, 8)).astype(np.float32) for _ in range(2))
     expected = np.abs((density - target).mean(axis=(1, 2))).mean()

@@ -1,8 +1,10 @@
-"""The mean of two runs of CSRNet, on pictures of dots."""
+"""The mean of two runs of CSRNet, on images of dots."""
 
 import dataclasses
 import json
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +13,8 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
+from tests.support.paths import REPOSITORY
+from tests.support.weights import ConvWeights
 from training.average_weights import average
 from training.csrnet.mean import write_mean
 from training.csrnet.net import Recipe
@@ -20,10 +24,10 @@ RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=
 
 
 @pytest.fixture
-def runs(tmp_path, csrnet_weights, monkeypatch):
-    """Two finished runs of the same network, whose front-ends are alike."""
+def runs(tmp_path: Path, csrnet_weights: ConvWeights, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Two finished runs of the same network with equal front-ends."""
 
-    def give_weights(front_end):
+    def give_weights(front_end: keras.Model) -> keras.Model:
         for layer, weights in zip(conv_layers(front_end), csrnet_weights, strict=False):
             layer.set_weights(weights)
         return front_end
@@ -42,7 +46,9 @@ def runs(tmp_path, csrnet_weights, monkeypatch):
     return folders
 
 
-def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csrnet_weights):
+def test_mean_is_written_validated_and_recorded(
+    runs: list[Path], dataset: Path, tmp_path: Path, csrnet_weights: ConvWeights
+) -> None:
     errors = average(CARD, runs, [dataset], tmp_path / "features", tmp_path / "mean")
     model = build_csrnet()
     model.load_weights(tmp_path / "mean" / "csrnet_b.weights.h5")
@@ -54,8 +60,8 @@ def test_the_mean_is_written_validated_and_recorded(runs, dataset, tmp_path, csr
     assert errors["mae"] >= abs(errors["bias"]) > 0
 
 
-def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, project_repository):
-    served = project_repository / "csrnet_b" / "1"
+def test_served_model_may_be_one_of_the_two(runs: list[Path], tmp_path: Path, csrnet_weights: ConvWeights) -> None:
+    served = REPOSITORY / "csrnet_b" / "1"
     write_mean(CARD, [served, runs[0]], tmp_path, {"batch_norm": False})
     model = build_csrnet()
     model.load_weights(tmp_path / "csrnet_b.weights.h5")
@@ -67,13 +73,13 @@ def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, pr
         np.testing.assert_allclose(found[1], (served_bias + bias) / 2, atol=1e-7)
 
 
-def test_a_folder_without_labelled_photos_is_told_before_anything_is_written(runs, tmp_path):
+def test_folder_without_labelled_photos_fails_before_writing(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="is not a folder"):
         average(CARD, runs, [tmp_path / "none"], tmp_path / "features", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()
 
 
-def test_runs_of_another_card_are_refused(runs, dataset, tmp_path):
+def test_runs_of_another_card_are_refused(runs: list[Path], dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="was trained for the card 'csrnet_b', not 'csrnet_a'"):
         average(find_card("csrnet_a"), runs, [dataset], tmp_path / "features", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

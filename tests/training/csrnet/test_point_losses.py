@@ -1,5 +1,7 @@
 """Losses from heads against plain arithmetic over single heads."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -18,11 +20,11 @@ def _heads(*cells: tuple[int, int], shape: tuple[int, int] = (12, 16)) -> np.nda
     return heads
 
 
-def _value(loss, density: np.ndarray, heads: np.ndarray) -> float:
+def _value(loss: Callable[..., tf.Tensor], density: np.ndarray, heads: np.ndarray) -> float:
     return float(loss(tf.constant(density[np.newaxis]), tf.constant(heads[np.newaxis])))
 
 
-def test_the_bayesian_loss_is_the_sum_over_heads_and_the_ground():
+def test_bayesian_loss_is_the_sum_over_heads_and_the_ground() -> None:
     draw = np.random.default_rng(1)
     density = draw.uniform(size=(12, 16)).astype(np.float32)
     places = [(2, 3), (2, 4), (2, 4), (9, 12)]
@@ -36,7 +38,7 @@ def test_the_bayesian_loss_is_the_sum_over_heads_and_the_ground():
 
 
 @LOSSES
-def test_dots_on_the_heads_are_nearly_right_and_dots_elsewhere_or_none_are_not(loss):
+def test_loss_is_small_only_for_dots_on_the_heads(loss: Callable[..., tf.Tensor]) -> None:
     wide = (40, 48)
     heads = _heads((2, 3), (29, 32), shape=wide)
     right = _value(loss, heads, heads)
@@ -45,13 +47,13 @@ def test_dots_on_the_heads_are_nearly_right_and_dots_elsewhere_or_none_are_not(l
 
 
 @LOSSES
-def test_a_window_without_heads_is_to_hold_nobody(loss):
+def test_window_without_heads_penalises_any_count(loss: Callable[..., tf.Tensor]) -> None:
     empty = np.zeros((12, 16), np.float32)
     assert _value(loss, empty, empty) == pytest.approx(0, abs=1e-9)
     assert _value(loss, _heads((1, 1), (5, 5)), empty) == pytest.approx(2 / empty.size, rel=1e-4)
 
 
-def test_transport_is_as_dear_as_the_best_assignment():
+def test_transport_cost_equals_the_best_assignment() -> None:
     draw = np.random.default_rng(2)
     mine, yours = (draw.permutation(12 * 16)[:5] for _ in range(2))
     from_cells, to_cells = (np.stack(np.unravel_index(chosen, (12, 16)), axis=1) for chosen in (mine, yours))
@@ -63,7 +65,7 @@ def test_transport_is_as_dear_as_the_best_assignment():
 
 
 @LOSSES
-def test_the_gradient_moves_people_towards_a_head(loss):
+def test_gradient_moves_people_towards_a_head(loss: Callable[..., tf.Tensor]) -> None:
     heads = tf.constant(_heads((6, 3))[np.newaxis])
     density = tf.Variable(np.full((1, 12, 16), 0.01, np.float32))
     with tf.GradientTape() as tape:
@@ -73,7 +75,7 @@ def test_the_gradient_moves_people_towards_a_head(loss):
     assert gradient[6, 3] < gradient[6, 13]
 
 
-def test_losses_are_the_same_within_a_graph():
+def test_losses_are_the_same_within_a_graph() -> None:
     draw = np.random.default_rng(3)
     density, heads = draw.uniform(size=(12, 16)).astype(np.float32), _heads((3, 4), (8, 8))
     for loss in (bayesian_loss, dm_count_loss):

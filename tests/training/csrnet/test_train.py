@@ -1,7 +1,9 @@
-"""Training CSRNet on pictures of dots, one a head."""
+"""Training CSRNet on images of dots, one per head."""
 
 import dataclasses
 import json
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -30,8 +32,8 @@ CARD = find_card("csrnet_a")
 RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
 
 
-def give_weights(model):
-    """In place of ImageNet's weights, whose download these tests do not need: random ones, the same for each name."""
+def give_weights(model: keras.Model) -> keras.Model:
+    """Random weights, equal for equal layer names, instead of ImageNet's, which would need a download."""
     for layer in conv_layers(model):
         if layer.name.startswith("block"):
             draw = np.random.default_rng(list(layer.name.encode()))
@@ -42,11 +44,11 @@ def give_weights(model):
 
 
 @pytest.fixture(autouse=True)
-def vgg16_weights(monkeypatch):
+def vgg16_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
 
 
-def run(dataset, folder, recipe, every=2):
+def run(dataset: Path, folder: Path, recipe: Recipe, every: int = 2) -> Path:
     keras.utils.set_random_seed(recipe.seed)
     photos = make_photos([dataset], CARD, recipe, folder / "features")
     train(CARD, begin(CARD, folder / "run", recipe), recipe, *photos, every=every)
@@ -54,14 +56,14 @@ def run(dataset, folder, recipe, every=2):
 
 
 @pytest.fixture(scope="module")
-def finished(dataset, tmp_path_factory):
+def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
         return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
 @pytest.mark.slow
-def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+def test_run_writes_weights_curves_and_meta(finished: Path) -> None:
     model = build_csrnet()
     model.load_weights(finished / "csrnet_a.weights.h5")
     assert model.predict(np.zeros((1, 64, 48, 3), np.float32), verbose=0).shape == (1, 8, 6, 1)
@@ -77,11 +79,11 @@ def test_a_run_leaves_weights_curves_and_meta_behind(finished):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(Exception):
         pass
 
-    def stop_after_two(self, step):
+    def stop_after_two(self: Photos, step: int) -> tuple[np.ndarray, np.ndarray]:
         if step == 2:
             raise Stopped
         return batch(self, step)
@@ -98,7 +100,7 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_its_own_recipe_only(dataset, finished):
+def test_run_resumes_only_with_its_own_recipe(dataset: Path, finished: Path) -> None:
     other = dataclasses.replace(RECIPE, learning_rate=1e-5, pools=(2,), steps=RECIPE.steps + 9)
     with pytest.raises(WeightsError, match=r"another recipe \(pools \[.*\] → \[2\], learning_rate .* → 1e-05\)"):
         run(dataset, finished.parent, other)
@@ -112,7 +114,9 @@ def test_a_run_goes_on_with_its_own_recipe_only(dataset, finished):
         ({"unfreeze": True, "batch_norm": True}, ("block1", "block2", "block3", "block4")),
     ],
 )
-def test_only_the_chosen_part_of_the_front_end_learns(dataset, tmp_path, part, trained):
+def test_only_the_selected_part_of_the_front_end_is_trained(
+    dataset: Path, tmp_path: Path, part: dict[str, bool], trained: tuple[str, ...]
+) -> None:
     recipe = dataclasses.replace(RECIPE, steps=1, crop_cells=4, pools=(2,), negatives=0, **part)
     folder = run(dataset, tmp_path, recipe, every=1)
     before = give_weights(build_csrnet(batch_norm=recipe.batch_norm)).get_layer("front_end")
@@ -125,7 +129,7 @@ def test_only_the_chosen_part_of_the_front_end_learns(dataset, tmp_path, part, t
         assert changed == conv.name.startswith(trained), conv.name
 
 
-def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
+def test_front_end_uses_its_share_of_the_learning_rate(dataset: Path, tmp_path: Path) -> None:
     """Adam's first step is as long as the rate, whatever the gradient."""
     recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
     recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
@@ -143,13 +147,13 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def photos(dataset, tmp_path_factory):
+def photos(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Photos:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
         return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
 
 
-def test_the_folded_network_gives_what_training_saw(photos):
+def test_folded_network_agrees_with_the_trained_one(photos: Photos) -> None:
     net = TrainingNet(RECIPE, photos)
     features = np.random.default_rng(1).uniform(0, 3, (1, 9, 7, 512)).astype(np.float32)
     served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
@@ -157,7 +161,7 @@ def test_the_folded_network_gives_what_training_saw(photos):
     np.testing.assert_allclose(served, net(tf.constant(features), training=False) / OUTPUT_GAIN, rtol=2e-3, atol=1e-6)
 
 
-def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
+def test_run_can_start_from_the_weights_of_another(photos: Photos, tmp_path: Path) -> None:
     first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
     first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     second.start_from(tmp_path, "csrnet_a")
@@ -166,15 +170,15 @@ def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
 
 
 @pytest.fixture
-def keeping(photos, tmp_path):
-    """A network that keeps the counts of the one it starts from."""
+def keeping(photos: Photos, tmp_path: Path) -> TrainingNet:
+    """A network that trains with `keep_counts`."""
     TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
     net.start_from(tmp_path, "csrnet_a")
     return net
 
 
-def test_counts_are_kept_where_people_are_and_nowhere_else(keeping):
+def test_keep_counts_acts_only_where_people_are(keeping: TrainingNet) -> None:
     source = tf.constant(np.random.default_rng(3).uniform(0, 3, (3, 8, 8, 512)).astype(np.float32))
     labels = np.zeros((3, 8, 8), np.float32)
     labels[1, 2, 5] = 1.0
@@ -188,22 +192,26 @@ def test_counts_are_kept_where_people_are_and_nowhere_else(keeping):
     np.testing.assert_array_equal(keeping.aim(source[:1], tf.constant(labels[:1])), labels[:1])
 
 
-def test_only_pictures_without_people_teach_a_network_that_keeps_its_counts(keeping, photos, tmp_path):
-    """A window with people gives no gradient as long as nothing was learned; an empty one does."""
+def test_keep_counts_learns_only_from_images_without_people(
+    keeping: TrainingNet, photos: Photos, tmp_path: Path
+) -> None:
+    """Before any training a window with people gives no gradient; an empty one does."""
     source, labels = photos.batch(0)
     trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
     assert trainer.train((source, np.ones_like(labels))) == pytest.approx(0.0, abs=1e-4)
     assert trainer.train((source, np.zeros_like(labels))) > 0.1
 
 
-def test_keeping_counts_needs_a_network_that_has_counted(tmp_path):
+def test_keep_counts_needs_a_trained_start(tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, keep_counts=True)
     with pytest.raises(WeightsError, match="name it with --start-from"):
         begin(CARD, tmp_path / "run", recipe)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_start_is_checked_before_any_features_are_computed(dataset, tmp_path, monkeypatch):
+def test_start_weights_are_checked_before_computing_features(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     flags = ["--card", "csrnet_a", "--output", str(tmp_path / "run"), "--cache", str(tmp_path / "features")]
     monkeypatch.setattr("sys.argv", ["csrnet", str(dataset), *flags, "--start-from", str(tmp_path / "none")])
     with pytest.raises(SystemExit, match="is no finished run"):
@@ -211,7 +219,7 @@ def test_a_start_is_checked_before_any_features_are_computed(dataset, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def give_served(model):
+def give_served(model: keras.Model) -> keras.Model:
     """The front-end of the repository's CSRNet A, which is ImageNet's."""
     served = read_served_weights(REPOSITORY / "csrnet_a" / "1")
     for layer in conv_layers(model):
@@ -220,7 +228,7 @@ def give_served(model):
     return model
 
 
-def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
+def test_run_can_start_from_a_served_model(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     net = TrainingNet(RECIPE, photos)
     net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
@@ -234,19 +242,19 @@ def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
         net.start_from(REPOSITORY / "ssdcnet_sha" / "1", "ssdcnet_sha")
 
 
-def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
+def test_trained_front_end_is_not_silently_replaced(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last block of the repository's CSRNet B was trained."""
     monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
         TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 
 
-def test_training_starts_at_the_mean_density(photos):
+def test_training_starts_at_the_mean_density(photos: Photos) -> None:
     density = TrainingNet(RECIPE, photos)(tf.zeros((1, 4, 4, 512)), training=False)
     np.testing.assert_allclose(density / OUTPUT_GAIN, photos.mean_density(), rtol=1e-4)
 
 
-def test_a_dead_output_still_learns(photos):
+def test_zero_output_still_gets_a_gradient(photos: Photos) -> None:
     net = TrainingNet(RECIPE, photos)
     bias = net.back_end.get_layer("density").bias
     bias.assign([-1000.0])
@@ -258,7 +266,7 @@ def test_a_dead_output_still_learns(photos):
 
 
 @pytest.mark.parametrize("name", POINT_LOSSES)
-def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
+def test_step_uses_the_loss_of_its_recipe(photos: Photos, tmp_path: Path, name: str) -> None:
     recipe = dataclasses.replace(RECIPE, loss=name, sigma_px=1.0, warmup_steps=0)
     net = TrainingNet(recipe, photos)
     source, heads = photos.batch(1)
@@ -280,12 +288,12 @@ def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
         ({"min_scale": 0.0}, "expected factors over 0"),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused(fields, message):
+def test_invalid_recipe_is_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Recipe(**fields)
 
 
-def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
+def test_missing_dataset_prints_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     command = ["train", str(tmp_path / "none"), "--card", CARD.name, "--output", str(tmp_path / "run"), "--unfreeze"]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit, match=r"^error: .*none is not a folder"):
@@ -293,7 +301,7 @@ def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_windows_are_the_same_for_the_same_seed_and_step(photos):
+def test_windows_are_the_same_for_the_same_seed_and_step(photos: Photos) -> None:
     first, again, other = photos.batch(3), photos.batch(3), photos.batch(4)
     np.testing.assert_array_equal(first[0], again[0])
     assert first[0].shape == (2, 8, 8, 512)
@@ -301,7 +309,7 @@ def test_windows_are_the_same_for_the_same_seed_and_step(photos):
     assert not np.array_equal(first[1], other[1])
 
 
-def test_the_split_front_end_is_the_whole_one():
+def test_split_front_end_equals_the_whole_one() -> None:
     front_end = give_weights(build_front_end())
     stem, last_block = split_front_end(front_end)
     picture = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
@@ -311,7 +319,7 @@ def test_the_split_front_end_is_the_whole_one():
 
 
 @pytest.mark.parametrize("last_block", [False, True])
-def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
+def test_cached_features_equal_those_of_the_front_end(dataset: Path, tmp_path: Path, last_block: bool) -> None:
     cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block))
     front_end = give_weights(build_front_end())
     network = split_front_end(front_end)[0] if last_block else front_end
@@ -327,5 +335,5 @@ def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
         open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))
 
 
-def test_every_field_of_the_recipe_is_described():
+def test_every_field_of_the_recipe_is_described() -> None:
     assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

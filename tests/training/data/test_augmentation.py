@@ -1,4 +1,7 @@
-"""CropConfig behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
+"""Augmentations of windows: confetti, litter, patches and light change pixels; only patches remove heads."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,17 +20,17 @@ GREY = np.full((SIDE_PX, SIDE_PX, 3), 120, np.uint8)
 DENSITY = np.random.default_rng(0).uniform(0.1, 1.0, (SIDE_PX // STRIDE_PX,) * 2).astype(np.float32)
 
 
-def black(side_px):
+def black(side_px: int) -> np.ndarray:
     return np.zeros((side_px, side_px, 3), np.uint8)
 
 
 @given(seed=st.integers(0, 2**32))
-def test_confetti_covers_some_of_a_picture_and_leaves_most_of_it(seed):
+def test_confetti_covers_a_small_share_of_the_image(seed: int) -> None:
     covered = (with_confetti(GREY, np.random.default_rng(seed)) != GREY).any(axis=2).mean()
     assert 0 < covered < 2 * COVERED[1]
 
 
-def test_confetti_differs_in_colour_and_size():
+def test_confetti_differs_in_colour_and_size() -> None:
     pictures = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
     shares = [(picture != GREY).any(axis=2).mean() for picture in pictures]
     assert min(shares) < 0.1
@@ -36,13 +39,13 @@ def test_confetti_differs_in_colour_and_size():
     assert (colours.std(axis=0) > 10).all()
 
 
-def head_in_the_middle():
+def head_in_the_middle() -> np.ndarray:
     cells = np.arange(SIDE_PX // STRIDE_PX) - SIDE_PX / STRIDE_PX / 2 + 0.5
     return np.exp(-(cells[:, np.newaxis] ** 2 + cells**2) / 2).astype(np.float32)
 
 
 @given(seed=st.integers(0, 2**32))
-def test_litter_lies_between_heads_and_not_on_them(seed):
+def test_litter_avoids_heads(seed: int) -> None:
     image, density = GREY.copy(), head_in_the_middle()
     littered = with_litter(image, density, np.random.default_rng(seed))
     middle = slice((SIDE_PX - STRIDE_PX) // 2, (SIDE_PX + STRIDE_PX) // 2)
@@ -51,12 +54,12 @@ def test_litter_lies_between_heads_and_not_on_them(seed):
     np.testing.assert_array_equal(density, head_in_the_middle())
 
 
-def test_litter_leaves_a_crowd_without_ground_alone():
+def test_litter_leaves_a_crowd_without_ground_unchanged() -> None:
     littered = [with_litter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
     assert all(np.array_equal(picture, GREY) for picture in littered)
 
 
-def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_other_colours():
+def test_litter_varies_in_coverage_and_colour() -> None:
     pictures = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
     flakes = [picture[(picture != GREY).any(axis=2)] for picture in pictures]
     shares = np.array([len(pixels) / SIDE_PX**2 for pixels in flakes])
@@ -67,7 +70,7 @@ def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_oth
 
 
 @given(seed=st.integers(0, 2**32))
-def test_a_patch_takes_away_the_people_that_it_hides_and_no_others(seed):
+def test_patch_removes_exactly_the_hidden_people(seed: int) -> None:
     image, density = with_patch(GREY, DENSITY, black, np.random.default_rng(seed))
     hidden = (image == 0).all(axis=2)
     cells = np.kron(density == 0, np.ones((STRIDE_PX, STRIDE_PX), bool))
@@ -77,14 +80,14 @@ def test_a_patch_takes_away_the_people_that_it_hides_and_no_others(seed):
     np.testing.assert_array_equal(density[density > 0], DENSITY[density > 0])
 
 
-def test_a_patch_leaves_what_it_was_given_alone():
+def test_patch_does_not_modify_its_inputs() -> None:
     image, density = GREY.copy(), DENSITY.copy()
     with_patch(image, density, black, np.random.default_rng(0))
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(density, DENSITY)
 
 
-def test_other_light_is_brighter_or_darker_and_now_and_then_grey():
+def test_light_changes_brightness_and_sometimes_removes_colour() -> None:
     draw = np.random.default_rng(0)
     picture = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
     found = np.array([recoloured(picture, draw)[0, 0] for _ in range(200)], float)
@@ -95,41 +98,41 @@ def test_other_light_is_brighter_or_darker_and_now_and_then_grey():
 
 
 @pytest.fixture
-def sample(tmp_path):
+def sample(tmp_path: Path) -> Sample:
     Image.fromarray(GREY).save(tmp_path / "photo.png")
     return Sample(tmp_path / "photo.png", np.array([[40.0, 40.0], [90.0, 80.0]]), "made", "train")
 
 
-def windows_of(sample, **shares):
+def windows_of(sample: Sample, **shares: Any) -> list[tuple[np.ndarray, np.ndarray]]:
     windows = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
     photos = Photos([sample], windows, IMAGENET_TORCH, None)
     return [photos.batch(step) for step in range(12)]
 
 
-def test_windows_keep_every_head_behind_confetti_above_litter_and_in_other_light(sample):
+def test_confetti_litter_and_light_keep_every_head(sample: Sample) -> None:
     found = windows_of(sample, negative_share=0.0, confetti=1.0, littered=1.0, recoloured=1.0)
     assert all(target.sum() == pytest.approx(2, abs=1e-3) for _, target in found)
     assert len({source.tobytes() for source, _ in found}) == len(found)
 
 
-def test_windows_lose_heads_behind_patches_only(sample):
+def test_patches_remove_heads(sample: Sample) -> None:
     found = windows_of(sample, negative_share=0.0, patches=1.0)
     counts = np.array([target.sum() for _, target in found])
     assert counts.min() < 1.5
     assert counts.max() <= 2.001
 
 
-def test_shares_of_none_leave_windows_as_they_are(sample):
+def test_zero_shares_leave_windows_unchanged(sample: Sample) -> None:
     first, *others = windows_of(sample, negative_share=0.0)
     assert all(np.array_equal(first[0], source) for source, _ in others)
 
 
 @pytest.mark.parametrize("name", ["confetti", "littered", "patches", "recoloured", "negative_share"])
-def test_a_share_outside_of_0_to_1_is_refused(name):
+def test_share_outside_of_0_to_1_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
         CropConfig(**{name: 1.5})
 
 
-def test_patches_without_pictures_to_hide_behind_are_refused():
+def test_patches_without_images_are_refused() -> None:
     with pytest.raises(ValueError, match="give some --negatives"):
         CropConfig(negatives=0, patches=0.3)

@@ -15,7 +15,7 @@ def make_part(subset: str, photos: int) -> list[Sample]:
 
 
 @pytest.mark.parametrize("folds", [2, 3, 5])
-def test_folds_are_alike_in_size_and_in_heads(folds):
+def test_folds_are_balanced_in_size_and_heads(folds: int) -> None:
     part = make_part("A/train", 91)
     found = assign_folds(part, folds, seed=0)
     counts = [[sample.count for sample in part if found[sample.key] == fold] for fold in range(folds)]
@@ -26,18 +26,18 @@ def test_folds_are_alike_in_size_and_in_heads(folds):
     assert max(means) - min(means) < 0.1 * np.mean(means)
 
 
-def test_a_photo_keeps_its_fold_whatever_else_is_loaded_and_in_whatever_order():
+def test_fold_of_a_photo_does_not_depend_on_other_photos_or_order() -> None:
     dense, sparse = make_part("A/train", 40), make_part("B/train", 30)
     together = assign_folds([*sparse, *dense[::-1]], 2, seed=0)
     assert together == assign_folds(dense, 2, seed=0) | assign_folds(sparse, 2, seed=0)
 
 
-def test_another_seed_draws_other_folds():
+def test_another_seed_draws_other_folds() -> None:
     part = make_part("A/train", 40)
     assert assign_folds(part, 2, seed=0) != assign_folds(part, 2, seed=1)
 
 
-def test_the_folds_that_are_left_out_are_all_photos_once():
+def test_held_out_folds_partition_the_photos() -> None:
     part = make_part("A/train", 31)
     learnt = part[::2]
     kept = [leave_fold_out(learnt, part, folds=3, fold=fold, seed=0) for fold in range(3)]
@@ -48,12 +48,12 @@ def test_the_folds_that_are_left_out_are_all_photos_once():
     assert all({folds[key] for key in each} == {fold} for fold, each in enumerate(left_out))
 
 
-def test_one_fold_leaves_nothing_out():
+def test_single_fold_holds_out_nothing() -> None:
     part = make_part("A/train", 5)
     assert leave_fold_out(part, part, folds=1, fold=0, seed=0) == part
 
 
 @pytest.mark.parametrize(("folds", "fold"), [(2, 2), (2, -1), (1, 1), (0, 0)])
-def test_a_fold_that_is_not_there_is_refused(folds, fold):
+def test_unknown_fold_is_refused(folds: int, fold: int) -> None:
     with pytest.raises(SetupError, match=f"--fold {fold} is none of {folds} folds"):
         leave_fold_out([], [], folds=folds, fold=fold, seed=0)

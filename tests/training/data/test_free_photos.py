@@ -14,11 +14,11 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"
 
 @pytest.fixture
 def installed() -> list[FreePhoto]:
-    """The photos of a package that pip has installed already."""
+    """The photos of an installed package."""
     return [photo for photo in read_photos("test") if photo.package == "scikit-learn"]
 
 
-def test_the_set_is_large_enough_and_apart_from_the_training_photos() -> None:
+def test_free_photos_are_many_and_disjoint_from_training() -> None:
     test, training = read_photos("test"), read_photos("training")
     assert len(test) + len(draw_pictures()) >= 50
     assert len({photo.name for photo in test + training}) == len({photo.sha256 for photo in test + training})
@@ -26,14 +26,14 @@ def test_the_set_is_large_enough_and_apart_from_the_training_photos() -> None:
     assert all(photo.licence and photo.shows and len(photo.sha256) == 16 for photo in test + training)
 
 
-def test_drawn_pictures_are_the_same_every_time_and_differ() -> None:
+def test_drawn_images_are_repeatable_and_distinct() -> None:
     pictures, again = draw_pictures(), draw_pictures()
     assert len({pixels.tobytes() for pixels in pictures.values()}) == len(pictures)
     assert all(np.array_equal(pictures[name], again[name]) for name in again)
     assert {(p.shape, p.dtype) for p in pictures.values()} == {((480, 640, 3), np.dtype(np.uint8))}
 
 
-def test_the_page_tells_what_was_counted_in_every_picture_and_its_licence() -> None:
+def test_page_lists_counts_and_licence_of_every_photo() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     first_cells = {row.split(" | ")[0].removeprefix("| ") for row in rows}
     assert first_cells >= {photo.name for photo in read_photos("test")} | set(draw_pictures())
@@ -52,7 +52,7 @@ def test_photos_are_fetched_once(installed: list[FreePhoto], tmp_path: Path) -> 
     assert [path.stat().st_mtime_ns for path in fetch_photos(installed, tmp_path)] == stamps
 
 
-def test_a_file_that_was_not_looked_at_is_refused(installed: list[FreePhoto], tmp_path: Path) -> None:
+def test_unlisted_file_is_refused(installed: list[FreePhoto], tmp_path: Path) -> None:
     for change, message in (({"sha256": "0" * 16}, "has the hash"), ({"path": "sklearn/none.jpg"}, "has no sklearn")):
         with pytest.raises(DatasetError, match=message):
             fetch_photos([dataclasses.replace(installed[0], **change)], tmp_path)

@@ -8,21 +8,21 @@ from crowdserve.errors import DatasetError
 from training.data.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
 
 
-def test_negatives_are_repeatable_pictures_that_differ():
+def test_negatives_are_repeatable_and_distinct() -> None:
     pictures = make_negatives(24, seed=1)
     assert {(p.shape, p.dtype) for p in pictures} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
-    assert len({p.tobytes() for p in pictures}) == 24  # no two alike
+    assert len({p.tobytes() for p in pictures}) == 24  # all distinct
     assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in pictures[:19]]
 
 
-def test_every_other_picture_is_an_even_grey():
+def test_every_second_image_is_uniform_grey() -> None:
     pictures = make_negatives(2 * len(GREYS), seed=0)
     assert [int(p.mean()) for p in pictures[::2]] == list(GREYS)
     assert all(p.std() == 0 for p in pictures[::2])
     assert all(p.std() > 0 for p in pictures[1::2])
 
 
-def test_kinds_come_in_the_order_that_was_asked_for():
+def test_kinds_are_in_the_requested_order() -> None:
     pictures = make_negatives(5, 2, ["tiles", GREY])
     assert [int(p.mean()) for p in pictures[1::2]] == list(GREYS[:2])
     draw = np.random.default_rng(2)
@@ -34,7 +34,7 @@ def save(folder: Path, name: str, width: int, height: int) -> None:
     Image.fromarray(shades).save(folder / name)
 
 
-def test_photos_come_by_name_in_sizes_that_a_network_takes(tmp_path: Path):
+def test_photos_are_sorted_and_sized_for_a_network(tmp_path: Path) -> None:
     save(tmp_path, "b.png", 1600, 1003)
     save(tmp_path, "a.JPG", 500, 391)
     (tmp_path / "notes.txt").write_text("no photo")
@@ -42,7 +42,7 @@ def test_photos_come_by_name_in_sizes_that_a_network_takes(tmp_path: Path):
     assert [p.shape for p in photos] == [(384, 496, 3), (480, PHOTO_SIDE_PX, 3)]
 
 
-def test_a_folder_without_usable_photos_is_refused(tmp_path: Path):
+def test_folder_without_usable_photos_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="give a folder of photos"):
         load_negatives(tmp_path, 8)
     save(tmp_path, "small.png", 900, 200)
@@ -51,8 +51,8 @@ def test_a_folder_without_usable_photos_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 1.5])
-def test_a_zoomed_picture_fills_its_window(scale: float):
-    """With its own pixels, mirrored on at the bottom and right where it is smaller."""
+def test_zoomed_image_fills_its_window(scale: float) -> None:
+    """A smaller image is extended by reflection at the bottom and right."""
     across = np.linspace(10, 250, 64).astype(np.uint8)
     picture = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
     window = zoomed(picture, scale, 48, np.random.default_rng(0))

@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import numpy as np
+import pytest
 from PIL import Image
 
 from training.data.negatives_folder import main, views
 
 
-def test_views_are_the_picture_its_mirror_image_and_its_quarters():
+def test_views_are_the_image_its_mirror_and_its_quarters() -> None:
     picture = np.arange(6 * 4 * 3, dtype=np.uint8).reshape(6, 4, 3)
     whole, mirrored, *quarters = views(picture)
     np.testing.assert_array_equal(whole, picture)
@@ -13,7 +16,7 @@ def test_views_are_the_picture_its_mirror_image_and_its_quarters():
     np.testing.assert_array_equal(np.concatenate(rows), picture)
 
 
-def test_a_folder_is_filled_once(tmp_path, capsys):
+def test_folder_is_written_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
     shades = np.random.default_rng(0).integers(0, 256, (400, 500, 3), dtype=np.uint8)

@@ -1,6 +1,7 @@
-"""Training material on pictures made here: what extending, mirroring and caching do to inputs and density maps."""
+"""Training samples of generated images: padding, mirroring and caching of inputs and density maps."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
 
 
 @pytest.fixture
-def sample(tmp_path):
+def sample(tmp_path: Path) -> Sample:
     """A photo of 90x70 px whose left third is bright."""
     picture = np.zeros((70, 90, 3), np.uint8)
     picture[:, :30] = 200
@@ -26,7 +27,7 @@ def sample(tmp_path):
     return Sample(tmp_path / "photo.png", POINTS, "made", "train")
 
 
-def mean_of_blocks(picture):
+def mean_of_blocks(picture: np.ndarray) -> np.ndarray:
     """A front-end of one channel: the mean of each cell."""
     rows, columns = (side // STRIDE_PX for side in picture.shape[:2])
     cells = picture[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
@@ -36,7 +37,9 @@ def mean_of_blocks(picture):
 @pytest.mark.parametrize(("multiple", "cells"), [(1, (8, 11)), (64, (16, 16))])
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("cached", [False, True])
-def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_path, multiple, cells, mirrored, cached):
+def test_input_and_density_map_share_a_grid_and_keep_every_head(
+    sample: Sample, tmp_path: Path, multiple: int, cells: tuple[int, int], mirrored: bool, cached: bool
+) -> None:
     cache = FeatureCache(tmp_path / "features", mean_of_blocks, "means") if cached else None
     photos = Photos([sample], WINDOWS, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
     source, target = photos.whole(0, mirrored=mirrored)
@@ -53,7 +56,7 @@ def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_p
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("left", [7, 8, 9, 14, 15])
-def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mirrored):
+def test_head_is_in_the_cell_of_its_pixels_in_both_views(tmp_path: Path, left: int, mirrored: bool) -> None:
     picture = np.zeros((70, 90, 3), np.uint8)
     picture[20, left] = 255
     Image.fromarray(picture).save(tmp_path / "photo.png")
@@ -64,20 +67,20 @@ def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mir
     assert source[..., 0].argmax() == target.argmax()
 
 
-def test_features_are_computed_once(sample, tmp_path):
+def test_features_are_computed_once(sample: Sample, tmp_path: Path) -> None:
     seen = []
 
-    def front_end(picture):
+    def front_end(picture: np.ndarray) -> np.ndarray:
         seen.append(picture.shape)
         return mean_of_blocks(picture)
 
     for _ in range(2):
         windows = dataclasses.replace(WINDOWS, negatives=2)
         Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
-    assert len(seen) == 4  # the photo, its mirror image, two pictures without people
+    assert len(seen) == 4  # the photo, its mirror image, two images without people
 
 
-def test_a_cache_of_another_front_end_is_refused(tmp_path):
+def test_cache_of_another_front_end_is_refused(tmp_path: Path) -> None:
     FeatureCache(tmp_path, mean_of_blocks, "means")
     with pytest.raises(DatasetError, match="another front-end"):
         FeatureCache(tmp_path, mean_of_blocks, "maxima")
@@ -85,7 +88,7 @@ def test_a_cache_of_another_front_end_is_refused(tmp_path):
 
 @pytest.mark.parametrize("scale", [0.5, 1.3, 2.0])
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrored):
+def test_heads_of_a_scaled_window_match_its_pixels(tmp_path: Path, scale: float, mirrored: bool) -> None:
     """A bright square around each head, resized with the photo: brightest cells and heads coincide."""
     points = np.array([[20.0, 28.0], [84.0, 60.0]])
     picture = np.zeros((96, 128, 3), np.uint8)
@@ -105,7 +108,7 @@ def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrore
         assert np.corrcoef(source[..., 0].ravel().astype(float), target.ravel())[0, 1] > 0.8
 
 
-def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
+def test_windows_of_random_scale_are_not_cached(sample: Sample, tmp_path: Path) -> None:
     windows = dataclasses.replace(WINDOWS, min_scale=0.5, max_scale=2.0, negatives=2)
     photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
     for step in range(8):
@@ -113,7 +116,7 @@ def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
     assert not list(tmp_path.glob("*.npy"))
 
 
-def test_a_scale_and_its_inverse_are_as_likely():
+def test_scale_and_its_inverse_are_equally_likely() -> None:
     draw = np.random.default_rng(0)
     scales = np.array([CropConfig(min_scale=0.5, max_scale=2.0).draw_scale(draw) for _ in range(4000)])
     assert 0.5 <= scales.min() < 0.51

@@ -1,6 +1,8 @@
 """The command line of the training scripts."""
 
+import argparse
 import dataclasses
+from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +14,7 @@ COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Recipe(CropConfig):
-    """As the networks have theirs.
+    """A recipe like those of the networks.
 
     Attributes:
         pools: Sides of
@@ -28,27 +30,30 @@ class Recipe(CropConfig):
             raise ValueError(f"--rate {self.rate}: must be at most 1")
 
 
+Read = Callable[..., tuple[argparse.Namespace, Recipe]]
+
+
 @pytest.fixture
-def read(monkeypatch):
-    def read(*arguments):
+def read(monkeypatch: pytest.MonkeyPatch) -> Read:
+    def read(*arguments: str) -> tuple[argparse.Namespace, Recipe]:
         monkeypatch.setattr("sys.argv", [*COMMAND, *arguments])
         return read_flags("Train.", Recipe, "csrnet")
 
     return read
 
 
-def test_without_flags_the_recipe_is_its_defaults(read):
+def test_recipe_without_flags_has_its_defaults(read: Read) -> None:
     flags, recipe = read()
     assert recipe == Recipe()
     assert [path.name for path in flags.datasets] == ["photos", "more"]
 
 
-def test_each_field_has_a_flag(read):
+def test_each_field_has_a_flag(read: Read) -> None:
     _, recipe = read("--pools", "3", "9", "--rate", "0.25", "--mirrored", "--sigma-px", "adaptive", "--crop-cells", "8")
     assert recipe == Recipe(pools=(3, 9), rate=0.25, mirrored=True, sigma_px=None, crop_cells=8)
 
 
-def test_help_says_what_the_recipe_says(read, capsys):
+def test_help_describes_the_recipe(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         read("--help")
     told = " ".join(capsys.readouterr().out.split())
@@ -61,7 +66,9 @@ def test_help_says_what_the_recipe_says(read, capsys):
     ("arguments", "message"),
     [(("--rate", "2"), "--rate 2.0: must be at most 1"), (("--rate", "fast"), "invalid float")],
 )
-def test_what_cannot_be_is_told_in_one_line(read, arguments, message, capsys):
+def test_invalid_flag_prints_one_line(
+    read: Read, arguments: tuple[str, str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit):
         read(*arguments)
     assert message in capsys.readouterr().err.splitlines()[-1]

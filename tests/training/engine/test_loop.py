@@ -1,7 +1,8 @@
-"""The training loop with a network of one number, stopped at every place where a run can stop."""
+"""The training loop with a network of one number, interrupted wherever a run can be interrupted."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ from training.engine.loop import run_steps
 from training.engine.run import RunFolder, read_earlier
 
 MAES = {2: 5.0, 4: 3.0, 6: 3.0, 8: 4.0}
-"""Validation error after each step that is validated; the later of two equal ones is kept."""
+"""Validation error after each validated step; the later of two equal ones is kept."""
 
 
 class Stopped(Exception):
-    """In place of a signal or a power cut."""
+    """Stands for a signal or a power failure."""
 
 
 class Batches:
@@ -70,7 +71,7 @@ def assert_whole(folder: Path) -> None:
     assert Network(folder).done == 8
 
 
-def test_the_best_averages_are_kept_and_described(tmp_path):
+def test_best_average_weights_are_saved_and_recorded(tmp_path: Path) -> None:
     train(tmp_path)
     assert_whole(tmp_path)
     losses = [record["loss"] for record in RunFolder(tmp_path).records()]
@@ -80,11 +81,13 @@ def test_the_best_averages_are_kept_and_described(tmp_path):
 @pytest.mark.parametrize("place", [(RunFolder, "record"), (RunFolder, "write_meta"), (Network, "save")])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("time", [1, 3, 4])
-def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch, place, after, time):
+def test_stopped_run_gives_the_result_of_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str], after: bool, time: int
+) -> None:
     owner, name = place
     work, calls = getattr(owner, name), []
 
-    def stop(*args, **kwargs):
+    def stop(*args: Any, **kwargs: Any) -> Any:
         calls.append(name)
         if len(calls) == time:
             if after:
@@ -100,14 +103,14 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(tmp_path, monkeypatch
     assert_whole(tmp_path)
 
 
-def test_a_finished_run_is_left_alone(tmp_path):
+def test_finished_run_is_left_unchanged(tmp_path: Path) -> None:
     train(tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     train(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_start_that_is_no_run_is_refused(tmp_path):
+def test_start_from_an_unfinished_run_is_refused(tmp_path: Path) -> None:
     assert read_earlier(None) is None
     with pytest.raises(WeightsError, match="is no finished run"):
         read_earlier(tmp_path)

@@ -26,7 +26,7 @@ CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] *
 
 
 def make_photos(number: int = 24) -> HeldOut:
-    """Dense photos that the sparse route halves, sparse ones that the dense route doubles; each errs at home too."""
+    """Dense photos that the sparse route halves, sparse ones that the dense route doubles; the right one errs less."""
     draw = np.random.default_rng(0)
     counts, domains = [], []
     for i in range(number):
@@ -53,7 +53,7 @@ def classifier(photos: HeldOut) -> SceneClassifier:
     return SceneClassifier.from_estimator(fitted, "", {}, Path("a"))
 
 
-def test_a_policy_is_a_share_of_each_route(photos):
+def test_policy_is_a_share_per_route(photos: HeldOut) -> None:
     for weights in fixed_policies(photos).values():
         np.testing.assert_allclose(weights.sum(axis=1), 1)
     dense = np.array([photo.dense for photo in photos.counts])
@@ -64,14 +64,14 @@ def test_a_policy_is_a_share_of_each_route(photos):
     np.testing.assert_allclose(photos.counted(policies["mean of both"]), (dense + sparse) / 2)
 
 
-def test_no_hard_policy_errs_less_than_the_oracle_on_any_photo(photos, classifier):
+def test_oracle_has_the_smallest_error_on_every_photo(photos: HeldOut, classifier: SceneClassifier) -> None:
     policies = fixed_policies(photos) | classifier_policies("domain", classifier, photos)
     for name, weights in policies.items():
         if set(np.unique(weights)) <= {0.0, 1.0}:
             assert (photos.errors(policies["oracle"]) <= photos.errors(weights)).all(), name
 
 
-def test_a_classifier_that_is_always_right_is_the_perfect_one(photos, classifier):
+def test_always_correct_classifier_equals_the_perfect_one(photos: HeldOut, classifier: SceneClassifier) -> None:
     found = classifier_policies("domain", classifier, photos)
     np.testing.assert_array_equal(found["domain, hard"], fixed_policies(photos)["perfect by domain"])
     probabilities = classifier.probabilities(photos.features)
@@ -79,14 +79,14 @@ def test_a_classifier_that_is_always_right_is_the_perfect_one(photos, classifier
     np.testing.assert_allclose(photos.counted(found["domain, blended"]), by_hand)
 
 
-def test_photos_of_a_part_of_both_kinds_have_no_perfect_router_by_domain(photos):
+def test_mixed_part_has_no_perfect_domain_router(photos: HeldOut) -> None:
     mixed = HeldOut(photos.counts, photos.features, photos.parts, (None, *photos.domains[1:]))
     assert set(fixed_policies(photos)) - set(fixed_policies(mixed)) == {"perfect by domain"}
     (row,) = [row for row in judge_policies(mixed, fixed_policies(mixed), seed=0) if row["policy"] == "oracle"]
     assert len(row["against"]) == 1
 
 
-def test_figures_are_those_computed_by_hand(photos):
+def test_figures_match_hand_computed_ones(photos: HeldOut) -> None:
     policies = fixed_policies(photos)
     rows = {row["policy"]: row for row in judge_policies(photos, policies, seed=0)}
     errors = np.array([photo.dense - photo.true for photo in photos.counts])
@@ -97,32 +97,34 @@ def test_figures_are_those_computed_by_hand(photos):
     against = rows["always dense"]["against"]["perfect by domain"]
     assert against["difference"] == pytest.approx((np.abs(errors) - at_home).mean(), abs=0.006)
     assert against["percent"] == pytest.approx(100 * (np.abs(errors).mean() / at_home.mean() - 1), abs=0.06)
-    assert against["interval"][0] > 0  # twice the people in two of three photos is no accident
+    assert against["interval"][0] > 0  # twice the people in two of three photos is significant
     by_part = rows["always dense"]["mae_by_part"]
     shares = [photos.parts.count(part) / len(photos.parts) for part in by_part]
     assert np.dot(shares, list(by_part.values())) == pytest.approx(rows["always dense"]["mae"], abs=0.02)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+def test_interval_has_its_nominal_coverage() -> None:
     draw = np.random.default_rng(5)
     parts = ["a"] * 20 + ["b"] * 20
     covered = 0
     for seed in range(100):
         difference = np.concatenate([draw.normal(1, 1, 20), draw.normal(9, 3, 20)])
         low, high = bootstrap_difference(difference, np.zeros(40), parts, seed=seed)
-        assert high - low < 2.0  # the standard deviation is 0.35; the parts' difference of 8 is not taken for chance
+        assert (
+            high - low < 2.0
+        )  # the standard deviation is 0.35; the difference of 8 between the parts does not widen the interval
         covered += low <= 5 <= high
     assert 85 <= covered <= 99
 
 
-def test_equal_policies_do_not_differ(photos):
+def test_equal_policies_have_zero_difference(photos: HeldOut) -> None:
     errors = photos.errors(one_route(["dense"] * len(photos.counts)))
     assert bootstrap_difference(errors, errors, photos.parts, seed=0) == (0, 0)
 
 
 @pytest.fixture
 def scenes(tmp_path: Path, photos: HeldOut) -> Path:
-    """A scene data set with the features of the photos, labelled in another way, and their counts in a CSV file."""
+    """A scene dataset with the features of the photos and other labels, and their counts in a CSV file."""
     files, entries = [], []
     for photo, part in zip(photos.counts, photos.parts, strict=True):
         dataset, subset = part.split(" ")
@@ -135,7 +137,9 @@ def scenes(tmp_path: Path, photos: HeldOut) -> Path:
     return tmp_path
 
 
-def test_the_command_prints_and_writes_the_table(scenes, photos, classifier, capsys):
+def test_command_prints_and_writes_the_table(
+    scenes: Path, photos: HeldOut, classifier: SceneClassifier, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = {"data": {"labels": {"strategy": "domain"}}}
     save_classifier(classifier, scenes / "model", CONTRACT, labels, name="other")
     record = scenes / "model" / "scene_classifier.other.json"
@@ -153,7 +157,7 @@ def test_the_command_prints_and_writes_the_table(scenes, photos, classifier, cap
     assert all(line.count("|") == printed.split("\n")[0].count("|") for line in printed.strip().split("\n"))
 
 
-def test_counts_that_do_not_fit_the_photos_are_refused(scenes, photos):
+def test_counts_of_other_photos_are_refused(scenes: Path, photos: HeldOut) -> None:
     counts = {photo.key: photo for photo in photos.counts}
     with pytest.raises(DatasetError, match="1 of 24 photos were not counted, such as p3"):
         load_held_out(scenes, {key: photo for key, photo in counts.items() if key != "p3"}, "validate")
@@ -164,13 +168,13 @@ def test_counts_that_do_not_fit_the_photos_are_refused(scenes, photos):
         load_held_out(scenes, counts, "validate")
 
 
-def test_routes_are_in_the_order_of_the_probabilities(photos, classifier):
+def test_routes_are_in_the_order_of_the_probabilities(photos: HeldOut, classifier: SceneClassifier) -> None:
     dense = classifier.probabilities(photos.features)[:, ROUTES.index("dense")]
     assert (dense[np.array(photos.domains) == "dense"] > 0.5).all()
 
 
 @pytest.fixture
-def short_search(monkeypatch):
+def short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three folds, one strength of the penalty."""
     monkeypatch.setattr("training.routing.policies.FOLDS", 3)
     monkeypatch.setattr("training.scene.regression.FOLDS", 3)
@@ -179,7 +183,7 @@ def short_search(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_search")
-def test_a_cross_fitted_router_learns_which_route_errs_less(photos):
+def test_cross_fitted_router_learns_the_better_route(photos: HeldOut) -> None:
     found = cross_fitted_policies(photos, seed=0)
     better = one_route([photo.better_route for photo in photos.counts])
     domains = one_route(list(photos.domains))
@@ -190,8 +194,8 @@ def test_a_cross_fitted_router_learns_which_route_errs_less(photos):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("short_search")
-def test_no_photo_is_routed_by_what_learned_from_it(photos):
-    """With features that say nothing but which photo it is, a cross-fitted router cannot know better than chance."""
+def test_photo_is_routed_by_a_model_not_trained_on_it(photos: HeldOut) -> None:
+    """With features that only identify the photo, a cross-fitted router is no better than chance."""
     draw = np.random.default_rng(1)
     lonely = np.zeros_like(photos.features)
     lonely[np.arange(len(lonely)), draw.permutation(len(lonely))] = 1e4
@@ -200,7 +204,7 @@ def test_no_photo_is_routed_by_what_learned_from_it(photos):
     assert (found["best-counter, cross-fitted, hard"] != better).any()
 
 
-def test_too_few_photos_of_a_kind_are_refused(photos):
+def test_too_few_photos_of_a_kind_are_refused(photos: HeldOut) -> None:
     few = HeldOut(photos.counts[:6], photos.features[:6], photos.parts[:6], photos.domains[:6])
     with pytest.raises(DatasetError, match="fewer than 5 photos better"):
         cross_fitted_policies(few, seed=0)

@@ -1,4 +1,4 @@
-"""Cross-fitting with real CSRNets of random weights: what matters is which of them counts which photo."""
+"""Cross-fitting with real CSRNets of random weights: which of them counts which photo."""
 
 import dataclasses
 import json
@@ -73,7 +73,13 @@ def flags(dataset: Path, checkpoints: dict[tuple[str, int], Path], output: Path)
 
 
 @pytest.mark.slow
-def test_every_photo_is_counted_by_the_networks_that_left_it_out(dataset, model, checkpoints, tmp_path, capsys):
+def test_photo_is_counted_by_networks_not_trained_on_it(
+    dataset: Path,
+    model: keras.Model,
+    checkpoints: dict[tuple[str, int], Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     main(flags(dataset, checkpoints, tmp_path / "counts.csv"))
     counts = read_route_counts(tmp_path / "counts.csv")
     samples = load_dataset(dataset)
@@ -90,14 +96,16 @@ def test_every_photo_is_counted_by_the_networks_that_left_it_out(dataset, model,
     assert "5 photos: 5 better on dense, 0 better on sparse" in capsys.readouterr().out
 
 
-def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypatch):
+def test_stopped_run_resumes(
+    dataset: Path, checkpoints: dict[tuple[str, int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
 
     class Spy:
         def __init__(self, checkpoint: object, caches: object) -> None:
             self.left = 2
 
-        def count(self, sample):
+        def count(self, sample: Sample) -> float:
             calls.append(sample.key)
             if len(calls) == 5:
                 raise KeyboardInterrupt
@@ -120,8 +128,15 @@ def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last_block", [False, True])
-def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_path, monkeypatch, last_block):
-    """The cache's front-end is the network's own here, as it is in training with ImageNet's weights."""
+def test_cached_features_give_the_same_count(
+    dataset: Path,
+    model: keras.Model,
+    checkpoints: dict[tuple[str, int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    last_block: bool,
+) -> None:
+    """The cache uses the network's own front-end, as in training with ImageNet's weights."""
     monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
@@ -130,11 +145,11 @@ def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_pa
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
     cached = tmp_path / "first" / f"{sample.key}.npy"
     cached.rename(tmp_path / "second" / cached.name)
-    monkeypatch.setattr(crossfit, "decode_image", None)  # from here on every feature must come from a cache
+    monkeypatch.setattr(crossfit, "decode_image", None)  # from here on every feature must come from the cache
     assert counter.count(sample) == pytest.approx(count_directly(model, sample), rel=5e-3)
 
 
-def test_folds_that_are_missing_or_drawn_otherwise_are_refused(checkpoints):
+def test_missing_or_different_folds_are_refused(checkpoints: dict[tuple[str, int], Path]) -> None:
     found = [read_checkpoint(folder) for folder in checkpoints.values()]
     with pytest.raises(WeightsError, match=r"sparse route left out the folds \[0\], expected \[0, 1\]"):
         arrange_checkpoints(found[:3])
@@ -144,7 +159,7 @@ def test_folds_that_are_missing_or_drawn_otherwise_are_refused(checkpoints):
         arrange_checkpoints([*found[:3], dataclasses.replace(found[3], draw=(2, 9))])
 
 
-def test_a_run_on_all_photos_is_refused(checkpoints, tmp_path):
+def test_run_on_all_photos_is_refused(checkpoints: dict[tuple[str, int], Path], tmp_path: Path) -> None:
     meta = json.loads((checkpoints["csrnet_a", 0] / "meta.json").read_text())
     del meta["recipe"]["folds"]
     (tmp_path / "meta.json").write_text(json.dumps(meta))
@@ -152,7 +167,9 @@ def test_a_run_on_all_photos_is_refused(checkpoints, tmp_path):
         read_checkpoint(tmp_path)
 
 
-def test_a_run_that_started_from_one_on_all_photos_is_refused(checkpoints, tmp_path):
+def test_run_started_from_one_on_all_photos_is_refused(
+    checkpoints: dict[tuple[str, int], Path], tmp_path: Path
+) -> None:
     meta = json.loads((checkpoints["csrnet_a", 0] / "meta.json").read_text())
     (tmp_path / "csrnet_a.weights.h5").touch()
     (tmp_path / "meta.json").write_text(json.dumps(meta | {"started_from": meta}))
@@ -165,13 +182,13 @@ def test_a_run_that_started_from_one_on_all_photos_is_refused(checkpoints, tmp_p
 
 
 @pytest.mark.parametrize("text", ["{", "7", '{"card": "csrnet_a"}', '{"card": "nothing", "recipe": {}}'])
-def test_what_is_no_run_is_refused(tmp_path, text):
+def test_folder_without_a_run_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "meta.json").write_text(text)
     with pytest.raises(WeightsError, match=r"no finished run of training\.csrnet"):
         read_checkpoint(tmp_path)
 
 
-def test_counts_of_other_checkpoints_are_not_gone_on_with(tmp_path):
+def test_counts_of_other_checkpoints_are_not_resumed(tmp_path: Path) -> None:
     output = tmp_path / "counts.csv"
     crossfit.check_output(output, {"checkpoints": [1]})
     output.write_text("key,true,dense,sparse\n")

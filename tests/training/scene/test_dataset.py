@@ -30,7 +30,7 @@ def samples(tmp_path: Path) -> list[Sample]:
 
 
 @pytest.mark.parametrize(("count", "label"), [(0, "sparse"), (100, "sparse"), (101, "dense"), (3000, "dense")])
-def test_a_photo_of_up_to_100_heads_is_sparse(count, label):
+def test_photo_of_up_to_100_heads_is_sparse(count: int, label: str) -> None:
     sample = Sample(Path("a.jpg"), np.zeros((count, 2)), "jhu-crowd", "train")
     assert label_by_count(sample, 100) == label
 
@@ -46,18 +46,18 @@ def test_a_photo_of_up_to_100_heads_is_sparse(count, label):
         ("empty", "", "sparse"),
     ],
 )
-def test_a_domain_is_told_by_data_set_and_part(dataset, subset, label):
+def test_domain_comes_from_dataset_and_part(dataset: str, subset: str, label: str) -> None:
     assert label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, subset)) == label
 
 
 @pytest.mark.parametrize("dataset", ["jhu-crowd", "nwpu-crowd", "something-new"])
-def test_a_data_set_of_mixed_scenes_has_no_domain(dataset):
+def test_dataset_of_mixed_scenes_has_no_domain(dataset: str) -> None:
     with pytest.raises(DatasetError, match=f"{dataset} .* label by count"):
         label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, "train"))
 
 
 @pytest.mark.parametrize("labels", ["count", "domain"])
-def test_every_photo_is_in_its_split_and_class(tmp_path, samples, labels):
+def test_every_photo_is_in_its_split_and_class(tmp_path: Path, samples: list[Sample], labels: str) -> None:
     output = tmp_path / "scenes"
     build_scene_dataset(samples, output, labels=labels, seed=5)
     split_of = {s.image: split for split, part in split_samples(samples, 5).items() for s in part}
@@ -72,12 +72,12 @@ def test_every_photo_is_in_its_split_and_class(tmp_path, samples, labels):
 
 
 def count_well_on(route: str, samples: Sequence[Sample]) -> dict[str, RouteCounts]:
-    """Counts of which one route is off by 3 and the other by 5 the other way."""
+    """Counts with an error of 3 on one route and of -5 on the other."""
     off = {"dense": (3, -5), "sparse": (5, -3)}[route]
     return {s.key: RouteCounts(s.key, s.count, s.count + off[0], s.count + off[1]) for s in samples}
 
 
-def test_the_better_counter_labels_a_photo(tmp_path, samples):
+def test_better_counter_labels_a_photo(tmp_path: Path, samples: list[Sample]) -> None:
     counts = count_well_on("sparse", samples[:20]) | count_well_on("dense", samples[20:])
     manifest = build_scene_dataset(samples, tmp_path / "scenes", labels="best-counter", counts=counts)
     assert manifest["labels"] == {"strategy": "best-counter"}
@@ -86,7 +86,7 @@ def test_the_better_counter_labels_a_photo(tmp_path, samples):
         assert entry["file"].split("/")[1] == expected
 
 
-def test_counts_that_do_not_fit_the_photos_are_refused(tmp_path, samples):
+def test_counts_of_other_photos_are_refused(tmp_path: Path, samples: list[Sample]) -> None:
     counts = count_well_on("dense", samples)
     key = samples[7].key
     for wrong, message in (
@@ -98,8 +98,8 @@ def test_counts_that_do_not_fit_the_photos_are_refused(tmp_path, samples):
             build_scene_dataset(samples, tmp_path / "scenes", labels="best-counter", counts=wrong)
 
 
-def test_photos_that_nobody_counted_are_left_out(tmp_path, dataset, capsys):
-    """Networks that were not trained on a few photos alone label those alone."""
+def test_photos_without_counts_are_left_out(tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only photos that the networks were not trained on are labelled by their counts."""
     samples = load_dataset(dataset)
     counted = count_well_on("sparse", samples[:6]) | count_well_on("dense", samples[6:-2])
     for counts in counted.values():
@@ -111,7 +111,7 @@ def test_photos_that_nobody_counted_are_left_out(tmp_path, dataset, capsys):
     assert f"{len(samples) - len(counted)} photos that were not counted" in capsys.readouterr().out
 
 
-def test_the_manifest_tells_what_there_is(tmp_path, samples):
+def test_manifest_lists_the_photos(tmp_path: Path, samples: list[Sample]) -> None:
     output = tmp_path / "scenes"
     build_scene_dataset(samples, output, labels="count", threshold=200, seed=5)
     manifest = json.loads((output / "manifest.json").read_text())
@@ -125,7 +125,7 @@ def test_the_manifest_tells_what_there_is(tmp_path, samples):
     assert {entry["count"] for entry in manifest["samples"]} == {sample.count for sample in samples}
 
 
-def test_copies_are_files_of_their_own(tmp_path, samples):
+def test_copies_are_separate_files(tmp_path: Path, samples: list[Sample]) -> None:
     output = tmp_path / "scenes"
     manifest = build_scene_dataset(samples, output, labels="domain", copy=True)
     for entry in manifest["samples"]:
@@ -134,7 +134,7 @@ def test_copies_are_files_of_their_own(tmp_path, samples):
         assert copied.read_bytes() == Path(entry["source"]).read_bytes()
 
 
-def test_building_again_replaces_the_earlier_labels(tmp_path, samples):
+def test_building_again_replaces_the_earlier_labels(tmp_path: Path, samples: list[Sample]) -> None:
     output = tmp_path / "scenes"
     build_scene_dataset(samples, output, labels="domain")
     manifest = build_scene_dataset(samples, output, labels="count")
@@ -144,7 +144,7 @@ def test_building_again_replaces_the_earlier_labels(tmp_path, samples):
     assert all(sample.image.exists() for sample in samples)
 
 
-def test_photos_of_others_are_left_alone(tmp_path, samples):
+def test_unrelated_photos_are_left_unchanged(tmp_path: Path, samples: list[Sample]) -> None:
     foreign = tmp_path / "scenes" / "train" / "dense" / "mine.jpg"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"mine")
@@ -153,25 +153,25 @@ def test_photos_of_others_are_left_alone(tmp_path, samples):
     assert foreign.read_bytes() == b"mine"
 
 
-def test_one_kind_of_scene_is_not_enough(tmp_path, samples):
+def test_single_class_is_refused(tmp_path: Path, samples: list[Sample]) -> None:
     with pytest.raises(DatasetError, match="no sparse photo to train on"):
         build_scene_dataset(samples[:20], tmp_path / "scenes", labels="domain")
     assert not (tmp_path / "scenes").exists()
 
 
-def test_a_data_set_given_twice_is_found(tmp_path, samples):
+def test_dataset_given_twice_is_refused(tmp_path: Path, samples: list[Sample]) -> None:
     with pytest.raises(DatasetError, match="given twice"):
         build_scene_dataset([*samples, *samples], tmp_path / "scenes", labels="domain")
 
 
-def test_the_command_says_what_is_wrong(tmp_path, capsys):
+def test_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path / "absent"), "--labels", "count", "--output", str(tmp_path / "scenes")])
     assert stop.value.code == 1
     assert "absent is not a folder" in capsys.readouterr().err
 
 
-def test_pictures_without_people_join_as_sparse_scenes(tmp_path, samples):
+def test_images_without_people_are_added_as_sparse(tmp_path: Path, samples: list[Sample]) -> None:
     write_empty_pictures(tmp_path / "empty", 20, seed=0)
     empty = load_empty(tmp_path / "empty")
     manifest = build_scene_dataset(samples + empty, tmp_path / "scenes", labels="domain")
@@ -184,6 +184,6 @@ def test_pictures_without_people_join_as_sparse_scenes(tmp_path, samples):
     }
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
+def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"training\.empty_pictures"):
         load_empty(tmp_path)

@@ -1,4 +1,5 @@
 import csv
+from pathlib import Path
 
 import pytest
 
@@ -8,7 +9,7 @@ from crowdserve.evaluation.predictions import COLUMNS, count_column
 from training.scene.route_counts import RouteCounts, append_route_counts, read_route_counts
 
 
-def test_what_is_appended_is_read(tmp_path):
+def test_appended_counts_are_read_back(tmp_path: Path) -> None:
     counts = [RouteCounts("a", 10, 12.3456, 9), RouteCounts("b", 0, 0.0004, 1e5)]
     for each in counts:
         append_route_counts(each, tmp_path / "counts.csv")
@@ -18,7 +19,7 @@ def test_what_is_appended_is_read(tmp_path):
     assert list(found) == ["a", "b"]
 
 
-def test_columns_of_an_evaluation_are_understood(tmp_path):
+def test_columns_of_an_evaluation_are_read(tmp_path: Path) -> None:
     text = "image,key,true_count,predicted_count,dense_count,dense_count_csrnet,sparse_count\nx.jpg,x,5,4,3,2,1\n"
     (tmp_path / "predictions.csv").write_text(text)
     assert read_route_counts(tmp_path / "predictions.csv") == {"x": RouteCounts("x", 5, 3, 1)}
@@ -26,7 +27,7 @@ def test_columns_of_an_evaluation_are_understood(tmp_path):
         read_route_counts(tmp_path / "predictions.csv", "csrnet")
 
 
-def test_counts_of_one_of_several_counters_are_read(tmp_path):
+def test_counts_of_one_of_several_counters_are_read(tmp_path: Path) -> None:
     expected = {None: (3, 6), "ssdcnet": (2, 5)}
     row = {
         count_column(name, route): n for name, pair in expected.items() for route, n in zip(ROUTES, pair, strict=True)
@@ -44,7 +45,7 @@ def test_counts_of_one_of_several_counters_are_read(tmp_path):
 @pytest.mark.parametrize(
     ("dense", "sparse", "route"), [(12, 15, "dense"), (2, 11, "sparse"), (8, 12, "dense"), (0, 100, "dense")]
 )
-def test_the_better_route_errs_less(dense, sparse, route):
+def test_better_route_has_the_smaller_error(dense: int, sparse: int, route: str) -> None:
     assert RouteCounts("a", 10, dense, sparse).better_route == route
 
 
@@ -59,12 +60,12 @@ def test_the_better_route_errs_less(dense, sparse, route):
         ("key,true,dense,sparse\na,1,2,3\na,1,2,3\n", "lists 1 photos twice"),
     ],
 )
-def test_broken_files_are_refused(tmp_path, text, message):
+def test_broken_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "counts.csv").write_text(text)
     with pytest.raises(DatasetError, match=message):
         read_route_counts(tmp_path / "counts.csv")
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"counts\.csv is missing"):
         read_route_counts(tmp_path / "counts.csv")

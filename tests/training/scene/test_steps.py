@@ -53,7 +53,7 @@ def write_shanghaitech(root: Path, part: str, photos: int) -> None:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A scene data set with features in both forms."""
+    """A scene dataset with features in both formats."""
     root = tmp_path_factory.mktemp("steps")
     write_shanghaitech(root / "shanghaitech", "A", 10)
     write_shanghaitech(root / "shanghaitech", "B", 20)
@@ -76,7 +76,7 @@ def model(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_features_are_those_of_serving(scenes, extractor):
+def test_features_equal_those_of_serving(scenes: Path, extractor: FeatureExtractor) -> None:
     found = load_npz(scenes / "test.npz")
     assert found.features.dtype == np.float16
     expected = extractor.extract([scenes / file for file in found.files])
@@ -85,7 +85,7 @@ def test_features_are_those_of_serving(scenes, extractor):
     assert found.contract == extractor.contract()
 
 
-def test_csv_files_have_the_original_layout(scenes):
+def test_csv_files_have_the_original_layout(scenes: Path) -> None:
     for split in SPLITS:
         binary = load_npz(scenes / f"{split}.npz")
         lines = (scenes / f"{split}.csv").read_text().splitlines()
@@ -98,7 +98,7 @@ def test_csv_files_have_the_original_layout(scenes):
             np.testing.assert_array_equal(np.array(fields[1:], dtype=np.float16), features)
 
 
-def test_a_csv_file_is_read_as_the_binary_form_is(scenes, tmp_path):
+def test_csv_and_binary_files_give_the_same_features(scenes: Path, tmp_path: Path) -> None:
     binary = load_npz(scenes / "test.npz")
     (tmp_path / "test.csv").write_bytes((scenes / "test.csv").read_bytes())
     found = load_features(tmp_path, "test")
@@ -106,8 +106,8 @@ def test_a_csv_file_is_read_as_the_binary_form_is(scenes, tmp_path):
     np.testing.assert_array_equal(found.labels, binary.labels)
 
 
-def test_photos_are_extracted_once(scenes, extractor):
-    """A second run reads nothing: it must not notice that a photo has become unreadable."""
+def test_photos_are_extracted_once(scenes: Path, extractor: FeatureExtractor) -> None:
+    """A second run reads no photo: an unreadable one must not matter."""
     photo = next((scenes / "test" / "dense").iterdir())
     linked = photo.readlink()
     photo.unlink()
@@ -123,8 +123,8 @@ def test_photos_are_extracted_once(scenes, extractor):
         photo.symlink_to(linked)
 
 
-def test_other_labels_of_the_same_photos_cost_no_extraction(scenes, extractor, tmp_path):
-    """Photos that cannot be read, on the other side: all features must come from the other folder."""
+def test_relabelled_photos_are_not_extracted_again(scenes: Path, extractor: FeatureExtractor, tmp_path: Path) -> None:
+    """Unreadable photos with swapped labels: all features must come from the other folder."""
     before = load_npz(scenes / "test.npz")
     for file in before.files:
         split, label, name = file.split("/")
@@ -138,7 +138,7 @@ def test_other_labels_of_the_same_photos_cost_no_extraction(scenes, extractor, t
         assert file.split("/")[1] == ROUTES[label]
 
 
-def test_two_photos_of_one_name_are_refused(tmp_path, extractor):
+def test_two_photos_of_one_name_are_refused(tmp_path: Path, extractor: FeatureExtractor) -> None:
     for label in ROUTES:
         (tmp_path / "train" / label).mkdir(parents=True)
         (tmp_path / "train" / label / "a.png").write_bytes(b"")
@@ -146,7 +146,9 @@ def test_two_photos_of_one_name_are_refused(tmp_path, extractor):
         extract_split(tmp_path, "train", extractor, extractor.contract())
 
 
-def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, monkeypatch):
+def test_interrupted_extraction_resumes(
+    tmp_path: Path, extractor: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(scene_features, "BATCH_PHOTOS", 2)
     folder = tmp_path / "train" / "dense"
     folder.mkdir(parents=True)
@@ -167,7 +169,7 @@ def test_an_interrupted_extraction_goes_on_where_it_was(tmp_path, extractor, mon
     assert not (tmp_path / "train.partial.npz").exists()
 
 
-def test_a_trained_classifier_tells_the_two_kinds_apart(scenes, model):
+def test_trained_classifier_separates_the_two_classes(scenes: Path, model: Path) -> None:
     classifier = SceneClassifier.load(model / FILE_NAME)
     for split in SPLITS:
         found = load_npz(scenes / f"{split}.npz")
@@ -175,7 +177,7 @@ def test_a_trained_classifier_tells_the_two_kinds_apart(scenes, model):
         np.testing.assert_array_equal(answered, found.labels)
 
 
-def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
+def test_record_describes_the_training(scenes: Path, model: Path, extractor: FeatureExtractor) -> None:
     record = json.loads((model / "scene_classifier.json").read_text())
     training = record["training"]
     assert training["data"]["labels"] == {"strategy": "count", "threshold": 100}
@@ -189,7 +191,7 @@ def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
         assert picture.width > picture.height > 200
 
 
-def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor):
+def test_classifier_records_the_network_of_its_features(model: Path, extractor: FeatureExtractor) -> None:
     classifier = SceneClassifier.load(model / FILE_NAME)
     photo = scene_input(probe_photo())
     classifier.check_network(extractor.run(photo[np.newaxis])[0])
@@ -197,7 +199,9 @@ def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor)
         classifier.check_network(extractor.run(photo[np.newaxis, ..., ::-1])[0])
 
 
-def test_training_on_csv_files_gives_the_same_classifier(scenes, model, tmp_path, monkeypatch):
+def test_training_on_csv_files_gives_the_same_classifier(
+    scenes: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = SceneClassifier.load(model / FILE_NAME).record["training"]["C"]
     monkeypatch.setattr(scene_regression, "STRENGTHS", (chosen,))
     for split in SPLITS:
@@ -211,7 +215,7 @@ def test_training_on_csv_files_gives_the_same_classifier(scenes, model, tmp_path
 
 
 @pytest.mark.parametrize("text_labels", [True, False])
-def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
+def test_old_pickle_is_imported(scenes: Path, tmp_path: Path, text_labels: bool) -> None:
     data = load_npz(scenes / "train.npz")
     labels = data.labels.astype(str) if text_labels else data.labels
     pipeline = Pipeline([("smote", SMOTE(k_neighbors=2, random_state=0)), ("lr", LogisticRegression(max_iter=150))])
@@ -225,7 +229,7 @@ def test_an_old_pickle_is_taken_in(scenes, tmp_path, text_labels):
     assert found.record["features"]["assumed"] == "for classify_model.pkl"
 
 
-def test_what_is_no_pickle_is_not_taken_in(tmp_path):
+def test_other_file_is_not_imported(tmp_path: Path) -> None:
     source = tmp_path / "classify_model.pkl"
     source.write_bytes(b"<html>404</html>")
     with pytest.raises(ClassifierError, match="cannot be unpickled"):
@@ -233,7 +237,7 @@ def test_what_is_no_pickle_is_not_taken_in(tmp_path):
     assert not (tmp_path / "model").exists()
 
 
-def test_figures_of_a_known_answer():
+def test_figures_of_a_known_prediction() -> None:
     labels = np.array([0, 0, 0, 1])
     figures = judge(np.array([[0.9, 0.1], [0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]), labels)
     assert figures["confusion"] == {"dense": {"dense": 2, "sparse": 1}, "sparse": {"dense": 0, "sparse": 1}}
@@ -242,7 +246,7 @@ def test_figures_of_a_known_answer():
     assert figures["log_loss"] == pytest.approx(-np.log([0.9, 0.9, 0.2, 0.6]).mean(), abs=1e-4)
 
 
-def test_a_keras_head_is_trained_into_what_numpy_computes(scenes, tmp_path, monkeypatch):
+def test_trained_keras_head_agrees_with_numpy(scenes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_head, "UNITS", 16)
     flags = ["--type", "keras-head", "--name", "head", "--threads", "1"]
     scene_train.main([str(scenes), "--output", str(tmp_path), *flags])
@@ -260,12 +264,12 @@ def make_set(labels: list[int], **changes: object) -> FeatureSet:
     return FeatureSet(np.zeros((len(labels), FEATURE_COUNT), np.float16), np.array(labels), **changes)
 
 
-def test_too_few_photos_of_a_class_are_refused():
+def test_too_few_photos_of_a_class_are_refused() -> None:
     with pytest.raises(DatasetError, match="at least 5 of each class"):
         fit_regression(make_set([0] * 20 + [1] * 4), seed=0)
 
 
-def test_splits_of_different_networks_are_refused(tmp_path):
+def test_splits_of_different_networks_are_refused(tmp_path: Path) -> None:
     for split, network in zip(SPLITS, "aab", strict=True):
         save_npz(make_set([0, 1], files=("x", "y"), contract={"onnx_sha256": network}), tmp_path / f"{split}.npz")
     with pytest.raises(DatasetError, match="different networks"):
@@ -282,24 +286,24 @@ def test_splits_of_different_networks_are_refused(tmp_path):
         ("7" + ",1" * FEATURE_COUNT + "\n", r"not \[7\]"),
     ],
 )
-def test_broken_csv_files_are_refused(tmp_path, text, message):
+def test_broken_csv_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "train.csv").write_text(text)
     with pytest.raises(DatasetError, match=message):
         load_csv(tmp_path / "train.csv")
 
 
-def test_broken_binary_files_are_refused(tmp_path):
+def test_broken_binary_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "train.npz").write_bytes(b"PK no zip")
     with pytest.raises(DatasetError, match="is no feature file"):
         load_npz(tmp_path / "train.npz")
 
 
-def test_absent_features_are_named(tmp_path):
+def test_absent_features_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"neither train\.npz nor train\.csv"):
         load_features(tmp_path, "train")
 
 
-def test_csv_keeps_small_and_large_values(tmp_path):
+def test_csv_keeps_small_and_large_values(tmp_path: Path) -> None:
     features = np.zeros((1, FEATURE_COUNT), np.float32)
     features[0, :4] = (6.1e-5, 0.333251953125, 167.8103, 2047.0)
     save_csv(FeatureSet(features, np.array([1])), tmp_path / "train.csv")

@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from crowdserve.nets.ssdcnet import SSDCNet
+from crowdserve.nets.ssdcnet import Division, SSDCNet
 from training.ssdcnet.loss import division_loss
 
 
-def made_division(net, seed=0):
+def made_division(net: SSDCNet, seed: int = 0) -> Division:
     draw = torch.Generator().manual_seed(seed)
     taps = [torch.rand(shape, generator=draw) for shape in ((1, 256, 16, 16), (1, 512, 8, 8), (1, 512, 4, 4))]
     with torch.no_grad():
         return net.divide(type(net.taps(torch.zeros(1, 3, 64, 64)))(*taps))
 
 
-def test_the_loss_is_the_sum_of_its_terms():
+def test_loss_is_the_sum_of_its_terms() -> None:
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.4
@@ -23,7 +23,7 @@ def test_the_loss_is_the_sum_of_its_terms():
     assert loss == pytest.approx(plain_loss(net, found, density[0].numpy().astype(np.float64), 3.0), rel=1e-4)
 
 
-def test_squared_errors_are_of_blocks_in_people_an_area_of_64_px():
+def test_squared_errors_are_of_people_per_64_px_block() -> None:
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.rand((1, 16, 16), generator=torch.Generator().manual_seed(1)) * 0.4
@@ -35,7 +35,7 @@ def test_squared_errors_are_of_blocks_in_people_an_area_of_64_px():
     assert with_squares - without == pytest.approx((blocks**2).mean() + error.sum() ** 2 / 4, rel=1e-3)
 
 
-def plain_loss(net, found, density, count_weight):
+def plain_loss(net: SSDCNet, found: Division, density: np.ndarray, count_weight: float) -> float:
     """The same by loops over cells."""
     counts = {side: density.reshape(16 // side, side, 16 // side, side).sum(axis=(1, 3)) for side in (8, 4, 2)}
     table, edges = net.table.numpy(), net.edges.numpy()
@@ -61,7 +61,7 @@ def plain_loss(net, found, density, count_weight):
     return entropies + undivided + count_weight * (expected + shares + final)
 
 
-def test_a_perfect_division_costs_its_entropy_alone():
+def test_perfect_division_costs_only_its_entropy() -> None:
     net = SSDCNet(7.0)
     found = made_division(net)
     density = torch.zeros((1, 16, 16))

@@ -1,7 +1,8 @@
-"""The mean of two runs of SSDCNet, on pictures of dots."""
+"""The mean of two runs of SSDCNet, on images of dots."""
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from crowdserve.images import decode_image
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, SSDCNet
 from crowdserve.nets.vgg_layout import CONV_NAMES
+from tests.support.paths import REPOSITORY
 from training.average_weights import average
 from training.data.photos import choose_samples
 from training.ssdcnet.mean import write_mean
@@ -24,9 +26,9 @@ FRONT_END_LAYERS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture
-def ssdcnet_runs(tmp_path, project_repository, monkeypatch):
-    """A served SSDCNet, and a run that went on from it with a frozen front-end, which stands for ImageNet's here."""
-    served = project_repository / "ssdcnet_sha" / "1"
+def ssdcnet_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A served SSDCNet, and a run that continued from it with a frozen front-end in place of ImageNet's."""
+    served = REPOSITORY / "ssdcnet_sha" / "1"
     state, draw = dict(load_state(served, "ssdcnet_sha")), torch.Generator().manual_seed(2)
     imagenet = [
         (state[f"front_end.features.{i}.weight"].permute(2, 3, 1, 0).numpy(), state[f"front_end.features.{i}.bias"])
@@ -47,7 +49,7 @@ def ssdcnet_runs(tmp_path, project_repository, monkeypatch):
     return [served, folder]
 
 
-def test_the_mean_of_ssdcnets_counts_as_its_weights_do(ssdcnet_runs, dataset, tmp_path):
+def test_mean_of_ssdcnets_counts_with_the_mean_weights(ssdcnet_runs: list[Path], dataset: Path, tmp_path: Path) -> None:
     errors = average(CARD, ssdcnet_runs, [dataset], tmp_path / "features", tmp_path / "mean")
     states = [load_state(run, CARD.name) for run in ssdcnet_runs]
     plain = SSDCNet(CARD.max_local_count or 0)
@@ -65,7 +67,7 @@ def test_the_mean_of_ssdcnets_counts_as_its_weights_do(ssdcnet_runs, dataset, tm
     assert meta["mean_of_runs_at_steps"][1] == 80
 
 
-def test_ssdcnets_in_other_units_have_no_mean(ssdcnet_runs, tmp_path):
+def test_ssdcnets_of_other_units_are_refused(ssdcnet_runs: list[Path], tmp_path: Path) -> None:
     state = torch.load(ssdcnet_runs[1] / "ssdcnet_sha.pth", weights_only=True)[STATE]
     state[UNIT_LAYER] = 1.1 * state[UNIT_LAYER]
     torch.save({STATE: state}, ssdcnet_runs[1] / "ssdcnet_sha.pth")

@@ -1,8 +1,11 @@
-"""Training SSDCNet on pictures of dots, one a head."""
+"""Training SSDCNet on images of dots, one per head."""
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,8 +31,8 @@ REPOSITORY, PHOTO = ROOT / "model_repository", ROOT / "examples" / "pedestrians.
 RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, trained_blocks=1, seed=5)
 
 
-def random_weights():
-    """In place of ImageNet's weights, whose download these tests do not need."""
+def random_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Random weights instead of ImageNet's, which would need a download."""
     draw = np.random.default_rng(0)
     channels = [3, 64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
     kernels = [draw.normal(0, np.sqrt(2 / (9 * i)), (3, 3, i, o)) for i, o in pairwise(channels)]
@@ -40,14 +43,14 @@ def random_weights():
 
 
 @pytest.fixture(scope="module", autouse=True)
-def vgg16_weights():
+def vgg16_weights() -> Iterator[None]:
     weights = random_weights()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("training.ssdcnet.net.load_vgg16_weights", lambda: weights)
         yield
 
 
-def run(dataset, folder, recipe, *, every=1, start_from=None):
+def run(dataset: Path, folder: Path, recipe: Recipe, *, every: int = 1, start_from: Path | None = None) -> TrainingNet:
     torch.manual_seed(recipe.seed)
     net = TrainingNet(CARD, recipe)
     photos = make_photos([dataset], net, folder / "features")
@@ -56,14 +59,14 @@ def run(dataset, folder, recipe, *, every=1, start_from=None):
 
 
 @pytest.fixture(scope="module")
-def finished(dataset, tmp_path_factory):
+def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     run(dataset, folder, RECIPE)
     return folder / "run"
 
 
 @pytest.mark.slow
-def test_a_run_leaves_weights_curves_and_meta_behind(finished):
+def test_run_writes_weights_curves_and_meta(finished: Path) -> None:
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     SSDCNet(CARD.max_local_count).load_state_dict(state, strict=True)
     meta = json.loads((finished / "meta.json").read_text())
@@ -78,11 +81,11 @@ def test_a_run_leaves_weights_curves_and_meta_behind(finished):
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path, monkeypatch):
+def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Stopped(Exception):
         pass
 
-    def stop_after_one(self, batch):
+    def stop_after_one(self: Trainer, batch: Any) -> float:
         if self.step == 1:
             raise Stopped
         return step(self, batch)
@@ -99,20 +102,20 @@ def test_a_run_that_was_stopped_goes_on_where_it_was(dataset, finished, tmp_path
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_another(dataset, finished, tmp_path):
+def test_run_can_start_from_another(dataset: Path, finished: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = run(dataset, tmp_path, recipe, start_from=finished)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     for name, weight in net.net.state_dict().items():
         torch.testing.assert_close(weight, before[name], msg=name)
-    # The features that it starts from are in the finished network's units: both ways give the same answer.
+    # The cached features are in the finished network's units: cached and fresh ones give the same output.
     assert_cached_is_whole(net, dataset)
     assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
-    """Whose table of counts begins alike."""
+def test_run_can_start_from_a_variant_with_more_classes(dataset: Path, finished: Path, tmp_path: Path) -> None:
+    """The tables of counts have a common beginning."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = TrainingNet(find_card("ssdcnet_shb"), recipe)
     photos = make_photos([dataset], net, tmp_path / "features")
@@ -126,7 +129,7 @@ def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp
 
 
 @pytest.mark.slow
-def test_only_the_chosen_blocks_learn(dataset, finished):
+def test_only_the_selected_blocks_are_trained(dataset: Path, finished: Path) -> None:
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     untrained = TrainingNet(CARD, RECIPE).net.front_end.features
     for i, layer in enumerate(untrained):
@@ -136,7 +139,7 @@ def test_only_the_chosen_blocks_learn(dataset, finished):
             assert is_scaled_only == (i < 24), i
 
 
-def assert_cached_is_whole(net, dataset):
+def assert_cached_is_whole(net: TrainingNet, dataset: Path) -> None:
     picture = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
     padded = np.pad(picture, ((0, 56), (0, 32), (0, 0)))
     with torch.no_grad():
@@ -149,7 +152,7 @@ def assert_cached_is_whole(net, dataset):
 
 
 @pytest.mark.slow
-def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_path):
+def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset: Path, tmp_path: Path) -> None:
     net = TrainingNet(CARD, RECIPE)
     photos, _ = make_photos([dataset], net, tmp_path)
     net.scale_taps(photos)
@@ -172,13 +175,13 @@ def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_pat
         ({"negative_kinds": "grey,balls"}, "balls: expected some of grey, gradient"),
     ],
 )
-def test_recipes_that_cannot_be_are_refused(wrong, message):
+def test_invalid_recipe_is_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(RECIPE, **wrong)
 
 
 @pytest.mark.slow
-def test_winograd_gives_the_same_answer_and_loss():
+def test_winograd_gives_the_same_output_and_loss() -> None:
     torch.manual_seed(3)
     plain = TrainingNet(CARD, RECIPE)
     torch.manual_seed(3)
@@ -188,13 +191,13 @@ def test_winograd_gives_the_same_answer_and_loss():
     np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
     division = [net(features[0]) for net in (plain, fast)]
     for expected, found in zip(*division, strict=True):
-        if expected.grad_fn is not None:  # what passes a gradient; classes may tip over at a hair's breadth
+        if expected.grad_fn is not None:  # only outputs with a gradient: classes may flip at a tiny difference
             torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.detach().abs().max()))
 
 
 @pytest.mark.slow
-def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
-    """With the files of the repository: the network is the served one, in whatever units training scales it to."""
+def test_run_can_start_from_a_served_model(dataset: Path, tmp_path: Path) -> None:
+    """With the files of the repository: the network equals the served one after rescaling its units."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
     served = REPOSITORY / "ssdcnet_sha" / "1"
     net = run(dataset, tmp_path, recipe, start_from=served)
@@ -207,15 +210,15 @@ def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
     assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
 
 
-def test_weights_for_other_pixels_are_no_start(tmp_path):
-    """Such as published ones, which were imported under another normalisation."""
+def test_start_with_another_normalisation_is_refused(tmp_path: Path) -> None:
+    """For example published weights that were imported with another normalisation."""
     meta = {"card": "ssdcnet_sha", "normalisation": "imagenet_torch"}
     (tmp_path / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(WeightsError, match="normalised as imagenet_torch, this script trains with imagenet_unit"):
         begin(tmp_path / "run", RECIPE, tmp_path)
 
 
-def test_another_network_is_no_start():
+def test_start_from_another_network_is_refused() -> None:
     net = TrainingNet(CARD, RECIPE)
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
@@ -223,5 +226,5 @@ def test_another_network_is_no_start():
         net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
 
 
-def test_every_field_of_the_recipe_is_described():
+def test_every_field_of_the_recipe_is_described() -> None:
     assert {field.name for field in dataclasses.fields(Recipe)} <= set(attribute_docs(Recipe))

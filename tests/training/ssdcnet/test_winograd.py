@@ -1,4 +1,4 @@
-"""Winograd's convolution against PyTorch's own: values, gradients, what it is put in place of."""
+"""Winograd's convolution against PyTorch's: values, gradients, and the layers that it replaces."""
 
 import copy
 
@@ -11,7 +11,7 @@ from training.ssdcnet.winograd import MIN_CHANNELS, WinogradConv2d, use_winograd
 
 @pytest.mark.parametrize(("height", "width"), [(4, 8), (7, 5), (1, 2), (12, 9)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_values_and_gradients_are_those_of_a_direct_convolution(height, width, bias):
+def test_values_and_gradients_match_direct_convolution(height: int, width: int, bias: bool) -> None:
     torch.manual_seed(0)
     direct = nn.Conv2d(MIN_CHANNELS, 24, 3, padding=1, bias=bias)
     fast = copy.deepcopy(direct)
@@ -28,7 +28,7 @@ def test_values_and_gradients_are_those_of_a_direct_convolution(height, width, b
         torch.testing.assert_close(computed, expected, rtol=0, atol=2e-5 * float(expected.abs().max()))
 
 
-def test_what_is_frozen_gets_no_gradient():
+def test_frozen_weights_get_no_gradient() -> None:
     layer = nn.Conv2d(MIN_CHANNELS, 8, 3, padding=1).requires_grad_(False)
     use_winograd(layer)
     x = torch.randn(1, MIN_CHANNELS, 4, 4, requires_grad=True)
@@ -37,7 +37,7 @@ def test_what_is_frozen_gets_no_gradient():
     assert layer.weight.grad is None
 
 
-def test_only_wide_plain_convolutions_change():
+def test_only_wide_plain_convolutions_are_replaced() -> None:
     net = nn.Sequential(
         nn.Conv2d(3, MIN_CHANNELS, 3, padding=1), nn.Conv2d(MIN_CHANNELS, MIN_CHANNELS, 3, padding=1), nn.ReLU()
     )

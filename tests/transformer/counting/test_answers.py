@@ -1,13 +1,12 @@
-"""What the running service answers over REST: a real Triton, the real transformer, plain HTTP."""
+"""Responses of the running service over REST: a real Triton, the real transformer, plain HTTP."""
 
 import base64
 import hashlib
 import io
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -18,10 +17,10 @@ from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve.scene.files import FILE_NAME
+from tests.support.photos import expected_count, gray_photo
+from tests.support.requests import infer, json_body
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
@@ -30,26 +29,26 @@ def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
 
 
 def cell_px(counters: Sequence[str]) -> int:
-    """Side of the cells of the finest of some counters."""
+    """Side of the smallest cells of some counters."""
     return min(card.geometry.output_stride or 0 for card in CARDS.values() if card.family in counters)
 
 
 def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]:
-    """How often Triton has run each network, by its metrics."""
+    """The number of executions of each network in Triton's metrics."""
     text = client.get(f"http://{service.triton.metrics_url}/metrics").text
     found = re.findall(r'^nv_inference_exec_count\{model="(\w+)",.*\} (\d+)', text, re.MULTILINE)
     return {name: int(number) for name, number in found}
 
 
 @pytest.mark.parametrize(("value", "scene"), [(200, "dense"), (60, "sparse")])
-def test_a_photo_is_counted_by_the_networks_of_its_scene(
-    infer: Call, gray_photo: Call, people: Call, value: int, scene: Route, small_repository: Path
+def test_photo_is_counted_by_the_networks_of_its_scene(
+    infer_url: str, value: int, scene: Route, small_repository: Path
 ) -> None:
-    outputs = infer(gray_photo(value), parameters={"counter": "average"})
+    outputs = infer(infer_url, gray_photo(value), parameters={"counter": "average"})
     assert set(outputs) == {name for name, tensor in OUTPUTS.items() if not tensor.optional}
-    assert outputs["count"] == pytest.approx([people(value, counter="average")], rel=1e-5)
+    assert outputs["count"] == pytest.approx([expected_count(value, counter="average")], rel=1e-5)
     for counter in COUNTERS:
-        assert outputs[count_name(counter)] == pytest.approx([people(value, counter=counter)], rel=1e-5)
+        assert outputs[count_name(counter)] == pytest.approx([expected_count(value, counter=counter)], rel=1e-5)
     assert (outputs["scene"], outputs["route"]) == ([scene], [scene])
     assert 0.5 <= outputs["scene_probability"][0] <= 1
     sha256 = hashlib.sha256((small_repository / VGG16.name / "1" / FILE_NAME).read_bytes()).hexdigest()
@@ -57,42 +56,42 @@ def test_a_photo_is_counted_by_the_networks_of_its_scene(
     assert models == {"vgg16": "1", "scene_classifier": sha256[:12], **dict.fromkeys(members(scene), "1")}
 
 
-def test_the_first_counter_answers_alone_unless_another_is_asked_for(
-    infer: Call, gray_photo: Call, people: Call
-) -> None:
-    outputs = infer(gray_photo())
+def test_first_counter_is_the_default(infer_url: str) -> None:
+    outputs = infer(infer_url, gray_photo())
     assert {name for name in outputs if name.startswith("count_")} == {count_name(COUNTERS[0])}
-    assert outputs["count"] == outputs[count_name(COUNTERS[0])] == pytest.approx([people()], rel=1e-5)
+    assert outputs["count"] == outputs[count_name(COUNTERS[0])] == pytest.approx([expected_count()], rel=1e-5)
 
 
 @pytest.mark.parametrize(("width", "height"), [(96, 80), (93, 77), (1, 1), (65, 64), (640, 9)])
-def test_padding_is_not_counted(infer: Call, gray_photo: Call, people: Call, width: int, height: int) -> None:
-    expected = people(255, width, height)
-    assert infer(gray_photo(255, width, height))["count"] == pytest.approx([expected], rel=1e-5)
+def test_padding_is_not_counted(infer_url: str, width: int, height: int) -> None:
+    expected = expected_count(255, width, height)
+    assert infer(infer_url, gray_photo(255, width, height))["count"] == pytest.approx([expected], rel=1e-5)
 
 
-def test_a_large_photo_is_fitted(infer: Call, gray_photo: Call, people: Call) -> None:
+def test_large_photo_is_scaled_down(infer_url: str) -> None:
     side = CARDS["csrnet_a"].geometry.max_side_px
-    assert infer(gray_photo(255, 2 * side, 100))["count"] == pytest.approx([people(255, side, 50)], rel=1e-5)
+    assert infer(infer_url, gray_photo(255, 2 * side, 100))["count"] == pytest.approx(
+        [expected_count(255, side, 50)], rel=1e-5
+    )
 
 
-def test_counts_are_not_cut_to_whole_people(infer: Call, gray_photo: Call) -> None:
-    (count,) = infer(gray_photo(1, 8, 8), parameters={"counter": "csrnet"})["count"]
+def test_counts_are_not_rounded(infer_url: str) -> None:
+    (count,) = infer(infer_url, gray_photo(1, 8, 8), parameters={"counter": "csrnet"})["count"]
     assert count == pytest.approx(0.25 / 255, rel=1e-4)
 
 
-def test_a_route_can_be_chosen(infer: Call, gray_photo: Call, people: Call) -> None:
+def test_route_can_be_chosen(infer_url: str) -> None:
     for route in ("dense", "sparse"):
-        outputs = infer(gray_photo(200), parameters={"route": route})
-        assert outputs["count"] == pytest.approx([people(200, route=route)], rel=1e-5)
+        outputs = infer(infer_url, gray_photo(200), parameters={"route": route})
+        assert outputs["count"] == pytest.approx([expected_count(200, route=route)], rel=1e-5)
         assert (outputs["scene"], outputs["route"]) == (["dense"], [route])
 
 
-def test_blend_weights_both_routes_by_the_scenes_probability(infer: Call, gray_photo: Call, people: Call) -> None:
-    outputs = infer(gray_photo(150), parameters={"route": "blend", "counter": "average", "density": True})
+def test_blend_weights_routes_by_scene_probability(infer_url: str) -> None:
+    outputs = infer(infer_url, gray_photo(150), parameters={"route": "blend", "counter": "average", "density": True})
     p_dense = outputs["scene_probability"][0]
     assert outputs["scene"] == ["dense"]
-    dense, sparse = (people(150, route=route, counter="average") for route in ROUTES)
+    dense, sparse = (expected_count(150, route=route, counter="average") for route in ROUTES)
     expected = p_dense * dense + (1 - p_dense) * sparse
     assert outputs["count"] == pytest.approx([expected], rel=1e-5)
     assert sum(outputs["density"]) == pytest.approx(expected, rel=1e-5)
@@ -102,23 +101,24 @@ def test_blend_weights_both_routes_by_the_scenes_probability(infer: Call, gray_p
 
 
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
-def test_a_counter_can_be_chosen(infer: Call, gray_photo: Call, people: Call, counter: str) -> None:
-    outputs = infer(gray_photo(), parameters={"counter": counter})
+def test_counter_can_be_chosen(infer_url: str, counter: str) -> None:
+    outputs = infer(infer_url, gray_photo(), parameters={"counter": counter})
     ran = COUNTERS if counter == "average" else [counter]
     assert {name for name in outputs if name.startswith("count_")} == {count_name(family) for family in ran}
     for family in ran:
-        assert outputs[count_name(family)] == pytest.approx([people(counter=family)], rel=1e-5)
-    assert outputs["count"] == pytest.approx([people(counter=counter)], rel=1e-5)
+        assert outputs[count_name(family)] == pytest.approx([expected_count(counter=family)], rel=1e-5)
+    assert outputs["count"] == pytest.approx([expected_count(counter=counter)], rel=1e-5)
 
 
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
-def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
-    infer: Call, gray_photo: Call, small_service: EmbeddedService, client: httpx.Client, route: Route,
-    counter: str,
-) -> None:  # fmt: skip
+def test_triton_runs_only_the_requested_networks(
+    infer_url: str, small_service: EmbeddedService, client: httpx.Client, route: Route, counter: str
+) -> None:
     before = executions(client, small_service)
-    outputs = infer(gray_photo(), parameters={"route": route, "counter": counter}, outputs=[{"name": "models"}])
+    outputs = infer(
+        infer_url, gray_photo(), parameters={"route": route, "counter": counter}, outputs=[{"name": "models"}]
+    )
     ran = members(route, COUNTERS if counter == "average" else (counter,))
     after = executions(client, small_service)
     assert {name: after[name] - before[name] for name in CARDS} == {name: int(name in ran) for name in CARDS}
@@ -126,33 +126,28 @@ def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
 
 
 @pytest.mark.parametrize(("width", "height"), [(93, 77), (40, 200), (1, 1)])
-def test_a_counters_count_does_not_depend_on_who_else_counts(
-    infer: Call, gray_photo: Call, width: int, height: int
-) -> None:
-    together = infer(gray_photo(200, width, height), parameters={"counter": "average"})
+def test_count_of_a_counter_does_not_depend_on_other_counters(infer_url: str, width: int, height: int) -> None:
+    together = infer(infer_url, gray_photo(200, width, height), parameters={"counter": "average"})
     for counter in COUNTERS:
-        alone = infer(gray_photo(200, width, height), parameters={"counter": counter})
+        alone = infer(infer_url, gray_photo(200, width, height), parameters={"counter": counter})
         assert alone["count"] == pytest.approx(together[count_name(counter)], rel=1e-6)
 
 
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
 @pytest.mark.parametrize(("width", "height"), [(104, 80), (93, 77), (130, 66)])
-def test_the_density_is_the_map_of_the_counter_on_its_own_cells(
-    infer: Call, gray_photo: Call, counter: str, width: int, height: int
-) -> None:
-    outputs = infer(gray_photo(255, width, height), parameters={"counter": counter, "density": True})
+def test_density_map_has_the_cells_of_its_counter(infer_url: str, counter: str, width: int, height: int) -> None:
+    outputs = infer(infer_url, gray_photo(255, width, height), parameters={"counter": counter, "density": True})
     stride = cell_px(COUNTERS if counter == "average" else (counter,))
     assert outputs["density_shape"] == [-(-height // stride), -(-width // stride)]
     assert sum(outputs["density"]) == pytest.approx(outputs["count"][0], rel=1e-5)
 
 
-def test_a_batch_of_different_sizes(client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call,
-                                    people: Call) -> None:  # fmt: skip
+def test_batch_of_different_sizes(client: httpx.Client, infer_url: str) -> None:
     sizes = [(200, 96, 80), (60, 40, 200), (255, 8, 8)]
     body = json_body(*(gray_photo(*size) for size in sizes), parameters={"density": True})
     response = client.post(infer_url, json=body).json()
     tensors = {o["name"]: np.reshape(o["data"], o["shape"]) for o in response["outputs"]}
-    assert tensors["count"] == pytest.approx([people(*size) for size in sizes], rel=1e-5)
+    assert tensors["count"] == pytest.approx([expected_count(*size) for size in sizes], rel=1e-5)
     assert tensors["scene"].tolist() == ["dense", "sparse", "dense"]
     assert tensors["density_shape"].tolist() == [[10, 12], [25, 5], [1, 1]]
     assert tensors["density"].shape == (3, 25, 12)
@@ -161,21 +156,23 @@ def test_a_batch_of_different_sizes(client: httpx.Client, infer_url: str, json_b
     assert not tensors["density"][2, :, 1:].any()
 
 
-def test_the_overlay_is_as_large_as_the_photo(infer: Call, gray_photo: Call) -> None:
-    outputs = infer(gray_photo(200, 93, 77), outputs=[{"name": "heatmap"}])
+def test_overlay_has_the_size_of_the_photo(infer_url: str) -> None:
+    outputs = infer(infer_url, gray_photo(200, 93, 77), outputs=[{"name": "heatmap"}])
     assert set(outputs) == {"heatmap"}
     with Image.open(io.BytesIO(base64.b64decode(outputs["heatmap"][0]))) as picture:
         assert (picture.format, picture.size) == ("PNG", (93, 77))
         assert (np.asarray(picture)[..., :3] != 200).any()
 
 
-def test_only_what_is_asked_for_is_returned_and_run(infer: Call, gray_photo: Call) -> None:
-    outputs = infer(gray_photo(), outputs=[{"name": "models"}, {"name": "count"}], parameters={"route": "sparse"})
+def test_only_requested_outputs_are_computed(infer_url: str) -> None:
+    outputs = infer(
+        infer_url, gray_photo(), outputs=[{"name": "models"}, {"name": "count"}], parameters={"route": "sparse"}
+    )
     assert list(outputs) == ["models", "count"]
     assert json.loads(outputs["models"][0]) == dict.fromkeys(members("sparse", COUNTERS[:1]), "1")
 
 
-def test_ids(client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call) -> None:
+def test_request_id_is_returned(client: httpx.Client, infer_url: str) -> None:
     photo = gray_photo()
     own = client.post(infer_url, json=json_body(photo, id="mine"), headers={"x-request-id": "header"})
     assert (own.json()["id"], own.headers["x-request-id"]) == ("mine", "header")

@@ -21,7 +21,7 @@ def map_of(height_px: int, width_px: int, stride: int, seed: int) -> CountMap:
     maps=st.lists(st.tuples(st.sampled_from([8, 16, 32]), st.floats(0, 1)), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-def test_combining_keeps_the_people(sides_px: tuple[int, int], maps: list[tuple[int, float]], seed: int) -> None:
+def test_combining_preserves_the_count(sides_px: tuple[int, int], maps: list[tuple[int, float]], seed: int) -> None:
     made = [map_of(*sides_px, stride, seed + i) for i, (stride, _) in enumerate(maps)]
     weights = [weight for _, weight in maps]
     combined = combine(made, weights)
@@ -31,7 +31,7 @@ def test_combining_keeps_the_people(sides_px: tuple[int, int], maps: list[tuple[
     assert (combined.stride, combined.density.shape) == (finest.stride, finest.density.shape)
 
 
-def test_people_stay_where_they_are() -> None:
+def test_combining_preserves_positions() -> None:
     coarse = CountMap(np.array([[0, 4], [0, 0]], np.float32), 16)
     fine = CountMap(np.zeros((4, 4), np.float32), 8)
     combined = combine([coarse, fine], [0.5, 0.5])
@@ -40,20 +40,20 @@ def test_people_stay_where_they_are() -> None:
     np.testing.assert_array_equal(combined.density, expected)
 
 
-def test_people_of_a_cell_that_reaches_over_the_border_stay_in_the_picture() -> None:
+def test_people_of_a_border_cell_stay_in_the_image() -> None:
     """24x20 px: 3x3 cells of 8 px, 2x2 cells of 16 px, of which the last ones have one fine row and column."""
     coarse = CountMap(np.array([[4, 2], [2, 1]], np.float32), 16)
     combined = combine([CountMap(np.zeros((3, 3), np.float32), 8), coarse], [0.5, 1.0])
     np.testing.assert_array_equal(combined.density, np.ones((3, 3)))
 
 
-def test_one_map_is_returned_as_it_is() -> None:
+def test_single_map_is_returned_unchanged() -> None:
     only = random_map(3, 4, 8, 0)
     assert combine([only], [1.0]) is only
 
 
 @given(st.lists(st.tuples(sides, sides), min_size=1, max_size=4))
-def test_stacked_maps_are_padded_with_nothing(shapes: list[tuple[int, int]]) -> None:
+def test_stacked_maps_are_padded_with_zeros(shapes: list[tuple[int, int]]) -> None:
     maps = [random_map(rows, columns, 8, i).density for i, (rows, columns) in enumerate(shapes)]
     batch = stacked(maps)
     assert batch.shape == (len(maps), max(r for r, _ in shapes), max(c for _, c in shapes))

@@ -1,10 +1,9 @@
-"""The forms in which the running service takes pictures: JSON, the binary extension, v1, every kind of picture file."""
+"""Image inputs of the running service: JSON, the binary extension, v1, every image format."""
 
 import base64
 import io
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -13,10 +12,10 @@ import pytest
 from PIL import Image
 
 from crowdserve.local.service import EmbeddedService
+from tests.support.photos import expected_count, gray_photo
+from tests.support.requests import binary_body, infer, json_body, outputs_of
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 def encoded(picture: Image.Image, file_format: str, **options: Any) -> bytes:
@@ -35,17 +34,16 @@ def turned() -> bytes:
     return encoded(Image.new("RGB", (80, 200), (200,) * 3), "JPEG", exif=exif)
 
 
-def test_pixels_in_json(client: httpx.Client, infer_url: str, outputs_of: Call, people: Call) -> None:
+def test_pixels_in_json(client: httpx.Client, infer_url: str) -> None:
     pixels = np.full((1, 16, 24, 3), 200)
     for data in (pixels.ravel().tolist(), pixels.tolist()):
         image = {"name": "image", "datatype": "UINT8", "shape": [1, 16, 24, 3], "data": data}
         outputs = outputs_of(client.post(infer_url, json={"inputs": [image]}))
-        assert outputs["count"] == pytest.approx([people(200, 24, 16)], rel=1e-5)
+        assert outputs["count"] == pytest.approx([expected_count(200, 24, 16)], rel=1e-5)
 
 
 @pytest.mark.parametrize("in_binary", [True, False])
-def test_the_binary_extension(client: httpx.Client, infer_url: str, binary_body: Call, gray_photo: Call,
-                              people: Call, in_binary: bool) -> None:  # fmt: skip
+def test_binary_extension(client: httpx.Client, infer_url: str, in_binary: bool) -> None:
     pixels = np.full((2, 80, 96, 3), 200, np.uint8)
     for images in (pixels, [gray_photo(), gray_photo(file_format="BMP")]):
         body, headers = binary_body(images, parameters={"binary_data_output": in_binary})
@@ -57,16 +55,16 @@ def test_the_binary_extension(client: httpx.Client, infer_url: str, binary_body:
         counts = described["count"]
         assert counts["shape"] == [2]
         found = np.frombuffer(response.content[length : length + 8], "<f4") if in_binary else counts["data"]
-        assert found == pytest.approx([people()] * 2, rel=1e-5)
+        assert found == pytest.approx([expected_count()] * 2, rel=1e-5)
 
 
-def test_v1(client: httpx.Client, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+def test_v1_predictions(client: httpx.Client, small_service: EmbeddedService) -> None:
     instances = [{"image_bytes": {"b64": base64.b64encode(gray_photo(value)).decode()}} for value in (200, 60)]
     body = {"instances": instances, "parameters": {"counter": "average", "density": True, "heatmap": True}}
     response = client.post(f"{small_service.http_url}/v1/models/crowdserve:predict", json=body)
     assert response.status_code == 200, response.text
     dense, sparse = response.json()["predictions"]
-    expected = people(200, counter="average"), people(60, counter="average")
+    expected = expected_count(200, counter="average"), expected_count(60, counter="average")
     assert (dense["count"], sparse["count"]) == pytest.approx(expected, rel=1e-5)
     assert (dense["scene"], sparse["scene"]) == ("dense", "sparse")
     assert {"csrnet_a", "ssdcnet_sha"} < set(dense["models"])
@@ -91,11 +89,11 @@ def test_v1(client: httpx.Client, small_service: EmbeddedService, gray_photo: Ca
         pytest.param(encoded(gray_picture("RGB"), "TIFF"), id="tiff"),
     ],
 )
-def test_every_kind_of_picture_counts_the_same(infer: Call, people: Call, file: bytes) -> None:
-    assert infer(file)["count"] == pytest.approx([people()], rel=0.02)
+def test_every_image_format_gives_the_same_count(infer_url: str, file: bytes) -> None:
+    assert infer(infer_url, file)["count"] == pytest.approx([expected_count()], rel=0.02)
 
 
-def test_a_turned_photo_is_counted_upright(client: httpx.Client, infer_url: str, json_body: Call) -> None:
+def test_exif_rotation_is_applied(client: httpx.Client, infer_url: str) -> None:
     response = client.post(infer_url, json=json_body(turned(), outputs=[{"name": "density"}])).json()
     (density,) = response["outputs"]
     assert density["shape"] == [1, 80 // 8, 200 // 8]
@@ -111,10 +109,7 @@ def test_a_turned_photo_is_counted_upright(client: httpx.Client, infer_url: str,
         (encoded(Image.new("1", (12_000, 12_000)), "PNG"), 413, "12000x12000 px.*scale it down"),
     ],
 )
-def test_a_bad_picture_is_refused(
-    client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call, file: bytes, status: int,
-    message: str,
-) -> None:  # fmt: skip
+def test_invalid_image_is_refused(client: httpx.Client, infer_url: str, file: bytes, status: int, message: str) -> None:
     response = client.post(infer_url, json=json_body(file))
     assert response.status_code == status
     assert httpx.codes.is_client_error(response.status_code)

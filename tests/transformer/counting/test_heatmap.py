@@ -27,7 +27,7 @@ def luminance(colours: np.ndarray) -> np.ndarray:
 
 
 def hottest(strength: np.ndarray) -> tuple[float, float]:
-    """The middle of the hottest pixels: row, column."""
+    """The centre of the hottest pixels: row, column."""
     rows, columns = np.nonzero(strength > 0.98 * strength.max())
     return float(rows.mean()) + 0.5, float(columns.mean()) + 0.5
 
@@ -38,13 +38,13 @@ def decoded(png: bytes) -> Rgb:
         return np.asarray(picture.convert("RGB"))
 
 
-def test_hotter_is_always_lighter() -> None:
+def test_lightness_increases_with_heat() -> None:
     table = colour_table()
     assert table.shape == (256, 3)
     assert (np.diff(luminance(table)) > 0).all()
 
 
-def test_the_heat_is_where_the_head_is() -> None:
+def test_heat_is_where_the_head_is() -> None:
     height, width, cell = 96, 160, 8
     strength = heat(one_head(12, 20, 4, 15), height, width)
     assert hottest(strength) == pytest.approx(((4 + 0.5) * cell, (15 + 0.5) * cell), abs=1)
@@ -52,14 +52,14 @@ def test_the_heat_is_where_the_head_is() -> None:
     assert (strength[:, : 12 * cell] == 0).all()
 
 
-def test_the_last_cells_may_reach_over_the_border() -> None:
-    """A head in the last cell of a 77x93 px picture: 80x96 px of cells, so nothing is squeezed."""
+def test_last_cells_may_exceed_the_border() -> None:
+    """A head in the last cell of a 77x93 px image: its cells cover 80x96 px and are not scaled."""
     strength = heat(one_head(10, 12, 5, 6), 77, 93)
     assert hottest(strength) == pytest.approx((44, 52), abs=1)
 
 
-def test_cells_of_a_small_picture_have_the_size_that_they_are_given() -> None:
-    """2x2 cells of 16 px over 18x18 px: of the last ones only two pixels show."""
+def test_cells_of_a_small_image_have_the_given_size() -> None:
+    """2x2 cells of 16 px over 18x18 px: only two pixels of the last ones are visible."""
     density = np.array([[1, 0], [0, 0]], np.float32)
     given = heat(density, 18, 18, 16)
     guessed = heat(density, 18, 18)
@@ -69,7 +69,7 @@ def test_cells_of_a_small_picture_have_the_size_that_they_are_given() -> None:
 
 
 @given(height=st.integers(1, 700), width=st.integers(1, 700), stride=st.sampled_from([8, 16]))
-def test_any_size_of_picture(height: int, width: int, stride: int) -> None:
+def test_any_image_size_is_drawn(height: int, width: int, stride: int) -> None:
     density = np.full((-(-height // stride), -(-width // stride)), 0.5, np.float32)
     assert cell_side_px(density, height, width) <= stride
     if max(height, width) > stride * stride:
@@ -79,12 +79,12 @@ def test_any_size_of_picture(height: int, width: int, stride: int) -> None:
     assert strength.min() > 0.9
 
 
-def test_an_empty_photo_stays_as_it_is() -> None:
+def test_photo_without_people_is_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     np.testing.assert_array_equal(overlay(image, np.zeros((8, 12), np.float32)), image)
 
 
-def test_a_faint_floor_stays_nearly_invisible() -> None:
+def test_low_density_is_nearly_invisible() -> None:
     floor = np.full((96, 128), 2.0 / (96 * 128), np.float32)  # two people smeared over the whole photo
     change = overlay(gray(768, 1024), floor).astype(int) - GRAY
     crowd = overlay(gray(768, 1024), np.full((96, 128), 0.3, np.float32)).astype(int) - GRAY
@@ -92,21 +92,21 @@ def test_a_faint_floor_stays_nearly_invisible() -> None:
     assert np.abs(crowd).max() > 100
 
 
-def test_more_people_glow_more() -> None:
+def test_more_people_change_more_pixels() -> None:
     density = np.repeat(np.linspace(0.01, 1, 16, dtype=np.float32), 4)[np.newaxis].repeat(8, axis=0)
     strength = heat(density, 64, 512)[32, 16:-16]
     assert (np.diff(strength) >= -1e-3).all()
     assert strength[-1] > strength[0] + 0.5
 
 
-def test_negative_cells_are_no_heat() -> None:
+def test_negative_cells_are_drawn_as_zero() -> None:
     density = one_head(8, 8, 2, 2)
     expected = heat(density, 64, 64)
     density[6, 6] = -5.0
     np.testing.assert_array_equal(heat(density, 64, 64), expected)
 
 
-def test_the_png_is_as_large_as_the_picture_and_says_how_many() -> None:
+def test_png_has_the_size_of_the_image_and_a_caption() -> None:
     image, density = gray(240, 320), one_head(30, 40, 10, 10)
     plain = decoded(overlay_png(image, density))
     captioned = decoded(overlay_png(image, density, people=1234.4))
@@ -125,7 +125,7 @@ def test_other_counts_look_different() -> None:
     assert len(set(captions)) == 3
 
 
-def test_a_tiny_picture_goes_without_a_caption() -> None:
+def test_tiny_image_has_no_caption() -> None:
     image, density = gray(9, 9), np.ones((2, 2), np.float32)
     assert decoded(overlay_png(image, density, people=4.0)).shape == (9, 9, 3)
     assert overlay_png(image, density, people=4.0) == overlay_png(image, density)

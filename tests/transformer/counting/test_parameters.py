@@ -10,26 +10,26 @@ SETTINGS = Settings(counter="average")
 USUAL = tuple(name for name, tensor in OUTPUTS.items() if not tensor.optional)
 
 
-def test_the_settings_are_the_defaults() -> None:
+def test_parameters_default_to_the_settings() -> None:
     choices = read_choices({}, None, Settings(route="sparse", counter=COUNTERS[0]))
     assert (choices.route, choices.counters) == ("sparse", (COUNTERS[0],))
     assert read_choices({}, None, SETTINGS).counters == COUNTERS
     assert read_choices({}, None, Settings()).counters == COUNTERS[:1]
 
 
-def test_without_wishes_everything_that_is_not_optional_is_returned() -> None:
+def test_default_outputs_are_the_non_optional_ones() -> None:
     assert read_choices({}, None, SETTINGS).outputs == USUAL
     assert read_choices({}, [], SETTINGS).outputs == USUAL
 
 
-def test_map_and_overlay_come_when_asked_for_as_parameters() -> None:
+def test_parameters_request_map_and_overlay() -> None:
     assert read_choices({"density": True}, None, SETTINGS).outputs == (*USUAL, "density", "density_shape")
     assert read_choices({"heatmap": True}, None, SETTINGS).outputs == (*USUAL, "heatmap")
     assert read_choices({"density": False, "heatmap": False}, None, SETTINGS).outputs == USUAL
     assert read_choices({"density": True}, ["count"], SETTINGS).outputs == ("count", "density", "density_shape")
 
 
-def test_requested_outputs_are_returned_in_their_order_and_once() -> None:
+def test_requested_outputs_are_ordered_and_unique() -> None:
     choices = read_choices({}, ["scene", "heatmap", "count", "scene"], SETTINGS)
     assert choices.outputs == ("scene", "heatmap", "count")
     assert choices.needs_heatmap
@@ -48,12 +48,12 @@ def test_requested_outputs_are_returned_in_their_order_and_once() -> None:
         ("dense", None, True),
     ],
 )
-def test_the_scene_classifier_runs_only_when_needed(route: str, outputs: list[str] | None, needed: bool) -> None:
+def test_scene_classifier_runs_only_when_needed(route: str, outputs: list[str] | None, needed: bool) -> None:
     assert read_choices({"route": route}, outputs, SETTINGS).needs_scene is needed
 
 
 @pytest.mark.parametrize("name", ["rout", "Route", "", "zones"])
-def test_an_unknown_parameter_is_refused_with_the_known_ones(name: str) -> None:
+def test_unknown_parameter_lists_known_ones(name: str) -> None:
     with pytest.raises(InvalidRequest, match=f"unknown parameter {name!r}; known are {', '.join(KNOWN)}"):
         read_choices({name: 1}, None, SETTINGS)
 
@@ -62,7 +62,7 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(name: str) -> None:
     "name",
     ["binary_data_output", "sequence_id", "priority", "timeout", "headers", "triton_enable_empty_final_response"],
 )
-def test_the_protocols_own_parameters_are_tolerated(name: str) -> None:
+def test_protocol_parameters_are_ignored(name: str) -> None:
     assert read_choices({name: True}, None, SETTINGS) == read_choices({}, None, SETTINGS)
 
 
@@ -79,25 +79,25 @@ def test_the_protocols_own_parameters_are_tolerated(name: str) -> None:
         {"heatmap": None},
     ],
 )
-def test_a_wrong_value_is_refused_with_the_right_ones(parameters: dict[str, object]) -> None:
+def test_invalid_value_lists_valid_ones(parameters: dict[str, object]) -> None:
     (name,) = parameters
     with pytest.raises(InvalidRequest, match=rf"parameter '{name}' is .*; expected (one of|true or false)"):
         read_choices(parameters, None, SETTINGS)
 
 
-def test_an_unknown_output_is_refused_with_the_known_ones() -> None:
+def test_unknown_output_lists_known_ones() -> None:
     with pytest.raises(InvalidRequest, match=f"unknown output 'people'; known are {', '.join(OUTPUTS)}"):
         read_choices({}, ["count", "people"], SETTINGS)
 
 
 @pytest.mark.skipif(len(COUNTERS) < 2, reason="every counter runs as long as there is one")
-def test_the_count_of_a_counter_that_does_not_run_cannot_be_had() -> None:
+def test_count_of_an_idle_counter_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="needs that counter to run"):
         read_choices({"counter": COUNTERS[0]}, [count_name(COUNTERS[1])], SETTINGS)
     assert count_name(COUNTERS[1]) not in read_choices({"counter": COUNTERS[0]}, None, SETTINGS).outputs
 
 
-def test_the_help_is_true() -> None:
+def test_help_lists_valid_choices_and_defaults() -> None:
     described = parameter_help(Settings(route="dense"))
     assert tuple(described) == KNOWN
     for name, entry in described.items():

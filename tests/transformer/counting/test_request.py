@@ -15,7 +15,7 @@ def request(datatype: str, shape: list[int], data: object, **changes: object) ->
 
 
 @pytest.mark.parametrize("shape", [[2], [2, 1]])
-def test_files(shape: list[int]) -> None:
+def test_files_are_read(shape: list[int]) -> None:
     assert read_request(request("BYTES", shape, [b"a", b"b"]), SETTINGS, {}).images == (b"a", b"b")
 
 
@@ -43,7 +43,7 @@ def test_pixels_are_views() -> None:
         ("UINT8", [1, 2**40, 2**40, 3], np.zeros(3, np.uint8), "but 3 values"),
     ],
 )
-def test_a_wrong_tensor_is_refused(datatype: str, shape: list[int], data: object, message: str) -> None:
+def test_wrong_tensor_is_refused(datatype: str, shape: list[int], data: object, message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         read_request(request(datatype, shape, data), SETTINGS, {})
 
@@ -52,7 +52,7 @@ def test_a_wrong_tensor_is_refused(datatype: str, shape: list[int], data: object
     ("datatype", "shape", "data"),
     [("BYTES", [4], [b"a"] * 4), ("UINT8", [4, 1, 1, 3], np.zeros(12, np.uint8)), ("BYTES", [10**12], [])],
 )
-def test_a_batch_over_the_limit_is_refused(datatype: str, shape: list[int], data: object) -> None:
+def test_batch_over_the_limit_is_refused(datatype: str, shape: list[int], data: object) -> None:
     with pytest.raises(ImageTooLarge, match="pictures in one request; the limit is 3"):
         read_request(request(datatype, shape, data), SETTINGS, {})
 
@@ -64,7 +64,7 @@ def test_other_inputs_are_refused(names: list[str]) -> None:
         read_request(request("BYTES", [1], [b"a"], infer_inputs=inputs), SETTINGS, {})
 
 
-def test_there_is_always_an_id() -> None:
+def test_request_always_has_an_id() -> None:
     def id_of(sent: str | None, headers: dict[str, str]) -> str:
         return read_request(request("BYTES", [1], [b"a"], request_id=sent), SETTINGS, headers).request_id
 

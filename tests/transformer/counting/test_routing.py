@@ -26,11 +26,11 @@ def count_of(**people: float) -> RouteCount:
         ("sparse", 1.0, {"sparse": 1.0}),
     ],
 )
-def test_weights(route: str, p_dense: float, weights: dict[str, float]) -> None:
+def test_route_weights(route: str, p_dense: float, weights: dict[str, float]) -> None:
     assert routing.route_weights(route, {"dense": p_dense, "sparse": 1 - p_dense}) == weights
 
 
-def test_a_forced_route_needs_no_scene_but_the_others_do() -> None:
+def test_only_a_forced_route_needs_no_scene() -> None:
     assert routing.route_weights("dense", None) == {"dense": 1.0}
     with pytest.raises(ValueError, match="probabilities"):
         routing.route_weights("auto", None)
@@ -60,7 +60,7 @@ def test_blended_counts_agree_with_the_blended_map(p_dense: float, a: float, b: 
     assert routing.combined_map(weights, counts).people == pytest.approx(people, abs=1e-3)
 
 
-def test_a_family_that_one_route_lacks_counts_fully_on_the_other() -> None:
+def test_family_missing_from_one_route_counts_fully_on_the_other() -> None:
     counts = {"dense": count_of(one=10.0), "sparse": count_of(one=20.0, two=8.0)}
     by_family = routing.weighted_people({"dense": 0.5, "sparse": 0.5}, counts)
     assert by_family == {"one": pytest.approx(15.0), "two": pytest.approx(8.0)}

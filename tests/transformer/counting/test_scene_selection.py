@@ -1,11 +1,9 @@
-"""An operator selects one of the scene classifiers beside VGG16 by its name."""
+"""Selection of one of the scene classifiers beside VGG16 by its name."""
 
 import json
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -17,6 +15,9 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import record_path
 from crowdserve_transformer.model import load_classifier
 from crowdserve_transformer.settings import Settings
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body, outputs_of
+from tests.support.transformers import StartTransformer
 from training.scene.save import save_classifier
 
 NAMES = ("default", "turned")
@@ -24,7 +25,7 @@ NAMES = ("default", "turned")
 
 @pytest.fixture(scope="module")
 def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository with the usual classifier and another one, called `turned`, that answers the opposite."""
+    """A repository with the usual classifier and one called `turned` that returns the opposite."""
     repository = tmp_path_factory.mktemp("two") / "repository"
     version = repository / VGG16.name / "1"
     shutil.copytree(small_repository / VGG16.name / "1", version)
@@ -36,7 +37,7 @@ def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFac
     return repository
 
 
-def test_the_default_is_the_one_without_a_name(two_classifiers: Path) -> None:
+def test_default_classifier_has_no_name(two_classifiers: Path) -> None:
     version = two_classifiers / VGG16.name / "1"
     found = {name: load_classifier(Settings(repository=two_classifiers, scene_classifier=name)) for name in NAMES}
     for name in NAMES:
@@ -44,20 +45,14 @@ def test_the_default_is_the_one_without_a_name(two_classifiers: Path) -> None:
     assert found["default"].sha256 != found["turned"].sha256
 
 
-def test_a_name_that_is_not_there_is_answered_with_those_that_are(two_classifiers: Path) -> None:
+def test_unknown_classifier_lists_known_ones(two_classifiers: Path) -> None:
     with pytest.raises(ClassifierError, match=r"no scene classifier 'domain'; it has default, turned"):
         load_classifier(Settings(repository=two_classifiers, scene_classifier="domain"))
 
 
 @pytest.mark.e2e
-def test_the_selected_classifier_decides_the_route(
-    small_service: EmbeddedService,
-    two_classifiers: Path,
-    start_transformer: Callable[..., Any],
-    gray_photo: Callable[..., bytes],
-    json_body: Callable[..., dict[str, Any]],
-    outputs_of: Callable[[httpx.Response], dict[str, Any]],
-    client: httpx.Client,
+def test_selected_classifier_decides_the_route(
+    small_service: EmbeddedService, two_classifiers: Path, start_transformer: StartTransformer, client: httpx.Client
 ) -> None:
     version = two_classifiers / VGG16.name / "1"
     sha256 = json.loads(record_path(version, "turned").read_text())["sha256"]

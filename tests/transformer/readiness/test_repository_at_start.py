@@ -1,4 +1,4 @@
-"""The model repository at start: waited for, compared with its manifest, or refused by the name of the file."""
+"""The model repository at start: waiting for it, verifying its manifest, and naming damaged files."""
 
 import logging
 import shutil
@@ -30,7 +30,7 @@ def bundle(built: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("verify_bundle", ["auto", "required"])
-def test_a_whole_bundle_is_taken_and_its_digest_logged(
+def test_complete_bundle_is_accepted_and_its_digest_logged(
     built: Path, verify_bundle: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -39,7 +39,7 @@ def test_a_whole_bundle_is_taken_and_its_digest_logged(
     assert "bundle sha256:" in record.getMessage()
 
 
-def test_a_damaged_file_is_named_and_the_program_does_not_start(bundle: Path) -> None:
+def test_damaged_file_is_named_and_stops_the_start(bundle: Path) -> None:
     model = bundle / "csrnet_a" / "1" / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"!")
     (bundle / "vgg16" / "2").mkdir()
@@ -52,31 +52,37 @@ def test_a_damaged_file_is_named_and_the_program_does_not_start(bundle: Path) ->
     assert "Traceback" not in ended.stderr
 
 
-def test_off_looks_at_nothing(bundle: Path) -> None:
+def test_off_skips_verification(bundle: Path) -> None:
     (bundle / "csrnet_a" / "1" / "model.onnx").unlink()
     with pytest.raises(BundleError, match=r"csrnet_a/1/model.onnx is missing"):
         verify_repository(Settings(repository=bundle))
     verify_repository(Settings(repository=bundle, verify_bundle="off"))
 
 
-def test_a_repository_without_a_manifest_is_taken_unless_one_is_required(small_repository: Path) -> None:
+def test_missing_manifest_is_accepted_unless_required(small_repository: Path) -> None:
     verify_repository(Settings(repository=small_repository))
     with pytest.raises(BundleError, match=r"has no manifest.json"):
         verify_repository(Settings(repository=small_repository, verify_bundle="required"))
 
 
-def test_an_image_that_comes_late_is_waited_for(built: Path, tmp_path: Path) -> None:
+def test_waits_for_a_repository_that_appears_late(
+    built: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     link = tmp_path / "models"
-    timer = threading.Timer(0.5, lambda: link.symlink_to(built))
-    timer.start()
     settings = Settings(repository=link)
+    timer = threading.Timer(0.5, lambda: link.symlink_to(built))  # a link, as KServe makes one
+    timer.start()
+    assert not link.exists()
     wait_for_repository(settings, ASYNC)
-    verify_repository(settings)  # a link, as KServe makes one
+    assert link.is_dir()
+    with caplog.at_level(logging.INFO):
+        verify_repository(settings)
+    assert "bundle sha256:" in caplog.text
     timer.join()
 
 
-def test_nobody_waits_in_vain(tmp_path: Path) -> None:
+def test_waiting_is_limited(tmp_path: Path) -> None:
     settings = Settings(repository=tmp_path / "models")
-    wait_for_repository(settings, {})  # is not announced to come late: what reads it says what is wrong
+    wait_for_repository(settings, {})  # no late start announced: whatever reads it reports the error
     with pytest.raises(SetupError, match=r"models did not appear in 0 s"):
         wait_for_repository(settings, ASYNC, late_seconds=0.3)

@@ -1,7 +1,5 @@
-"""A vgg16 that the scene classifier was not trained on has features of the right shape, and must not be served."""
+"""A vgg16 that the scene classifier was not trained on has features of the right shape but must not be used."""
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,21 +9,19 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from crowdserve.cards import ROUTES
 from crowdserve.local.processes import choose_ports
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
+from tests.support.photos import gray_photo
+from tests.support.requests import infer, json_body, outputs_of
+from tests.support.transformers import StartTransformer
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
-Call = Callable[..., Any]
+UNUSABLE = "the scene classifier cannot be used with Triton's vgg16"
 REFUSAL = "Triton's vgg16 is not the network that the scene classifier was trained on"
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
 
 
 def write_repository(source: Path, target: Path, *, features_scaled_by: float = 1.0) -> Path:
@@ -41,49 +37,53 @@ def write_repository(source: Path, target: Path, *, features_scaled_by: float = 
     return target
 
 
-def test_another_vgg16_is_refused_until_the_right_one_comes(
-    client: httpx.Client, start_transformer: Call, small_repository: Path, tmp_path: Path, json_body: Call,
-    gray_photo: Call, outputs_of: Call,
-) -> None:  # fmt: skip
+def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
+    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+) -> None:
     wrong = write_repository(small_repository, tmp_path / "wrong", features_scaled_by=1.1)
     right = write_repository(small_repository, tmp_path / "right")
     (port,) = choose_ports("127.0.0.1", None)
 
-    def infer(**message: Any) -> httpx.Response:
+    def post(**message: Any) -> httpx.Response:
         return client.post(f"{running.http_url}/v2/models/crowdserve/infer", json=json_body(gray_photo(), **message))
 
     def is_ready() -> bool:
         return client.get(f"{running.http_url}/v2/health/ready").status_code == 200
 
     def check_refused() -> None:
-        wait_for(lambda: REFUSAL in infer().text)
-        assert infer().status_code == 503
+        wait_for(lambda: REFUSAL in post().text)
+        assert post().status_code == 503
         assert not is_ready()
 
     with start_transformer(f"127.0.0.1:{port}", ready_timeout_seconds=30) as running:
         with EmbeddedTriton(wrong, http_port=port, threads=1):
             check_refused()
-            # The classifier is not asked, so its network does not matter.
-            unclassified = infer(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
+            # The classifier is not needed, so its network does not matter.
+            unclassified = post(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
             assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
         with EmbeddedTriton(right, http_port=port, threads=1):
             wait_for(is_ready)
-            assert infer().status_code == 200
+            assert post().status_code == 200
         wait_for(lambda: not is_ready())  # as the probes of a cluster see it
         with EmbeddedTriton(wrong, http_port=port, threads=1):
             wait_for(lambda: client.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 200)
             assert not is_ready()
             check_refused()
         log = running.process.log.read_text()
-        assert log.count("the scene classifier cannot be used with Triton's vgg16") == 2  # once a change, not a probe
+        assert log.count(UNUSABLE) == 2  # once per change, not per probe
         assert "off by 10.0%" in log
         assert "Traceback" not in log
 
 
-def test_the_projects_own_vgg16_is_the_classifiers(
-    client: httpx.Client, start_transformer: Call, embedded_triton: EmbeddedTriton, embedded_repository: Path
+def test_vgg16_of_the_project_matches_its_classifier(
+    client: httpx.Client,
+    start_transformer: StartTransformer,
+    embedded_triton: EmbeddedTriton,
+    embedded_repository: Path,
 ) -> None:
-    with start_transformer(
-        embedded_triton.http_url, repository=embedded_repository, ready_timeout_seconds=30
-    ) as running:
+    triton = embedded_triton.http_url
+    with start_transformer(triton, repository=embedded_repository, ready_timeout_seconds=30) as running:
         wait_for(lambda: client.get(f"{running.http_url}/v2/health/ready").status_code == 200)
+        outputs = infer(f"{running.http_url}/v2/models/crowdserve/infer", gray_photo(), outputs=[{"name": "scene"}])
+        assert outputs["scene"][0] in ROUTES
+        assert UNUSABLE not in running.process.log.read_text()

@@ -10,7 +10,7 @@ Message = dict[str, object]
 
 
 def read_through(limit: int, chunks: list[bytes], scope_type: str = "http") -> tuple[bytes, int, str]:
-    """The body that an application behind the limit reads, how many chunks were taken off the wire, the refusal."""
+    """The body that the application reads, the number of chunks received, and the error message."""
     taken = 0
     body = b""
 
@@ -38,7 +38,7 @@ def read_through(limit: int, chunks: list[bytes], scope_type: str = "http") -> t
     return body, taken, refusal
 
 
-def test_a_body_up_to_the_limit_passes() -> None:
+def test_body_up_to_the_limit_passes() -> None:
     assert read_through(10, [b"12345", b"", b"67890"]) == (b"1234567890", 3, "")
     assert read_through(10, [b""]) == (b"", 1, "")
 
@@ -47,11 +47,11 @@ def test_a_body_up_to_the_limit_passes() -> None:
     ("chunks", "taken"),
     [
         ([b"x" * 11], 1),
-        ([b"x" * 6, b"x" * 6, b"x", b"x"], 4),  # the rest is read and thrown away,
-        ([b"x" * 6] * 100, 7),  # but not for ever
+        ([b"x" * 6, b"x" * 6, b"x", b"x"], 4),  # the rest is read and discarded,
+        ([b"x" * 6] * 100, 7),  # up to a limit
     ],
 )
-def test_more_is_refused_however_it_arrives(chunks: list[bytes], taken: int) -> None:
+def test_larger_body_is_refused_in_any_chunking(chunks: list[bytes], taken: int) -> None:
     body, taken_chunks, refusal = read_through(10, chunks)
     assert len(body) <= 10
     assert taken_chunks == taken

@@ -1,4 +1,4 @@
-"""The running service as others' clients see it: tritonclient's and the KServe SDK's."""
+"""The running service through third-party clients: tritonclient and the KServe SDK."""
 
 import asyncio
 import base64
@@ -19,10 +19,9 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 import crowdserve
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.tensors import OUTPUTS
+from tests.support.photos import expected_count, gray_photo
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 def objects(*elements: bytes) -> np.ndarray:
@@ -46,7 +45,7 @@ class TestTritonHttp:
         assert [output["name"] for output in metadata["outputs"]] == list(OUTPUTS)
 
     @pytest.mark.parametrize("form", ["files", "files in a column", "pixels"])
-    def test_binary_in_and_out(self, triton_client: Any, gray_photo: Call, people: Call, form: str) -> None:
+    def test_binary_in_and_out(self, triton_client: Any, form: str) -> None:
         tensor = np.full((2, 80, 96, 3), 200, np.uint8) if form == "pixels" else objects(gray_photo(), gray_photo())
         if form == "files in a column":
             tensor = tensor[:, np.newaxis]
@@ -56,11 +55,11 @@ class TestTritonHttp:
             "crowdserve", [image], request_id="7", priority=1, timeout=10**7, parameters={"density": True}
         )
         assert result.get_response()["id"] == "7"
-        assert result.as_numpy("count") == pytest.approx([people()] * 2, rel=1e-5)
-        assert result.as_numpy("density").sum(axis=(1, 2)) == pytest.approx([people()] * 2, rel=1e-5)
+        assert result.as_numpy("count") == pytest.approx([expected_count()] * 2, rel=1e-5)
+        assert result.as_numpy("density").sum(axis=(1, 2)) == pytest.approx([expected_count()] * 2, rel=1e-5)
         assert result.as_numpy("scene").tolist() in (["dense"] * 2, [b"dense"] * 2)
 
-    def test_some_outputs_in_binary(self, triton_client: Any, gray_photo: Call) -> None:
+    def test_some_outputs_in_binary(self, triton_client: Any) -> None:
         image = tritonclient.http.InferInput("image", [1], "BYTES")
         image.set_data_from_numpy(objects(gray_photo()))
         wanted = [
@@ -74,7 +73,7 @@ class TestTritonHttp:
 
 
 class TestKServeRest:
-    def test_infer_and_health(self, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+    def test_infer_and_health(self, small_service: EmbeddedService) -> None:
         async def calls() -> tuple[bool, bool, Any]:
             client = InferenceRESTClient(RESTConfig(protocol="v2", timeout=120, retries=0))
             text = base64.b64encode(gray_photo()).decode()
@@ -93,9 +92,9 @@ class TestKServeRest:
         assert server_ready
         assert model_ready
         assert response.id == "9"
-        assert response.get_output_by_name("count").data == pytest.approx([people()], rel=1e-5)
+        assert response.get_output_by_name("count").data == pytest.approx([expected_count()], rel=1e-5)
 
-    def test_v1(self, small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
+    def test_v1_predictions(self, small_service: EmbeddedService) -> None:
         async def calls() -> Any:
             client = InferenceRESTClient(RESTConfig(protocol="v1", timeout=120, retries=0))
             instance = {"image_bytes": {"b64": base64.b64encode(gray_photo()).decode()}}
@@ -106,12 +105,12 @@ class TestKServeRest:
             finally:
                 await client.close()
 
-        assert asyncio.run(calls())["predictions"][0]["count"] == pytest.approx(people(), rel=1e-5)
+        assert asyncio.run(calls())["predictions"][0]["count"] == pytest.approx(expected_count(), rel=1e-5)
 
 
 class TestKServeGrpc:
     @pytest.mark.parametrize("raw", [True, False])
-    def test_infer_and_health(self, small_service: EmbeddedService, gray_photo: Call, people: Call, raw: bool) -> None:
+    def test_infer_and_health(self, small_service: EmbeddedService, raw: bool) -> None:
         async def calls() -> tuple[bool, bool, bool, Any]:
             client = InferenceGRPCClient(small_service.grpc_url, timeout=120, retries=0)
             image = InferInput(name="image", shape=[1], datatype="BYTES", data=[gray_photo()])
@@ -133,7 +132,9 @@ class TestKServeGrpc:
         *health, response = asyncio.run(calls())
         assert all(health)
         assert response.id == "9"
-        assert response.get_output_by_name("count").as_numpy() == pytest.approx([people(route="sparse")], rel=1e-5)
+        assert response.get_output_by_name("count").as_numpy() == pytest.approx(
+            [expected_count(route="sparse")], rel=1e-5
+        )
         assert response.get_output_by_name("route").as_numpy().tolist() == [b"sparse"]
 
 
@@ -164,19 +165,19 @@ print(json.dumps({
 """
 
 
-def test_tritonclient_grpc(small_service: EmbeddedService, gray_photo: Call, people: Call) -> None:
-    """In a process of its own: its protobuf code and that of the KServe SDK exclude each other."""
+def test_tritonclient_grpc(small_service: EmbeddedService) -> None:
+    """In a separate process: its protobuf code conflicts with that of the KServe SDK."""
     command = [sys.executable, "-c", TRITON_GRPC, small_service.grpc_url]
     ended = subprocess.run(command, input=gray_photo(), capture_output=True, check=False, timeout=200)
     assert ended.returncode == 0, ended.stderr.decode()
     found = json.loads(ended.stdout)
     assert found["ready"] == [True, True, True]
     assert found["id"] == "5"
-    assert found["count"] == pytest.approx([people()] * 2, rel=1e-5)
+    assert found["count"] == pytest.approx([expected_count()] * 2, rel=1e-5)
     assert bytes.fromhex(found["png"]) == b"\x89PNG"
     assert found["names"] == ["count", "density", "models"]
-    assert found["pixel count"] == pytest.approx([people()], rel=1e-5)
-    assert found["density"] == pytest.approx(people(), rel=1e-5)
+    assert found["pixel count"] == pytest.approx([expected_count()], rel=1e-5)
+    assert found["density"] == pytest.approx(expected_count(), rel=1e-5)
     assert found["versions"] == [crowdserve.__version__]
     assert found["outputs"] == list(OUTPUTS)
 
@@ -213,18 +214,16 @@ class TestGrpcRefusal:
             ({"model_version": "99"}, "NOT_FOUND", "version 99"),
         ],
     )
-    def test_a_bad_request_is_told_why(
-        self, stub: Any, gray_photo: Call, changes: dict[str, Any], code: str, message: str
-    ) -> None:
+    def test_invalid_request_explains_why(self, stub: Any, changes: dict[str, Any], code: str, message: str) -> None:
         found = self.code_of(lambda: stub.ModelInfer(self.request([gray_photo()], **changes), timeout=60))
         assert found[0] == grpc.StatusCode[code]
         assert message in found[1]
 
-    def test_a_bad_picture_is_told_why(self, stub: Any) -> None:
+    def test_invalid_image_explains_why(self, stub: Any) -> None:
         code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"no picture"]), timeout=60))
         assert (code, "no picture" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
-    def test_typed_pixels(self, stub: Any, people: Call) -> None:
+    def test_typed_pixels(self, stub: Any) -> None:
         def request(values: list[int]) -> Any:
             contents = pb.InferTensorContents(uint_contents=values)
             image = pb.ModelInferRequest.InferInputTensor(
@@ -235,7 +234,7 @@ class TestGrpcRefusal:
         response = stub.ModelInfer(request([200] * 8 * 16 * 3), timeout=60)
         assert response.id
         count = np.frombuffer(response.raw_output_contents[0], "<f4")
-        assert count == pytest.approx([people(200, 16, 8)], rel=1e-5)
+        assert count == pytest.approx([expected_count(200, 16, 8)], rel=1e-5)
         code, message = self.code_of(lambda: stub.ModelInfer(request([300] * 8 * 16 * 3), timeout=60))
         assert (code, "0 to 255" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 

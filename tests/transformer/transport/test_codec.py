@@ -1,6 +1,5 @@
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,9 @@ from crowdserve_transformer.transport.codec import (
     from_raw,
 )
 
-Body = Callable[..., Any]
-
 
 def triton_request(tensor: np.ndarray, **request: Any) -> tuple[bytes, dict[str, str]]:
-    """What tritonclient sends."""
+    """A request body made by tritonclient."""
     image = InferInput("image", list(tensor.shape), "BYTES" if tensor.dtype == np.object_ else "UINT8")
     image.set_data_from_numpy(tensor)
     body, json_length = InferenceServerClient.generate_request_body([image], **request)
@@ -39,7 +36,7 @@ def objects(*elements: bytes) -> np.ndarray:
 
 
 class TestDecode:
-    def test_a_binary_picture_is_a_view_of_the_body(self) -> None:
+    def test_binary_pixels_are_a_view_of_the_body(self) -> None:
         pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
         body, headers = triton_request(pixels, request_id="42", parameters={"route": "dense"})
         request = decode_rest(body, headers, "crowdserve")
@@ -49,7 +46,7 @@ class TestDecode:
         np.testing.assert_array_equal(image.data, pixels.ravel())
         assert (request.id, request.parameters["route"]) == ("42", "dense")
 
-    def test_a_photos_pixels_are_decoded_within_ten_milliseconds(self) -> None:
+    def test_photos_pixels_are_decoded_within_ten_milliseconds(self) -> None:
         body, headers = triton_request(np.zeros((1, 768, 1024, 3), np.uint8))
         seconds = []
         for _ in range(9):
@@ -59,12 +56,12 @@ class TestDecode:
         assert np.median(seconds) < 0.010
 
     @given(st.lists(st.binary(max_size=50), min_size=1, max_size=5))
-    def test_binary_files_come_back_whole(self, files: list[bytes]) -> None:
+    def test_binary_files_round_trip(self, files: list[bytes]) -> None:
         body, headers = triton_request(objects(*files))
         (image,) = decode_rest(body, headers, "crowdserve").inputs
         assert image.data == files
 
-    def test_several_tensors_and_requested_outputs(self, binary_body: Body) -> None:
+    def test_several_tensors_and_requested_outputs(self) -> None:
         first, second = b"abc", b"defgh"
         inputs = [
             {"name": name, "datatype": "UINT8", "shape": [len(raw)], "parameters": {"binary_data_size": len(raw)}}
@@ -77,7 +74,7 @@ class TestDecode:
         assert [(o.name, o.binary_data) for o in request.request_outputs] == [("count", True), ("scene", None)]
 
     @pytest.mark.parametrize("datatype", ["FP32", "INT64", "whatever"])
-    def test_tensors_of_other_types_pass_without_being_read(self, datatype: str) -> None:
+    def test_tensors_of_other_types_are_not_parsed(self, datatype: str) -> None:
         image = {"name": "image", "datatype": datatype, "shape": [1], "data": [1.5]}
         (tensor,) = decode_rest(orjson.dumps({"inputs": [image]}), {}, "crowdserve").inputs
         assert (tensor.datatype, tensor.data) == (datatype.upper(), None)
@@ -115,40 +112,40 @@ class TestRefusal:
             ({"inputs": [IMAGE], "outputs": [{"name": 5}]}, "'name' is 5"),
         ],
     )
-    def test_no_v2_request(self, body: object, message: str) -> None:
+    def test_invalid_v2_request_is_refused(self, body: object, message: str) -> None:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
         with pytest.raises(InvalidRequest, match=message):
             decode_rest(raw, {}, "crowdserve")
 
     @pytest.mark.parametrize("length", ["-1", "1e3", "", "9999999", "²", "0x10", " 10"])
-    def test_a_length_of_json_that_is_none(self, length: str) -> None:
+    def test_invalid_json_length_is_refused(self, length: str) -> None:
         with pytest.raises(InvalidRequest, match="Inference-Header-Content-Length is"):
             decode_rest(orjson.dumps({"inputs": [IMAGE]}), {JSON_LENGTH_HEADER: length}, "crowdserve")
 
     @pytest.mark.parametrize("size", [-1, 99, 1.5, "3", True, None])
-    def test_a_size_of_binary_data_that_is_not_there(self, size: object) -> None:
+    def test_binary_size_beyond_the_body_is_refused(self, size: object) -> None:
         image = {"name": "image", "datatype": "UINT8", "shape": [3], "parameters": {"binary_data_size": size}}
         head = orjson.dumps({"inputs": [image]})
         with pytest.raises(InvalidRequest, match=r"has binary_data_size .*, but 3 bytes are left"):
             decode_rest(head + b"abc", {JSON_LENGTH_HEADER: str(len(head))}, "crowdserve")
 
-    def test_bytes_that_belong_to_no_tensor(self) -> None:
+    def test_surplus_bytes_are_refused(self) -> None:
         head = orjson.dumps({"inputs": [IMAGE]})
         with pytest.raises(InvalidRequest, match="3 bytes follow"):
             decode_rest(head + b"abc", {JSON_LENGTH_HEADER: str(len(head))}, "crowdserve")
 
     @pytest.mark.parametrize("raw", [b"\x01", b"\x01\0\0", b"\x05\0\0\0abc", b"\xff\xff\xff\xffabc"])
-    def test_a_bytes_tensor_that_ends_early(self, raw: bytes) -> None:
+    def test_truncated_bytes_tensor_is_refused(self, raw: bytes) -> None:
         with pytest.raises(InvalidRequest, match="ends early"):
             from_raw("BYTES", raw)
 
-    def test_json_of_too_many_values_is_not_even_parsed(self) -> None:
-        body = b"[" + b"1," * (MAX_JSON_VALUES + 1)  # not JSON either, which nobody finds out
+    def test_json_with_too_many_values_is_not_parsed(self) -> None:
+        body = b"[" + b"1," * (MAX_JSON_VALUES + 1)  # not JSON either, but it is not parsed
         with pytest.raises(ImageTooLarge, match="4,000,000 values; send an encoded file"):
             decode_rest(body, {}, "crowdserve")
 
     @given(st.binary(max_size=200), st.integers(0, 250))
-    def test_noise_is_refused_and_never_crashes(self, noise: bytes, length: int) -> None:
+    def test_random_bytes_are_refused(self, noise: bytes, length: int) -> None:
         with pytest.raises(InvalidRequest):
             decode_rest(noise, {JSON_LENGTH_HEADER: str(length)}, "crowdserve")
 
@@ -175,7 +172,7 @@ def request_for(**changes: Any) -> InferRequest:
 
 
 class TestEncode:
-    def test_json(self, response: InferResponse) -> None:
+    def test_json_response(self, response: InferResponse) -> None:
         body, headers = encode_rest(response, request_for())
         assert headers == {"content-type": "application/json"}
         message = json.loads(body)
@@ -188,7 +185,7 @@ class TestEncode:
         assert data["heatmap"] == ["iVBORwD/"]
 
     @pytest.mark.parametrize("by", ["binary_data_output", "binary_data"])
-    def test_tritonclient_reads_what_is_sent_in_binary(self, response: InferResponse, by: str) -> None:
+    def test_tritonclient_reads_binary_responses(self, response: InferResponse, by: str) -> None:
         names = [output.name for output in response.outputs]
         if by == "binary_data":
             request = request_for(request_outputs=[RequestedOutput(n, {"binary_data": n != "scene"}) for n in names])
@@ -202,7 +199,7 @@ class TestEncode:
         assert result.as_numpy("heatmap").tolist() == [b"\x89PNG\0\xff"]
         assert result.as_numpy("scene").tolist() in ([b"dense"], ["dense"])
 
-    def test_an_output_may_differ_from_the_default(self, response: InferResponse) -> None:
+    def test_binary_can_be_set_per_output(self, response: InferResponse) -> None:
         outputs = [RequestedOutput("count", {"binary_data": False})]
         body, headers = encode_rest(
             response, request_for(parameters={"binary_data_output": True}, request_outputs=outputs)
@@ -211,7 +208,7 @@ class TestEncode:
         assert "data" in message["outputs"][0]
         assert all("data" not in output for output in message["outputs"][1:])
 
-    def test_what_is_asked_by_tritonclient_is_understood(self) -> None:
+    def test_tritonclient_requests_are_read(self) -> None:
         image = InferInput("image", [1], "BYTES")
         image.set_data_from_numpy(objects(b"file"))
         asked = [InferRequestedOutput("count", binary_data=True), InferRequestedOutput("scene", binary_data=False)]

@@ -25,19 +25,19 @@ SECRET = "/srv/secret/path.py line 7"
         (TritonUnavailable("why"), 503, "UNAVAILABLE"),
     ],
 )
-def test_what_a_caller_can_act_on_is_told(error: Exception, status: int, code: str) -> None:
+def test_client_errors_keep_their_message(error: Exception, status: int, code: str) -> None:
     failure = failure_of(error, "id")
     assert (failure.http_status, failure.grpc_code, failure.message) == (status, code, "why")
     assert http_status(error) == status
 
 
-def test_an_unknown_model_is_not_found() -> None:
+def test_unknown_model_is_not_found() -> None:
     failure = failure_of(ModelNotFound("x"), "id")
     assert (failure.http_status, failure.grpc_code) == (404, "NOT_FOUND")
 
 
 @pytest.mark.parametrize("error", [RuntimeError(SECRET), KeyError(SECRET), ClassifierError(SECRET), OSError(SECRET)])
-def test_what_is_internal_stays_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_errors_stay_in_the_log(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         failure = failure_of(error, "id-7")
     assert (failure.http_status, failure.grpc_code) == (500, "INTERNAL")
@@ -49,7 +49,7 @@ def test_what_is_internal_stays_in_the_log(error: Exception, caplog: pytest.LogC
     assert record.exc_info[1] is error
 
 
-def test_a_failure_of_triton_says_so() -> None:
+def test_triton_failure_is_named() -> None:
     failure = failure_of(TritonFailed("Triton could not run a model"), "id-7")
     assert (failure.http_status, failure.grpc_code) == (500, "INTERNAL")
     assert failure.message == "Triton could not run a model; its log tells why, under request id id-7"

@@ -1,9 +1,9 @@
-"""Limits on body, picture and batch, over every protocol."""
+"""Limits on body, image and batch, over every protocol."""
 
 import base64
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -15,15 +15,17 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
 from crowdserve.local.service import EmbeddedService
+from tests.support.photos import gray_photo
+from tests.support.requests import binary_body, json_body
+from tests.support.transformers import RunningTransformer, StartTransformer
 
 pytestmark = pytest.mark.e2e
 
 MAX_BODY_BYTES = 100_000
-Call = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def limited(small_service: EmbeddedService, start_transformer: Call) -> Iterator[Any]:
+def limited(small_service: EmbeddedService, start_transformer: StartTransformer) -> Iterator[RunningTransformer]:
     """A transformer with low limits, in front of the shared Triton."""
     limits = {"max_body_bytes": MAX_BODY_BYTES, "max_pixels": 10_000, "max_batch_size": 2}
     with start_transformer(small_service.triton.http_url, **limits) as running:
@@ -31,11 +33,11 @@ def limited(small_service: EmbeddedService, start_transformer: Call) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def url(limited: Any) -> str:
+def url(limited: RunningTransformer) -> str:
     return f"{limited.http_url}/v2/models/crowdserve/infer"
 
 
-def requests_with(client: httpx.Client, limited: Any, protocol: str, status: int) -> float:
+def requests_with(client: httpx.Client, limited: RunningTransformer, protocol: str, status: int) -> float:
     lines = client.get(f"{limited.http_url}/metrics").text.splitlines()
     name = "crowdserve_requests_total"
     labels = (f'protocol="{protocol}"', f'status="{status}"')
@@ -49,7 +51,7 @@ def refused(response: httpx.Response, message: str) -> bool:
 
 @pytest.mark.parametrize("path", ["/v2/models/crowdserve/infer", "/v1/models/crowdserve:predict"])
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_large_body_is_refused(client: httpx.Client, limited: Any, path: str, announced: bool) -> None:
+def test_large_body_is_refused(client: httpx.Client, limited: RunningTransformer, path: str, announced: bool) -> None:
     body = b"x" * (3 * MAX_BODY_BYTES)
     before = requests_with(client, limited, f"{path[1:3]}-rest", 413)
     content = body if announced else (body[i : i + 1000] for i in range(0, len(body), 1000))
@@ -59,13 +61,13 @@ def test_a_large_body_is_refused(client: httpx.Client, limited: Any, path: str, 
     assert requests_with(client, limited, f"{path[1:3]}-rest", 413) == before + 1
 
 
-def test_a_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
+def test_body_at_the_limit_is_read(client: httpx.Client, url: str) -> None:
     assert client.post(url, content=b" " * MAX_BODY_BYTES).status_code == 400
     assert client.post(url, content=b" " * (MAX_BODY_BYTES + 1)).status_code == 413
 
 
-def test_an_endless_body_is_cut_off_after_its_refusal(url: str, limited: Any) -> None:
-    """A client that never stops sending gets its answer and then a closed connection; memory stays bounded."""
+def test_endless_body_is_cut_off_after_its_refusal(url: str, limited: RunningTransformer) -> None:
+    """A client that never stops sending gets its response and then a closed connection; memory stays bounded."""
     address = httpx.URL(url)
     with socket.create_connection((address.host, address.port), timeout=60) as connection:
         head = f"POST {address.path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -80,17 +82,14 @@ def test_an_endless_body_is_cut_off_after_its_refusal(url: str, limited: Any) ->
     assert httpx.get(f"{limited.http_url}/v2/health/live", trust_env=False).status_code == 200
 
 
-def test_a_large_picture_is_refused(client: httpx.Client, url: str, json_body: Call, binary_body: Call,
-                                    gray_photo: Call) -> None:  # fmt: skip
+def test_large_image_is_refused(client: httpx.Client, url: str) -> None:
     assert client.post(url, json=json_body(gray_photo(200, 100, 100))).status_code == 200
     assert refused(client.post(url, json=json_body(gray_photo(200, 101, 100))), "101x100 px")
     body, headers = binary_body(np.zeros((1, 100, 101, 3), np.uint8))
     assert refused(client.post(url, content=body, headers=headers), "101x100 px; the limit is 10,000 pixels")
 
 
-def test_a_large_batch_is_refused(
-    client: httpx.Client, limited: Any, url: str, json_body: Call, gray_photo: Call
-) -> None:
+def test_large_batch_is_refused(client: httpx.Client, limited: RunningTransformer, url: str) -> None:
     photo = gray_photo()
     assert client.post(url, json=json_body(photo, photo)).status_code == 200
     assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 pictures in one request; the limit is 2")
@@ -99,7 +98,7 @@ def test_a_large_batch_is_refused(
     assert refused(v1, "3 pictures in one request")
 
 
-def test_grpc_has_the_same_limits(limited: Any, gray_photo: Call) -> None:
+def test_grpc_has_the_same_limits(limited: RunningTransformer) -> None:
     def call(*files: bytes) -> Any:
         raw = b"".join(len(file).to_bytes(4, "little") + file for file in files)
         image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[len(files)])
@@ -119,7 +118,9 @@ def test_grpc_has_the_same_limits(limited: Any, gray_photo: Call) -> None:
         assert message in error.details()
 
 
-def test_a_caller_that_hangs_up_is_no_failure_of_the_service(client: httpx.Client, url: str, limited: Any) -> None:
+def test_disconnected_client_is_not_a_service_failure(
+    client: httpx.Client, url: str, limited: RunningTransformer
+) -> None:
     address, before = httpx.URL(url), requests_with(client, limited, "v2-rest", 499)
     with socket.create_connection((address.host, address.port), timeout=60) as connection:
         connection.sendall(f"POST {address.path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nhalf".encode())

@@ -1,17 +1,16 @@
-"""What the running service refuses over REST, and how it says so."""
+"""Requests that the running service refuses over REST, and its error messages."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
 
 from crowdserve.local.service import EmbeddedService
+from tests.support.photos import gray_photo
+from tests.support.requests import json_body
 
 pytestmark = pytest.mark.e2e
-
-Call = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
@@ -30,24 +29,23 @@ Call = Callable[..., Any]
         ({"outputs": [{"name": "people"}]}, "unknown output 'people'; known are count"),
     ],
 )
-def test_a_bad_request_is_told_why(
-    client: httpx.Client, infer_url: str, json_body: Call, gray_photo: Call, change: dict[str, Any],
-    message: str,
-) -> None:  # fmt: skip
+def test_invalid_request_explains_why(
+    client: httpx.Client, infer_url: str, change: dict[str, Any], message: str
+) -> None:
     response = client.post(infer_url, json={**json_body(gray_photo()), **change})
     assert response.status_code == 400
     assert re.search(message, response.json()["error"])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xd8\xff", b'"text"', b"[" * 100_000])
-def test_a_body_that_is_no_request(client: httpx.Client, infer_url: str, content: bytes) -> None:
+def test_malformed_body_is_refused(client: httpx.Client, infer_url: str, content: bytes) -> None:
     for url in (infer_url, infer_url.replace("/v2/", "/v1/").replace("/infer", ":predict")):
         response = client.post(url, content=content)
         assert response.status_code == 400
         assert response.json()["error"]
 
 
-def test_a_compressed_body(client: httpx.Client, infer_url: str) -> None:
+def test_compressed_body_is_refused(client: httpx.Client, infer_url: str) -> None:
     response = client.post(infer_url, content=b"x", headers={"content-encoding": "gzip"})
     assert response.status_code == 400
     assert "send the body uncompressed" in response.json()["error"]
@@ -69,7 +67,7 @@ def test_a_compressed_body(client: httpx.Client, infer_url: str) -> None:
         ("GET", "/docs", 404),
     ],
 )
-def test_what_is_not_here(
+def test_unknown_paths_are_refused(
     client: httpx.Client, small_service: EmbeddedService, method: str, path: str, status: int
 ) -> None:
     response = client.request(method, small_service.http_url + path)

@@ -40,18 +40,18 @@ def test_instances_are_files() -> None:
         {"instances": [], "parameters": [1]},
     ],
 )
-def test_other_forms_are_refused_with_the_right_one(body: object) -> None:
+def test_malformed_body_shows_the_expected_form(body: object) -> None:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     with pytest.raises(InvalidRequest, match=r'"instances": \[\{"image_bytes": \{"b64"|not JSON'):
         decode_v1(raw, "crowdserve")
 
 
-def test_what_is_not_base64_is_refused() -> None:
+def test_invalid_base64_is_refused() -> None:
     with pytest.raises(InvalidImage, match="not base64"):
         decode_v1(orjson.dumps({"instances": [{"image_bytes": {"b64": "?"}}]}), "crowdserve")
 
 
-def test_predictions_have_the_names_of_the_outputs() -> None:
+def test_predictions_use_the_output_names() -> None:
     def objects(*elements: bytes) -> np.ndarray:
         return np.array(elements, dtype=np.object_)
 

@@ -1,11 +1,9 @@
-"""A release in a stand-in API server, with a Prometheus, a gateway and a golden set."""
+"""A release in a stand-in API server with a Prometheus, a gateway and a golden set, as the rollout commands see it."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import pytest
-import yaml
 from typer.testing import CliRunner
 
 from crowdserve.cli.app import app
@@ -14,7 +12,7 @@ from crowdserve.rollout.actions import Moves
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.state import Record, parse_record
 from tests.support.cluster.api_server import ApiServer, Key
-from tests.support.cluster.cluster_objects import NEW, controller, knative_release, standard_release
+from tests.support.cluster.cluster_objects import NEW
 from tests.support.cluster.gateway import Gateway
 from tests.support.cluster.prometheus_server import PrometheusServer
 
@@ -27,7 +25,7 @@ PODS = {
 
 @dataclass
 class Reply:
-    """What a command printed and how it ended: `main` exits with 2 for an error of crowdserve."""
+    """The output and exit code of a command; 2 stands for an error of crowdserve."""
 
     code: int
     out: str
@@ -36,7 +34,7 @@ class Reply:
 
 @dataclass
 class World:
-    """Everything around the commands."""
+    """The surroundings of the commands: API server, Prometheus, gateway and golden set."""
 
     api: ApiServer
     prometheus: PrometheusServer
@@ -56,13 +54,13 @@ class World:
         return Reply(result.exit_code, result.stdout, result.stderr)
 
     def auto(self, *arguments: str) -> Reply:
-        """`auto` with everything that the gate asks for, and no patience."""
+        """Run `auto` with all measurements of the gate and no waiting."""
         asked = ["--prometheus", self.prometheus.url, "--golden", str(self.golden), "--url", self.gateway.url]
         pace = ["--settle-seconds", "0", "--soak-seconds", "0", "--patience-seconds", "0", "--poll-seconds", "0.02"]
         return self.rollout("auto", "crowd", *asked, *pace, *arguments)
 
     def moves(self, *, ready_seconds: float = 5.0) -> Moves:
-        """The moves of another command, which is running at the same time."""
+        """The moves of another, concurrent command."""
         return Moves(connect(None), "crowd", lambda _: None, ready_seconds)
 
     def record(self) -> Record:
@@ -90,7 +88,7 @@ class World:
         ]
 
     def serve_traffic(self, key: Key) -> None:
-        """Users' requests after a route has changed: the tracks answer their shares, at least enough for a verdict."""
+        """Users' requests after a route has changed: each track serves its share, enough for a verdict."""
         if key[0] != "httproutes" or not self.weights()[0]:
             return
         for service, pod in PODS.items():
@@ -101,54 +99,20 @@ class World:
             )
 
 
-@pytest.fixture
-def kubernetes_api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    """An empty API server that the kubeconfig of the environment leads to."""
-    with ApiServer() as api:
-        path = tmp_path / "kubeconfig"
-        path.write_text(yaml.safe_dump(kubeconfig(api.url)))
-        monkeypatch.setenv("KUBECONFIG", str(path))
-        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(path))
-        yield api
+def write_golden(folder: Path, gateway: Gateway) -> Path:
+    """Write a golden set in the layout of JHU-CROWD++; the gateway knows its counts."""
+    images, truths = folder / "test" / "images", folder / "test" / "gt"
+    images.mkdir(parents=True)
+    truths.mkdir()
+    for i, people in enumerate(PEOPLE, start=1):
+        photo = f"the pixels of photo {i}".encode()  # never decoded: the services are stand-ins
+        (images / f"{i:04}.png").write_bytes(photo)
+        (truths / f"{i:04}.txt").write_text("4 4 1 1 0 0\n" * people)
+        gateway.truth[photo] = people
+    return folder
 
 
-@pytest.fixture
-def make_world(kubernetes_api: ApiServer, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Makes a world around a release in either mode."""
-    with PrometheusServer() as prometheus:
-        gateways: list[Gateway] = []
-
-        def make(install: Callable[[ApiServer], None]) -> World:
-            install(kubernetes_api)
-            kubernetes_api.on_change.append(controller(kubernetes_api))
-            gateway = Gateway(
-                lambda: kubernetes_api.read("httproutes", "crowd"),
-                lambda service: prometheus.observe(PODS.get(service, service), 1),
-            )
-            gateway.pods = dict(PODS)
-            gateways.append(gateway.__enter__())
-            world = World(kubernetes_api, prometheus, gateway, write_golden(tmp_path / "golden", gateway))
-            kubernetes_api.on_change.append(world.serve_traffic)
-            return world
-
-        yield make
-        for gateway in gateways:
-            gateway.__exit__()
-
-
-@pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    """A release in Standard mode."""
-    return make_world(standard_release)
-
-
-@pytest.fixture
-def knative_world(make_world: Callable[..., World]) -> World:
-    """A release in Knative mode."""
-    return make_world(knative_release)
-
-
-def kubeconfig(server: str) -> dict:
+def kubeconfig(server: str) -> dict[str, Any]:
     """A kubeconfig that leads to an API server without any authentication, to the namespace demo."""
     return {
         "apiVersion": "v1",
@@ -158,16 +122,3 @@ def kubeconfig(server: str) -> dict:
         "clusters": [{"name": "test", "cluster": {"server": server}}],
         "users": [{"name": "test", "user": {}}],
     }
-
-
-def write_golden(folder: Path, gateway: Gateway) -> Path:
-    """A golden set in the layout of JHU-CROWD++, whose truth the gateway's services know."""
-    images, truths = folder / "test" / "images", folder / "test" / "gt"
-    images.mkdir(parents=True)
-    truths.mkdir()
-    for i, people in enumerate(PEOPLE, start=1):
-        photo = f"the pixels of photo {i}".encode()  # nobody decodes it: the services are stand-ins
-        (images / f"{i:04}.png").write_bytes(photo)
-        (truths / f"{i:04}.txt").write_text("4 4 1 1 0 0\n" * people)
-        gateway.truth[photo] = people
-    return folder

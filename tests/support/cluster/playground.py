@@ -1,7 +1,7 @@
 """A cluster to try rollouts on: the tests' stand-ins for the API server, the gateway and Prometheus, on this machine.
 
-    python tests/rollout/playground.py rollout-playground
-    python tests/rollout/playground.py rollout-playground --failing 40
+    python -m tests.support.cluster.playground rollout-playground
+    python -m tests.support.cluster.playground rollout-playground --failing 40
 
 Writes a kubeconfig and a golden set into the folder, and `environment`, which a shell reads with `source`. The release
 is called crowd; its canary counts a little better than stable. With `--failing` so many of the canary's 400 requests
@@ -9,20 +9,17 @@ per step end in an error. Ctrl-C ends it.
 """
 
 import argparse
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
-from api_server import ApiServer
-from cluster_objects import controller, standard_release
-from conftest import PODS, World, kubeconfig, write_golden
-from gateway import Gateway
-from prometheus_server import PrometheusServer
+from tests.support.cluster.api_server import ApiServer
+from tests.support.cluster.cluster_objects import controller, standard_release
+from tests.support.cluster.gateway import Gateway
+from tests.support.cluster.prometheus_server import PrometheusServer
+from tests.support.cluster.world import PODS, World, kubeconfig, write_golden
 
 
 def main() -> None:

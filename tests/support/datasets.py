@@ -1,35 +1,33 @@
-"""Tiny data sets of even greys in each layout, whose counts by the small models can be foretold."""
+"""Small labelled datasets: photos of one brightness in every layout, and photos of dots."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from crowdserve.cards import ROUTES
-from crowdserve.evaluation.predictions import Prediction, count_column
-
 WIDTH, HEIGHT = 96, 80
 PHOTOS = ((255, 100), (204, 110), (102, 9), (51, 8), (0, 0))
-"""(grey, heads) of each photo of a data set."""
+"""(grey, heads) of each photo of a dataset."""
 
 
-PLAIN = {
-    "folder": "camera",
-    "dataset": "ucf-cc-50",
-    "subset": "",
-    "key": "ucf-cc-50-1",
-    "image": "/camera/1.jpg",
-    "scene": "dense",
-    "scene_probability": 0.75,
-    "route": "dense",
-    "models": {"csrnet_a": "1"},
-    "milliseconds": 1.5,
-}
+def write_dataset(layout: str, folder: Path, photos: tuple[tuple[int, int], ...] = PHOTOS) -> list[Path]:
+    """Write a dataset of (grey, heads) photos; their image files in order."""
+    return [WRITERS[layout](folder, number, *photo) for number, photo in enumerate(photos, start=1)]
+
+
+def write_dotted_photos(folder: Path) -> Path:
+    """Write eleven photos of 96x72 px in the layout of UCF_CC_50: white dots on grey, one per head."""
+    draw = np.random.default_rng(0)
+    for n in range(11):
+        points = draw.uniform(8, [88, 64], (n + 1, 2))
+        pixels = np.full((72, 96, 3), 90, np.uint8)
+        for x, y in points.astype(int):
+            pixels[y - 2 : y + 2, x - 2 : x + 2] = 250
+        Image.fromarray(pixels).save(folder / f"{n}.png")
+        savemat(folder / f"{n}_ann.mat", {"annPoints": points})
+    return folder
 
 
 def _photo(path: Path, grey: int) -> Path:
@@ -84,33 +82,3 @@ WRITERS = {
     "jhu-crowd": _jhu_crowd,
     "nwpu-crowd": _nwpu_crowd,
 }
-
-
-@pytest.fixture
-def write_dataset() -> Callable[..., list[Path]]:
-    """`write_dataset(layout, folder, photos)`: writes a data set of (grey, heads) photos; their files in order."""
-
-    def write(layout: str, folder: Path, photos: tuple[tuple[int, int], ...] = PHOTOS) -> list[Path]:
-        return [WRITERS[layout](folder, number, *photo) for number, photo in enumerate(photos, start=1)]
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def people() -> Callable[[int, str], float]:
-    """`people(grey, route)`: what the small models find in an even grey."""
-    cells = (WIDTH // 8) * (HEIGHT // 8)
-    return lambda grey, route: cells * grey / 255 * (1.0 if route == "dense" else 0.25)
-
-
-@pytest.fixture(scope="session")
-def prediction() -> Callable[..., Prediction]:
-    """`prediction(true, predicted, routes=(dense, sparse), **fields)`: a test names what it is about."""
-
-    def make(
-        true: int = 10, predicted: float = 10.0, routes: tuple[float, float] | None = None, **fields: Any
-    ) -> Prediction:
-        counts = {count_column(None, route): n for route, n in zip(ROUTES, routes or (), strict=False)}
-        return Prediction(**{**PLAIN, "true_count": true, "predicted_count": predicted, "counts": counts, **fields})
-
-    return make

@@ -1,0 +1,24 @@
+"""Photos of one brightness, and the counts that the small models give for them."""
+
+import io
+
+from PIL import Image
+
+from crowdserve.cards import COUNTERS, Route
+from tools.stub_models import foretell
+
+
+def gray_photo(
+    value: int = 200, width: int = 96, height: int = 80, file_format: str = "PNG", **options: object
+) -> bytes:
+    """An image file of one brightness; above 127 the small models take the dense route."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (value,) * 3).save(file, format=file_format, **options)
+    return file.getvalue()
+
+
+def expected_count(
+    value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
+) -> float:
+    """The head count of the small models in `gray_photo`; `counter` is a family or "average"."""
+    return foretell(value, height, width, route=route, counters=COUNTERS if counter == "average" else (counter,))
