@@ -112,7 +112,8 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
     from crowdserve.cards.records import keep_evaluation
     from crowdserve.client.service import ServiceClient
     from crowdserve.evaluation.api import Job, evaluate
-    from crowdserve.evaluation.counting import Choices
+    from crowdserve.evaluation.counting import Choices, Failure
+    from crowdserve.evaluation.predictions import Prediction
     from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import SUMMARY_FILE
     from crowdserve.local.service import EmbeddedService
@@ -125,7 +126,11 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
         ServiceClient(service.http_url, use_proxy=False) as client,
         tqdm(desc="counting", unit="photo") as bar,
     ):
-        outcome = evaluate(job, client, watch=lambda result: bar.update())
+
+        def advance(_: Prediction | Failure) -> None:
+            bar.update()
+
+        outcome = evaluate(job, client, watch=advance)
     print_outcome(outcome, Console())
     if outcome.failures:
         raise SetupError(f"{len(outcome.failures)} photos were not counted, the first: {outcome.failures[0].error}")

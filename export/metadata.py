@@ -48,11 +48,11 @@ def published_normalisation(card: ModelCard, path: Path, given: str | None) -> s
     Raises:
         WeightsError: If the caller says nothing and the card knows nothing.
     """
-    known = card.published_normalisation
-    key = given or (known and normalisation_name(known))
-    if key is None:
+    if given is not None:
+        return given
+    if card.published_normalisation is None:
         raise WeightsError(
             f"nothing is known of the mean that {path.name} was trained with; give --normalisation, one of "
             f"{', '.join(NORMALISATIONS)}"
         )
-    return key
+    return normalisation_name(card.published_normalisation)

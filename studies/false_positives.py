@@ -85,7 +85,7 @@ def count_picture(picture: Picture, client: ServiceClient) -> Finding:
     data = picture.path.read_bytes()
     chosen = client.count(data, route="auto", counter="average")
     others = {r: client.count(data, route=r, counter="average") for r in ROUTES if r != chosen.route}
-    answers = {chosen.route: chosen, **others}
+    answers = others | {chosen.route: chosen}
     by_route = {route: {**answer.counts, "average": answer.count} for route, answer in answers.items()}
     return Finding(picture, {c: {r: by_route[r][c] for r in ROUTES} for c in COUNTER_CHOICES}, chosen.route)
 

@@ -92,6 +92,13 @@ def compare(name: str, folder: Path, datasets: list[Path], split: str | None, se
     return check_counts((folder / MODEL_FILE).read_bytes(), card, reference, photos)
 
 
+def _version_folder(repository: Path, name: str) -> Path:
+    folder = newest_version(repository, find_card(name))
+    if folder is None:
+        raise SetupError(f"{repository} holds no version of {name}; give another --repository")
+    return folder
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -104,11 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="decides which networks are drawn (%(default)s)")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     args = parser.parse_args(arguments)
-    folders = [newest_version(args.repository, find_card(name)) for name in args.cards]
     try:
-        for name, folder in zip(args.cards, folders, strict=True):
-            if folder is None:
-                raise SetupError(f"{args.repository} holds no version of {name}; give another --repository")
+        folders = [_version_folder(args.repository, name) for name in args.cards]
         spawn = multiprocessing.get_context("spawn")  # a process per network: Keras and PyTorch do not share one
         with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
             runs = [

@@ -54,8 +54,11 @@ def count_photo(session: onnxruntime.InferenceSession, card: ModelCard, image: R
     geometry = card.geometry
     image = fit_within(image, geometry.max_side_px)
     padded = pad_bottom_right(image, multiple=geometry.pad_multiple, min_side_px=geometry.min_side_px)
+    if geometry.output_stride is None:
+        raise ValueError(f"{card.name} gives no density map")
+    height, width = image.shape[:2]
     (density,) = session.run([card.density_output], {card.input.name: padded[np.newaxis]})
-    return float(crop_density(density[0], *image.shape[:2], geometry.output_stride).sum())
+    return float(crop_density(density[0], height, width, geometry.output_stride).sum())
 
 
 def table(card: ModelCard, counts: npt.NDArray[np.float64], true: list[int], scales: list[float]) -> str:

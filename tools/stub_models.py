@@ -3,6 +3,7 @@
 Their answers can be foretold, so the tests use them too.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -84,7 +85,7 @@ def _counting_model(card: ModelCard) -> bytes:
 
 def _feature_model(card: ModelCard) -> bytes:
     graph, (features,) = OnnxGraph(card), card.outputs
-    groups = np.array([-1, features.axes[0], np.prod(card.input.axes) // features.axes[0]])
+    groups = np.array([-1, features.axes[0], math.prod(map(int, card.input.axes)) // int(features.axes[0])])
     picture = graph.normalised_picture(_AS_IT_IS)
     pixels = graph.add("Transpose", picture, name="pixels", perm=[0, 2, 3, 1])
     grouped = graph.add("Reshape", pixels, graph.constant("groups", groups), name="grouped")
@@ -96,7 +97,7 @@ def _feature_model(card: ModelCard) -> bytes:
 def _train_classifier(folder: Path) -> None:
     extractor = FeatureExtractor(folder / "model.onnx", threads=1)
     brightness = np.linspace(0, 1, 52, dtype=np.float32)
-    features = np.repeat(brightness[:, None], VGG16.outputs[0].axes[0], axis=1)
+    features = np.repeat(brightness[:, None], int(VGG16.outputs[0].axes[0]), axis=1)
     labels = [LABELS["dense" if value > 0.5 else "sparse"] for value in brightness]
     fitted = LogisticRegression(C=1e-3).fit(features, labels)
     draft = SceneClassifier.from_estimator(fitted, "", {}, folder)

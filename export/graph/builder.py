@@ -6,6 +6,7 @@ convolution is one `Conv` node, and the only transposes are those of the NHWC pi
 """
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -34,12 +35,12 @@ class OnnxGraph:
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, array: np.ndarray) -> str:
+    def constant(self, name: str, array: npt.ArrayLike) -> str:
         """Append a constant tensor; returns its name."""
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def weight(self, name: str, array: np.ndarray) -> str:
+    def weight(self, name: str, array: npt.NDArray[np.float32]) -> str:
         """Append a weight that is stored in FP16 and cast to FP32: half the file; runtimes fold the cast at load.
 
         Raises:

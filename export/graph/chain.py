@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,8 @@ class Convolution:
     """
 
     name: str
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
     dilation: int
     relu: bool
 

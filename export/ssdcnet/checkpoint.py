@@ -60,7 +60,7 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
 def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:
     key = published_normalisation(card, path, normalisation)
     net = _load(path, card)
-    meta = {
+    meta: dict[str, object] = {
         "card": card.name,
         "normalisation": key,
         "source": "published pth",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from crowdserve.cards import Normalisation
@@ -163,7 +164,7 @@ class TrainingNet:
         return model
 
     @staticmethod
-    def _fold(back_end: keras.Model, scale: np.ndarray, gain: float) -> None:
+    def _fold(back_end: keras.Model, scale: npt.NDArray[np.float32], gain: float) -> None:
         first, last = back_end.get_layer("dilated_conv1"), back_end.get_layer("density")
         kernel, bias = first.get_weights()
         first.set_weights([kernel * scale[:, np.newaxis], bias])
@@ -236,7 +237,7 @@ def _in_fp32(build: Callable[[], keras.Model]) -> keras.Model:
         keras.config.set_dtype_policy(policy)
 
 
-def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
+def channel_scale(photos: Photos, front_end: keras.Model | None) -> npt.NDArray[np.float32]:
     """One over the standard deviation of each feature channel [512], from a dozen photos.
 
     Args:

@@ -5,12 +5,16 @@ covers.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import maximum_filter
 
 from crowdserve.images import Density, Rgb
+
+_Reals = npt.NDArray[np.float64]
 
 _OVERSAMPLING = 2
 """Confetti is drawn at this many times a window's size, so that its edges are smooth."""
@@ -36,9 +40,16 @@ PATCH = (0.2, 0.6)
 """Height and width of a patch, as shares of a window's."""
 
 
+def _size(image: Rgb) -> tuple[int, int]:
+    """Width and height, as Pillow has them."""
+    height, width = image.shape[:2]
+    return width, height
+
+
 def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
     """A picture behind confetti, falling or on the ground: uint8 [height, width, 3]."""
-    height, width = (_OVERSAMPLING * side for side in image.shape[:2])
+    size = _size(image)
+    width, height = (_OVERSAMPLING * side for side in size)
     sheet = Image.new("RGBA", (width, height))
     paint = ImageDraw.Draw(sheet)
     long = _OVERSAMPLING * np.exp(draw.uniform(*np.log(PIECE_PX)))
@@ -49,11 +60,11 @@ def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
     sides = long * draw.uniform(0.6, 1.4, (count, 1)) * np.array([1.0, slender]) * draw.uniform(0.4, 1.0, (count, 2))
     for corners, colour in zip(_corners(sides, (width, height), draw), colours.clip(0, 255).astype(int), strict=True):
         paint.polygon(corners.ravel().tolist(), fill=(*colour.tolist(), 255))
-    smooth = sheet.resize(image.shape[1::-1], Image.Resampling.BOX)
+    smooth = sheet.resize(size, Image.Resampling.BOX)
     return np.array(Image.alpha_composite(Image.fromarray(image).convert("RGBA"), smooth).convert("RGB"))
 
 
-def _corners(sides: np.ndarray, size: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
+def _corners(sides: _Reals, size: tuple[int, int], draw: np.random.Generator) -> _Reals:
     """Turned rectangles at random places within a picture: sides [n, 2] -> (x, y) of corners [n, 4, 2]."""
     turn = draw.uniform(0, np.pi, len(sides))
     along = np.stack([np.cos(turn), np.sin(turn)], axis=1) * sides[:, :1] / 2
@@ -73,7 +84,7 @@ def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
         density: People a cell, [rows, columns].
         draw: Decides how much, and which colours.
     """
-    size = image.shape[1::-1]
+    size = _size(image)
     heads = density > np.maximum(HEAD * maximum_filter(density, HEAD_CELLS), 1e-4)
     ground = _smoothly(1.0 - heads, size, Image.Resampling.BILINEAR)
     cover = _smoothly(draw.normal(draw.uniform(-0.6, 1.2), 0.6, (4, 4)), size, Image.Resampling.BICUBIC)
@@ -88,8 +99,8 @@ def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
 
 
 def _flakes(
-    size: tuple[int, int], side_px: float, palette: np.ndarray, draw: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    size: tuple[int, int], side_px: float, palette: npt.NDArray[np.int64], draw: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], _Reals]:
     """A turned grid of squares, each of one colour and one number of 0 to 1: [height, width, 3] and [height, width]."""
     width, height = size
     reach = int(np.hypot(width, height)) + 2  # a square of this side covers the picture however it is turned
@@ -104,7 +115,9 @@ def _flakes(
     return whole[..., :3].astype(np.float32), whole[..., 3] / 255
 
 
-def _smoothly(array: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
+def _smoothly(
+    array: npt.NDArray[np.floating[Any]], size: tuple[int, int], method: Image.Resampling
+) -> npt.NDArray[np.float32]:
     """A small map at a picture's size: [height, width]."""
     return np.asarray(Image.fromarray(array.astype(np.float32)).resize(size, method))
 

@@ -1,9 +1,12 @@
 """Crops and batches of equal size, for arrays that lie on the same grid: pictures, features, density maps."""
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+_Dtype = TypeVar("_Dtype", bound=np.generic)
 
 Pair = tuple[npt.NDArray[np.generic], npt.NDArray[np.float32]]
 """Input [h, w, channels] and target [h, w] on the same grid, or on one that is coarser by a whole stride."""
@@ -46,6 +49,6 @@ def _stack(pairs: list[Pair]) -> Pair:
     return np.stack([source for source, _ in pairs]), np.stack([target for _, target in pairs])
 
 
-def _fill(array: npt.NDArray[np.generic], rows: int, columns: int) -> npt.NDArray[np.generic]:
+def _fill(array: npt.NDArray[_Dtype], rows: int, columns: int) -> npt.NDArray[_Dtype]:
     missing = [(0, rows - array.shape[0]), (0, columns - array.shape[1])] + [(0, 0)] * (array.ndim - 2)
     return np.pad(array, missing) if any(after for _, after in missing) else array

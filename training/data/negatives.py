@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from crowdserve.errors import DatasetError
 from crowdserve.images import Rgb, decode_image, fit_within
+
+_Reals = npt.NDArray[np.float64]
 
 SIDE_PX = 384
 PHOTO_SIDE_PX = 768
@@ -83,15 +86,15 @@ def _cropped(photo: Rgb, multiple: int) -> Rgb:
     return photo[:height, :width]
 
 
-def _colour(draw: np.random.Generator) -> np.ndarray:
+def _colour(draw: np.random.Generator) -> _Reals:
     return draw.integers(0, 256, 3).astype(np.float64)
 
 
-def _picture(values: np.ndarray) -> Rgb:
+def _picture(values: _Reals) -> Rgb:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _blend(weights: np.ndarray, draw: np.random.Generator) -> Rgb:
+def _blend(weights: _Reals, draw: np.random.Generator) -> Rgb:
     """Two random colours mixed by weights [side, side] in 0 to 1."""
     first, second = _colour(draw), _colour(draw)
     return _picture(first + weights[..., np.newaxis] * (second - first))
@@ -137,7 +140,7 @@ def _tiles(draw: np.random.Generator) -> Rgb:
     return _picture(_colour(draw) + (shade + joints)[..., np.newaxis])
 
 
-def _scatter(draw: np.random.Generator, background: np.ndarray, colours: np.ndarray, sides_px: np.ndarray) -> Rgb:
+def _scatter(draw: np.random.Generator, background: _Reals, colours: _Reals, sides_px: _Reals) -> Rgb:
     """Ellipses at random places and turns, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
     canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(background).tolist()))
     for colour, (long, short) in zip(_picture(colours).tolist(), sides_px, strict=True):

@@ -23,6 +23,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from crowdserve.cards import ROUTES, ModelCard, Route
@@ -61,7 +62,7 @@ class Counter:
             x = stage(x, training=False)
         return float(np.asarray(x, np.float64).sum())
 
-    def _source(self, sample: Sample) -> np.ndarray:
+    def _source(self, sample: Sample) -> npt.NDArray[np.generic]:
         if not self._caches:
             return np.asarray(normalise(_decode(sample), self._normalisation))
         cache = next((cache for cache in self._caches if cache.holds(sample.key)), None)

@@ -5,6 +5,7 @@ trained, so its input is the same cached features; `crowdserve.scene.dense_head`
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -74,8 +75,9 @@ def fit_head(data: FeatureSet, *, seed: int) -> tuple[DenseHead, dict[str, Any]]
 def to_dense_head(model: keras.Model) -> DenseHead:
     """The weights of `build_head` in the form that serving computes, rounded as its file rounds them."""
     weights = [array for layer in ("hidden", "scores") for array in model.get_layer(layer).get_weights()]
-    exact = DenseHead(*weights, classes_=np.array(sorted(LABELS.values()), np.int64))
-    return read_head(write_head(exact), "the new head")
+    hidden_kernel, hidden_bias, kernel, bias = weights
+    exact = DenseHead(hidden_kernel, hidden_bias, kernel, bias, np.array(sorted(LABELS.values()), np.int64))
+    return read_head(write_head(exact), Path("the new head"))
 
 
 def _class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:

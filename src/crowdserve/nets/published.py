@@ -10,12 +10,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import BACK_END
 from crowdserve.nets.vgg_layout import BLOCKS
 
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+Array = npt.NDArray[np.float32]
+
+ConvWeights = list[tuple[Array, Array]]
 """(kernel [kh, kw, in, out] float32, bias [out] float32) of each convolution, in order."""
 
 
@@ -54,7 +57,7 @@ def _read_layers(path: Path, file: h5py.File) -> ConvWeights:
     return [_read_conv(path, file[name]) for name in names if _datasets(file[name])]
 
 
-def _read_conv(path: Path, layer: h5py.Group) -> tuple[np.ndarray, np.ndarray]:
+def _read_conv(path: Path, layer: h5py.Group) -> tuple[Array, Array]:
     tensors = {name.rsplit("/", 1)[-1].removesuffix(":0"): dataset for name, dataset in _datasets(layer).items()}
     if set(tensors) != {"kernel", "bias"}:
         raise WeightsError(
