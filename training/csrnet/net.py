@@ -26,6 +26,9 @@ from training.data.crop_config import CropConfig
 from training.data.feature_cache import FeatureCache
 from training.data.photos import STRIDE_PX, Photos
 
+PortWeights = Callable[[keras.Model], keras.Model]
+"""Gives the VGG16 convolutions of a model their weights, and returns the model."""
+
 OUTPUT_GAIN = 100.0
 """Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
 
@@ -85,11 +88,17 @@ class Recipe(CropConfig):
 class TrainingNet:
     """CSRNet as it is trained: features scaled to unit deviation, output in `1 / OUTPUT_GAIN` people."""
 
-    def __init__(self, recipe: Recipe, photos: Photos) -> None:
-        """Build the network: features at the scale of these photos' features, output at their mean density."""
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, photos: Photos, port_weights: PortWeights = port_vgg16_weights) -> None:
+        """Build the network: features at the scale of these photos' features, output at their mean density.
+
+        Args:
+            recipe: The recipe of the run.
+            photos: The photos whose features and density are measured.
+            port_weights: What gives the front-end its weights; ImageNet's by default.
+        """
+        self.recipe, self._port_weights = recipe, port_weights
         self.back_end = build_back_end(output_activation=None)
-        self.front_end = trained_front_end(recipe)
+        self.front_end = trained_front_end(recipe, port_weights)
         self._scale = tf.constant(channel_scale(photos, self.front_end), tf.float32)
         self._earlier: list[keras.Model] = []
         kernel, bias = self.back_end.get_layer("density").get_weights()
@@ -103,7 +112,7 @@ class TrainingNet:
             WeightsError: If there is no CSRNet, or its front-end learned what this recipe leaves at ImageNet's weights.
         """
         model = load_csrnet(folder, name, batch_norm=self.recipe.batch_norm)
-        check_frozen_layers(model.get_layer("front_end"), self.front_end, folder)
+        check_frozen_layers(model.get_layer("front_end"), self.front_end, folder, self._port_weights)
         if self.front_end is not None:
             copy_layers(model.get_layer("front_end"), self.front_end)
         self.back_end.set_weights(model.get_layer("back_end").get_weights())
@@ -156,7 +165,7 @@ class TrainingNet:
         """The network as served, in FP32: both factors folded into the neighbouring convolutions."""
         model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
         front_end, back_end = model.get_layer("front_end"), model.get_layer("back_end")
-        port_vgg16_weights(front_end)
+        self._port_weights(front_end)
         if self.front_end is not None:
             copy_layers(self.front_end, front_end)
         back_end.set_weights(self.back_end.get_weights())
@@ -171,11 +180,11 @@ class TrainingNet:
         last.set_weights([weight / gain for weight in last.get_weights()])
 
 
-def trained_front_end(recipe: Recipe) -> keras.Model | None:
+def trained_front_end(recipe: Recipe, port_weights: PortWeights) -> keras.Model | None:
     """The part of the front-end that is trained; None for nothing of it."""
     if not recipe.unfreeze and not recipe.last_block:
         return None
-    front_end = port_vgg16_weights(build_front_end(batch_norm=recipe.batch_norm))
+    front_end = port_weights(build_front_end(batch_norm=recipe.batch_norm))
     return front_end if recipe.unfreeze else split_front_end(front_end)[1]
 
 
@@ -199,18 +208,20 @@ def load_csrnet(folder: Path, name: str, *, batch_norm: bool) -> keras.Model:
     return model
 
 
-def check_frozen_layers(source: keras.Model, trained: keras.Model | None, folder: Path) -> None:
+def check_frozen_layers(
+    front_end: keras.Model, trained: keras.Model | None, folder: Path, port_weights: PortWeights
+) -> None:
     """Whether the layers of a front-end that are not trained any further have ImageNet's weights, up to FP16.
 
     Raises:
         WeightsError: If one has not: a run would silently put it back.
     """
-    imagenet = port_vgg16_weights(_in_fp32(build_front_end))
+    imagenet = port_weights(_in_fp32(build_front_end))
     frozen = {layer.name for layer in conv_layers(imagenet)} - {
         layer.name for layer in (trained.layers if trained else ())
     }
     for name in sorted(frozen):
-        found, expected = (model.get_layer(name).get_weights()[0] for model in (source, imagenet))
+        found, expected = (model.get_layer(name).get_weights()[0] for model in (front_end, imagenet))
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
             raise WeightsError(f"{name} of {folder} has learned; give --last-block, or --unfreeze, to keep that")
 
@@ -253,9 +264,11 @@ def channel_scale(photos: Photos, front_end: keras.Model | None) -> npt.NDArray[
     return 1.0 / np.maximum(deviation, 0.01 * deviation.mean())
 
 
-def open_cache(folder: Path, normalisation: Normalisation, recipe: Recipe) -> FeatureCache:
+def open_cache(
+    folder: Path, normalisation: Normalisation, recipe: Recipe, port_weights: PortWeights = port_vgg16_weights
+) -> FeatureCache:
     """The features of the front-end's frozen part."""
-    front_end = port_vgg16_weights(build_front_end())
+    front_end = port_weights(build_front_end())
     stem = split_front_end(front_end)[0] if recipe.last_block else front_end
     compute = tf.function(
         lambda pictures: tf.cast(stem(pictures, training=False)[0], tf.float16),

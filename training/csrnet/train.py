@@ -22,8 +22,9 @@ import tensorflow as tf
 from crowdserve.cards import ModelCard, find_card, normalisation_name
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.evaluation.metrics import count_errors
+from crowdserve.nets.vgg16 import port_vgg16_weights
 from training.csrnet.loss import BLOCKS, POINT_LOSSES, count_loss
-from training.csrnet.net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
+from training.csrnet.net import OUTPUT_GAIN, PortWeights, Recipe, TrainingNet, open_cache
 from training.data.crops import Pair, batches_of_equal_size
 from training.data.photos import Photos, choose_samples
 from training.engine.flags import read_flags
@@ -126,13 +127,13 @@ def begin(card: ModelCard, folder: Path, recipe: Recipe, start_from: Path | None
     return RunFolder.begin(folder, recipe, normalisation_name(card.normalisation), start_from)
 
 
-def train(card: ModelCard, run: RunFolder, recipe: Recipe, training: Photos, held_out: Photos, *, every: int) -> None:
+def train(card: ModelCard, run: RunFolder, net: TrainingNet, training: Photos, held_out: Photos, *, every: int) -> None:
     """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
 
     Args:
         card: Which network.
         run: Where it goes and what it starts from.
-        recipe: How to train.
+        net: The network and its recipe.
         training: Photos to learn from.
         held_out: Photos to validate on.
         every: Steps between two validations.
@@ -140,20 +141,19 @@ def train(card: ModelCard, run: RunFolder, recipe: Recipe, training: Photos, hel
     Raises:
         WeightsError: If what the run starts from is no CSRNet.
     """
-    net = TrainingNet(recipe, training)
     if run.start_from is not None:
         net.start_from(run.start_from, card.name)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(
         run,
-        Trainer(net, recipe, run.folder),
+        Trainer(net, net.recipe, run.folder),
         training,
-        steps=recipe.steps,
+        steps=net.recipe.steps,
         every=every,
         validate=lambda: validate(held_out, forward),
         save_weights=lambda: net.to_csrnet().save_weights(run.folder / f"{card.name}.weights.h5"),
-        describe=lambda best: _meta(card, recipe, training, held_out, best),
+        describe=lambda best: _meta(card, net.recipe, training, held_out, best),
     )
 
 
@@ -164,16 +164,28 @@ def _meta(
     return {"card": card.name, **extra, **describe_run(recipe, training, held_out, best)}
 
 
-def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> tuple[Photos, Photos]:
+def make_photos(
+    folders: list[Path],
+    card: ModelCard,
+    recipe: Recipe,
+    cache_folder: Path,
+    port_weights: PortWeights = port_vgg16_weights,
+) -> tuple[Photos, Photos]:
     """Training and validation photos."""
-    held_out = make_held_out(folders, card, recipe, cache_folder)
+    held_out = make_held_out(folders, card, recipe, cache_folder, port_weights)
     return Photos(choose_samples(folders, recipe)[0], recipe, card.normalisation, held_out.cache), held_out
 
 
-def make_held_out(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> Photos:
+def make_held_out(
+    folders: list[Path],
+    card: ModelCard,
+    recipe: Recipe,
+    cache_folder: Path,
+    port_weights: PortWeights = port_vgg16_weights,
+) -> Photos:
     """Validation photos alone."""
     keras.config.set_dtype_policy(recipe.precision)
-    cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe)
+    cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe, port_weights)
     return Photos(choose_samples(folders, recipe)[1], recipe.for_validation(), card.normalisation, cache)
 
 
@@ -185,7 +197,7 @@ def main() -> None:
     try:
         run = begin(card, flags.output, recipe, flags.start_from)
         photos = make_photos(flags.datasets, card, recipe, flags.cache)
-        train(card, run, recipe, *photos, every=flags.validate_every)
+        train(card, run, TrainingNet(recipe, photos[0]), *photos, every=flags.validate_every)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from crowdserve.cards import IMAGENET_UNIT, ModelCard
 from crowdserve.errors import WeightsError
 from crowdserve.images import Rgb
-from crowdserve.nets.imagenet import load_vgg16_weights
+from crowdserve.nets.imagenet import Weights, load_vgg16_weights
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import STATE, Division, SSDCNet, Taps, port_vgg16, served_state
 from training.data.crop_config import CropConfig
@@ -82,10 +82,16 @@ class TrainingNet:
     before a tap is divided by the tap's deviation, the next one multiplied. What is cached has the old units.
     """
 
-    def __init__(self, card: ModelCard, recipe: Recipe) -> None:
-        """Build the network: ImageNet front-end, He initialisation for the rest."""
+    def __init__(self, card: ModelCard, recipe: Recipe, weights: Weights | None = None) -> None:
+        """Build the network: VGG16's weights for the front-end, He initialisation for the rest.
+
+        Args:
+            card: The card of the network.
+            recipe: The recipe of the run.
+            weights: The front-end's weights; None takes ImageNet's.
+        """
         self.recipe = recipe
-        self.net = port_vgg16(SSDCNet(_max_local_count(card)), load_vgg16_weights())
+        self.net = port_vgg16(SSDCNet(_max_local_count(card)), weights or load_vgg16_weights())
         heads = self.net.back_end_cls, self.net.back_end_lw_fc, self.net.back_end_denisty
         for layer in [conv for module in (self.net.back_end_up, *heads) for conv in _convolutions(module)]:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -41,23 +41,17 @@ def give_weights(model):
     return model
 
 
-@pytest.fixture(autouse=True)
-def vgg16_weights(monkeypatch):
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-
-
 def run(dataset, folder, recipe, every=2):
     keras.utils.set_random_seed(recipe.seed)
-    photos = make_photos([dataset], CARD, recipe, folder / "features")
-    train(CARD, begin(CARD, folder / "run", recipe), recipe, *photos, every=every)
+    photos = make_photos([dataset], CARD, recipe, folder / "features", give_weights)
+    net = TrainingNet(recipe, photos[0], give_weights)
+    train(CARD, begin(CARD, folder / "run", recipe), net, *photos, every=every)
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
 def finished(dataset, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
+    return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
 @pytest.mark.slow
@@ -129,10 +123,8 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
     """Adam's first step is as long as the rate, whatever the gradient."""
     recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
     recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
-        net = TrainingNet(recipe, material)
+    material = make_photos([dataset], CARD, recipe, tmp_path / "features", give_weights)[0]
+    net = TrainingNet(recipe, material, give_weights)
     before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
     Trainer(net, recipe, tmp_path / "run").train(material.batch(0))
     longest = [
@@ -144,13 +136,11 @@ def test_the_front_end_learns_at_its_share_of_the_rate(dataset, tmp_path):
 
 @pytest.fixture(scope="module")
 def photos(dataset, tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
+    return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"), give_weights)[0]
 
 
 def test_the_folded_network_gives_what_training_saw(photos):
-    net = TrainingNet(RECIPE, photos)
+    net = TrainingNet(RECIPE, photos, give_weights)
     features = np.random.default_rng(1).uniform(0, 3, (1, 9, 7, 512)).astype(np.float32)
     served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
     assert float(tf.reduce_sum(served)) > 0
@@ -158,7 +148,7 @@ def test_the_folded_network_gives_what_training_saw(photos):
 
 
 def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
-    first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
+    first, second = TrainingNet(RECIPE, photos, give_weights), TrainingNet(RECIPE, photos, give_weights)
     first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     second.start_from(tmp_path, "csrnet_a")
     for expected, weight in zip(first.back_end.get_weights(), second.back_end.get_weights(), strict=True):
@@ -168,8 +158,8 @@ def test_a_run_can_start_from_the_weights_of_another(photos, tmp_path):
 @pytest.fixture
 def keeping(photos, tmp_path):
     """A network that keeps the counts of the one it starts from."""
-    TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
-    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
+    TrainingNet(RECIPE, photos, give_weights).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos, give_weights)
     net.start_from(tmp_path, "csrnet_a")
     return net
 
@@ -220,9 +210,8 @@ def give_served(model):
     return model
 
 
-def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
-    net = TrainingNet(RECIPE, photos)
+def test_a_run_can_start_from_a_served_model(photos):
+    net = TrainingNet(RECIPE, photos, give_served)
     net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
     layers = {layer.name: layer for layer in conv_layers(net.to_csrnet().get_layer("back_end"))}
@@ -234,20 +223,19 @@ def test_a_run_can_start_from_a_served_model(photos, monkeypatch):
         net.start_from(REPOSITORY / "ssdcnet_sha" / "1", "ssdcnet_sha")
 
 
-def test_a_front_end_that_learned_is_not_put_back_silently(photos, monkeypatch):
+def test_a_front_end_that_learned_is_not_put_back_silently(photos):
     """The last block of the repository's CSRNet B was trained."""
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
-        TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
+        TrainingNet(RECIPE, photos, give_served).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 
 
 def test_training_starts_at_the_mean_density(photos):
-    density = TrainingNet(RECIPE, photos)(tf.zeros((1, 4, 4, 512)), training=False)
+    density = TrainingNet(RECIPE, photos, give_weights)(tf.zeros((1, 4, 4, 512)), training=False)
     np.testing.assert_allclose(density / OUTPUT_GAIN, photos.mean_density(), rtol=1e-4)
 
 
 def test_a_dead_output_still_learns(photos):
-    net = TrainingNet(RECIPE, photos)
+    net = TrainingNet(RECIPE, photos, give_weights)
     bias = net.back_end.get_layer("density").bias
     bias.assign([-1000.0])
     with tf.GradientTape() as tape:
@@ -260,7 +248,7 @@ def test_a_dead_output_still_learns(photos):
 @pytest.mark.parametrize("name", POINT_LOSSES)
 def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
     recipe = dataclasses.replace(RECIPE, loss=name, sigma_px=1.0, warmup_steps=0)
-    net = TrainingNet(recipe, photos)
+    net = TrainingNet(recipe, photos, give_weights)
     source, heads = photos.batch(1)
     density = net(tf.constant(source), training=True) / OUTPUT_GAIN
     expected = OUTPUT_GAIN * POINT_LOSSES[name](density, tf.constant(heads))
@@ -312,7 +300,7 @@ def test_the_split_front_end_is_the_whole_one():
 
 @pytest.mark.parametrize("last_block", [False, True])
 def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
-    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block))
+    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block), give_weights)
     front_end = give_weights(build_front_end())
     network = split_front_end(front_end)[0] if last_block else front_end
     sample = load_dataset(dataset)[1]
@@ -324,7 +312,7 @@ def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
         np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-3)
         assert target.shape == features.shape[:2]
     with pytest.raises(DatasetError, match="another front-end"):
-        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))
+        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block), give_weights)
 
 
 def test_every_field_of_the_recipe_is_described():

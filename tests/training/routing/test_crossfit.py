@@ -16,6 +16,7 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.vgg16 import conv_layers
 from training.csrnet.net import Recipe
 from training.data.folds import assign_folds
 from training.routing import crossfit
@@ -122,7 +123,8 @@ def test_a_run_that_was_stopped_goes_on(dataset, checkpoints, tmp_path, monkeypa
 @pytest.mark.parametrize("last_block", [False, True])
 def test_cached_features_give_the_same_count(dataset, model, checkpoints, tmp_path, monkeypatch, last_block):
     """The cache's front-end is the network's own here, as it is in training with ImageNet's weights."""
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
+    weights = {layer.name: layer.get_weights() for layer in conv_layers(model.get_layer("front_end"))}
+    monkeypatch.setattr("crowdserve.nets.vgg16.load_vgg16_weights", lambda: weights)
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
     counter = Counter(dataclasses.replace(found, recipe=recipe), [tmp_path / "first", tmp_path / "second"])

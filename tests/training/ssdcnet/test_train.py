@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +29,7 @@ REPOSITORY, PHOTO = ROOT / "model_repository", ROOT / "examples" / "pedestrians.
 RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, trained_blocks=1, seed=5)
 
 
+@cache
 def random_weights():
     """In place of ImageNet's weights, whose download these tests do not need."""
     draw = np.random.default_rng(0)
@@ -39,17 +41,9 @@ def random_weights():
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def vgg16_weights():
-    weights = random_weights()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.ssdcnet.net.load_vgg16_weights", lambda: weights)
-        yield
-
-
 def run(dataset, folder, recipe, *, every=1, start_from=None):
     torch.manual_seed(recipe.seed)
-    net = TrainingNet(CARD, recipe)
+    net = TrainingNet(CARD, recipe, random_weights())
     photos = make_photos([dataset], net, folder / "features")
     train(CARD, begin(folder / "run", recipe, start_from), net, *photos, every=every)
     return net
@@ -114,7 +108,7 @@ def test_a_run_can_start_from_another(dataset, finished, tmp_path):
 def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp_path):
     """Whose table of counts begins alike."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
-    net = TrainingNet(find_card("ssdcnet_shb"), recipe)
+    net = TrainingNet(find_card("ssdcnet_shb"), recipe, random_weights())
     photos = make_photos([dataset], net, tmp_path / "features")
     train(find_card("ssdcnet_shb"), begin(tmp_path / "run", recipe, finished), net, *photos, every=1)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
@@ -128,7 +122,7 @@ def test_a_run_can_start_from_a_variant_with_more_classes(dataset, finished, tmp
 @pytest.mark.slow
 def test_only_the_chosen_blocks_learn(dataset, finished):
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
-    untrained = TrainingNet(CARD, RECIPE).net.front_end.features
+    untrained = TrainingNet(CARD, RECIPE, random_weights()).net.front_end.features
     for i, layer in enumerate(untrained):
         if isinstance(layer, nn.Conv2d):
             ratio = state[f"front_end.features.{i}.weight"] / layer.weight.detach()
@@ -142,7 +136,7 @@ def assert_cached_is_whole(net, dataset):
     with torch.no_grad():
         pixels = torch.from_numpy(normalise(padded[np.newaxis], IMAGENET_UNIT)).permute(0, 3, 1, 2)
         whole = net.net.taps(pixels)
-        fresh = TrainingNet(CARD, net.recipe)  # the stem as it was when features were cached
+        fresh = TrainingNet(CARD, net.recipe, random_weights())  # the stem as it was when features were cached
         cached = net._taps(fresh.stem(padded)[None].float().permute(0, 3, 1, 2))
     for expected, found in zip(whole, cached, strict=True):
         torch.testing.assert_close(found, expected, rtol=5e-3, atol=5e-3)
@@ -150,7 +144,7 @@ def assert_cached_is_whole(net, dataset):
 
 @pytest.mark.slow
 def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset, tmp_path):
-    net = TrainingNet(CARD, RECIPE)
+    net = TrainingNet(CARD, RECIPE, random_weights())
     photos, _ = make_photos([dataset], net, tmp_path)
     net.scale_taps(photos)
     with torch.no_grad():
@@ -180,9 +174,9 @@ def test_recipes_that_cannot_be_are_refused(wrong, message):
 @pytest.mark.slow
 def test_winograd_gives_the_same_answer_and_loss():
     torch.manual_seed(3)
-    plain = TrainingNet(CARD, RECIPE)
+    plain = TrainingNet(CARD, RECIPE, random_weights())
     torch.manual_seed(3)
-    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True))
+    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True), random_weights())
     picture = decode_image(PHOTO.read_bytes())[:128, :192]
     features = [net.stem(picture).numpy()[np.newaxis] for net in (plain, fast)]
     np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
@@ -216,7 +210,7 @@ def test_weights_for_other_pixels_are_no_start(tmp_path):
 
 
 def test_another_network_is_no_start():
-    net = TrainingNet(CARD, RECIPE)
+    net = TrainingNet(CARD, RECIPE, random_weights())
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     with pytest.raises(WeightsError, match="no model that export/ wrote"):
