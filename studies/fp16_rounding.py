@@ -9,6 +9,7 @@ Takes minutes a network, and fails if a count is off by more than exports allow.
 """
 
 import argparse
+import importlib
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +27,7 @@ from crowdserve.nets.served_weights import MODEL_FILE
 from export.command import labelled_photos
 from export.publish import REPOSITORY
 from export.verify.parity import Reference, check_counts
+from training.families import FAMILIES
 
 Weights = npt.NDArray[np.float32]
 
@@ -51,26 +53,9 @@ def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Re
         folder: Its version folder.
         draw: Decides which of all those networks.
     """
-    if card.family == "csrnet":
-        from crowdserve.nets.vgg16 import conv_layers
-        from export.csrnet.checkpoint import load_csrnet
-        from export.csrnet.convert import keras_reference
-
-        csrnet = load_csrnet(folder, card.name)
-        for layer in conv_layers(csrnet.model):
-            kernel, bias = layer.get_weights()
-            layer.set_weights([drawn(kernel, draw), bias])
-        return keras_reference(csrnet)
-    import torch
-
-    from export.ssdcnet.checkpoint import load_ssdcnet
-    from export.ssdcnet.convert import torch_reference
-
-    ssdcnet = load_ssdcnet(folder, card)
-    for tensor in ssdcnet.net.parameters():
-        if tensor.dim() > 1:
-            tensor.data = torch.from_numpy(drawn(tensor.detach().numpy(), draw))
-    return torch_reference(ssdcnet)
+    export = importlib.import_module(FAMILIES[card.family].export)
+    reference: Reference = export.load_reference(folder, card, lambda kernel: drawn(kernel, draw))
+    return reference
 
 
 def compare(name: str, folder: Path, datasets: list[Path], split: str | None, seed: int) -> list[float]:

@@ -10,5 +10,7 @@
     ssdcnet/  `python -m training.ssdcnet`, in PyTorch         engine/  the loop, run folders, flags
     scene/    data set, features, training of the classifier   routing/ studies of what is not served
 
+families.py   the modules of each family of networks
+
 Each script's docstring shows its command.
 """

@@ -19,9 +19,7 @@ from crowdserve.datasets import load_to_learn_from
 from crowdserve.errors import CrowdServeError, WeightsError
 from training.engine.flags import frozen
 from training.engine.run import read_earlier
-
-MEANS = {"csrnet": "training.csrnet.mean", "ssdcnet": "training.ssdcnet.mean"}
-"""Module by family; only the one that is needed is imported, for TensorFlow and PyTorch do not share a process."""
+from training.families import FAMILIES
 
 
 def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path, output: Path) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
         if record["card"] != card.name:
             raise WeightsError(f"{run} was trained for the card {record['card']!r}, not {card.name!r}")
     load_to_learn_from(datasets)  # a wrong folder is told before anything is written
-    mean = importlib.import_module(MEANS[card.family])
+    mean = importlib.import_module(FAMILIES[card.family].mean)
     mean.write_mean(card, runs, output, records[-1])
     fields = {name: frozen(value) for name, value in records[-1]["recipe"].items()}
     errors = mean.validate_mean(card, fields, datasets, cache, output)
@@ -59,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="folder of labelled photos")
     parser.add_argument("runs", nargs="+", type=Path, help="checkpoint or served version folders, the latest run last")
-    trainable = [card.name for card in cards_of(*MEANS)]
+    trainable = [card.name for card in cards_of(*FAMILIES)]
     parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
     parser.add_argument("--cache", required=True, type=Path, help="folder of cached features of the latest run")
     parser.add_argument("--output", required=True, type=Path, help="checkpoint folder to write")

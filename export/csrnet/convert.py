@@ -12,7 +12,7 @@ With `--evaluate DATASET` the head counts of both models are compared on whole p
 of the service with this network are printed and kept.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +20,11 @@ import numpy as np
 from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.vgg16 import conv_layers
 from export.command import counter_parser, run
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
 from export.graph.builder import OnnxGraph
+from export.graph.chain import Kernel
 from export.graph.keras_chain import read_chain
 from export.publish import release
 from export.verify.parity import Outputs, Pictures, Reference
@@ -51,6 +53,24 @@ def keras_reference(checkpoint: Checkpoint) -> Reference:
         return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
 
     return density_and_count
+
+
+def load_reference(path: Path, card: ModelCard, change: Callable[[Kernel], Kernel]) -> Reference:
+    """What a checkpoint's network answers once each of its kernels is changed.
+
+    Args:
+        path: Checkpoint folder, version folder of a served model, or published file.
+        card: The card of the network.
+        change: A kernel [kh, kw, in, out] -> the kernel to use instead.
+
+    Raises:
+        WeightsError: If the checkpoint is not a CSRNet's.
+    """
+    checkpoint = load_csrnet(path, card.name)
+    for layer in conv_layers(checkpoint.model):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([change(kernel), bias])
+    return keras_reference(checkpoint)
 
 
 def export_csrnet(

@@ -6,6 +6,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+Kernel = npt.NDArray[np.float32]
+"""Weights of a convolution, in the order of axes of their framework."""
+
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
@@ -20,7 +23,7 @@ class Convolution:
     """
 
     name: str
-    kernel: npt.NDArray[np.float32]
+    kernel: Kernel
     bias: npt.NDArray[np.float32]
     dilation: int
     relu: bool

@@ -13,7 +13,7 @@ With `--evaluate DATASET` the head counts of both models are compared on whole p
 of the service with this network are printed and kept.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +23,7 @@ from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise, pad_black
 from crowdserve.nets.ssdcnet import STRIDE
 from export.command import counter_parser, run
+from export.graph.chain import Kernel
 from export.publish import release
 from export.ssdcnet.checkpoint import Checkpoint, load_ssdcnet
 from export.ssdcnet.graph import build_onnx
@@ -44,6 +45,24 @@ def torch_reference(checkpoint: Checkpoint) -> Reference:
         return {"map": counts.numpy(), "count": total.numpy()}
 
     return map_and_count
+
+
+def load_reference(path: Path, card: ModelCard, change: Callable[[Kernel], Kernel]) -> Reference:
+    """What a checkpoint's network answers once each of its kernels is changed.
+
+    Args:
+        path: Checkpoint folder, version folder of a served model, or published file.
+        card: The card of the network.
+        change: A kernel [out, in, kh, kw] -> the kernel to use instead.
+
+    Raises:
+        WeightsError: If the checkpoint is not an SSDCNet's.
+    """
+    checkpoint = load_ssdcnet(path, card)
+    for tensor in checkpoint.net.parameters():
+        if tensor.dim() > 1:
+            tensor.data = torch.from_numpy(change(tensor.detach().numpy()))
+    return torch_reference(checkpoint)
 
 
 def export_ssdcnet(
