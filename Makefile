@@ -72,7 +72,7 @@ image-test: .venv/development  ## Run the Dockerfiles' build steps without Docke
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
-false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
+false-positives: .venv/development  ## Count the people in 66 images without any; writes docs/false_positives.md
 	.venv/bin/python -m studies.false_positives --page docs/false_positives.md
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it

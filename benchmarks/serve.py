@@ -101,15 +101,15 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.per
 
 def bare_networks(repository: Path, networks: list[str], pixels: Rgb) -> Callable[[], object]:
     """The ONNX runtime as it comes, on the scene network and the counting networks, in this process."""
-    pictures = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
+    images = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
     sessions = {
         name: onnxruntime.InferenceSession(
             repository / name / str(model_versions(repository, name)[-1]) / "model.onnx",
             providers=["CPUExecutionProvider"],
         )
-        for name in pictures
+        for name in images
     }
-    feeds = {name: {"image": picture[np.newaxis]} for name, picture in pictures.items()}
+    feeds = {name: {"image": image[np.newaxis]} for name, image in images.items()}
     return lambda: [session.run(None, feeds[name]) for name, session in sessions.items()]
 
 

@@ -12,8 +12,8 @@ from crowdserve.errors import CardError, CrowdServeError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.publish import REPOSITORY
-from export.verify.parity import Pictures
-from export.verify.pictures import PHOTO
+from export.verify.images import PHOTO
+from export.verify.parity import Images
 
 PARITY_PHOTOS = 50
 """Photos on which head counts of both models are compared; the evaluation takes all."""
@@ -51,7 +51,7 @@ def counter_parser(family: str, description: str, checkpoint: str) -> argparse.A
     return parser
 
 
-def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Pictures]], Path]) -> None:
+def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Images]], Path]) -> None:
     """Export a network, and evaluate it if that was asked for; errors end the process with one line.
 
     Args:
@@ -85,7 +85,7 @@ def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
     return int(newest.name) + 1 if newest and elsewhere else 1
 
 
-def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Pictures]:
+def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Images]:
     """Up to `PARITY_PHOTOS` of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
     if not datasets:
         return

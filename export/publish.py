@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crowdserve.cards import ModelCard
 from crowdserve.cards.records import EVALUATION_FILE, META_FILE
-from export.verify.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
+from export.verify.parity import COUNT_DIFFERENCE, Comparison, Images, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
 
@@ -18,8 +18,8 @@ def release(
     card: ModelCard,
     reference: Reference,
     *,
-    pictures: Sequence[Pictures],
-    photos: Iterable[Pictures] = (),
+    images: Sequence[Images],
+    photos: Iterable[Images] = (),
     repository: Path,
     version: int,
     meta: dict[str, object] | None = None,
@@ -30,7 +30,7 @@ def release(
         model: The ONNX file's content.
         card: What it is served as.
         reference: The framework model.
-        pictures: What to compare on.
+        images: What to compare on.
         photos: Whole photos to compare head counts on, one a batch.
         repository: A Triton model repository.
         version: Triton's version number, from 1; an existing version is replaced, and the evaluation of other weights
@@ -43,8 +43,8 @@ def release(
     Raises:
         ParityError: If the models differ; the repository is then as it was.
     """
-    comparisons = check_parity(model, card, reference, pictures)
-    print(f"{card.name}: names, axes, dtypes and shapes agree; {len(pictures)} batches, largest differences:")
+    comparisons = check_parity(model, card, reference, images)
+    print(f"{card.name}: names, axes, dtypes and shapes agree; {len(images)} batches, largest differences:")
     for comparison in worst_of_each(comparisons):
         print(f"  {comparison}")
     differences = check_counts(model, card, reference, photos)

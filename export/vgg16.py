@@ -22,14 +22,14 @@ from crowdserve.nets.vgg16 import build_vgg16, port_vgg16_weights
 from export.graph.builder import OnnxGraph
 from export.graph.keras_chain import read_chain
 from export.publish import REPOSITORY, release
-from export.verify.parity import Outputs, Pictures, Reference
-from export.verify.pictures import PHOTO, check_pictures, read_photo
+from export.verify.images import PHOTO, check_images, read_photo
+from export.verify.parity import Images, Outputs, Reference
 
 
 def build_onnx(model: keras.Model) -> bytes:
     """The ONNX file of a VGG16 with its weights."""
     graph = OnnxGraph(VGG16)
-    x = graph.layers(graph.normalised_picture(VGG16.normalisation), read_chain(model))
+    x = graph.layers(graph.normalised_image(VGG16.normalisation), read_chain(model))
     x = graph.add("Transpose", x, name="features/nhwc", perm=[0, 2, 3, 1])  # [batch, 7, 7, 512]
     graph.add("Flatten", x, name="features", axis=1)  # [batch, 25088]
     return graph.to_bytes()
@@ -38,9 +38,9 @@ def build_onnx(model: keras.Model) -> bytes:
 def keras_reference(model: keras.Model) -> Reference:
     """What the exported model must answer, computed by Keras."""
 
-    def features(pictures: Pictures) -> Outputs:
-        maps = np.asarray(model(normalise(pictures, VGG16.normalisation), training=False))
-        return {"features": maps.reshape(len(pictures), -1)}
+    def features(images: Images) -> Outputs:
+        maps = np.asarray(model(normalise(images, VGG16.normalisation), training=False))
+        return {"features": maps.reshape(len(images), -1)}
 
     return features
 
@@ -62,7 +62,7 @@ def export_vgg16(repository: Path, version: int, photo: Rgb) -> Path:
         build_onnx(model),
         VGG16,
         keras_reference(model),
-        pictures=check_pictures(photo, VGG16.geometry),
+        images=check_images(photo, VGG16.geometry),
         repository=repository,
         version=version,
     )

@@ -5,7 +5,7 @@
     fp16_rounding   how far may weights stored in 16 bits move counts?
     false_positives how many people are counted in images without any?
     overlays        what do the networks see in a few images?
-    drawn_pictures  images without people, drawn by the others
+    drawn_images  images without people, drawn by the others
 
 `runs/` has the chain of commands that made each shipped model file.
 """

@@ -1,8 +1,8 @@
-"""What the service counts in pictures without people.
+"""What the service counts in images without people.
 
     python -m studies.false_positives
 
-Draws 25 pictures, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
+Draws 25 images, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
 started for it, on the route of the scene classifier and on the other one, and prints what each counter found, then the
 median and the worst. About eight minutes on two idle cores. `--page` writes the tables into the Markdown page that
 records them.
@@ -25,7 +25,7 @@ from crowdserve.errors import CrowdServeError
 from crowdserve.local.service import EmbeddedService
 from crowdserve.nets.imagenet import cache_dir
 from crowdserve.pages.markdown import fill_mark, markdown_table
-from studies.drawn_pictures import draw_pictures
+from studies.drawn_images import draw_images
 from training.data.free_photos import fetch_photos, read_photos
 
 CACHE = cache_dir() / "false_positives"
@@ -34,8 +34,8 @@ MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture of the set: its file, what it shows, where it comes from."""
+class EmptyImage:
+    """An image of the set: its file, what it shows, where it comes from."""
 
     path: Path
     shows: str
@@ -52,7 +52,7 @@ class Picture:
 class Finding:
     """People counted where there are none: by each counter on each route, and which route the classifier took."""
 
-    picture: Picture
+    image: EmptyImage
     counts: Mapping[str, Mapping[str, float]]
     route: str
 
@@ -61,7 +61,7 @@ class Finding:
         return self.counts[counter][self.route if route == "auto" else route]
 
 
-def make_pictures(cache: Path) -> list[Picture]:
+def make_images(cache: Path) -> list[EmptyImage]:
     """The whole set, drawn and fetched into a cache folder.
 
     Raises:
@@ -69,34 +69,34 @@ def make_pictures(cache: Path) -> list[Picture]:
     """
     cache.mkdir(parents=True, exist_ok=True)
     photos = read_photos("test")
-    pictures = [
-        Picture(path, photo.shows, photo.source, photo.licence)
+    images = [
+        EmptyImage(path, photo.shows, photo.source, photo.licence)
         for photo, path in zip(photos, fetch_photos(photos, cache), strict=True)
     ]
-    for name, pixels in draw_pictures().items():
+    for name, pixels in draw_images().items():
         path = cache / f"{name}.png"
         Image.fromarray(pixels).save(path)
-        pictures.append(Picture(path, name.partition("-")[2].replace("-", " "), "drawn", "Apache-2.0"))
-    return pictures
+        images.append(EmptyImage(path, name.partition("-")[2].replace("-", " "), "drawn", "Apache-2.0"))
+    return images
 
 
-def count_picture(picture: Picture, client: ServiceClient) -> Finding:
-    """A picture by the route of the classifier, then by every other one."""
-    data = picture.path.read_bytes()
+def count_image(image: EmptyImage, client: ServiceClient) -> Finding:
+    """An image by the route of the classifier, then by every other one."""
+    data = image.path.read_bytes()
     chosen = client.count(data, route="auto", counter="average")
     others = {r: client.count(data, route=r, counter="average") for r in ROUTES if r != chosen.route}
     answers = others | {chosen.route: chosen}
     by_route = {route: {**answer.counts, "average": answer.count} for route, answer in answers.items()}
-    return Finding(picture, {c: {r: by_route[r][c] for r in ROUTES} for c in COUNTER_CHOICES}, chosen.route)
+    return Finding(image, {c: {r: by_route[r][c] for r in ROUTES} for c in COUNTER_CHOICES}, chosen.route)
 
 
-def count_pictures(pictures: Sequence[Picture], client: ServiceClient) -> list[Finding]:
-    """Every picture, in the order of the set; prints a JSON object a picture as it comes."""
+def count_images(images: Sequence[EmptyImage], client: ServiceClient) -> list[Finding]:
+    """Every image, in the order of the set; prints a JSON object an image as it comes."""
     findings = []
-    for picture in tqdm(pictures, unit="picture"):
-        finding = count_picture(picture, client)
+    for image in tqdm(images, unit="image"):
+        finding = count_image(image, client)
         counts = {f"{r} {c}": round(finding.count(c, r), 2) for r in ROUTES for c in COUNTERS}
-        print(json.dumps({"picture": picture.name, "route": finding.route, **counts}), flush=True)
+        print(json.dumps({"image": image.name, "route": finding.route, **counts}), flush=True)
         findings.append(finding)
     return findings
 
@@ -112,18 +112,18 @@ def summary_table(findings: Sequence[Finding]) -> str:
     return markdown_table(("counter", "route", "median", "worst", f"over {WORST_TARGET:.0f}, of {len(findings)}"), rows)
 
 
-def picture_table(findings: Sequence[Finding]) -> str:
-    """One row a picture, the worst by the default counter first; the classifier's route is in bold."""
+def image_table(findings: Sequence[Finding]) -> str:
+    """One row an image, the worst by the default counter first; the classifier's route is in bold."""
     rows = []
-    for finding in sorted(findings, key=lambda f: (-round(f.count(), 1), f.picture.name)):
-        picture, counts = finding.picture, []
+    for finding in sorted(findings, key=lambda f: (-round(f.count(), 1), f.image.name)):
+        image, counts = finding.image, []
         for counter in COUNTERS:
             for route in ROUTES:
                 told = f"{finding.count(counter, route):.1f}"
                 counts.append(f"**{told}**" if route == finding.route else told)
-        rows.append((picture.name, picture.shows, *counts, picture.source, picture.licence))
+        rows.append((image.name, image.shows, *counts, image.source, image.licence))
     columns = (f"{counter}, {route}" for counter in COUNTERS for route in ROUTES)
-    return markdown_table(("picture", "shows", *columns, "source", "licence"), rows)
+    return markdown_table(("image", "shows", *columns, "source", "licence"), rows)
 
 
 def write_page(page: Path, findings: Sequence[Finding], models: Mapping[str, str]) -> None:
@@ -132,25 +132,25 @@ def write_page(page: Path, findings: Sequence[Finding], models: Mapping[str, str
     taken = ", ".join(f"{sum(f.route == route for f in findings)} {route}" for route in ROUTES)
     told = f"{summary_table(findings)}\n\nThe classifier's routes: {taken}. Counted by {versions}."
     text = fill_mark(page.read_text(), "summary", told)
-    page.write_text(fill_mark(text, "pictures", picture_table(findings)))
+    page.write_text(fill_mark(text, "images", image_table(findings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m studies.false_positives", description="Count nobody.")
     parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the pictures (%(default)s)")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the images (%(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads of one network; every core if left out")
     parser.add_argument("--page", type=Path, help="Markdown page whose tables are written anew")
     options = parser.parse_args(arguments)
     try:
-        pictures = make_pictures(options.cache)
+        images = make_images(options.cache)
         with (
             EmbeddedService(options.repository, threads=options.threads) as service,
             ServiceClient(service.http_url, use_proxy=False) as client,
         ):
-            findings = count_pictures(pictures, client)
-            models = used_models(client, pictures[0])
+            findings = count_images(images, client)
+            models = used_models(client, images[0])
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
     print_verdict(findings)
@@ -158,9 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_page(options.page, findings, models)
 
 
-def used_models(client: ServiceClient, picture: Picture) -> dict[str, str]:
+def used_models(client: ServiceClient, image: EmptyImage) -> dict[str, str]:
     """Versions of the networks of every route."""
-    data = picture.path.read_bytes()
+    data = image.path.read_bytes()
     answers = [client.count(data, route=route, counter="average") for route in ROUTES]
     return {name: version for answer in answers for name, version in answer.models.items()}
 

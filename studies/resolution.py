@@ -45,8 +45,8 @@ def counts_at_scales(
         scales: Factors of height and width.
     """
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    pictures = tqdm([decode_image(sample.image.read_bytes()) for sample in samples], desc=card.name, unit="photo")
-    return np.array([[count_photo(session, card, resized(image, scale)) for scale in scales] for image in pictures])
+    images = tqdm([decode_image(sample.image.read_bytes()) for sample in samples], desc=card.name, unit="photo")
+    return np.array([[count_photo(session, card, resized(image, scale)) for scale in scales] for image in images])
 
 
 def count_photo(session: onnxruntime.InferenceSession, card: ModelCard, image: Rgb) -> float:

@@ -131,7 +131,7 @@ def project_repository() -> Path:
 
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real models that obey the cards and answer in milliseconds what can be foretold; see `write_small_repository`."""
+    """Real models that obey the cards and answer in milliseconds what can be computed; see `write_small_repository`."""
     repository = tmp_path_factory.mktemp("small") / "repository"
     write_small_repository(repository)
     return repository

@@ -1,6 +1,6 @@
 """Networks that obey the model cards and cost next to nothing: what is left is the cost of the service itself.
 
-Their answers can be foretold, so the tests use them too.
+Their answers can be computed by hand, so the tests use them too.
 """
 
 import math
@@ -28,7 +28,7 @@ _AS_IT_IS = Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 def write_small_repository(repository: Path) -> None:
     """Write a gpu-profile repository with small networks and a scene classifier.
 
-    A counting network finds brightness / 255 times its `gain` in every 8x8 px. The scene classifier calls a picture
+    A counting network finds brightness / 255 times its `gain` in every 8x8 px. The scene classifier calls an image
     brighter than 127 dense.
     """
     for card in CARDS.values():
@@ -45,10 +45,10 @@ def gain(card: ModelCard) -> float:
     return (1.0 if card.routes[0] == "dense" else 0.25) / (1 + COUNTERS.index(card.family))
 
 
-def foretell(
+def expected_count(
     gray: int, height_px: int, width_px: int, *, route: Route | None = None, counters: Sequence[str] = COUNTERS[:1]
 ) -> float:
-    """The head count that the service answers for a picture of one brightness.
+    """The head count that the service answers for an image of one brightness.
 
     Args:
         gray: Brightness, 0 to 255.
@@ -63,7 +63,7 @@ def foretell(
 
 
 def _squares(side_px: int, card: ModelCard) -> float:
-    """Squares along one axis in the cells that the picture touches; those see repeated edges, then black."""
+    """Squares along one axis in the cells that the image touches; those see repeated edges, then black."""
     stride = card.geometry.output_stride or AREA_PX
     padded_px = max(card.geometry.min_side_px, -(-side_px // card.geometry.pad_multiple) * card.geometry.pad_multiple)
     return min(-(-side_px // stride) * stride, padded_px) / AREA_PX
@@ -72,7 +72,7 @@ def _squares(side_px: int, card: ModelCard) -> float:
 def _counting_model(card: ModelCard) -> bytes:
     graph, stride = OnnxGraph(card), card.geometry.output_stride or AREA_PX
     count = next(tensor.name for tensor in card.outputs if tensor.axes == (1,))
-    plane = graph.add("ReduceMean", graph.normalised_picture(_AS_IT_IS), name="gray", axes=[1], keepdims=1)
+    plane = graph.add("ReduceMean", graph.normalised_image(_AS_IT_IS), name="gray", axes=[1], keepdims=1)
     # Refuses a side that is no multiple of the stride: nobody may forget to pad.
     pixels = graph.add("SpaceToDepth", plane, name="pixels", blocksize=stride)
     cells = graph.add("ReduceMean", pixels, name="cells", axes=[1], keepdims=0)
@@ -86,8 +86,8 @@ def _counting_model(card: ModelCard) -> bytes:
 def _feature_model(card: ModelCard) -> bytes:
     graph, (features,) = OnnxGraph(card), card.outputs
     groups = np.array([-1, features.axes[0], math.prod(map(int, card.input.axes)) // int(features.axes[0])])
-    picture = graph.normalised_picture(_AS_IT_IS)
-    pixels = graph.add("Transpose", picture, name="pixels", perm=[0, 2, 3, 1])
+    image = graph.normalised_image(_AS_IT_IS)
+    pixels = graph.add("Transpose", image, name="pixels", perm=[0, 2, 3, 1])
     grouped = graph.add("Reshape", pixels, graph.constant("groups", groups), name="grouped")
     gray = graph.add("ReduceMean", grouped, name="gray", axes=[2], keepdims=0)
     graph.add("Div", gray, graph.constant("white", np.float32(_WHITE)), name=features.name)

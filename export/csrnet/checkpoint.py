@@ -21,7 +21,7 @@ class Checkpoint:
     """A network with its weights and what is known about them.
 
     Attributes:
-        model: Normalised pictures -> density.
+        model: Normalised images -> density.
         normalisation: What the weights expect.
         meta: The record that goes beside the exported model.
     """

@@ -27,8 +27,8 @@ from export.graph.builder import OnnxGraph
 from export.graph.chain import Kernel
 from export.graph.keras_chain import read_chain
 from export.publish import release
-from export.verify.parity import Outputs, Pictures, Reference
-from export.verify.pictures import check_pictures, read_photo, scaled
+from export.verify.images import check_images, read_photo, scaled
+from export.verify.parity import Images, Outputs, Reference
 
 FAMILY = "csrnet"
 ODD_SIZE_PX = (107, 75)
@@ -38,7 +38,7 @@ ODD_SIZE_PX = (107, 75)
 def build_onnx(checkpoint: Checkpoint, card: ModelCard) -> bytes:
     """The ONNX file of a CSRNet."""
     graph = OnnxGraph(card)
-    x = graph.layers(graph.normalised_picture(checkpoint.normalisation), read_chain(checkpoint.model))
+    x = graph.layers(graph.normalised_image(checkpoint.normalisation), read_chain(checkpoint.model))
     graph.add("Squeeze", x, graph.constant("density/axes", np.array([1])), name="density")  # [batch, h, w]
     graph.add("ReduceSum", x, graph.constant("count/axes", np.array([2, 3])), name="count", keepdims=0)  # [batch, 1]
     return graph.to_bytes()
@@ -47,8 +47,8 @@ def build_onnx(checkpoint: Checkpoint, card: ModelCard) -> bytes:
 def keras_reference(checkpoint: Checkpoint) -> Reference:
     """What the exported model must answer, computed by Keras."""
 
-    def density_and_count(pictures: Pictures) -> Outputs:
-        normalised = normalise(pictures, checkpoint.normalisation)
+    def density_and_count(images: Images) -> Outputs:
+        normalised = normalise(images, checkpoint.normalisation)
         density = np.asarray(checkpoint.model(normalised, training=False))[..., 0]
         return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
 
@@ -80,7 +80,7 @@ def export_csrnet(
     repository: Path,
     version: int = 1,
     photo: Rgb,
-    photos: Iterable[Pictures] = (),
+    photos: Iterable[Images] = (),
     normalisation: str | None = None,
 ) -> Path:
     """Export a checkpoint; returns the path of the model file.
@@ -103,7 +103,7 @@ def export_csrnet(
         build_onnx(checkpoint, card),
         card,
         keras_reference(checkpoint),
-        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        images=[*check_images(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
         photos=photos,
         repository=repository,
         version=version,
@@ -138,7 +138,7 @@ def export_csrnet_tflite(
         build_tflite(checkpoint, card),
         card,
         keras_reference(checkpoint),
-        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        images=[*check_images(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
         output=output,
     )
 
@@ -153,7 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.format == "tflite" and options.evaluate:
         parser.error("--evaluate judges what the service runs, which no TFLite file is; leave out --format tflite")
 
-    def export(card: ModelCard, photos: Iterator[Pictures]) -> Path:
+    def export(card: ModelCard, photos: Iterator[Images]) -> Path:
         common = {"photo": read_photo(options.photo), "normalisation": options.normalisation}
         if options.format == "tflite":
             output = options.output or Path(f"{card.name}.tflite")

@@ -2,7 +2,7 @@
 
 The graph is written node by node instead of through tf2onnx: TensorFlow traces a dilated convolution of unknown size as
 padding, SpaceToBatch, convolution and BatchToSpace, and tf2onnx passes all of that on, 452 nodes for CSRNet. Here every
-convolution is one `Conv` node, and the only transposes are those of the NHWC picture and of NHWC features.
+convolution is one `Conv` node, and the only transposes are those of the NHWC image and of NHWC features.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ class OnnxGraph:
             )
         return self.add("Cast", self.constant(f"{name}_fp16", half), name=name, to=TensorProto.FLOAT)
 
-    def normalised_picture(self, normalisation: Normalisation) -> str:
+    def normalised_image(self, normalisation: Normalisation) -> str:
         """uint8 RGB [batch, height, width, 3] -> float32 [batch, 3, height, width] in the normalisation's order.
 
         Height and width grow to the card's `graph_multiple`, if it has one.

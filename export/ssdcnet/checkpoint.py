@@ -25,7 +25,7 @@ class Checkpoint:
     """A network with its weights and what is known about them.
 
     Attributes:
-        net: Normalised pictures -> map and count.
+        net: Normalised images -> map and count.
         normalisation: What the weights expect.
         meta: The record that goes beside the exported model.
     """

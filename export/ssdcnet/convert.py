@@ -7,7 +7,7 @@ Takes a folder that training/ssdcnet wrote, a served model's version folder, or 
 authors published. Writes model_repository/<card>/<version>/model.onnx (57 MB) and the checkpoint's meta.json beside it,
 after half a minute of one core.
 
-The graph pads pictures to multiples of 64 px itself, with black, as the network was trained; a caller pads to 8 px as
+The graph pads images to multiples of 64 px itself, with black, as the network was trained; a caller pads to 8 px as
 for the other counter. The map covers the padding too: 4 ceil(height/64) x 4 ceil(width/64) cells of 16 px.
 With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
 of the service with this network are printed and kept.
@@ -27,8 +27,8 @@ from export.graph.chain import Kernel
 from export.publish import release
 from export.ssdcnet.checkpoint import Checkpoint, load_ssdcnet
 from export.ssdcnet.graph import build_onnx
-from export.verify.parity import Outputs, Pictures, Reference
-from export.verify.pictures import check_pictures, read_photo, scaled
+from export.verify.images import check_images, read_photo, scaled
+from export.verify.parity import Images, Outputs, Reference
 
 FAMILY = "ssdcnet"
 ODD_SIZE_PX = (203, 331)
@@ -38,8 +38,8 @@ ODD_SIZE_PX = (203, 331)
 def torch_reference(checkpoint: Checkpoint) -> Reference:
     """What the exported model must answer, computed by PyTorch."""
 
-    def map_and_count(pictures: Pictures) -> Outputs:
-        normalised = normalise(pad_black(pictures, STRIDE), checkpoint.normalisation)
+    def map_and_count(images: Images) -> Outputs:
+        normalised = normalise(pad_black(images, STRIDE), checkpoint.normalisation)
         with torch.inference_mode():
             counts, total = checkpoint.net(torch.from_numpy(normalised).permute(0, 3, 1, 2))
         return {"map": counts.numpy(), "count": total.numpy()}
@@ -72,7 +72,7 @@ def export_ssdcnet(
     repository: Path,
     version: int = 1,
     photo: Rgb,
-    photos: Iterable[Pictures] = (),
+    photos: Iterable[Images] = (),
     normalisation: str | None = None,
 ) -> Path:
     """Export a checkpoint; returns the path of the model file.
@@ -95,7 +95,7 @@ def export_ssdcnet(
         build_onnx(checkpoint.net, card, checkpoint.normalisation),
         card,
         torch_reference(checkpoint),
-        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        images=[*check_images(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
         photos=photos,
         repository=repository,
         version=version,
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     takes = "folder written by training/ssdcnet, version folder of a served model, or a published .pth file"
     options = counter_parser(FAMILY, "Export an SSDCNet checkpoint.", takes).parse_args(arguments)
 
-    def export(card: ModelCard, photos: Iterator[Pictures]) -> Path:
+    def export(card: ModelCard, photos: Iterator[Images]) -> Path:
         return export_ssdcnet(
             options.checkpoint,
             card,

@@ -1,4 +1,4 @@
-"""`crowdserve evaluate` on data sets of even greys, through the real service with models that can be foretold."""
+"""`crowdserve evaluate` on data sets of even greys, through the real service with models whose answers are known."""
 
 import csv
 import json

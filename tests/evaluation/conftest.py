@@ -1,4 +1,4 @@
-"""Tiny data sets of even greys in each layout, whose counts by the small models can be foretold."""
+"""Tiny data sets of even greys in each layout, whose counts by the small models are known."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A CSRNet checkpoint as training writes it, and small pictures to compare on."""
+"""A CSRNet checkpoint as training writes it, and small images to compare on."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from export.verify.parity import Pictures
-from export.verify.pictures import PHOTO, read_photo, scaled
+from export.verify.images import PHOTO, read_photo, scaled
+from export.verify.parity import Images
 
 if TYPE_CHECKING:
     import keras
@@ -17,7 +17,7 @@ ConvWeights = list[tuple[np.ndarray, np.ndarray]]
 
 
 @pytest.fixture(scope="session")
-def small_pictures() -> list[Pictures]:
+def small_images() -> list[Images]:
     """Batches of two and one, a multiple of 8 px and not."""
     photo = read_photo(PHOTO)
     wide, odd = scaled(photo, 64, 96), scaled(photo, 75, 67)

@@ -1,4 +1,4 @@
-"""The whole service on this machine, and its client, with models whose answers can be foretold."""
+"""The whole service on this machine, and its client, with models whose answers are known."""
 
 import io
 import os
@@ -19,7 +19,7 @@ from crowdserve.client.service import ServiceClient, decode_reply, encode_reques
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
 from crowdserve.local.service import EmbeddedService
 from crowdserve.triton.repository import render_repository
-from tools.stub_models import foretell
+from tools.stub_models import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -32,7 +32,7 @@ def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
 
 def people(gray: int, **choices: Any) -> float:
     """What the small networks count in `photo`."""
-    return foretell(gray, 96, 130, **choices)
+    return expected_count(gray, 96, 130, **choices)
 
 
 @pytest.fixture

@@ -68,9 +68,9 @@ def plain_division(state: State, table: Tensor, counts: Tensor, coarse: Tensor, 
     return (1 - w) * shared + w * plain_classes(state, table, fine)
 
 
-def plain_map(net: SSDCNet, pictures: Tensor) -> Tensor:
+def plain_map(net: SSDCNet, images: Tensor) -> Tensor:
     state = net.state_dict()
-    conv3, conv4, conv5 = plain_taps(state, pictures)
+    conv3, conv4, conv5 = plain_taps(state, images)
     f1 = plain_up(state, "back_end_up.0", conv5, conv4)
     f2 = plain_up(state, "back_end_up.1", f1, conv3)
     div0 = plain_classes(state, net.table, conv5)
@@ -79,7 +79,7 @@ def plain_map(net: SSDCNet, pictures: Tensor) -> Tensor:
 
 
 @pytest.fixture
-def pictures() -> Callable[..., Tensor]:
+def images() -> Callable[..., Tensor]:
     def draw(*shape: int) -> Tensor:
         return torch.from_numpy(np.random.default_rng(sum(shape)).normal(0, 1, shape).astype(np.float32))
 
@@ -106,10 +106,8 @@ def test_classes_end_where_the_data_sets_cells_do(max_local_count: float, classe
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 64), (2, 3, 128, 64), (1, 3, 64, 192)])
-def test_equals_the_plain_formulation(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor], shape: tuple[int, ...]
-) -> None:
-    x = pictures(*shape)
+def test_equals_the_plain_formulation(ssdcnet: SSDCNet, images: Callable[..., Tensor], shape: tuple[int, ...]) -> None:
+    x = images(*shape)
     with torch.inference_mode():
         counts, total = ssdcnet(x)
         expected = plain_map(ssdcnet, x)
@@ -147,30 +145,30 @@ def test_a_division_shares_out_all_people(scale: float) -> None:
     np.testing.assert_allclose(shares[1, 0, 2:4, 4:6].reshape(-1), block, rtol=1e-5, atol=1e-12)
 
 
-def test_a_picture_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
-    with pytest.raises(ValueError, match="pictures of 64x72 px; both sides must be multiples of 64"):
+def test_an_image_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
+    with pytest.raises(ValueError, match="images of 64x72 px; both sides must be multiples of 64"):
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
 
-def test_gradients_reach_every_parameter(ssdcnet: SSDCNet, pictures: Callable[..., Tensor]) -> None:
+def test_gradients_reach_every_parameter(ssdcnet: SSDCNet, images: Callable[..., Tensor]) -> None:
     net = copy.deepcopy(ssdcnet)
-    division = net.divide(net.taps(pictures(1, 3, 64, 64)))
+    division = net.divide(net.taps(images(1, 3, 64, 64)))
     classes = sum(functional.cross_entropy(x, x.argmax(1) * 0) for x in division[:3])
     (
         classes + division.den0.square().sum() + division.den1.square().sum() + division.w1.sum() + division.w2.sum()
     ).backward()
     assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
     net.zero_grad()
-    net.divide(net.taps(pictures(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
+    net.divide(net.taps(images(1, 3, 64, 64))).div2.sum().backward()  # w decides between the counts of two scales
     assert net.back_end_lw_fc[3].weight.grad.any()
 
 
 def test_the_choice_of_a_class_can_pass_the_gradient_of_the_expected_count(
-    ssdcnet: SSDCNet, pictures: Callable[..., Tensor]
+    ssdcnet: SSDCNet, images: Callable[..., Tensor]
 ) -> None:
     net = copy.deepcopy(ssdcnet)
     classifier = net.back_end_cls[3].weight
-    taps = net.taps(pictures(1, 3, 64, 64))
+    taps = net.taps(images(1, 3, 64, 64))
     hard, passing = net.divide(taps), net.divide(taps, straight_through=True)
     torch.testing.assert_close(passing.div2, hard.div2)
     assert not hard.c2.requires_grad

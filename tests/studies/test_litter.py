@@ -25,10 +25,10 @@ def photos(tmp_path: Path) -> Path:
 
 def test_litter_is_the_same_each_time_and_leaves_heads() -> None:
     sample = Sample(Path("none.png"), HEAD, "made", "train")
-    pictures = [littered(WHITE, sample, number) for number in range(8)]
-    assert len({picture.tobytes() for picture in pictures}) > 4
-    assert all(np.array_equal(littered(WHITE, sample, n), picture) for n, picture in enumerate(pictures))
-    assert all((picture[40:48, 32:40] == 255).all() for picture in pictures)
+    images = [littered(WHITE, sample, number) for number in range(8)]
+    assert len({image.tobytes() for image in images}) > 4
+    assert all(np.array_equal(littered(WHITE, sample, n), image) for n, image in enumerate(images))
+    assert all((image[40:48, 32:40] == 255).all() for image in images)
 
 
 def test_both_errors_have_a_line(photos: Path, small_repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

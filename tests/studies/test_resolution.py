@@ -50,7 +50,7 @@ def test_a_repository_without_the_network_is_named(photos, tmp_path):
 
 
 @pytest.mark.parametrize("factor", ["0", "-1", "inf", "nan"])
-def test_a_factor_that_makes_no_picture_is_refused(factor, tmp_path, capsys):
+def test_a_factor_that_makes_no_image_is_refused(factor, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tmp_path), "--cards", "csrnet_a", f"--scales={factor}"])
     assert f"{factor}: expected a factor over 0" in capsys.readouterr().err

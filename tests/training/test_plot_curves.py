@@ -24,8 +24,8 @@ def test_the_clock_goes_on_from_run_to_run(runs):
 
 def test_curves_are_drawn_side_by_side(runs, tmp_path):
     main([f"A={runs[0]},{runs[1]}", f"B={runs[1]}", "--output", str(tmp_path / "hours.png")])
-    with Image.open(tmp_path / "hours.png") as picture:
-        assert picture.width > 2 * picture.height
+    with Image.open(tmp_path / "hours.png") as image:
+        assert image.width > 2 * image.height
 
 
 def test_a_folder_without_a_run_is_named(tmp_path, capsys):

@@ -22,7 +22,7 @@ from PIL import Image
 from crowdserve.cards import COUNTERS, Route
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.service import EmbeddedService
-from tools.stub_models import foretell
+from tools.stub_models import expected_count
 
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
@@ -62,7 +62,7 @@ def people() -> Callable[..., float]:
         value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
     ) -> float:
         counters = COUNTERS if counter == "average" else (counter,)
-        return foretell(value, height, width, route=route, counters=counters)
+        return expected_count(value, height, width, route=route, counters=counters)
 
     return count
 

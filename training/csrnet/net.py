@@ -52,7 +52,7 @@ class Recipe(CropConfig):
         unfreeze: Train the whole front-end.
         batch_norm: Normalise after each convolution of the front-end; of use with `unfreeze` only.
         keep_counts: Where somebody is, aim at what the network counted before this run instead of at the labels: only
-            pictures without people, and empty windows, teach anything new (after learning without forgetting,
+            images without people, and empty windows, teach anything new (after learning without forgetting,
             arXiv:1606.09282).
         precision: Keras' dtype policy: float32, or mixed_bfloat16 where the processor has such instructions.
     """
@@ -271,9 +271,9 @@ def open_cache(
     front_end = port_weights(build_front_end())
     stem = split_front_end(front_end)[0] if recipe.last_block else front_end
     compute = tf.function(
-        lambda pictures: tf.cast(stem(pictures, training=False)[0], tf.float16),
+        lambda images: tf.cast(stem(images, training=False)[0], tf.float16),
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
     )
     layer = "block3_pool" if recipe.last_block else "block4_conv3"
     contract = f"imagenet vgg16, {layer}, {recipe.precision.removeprefix('mixed_')}"
-    return FeatureCache(folder, lambda picture: compute(normalise(picture[np.newaxis], normalisation)), contract)
+    return FeatureCache(folder, lambda image: compute(normalise(image[np.newaxis], normalisation)), contract)

@@ -47,7 +47,7 @@ def _size(image: Rgb) -> tuple[int, int]:
 
 
 def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
-    """A picture behind confetti, falling or on the ground: uint8 [height, width, 3]."""
+    """An image behind confetti, falling or on the ground: uint8 [height, width, 3]."""
     size = _size(image)
     width, height = (_OVERSAMPLING * side for side in size)
     sheet = Image.new("RGBA", (width, height))
@@ -65,7 +65,7 @@ def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
 
 
 def _corners(sides: _Reals, size: tuple[int, int], draw: np.random.Generator) -> _Reals:
-    """Turned rectangles at random places within a picture: sides [n, 2] -> (x, y) of corners [n, 4, 2]."""
+    """Turned rectangles at random places within an image: sides [n, 2] -> (x, y) of corners [n, 4, 2]."""
     turn = draw.uniform(0, np.pi, len(sides))
     along = np.stack([np.cos(turn), np.sin(turn)], axis=1) * sides[:, :1] / 2
     across = np.stack([-np.sin(turn), np.cos(turn)], axis=1) * sides[:, 1:] / 2
@@ -74,7 +74,7 @@ def _corners(sides: _Reals, size: tuple[int, int], draw: np.random.Generator) ->
 
 
 def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
-    """A picture whose ground is littered between the heads: paper after a parade, petals, leaves, gravel.
+    """An image whose ground is littered between the heads: paper after a parade, petals, leaves, gravel.
 
     Flakes have one to five colours and lie from thinly to wholly over the ground. Where heads are so close that
     no ground is between them, nothing changes.
@@ -103,7 +103,7 @@ def _flakes(
 ) -> tuple[npt.NDArray[np.float32], _Reals]:
     """A turned grid of squares, each of one colour and one number of 0 to 1: [height, width, 3] and [height, width]."""
     width, height = size
-    reach = int(np.hypot(width, height)) + 2  # a square of this side covers the picture however it is turned
+    reach = int(np.hypot(width, height)) + 2  # a square of this side covers the image however it is turned
     squares = int(reach / side_px) + 1
     shades = draw.uniform(0.75, 1.2, (squares, squares, 1))
     colours = shades * palette[draw.integers(len(palette), size=(squares, squares))]
@@ -118,19 +118,19 @@ def _flakes(
 def _smoothly(
     array: npt.NDArray[np.floating[Any]], size: tuple[int, int], method: Image.Resampling
 ) -> npt.NDArray[np.float32]:
-    """A small map at a picture's size: [height, width]."""
+    """A small map at an image's size: [height, width]."""
     return np.asarray(Image.fromarray(array.astype(np.float32)).resize(size, method))
 
 
 def with_patch(
     image: Rgb, density: Density, fill: Callable[[int], Rgb], draw: np.random.Generator
 ) -> tuple[Rgb, Density]:
-    """A picture of which something without people hides a rectangle of whole cells; its density there is nothing.
+    """An image of which something without people hides a rectangle of whole cells; its density there is nothing.
 
     Args:
         image: uint8 [height, width, 3].
         density: People a cell, [rows, columns].
-        fill: Side in px -> a square picture without people, uint8 [side, side, 3].
+        fill: Side in px -> a square image without people, uint8 [side, side, 3].
         draw: Decides where.
     """
     cells, stride = np.array(density.shape), image.shape[0] // density.shape[0]
@@ -145,12 +145,12 @@ def with_patch(
 
 
 def recoloured(image: Rgb, draw: np.random.Generator) -> Rgb:
-    """A picture in other light: brightness and contrast by up to a third, from no colour to a third more."""
-    picture = Image.fromarray(image)
+    """An image in other light: brightness and contrast by up to a third, from no colour to a third more."""
+    jittered = Image.fromarray(image)
     for enhance, (low, high) in (
         (ImageEnhance.Brightness, (0.7, 1.35)),
         (ImageEnhance.Contrast, (0.7, 1.35)),
         (ImageEnhance.Color, (0.0, 1.35)),
     ):
-        picture = enhance(picture).enhance(draw.uniform(low, high))
-    return np.array(picture)
+        jittered = enhance(jittered).enhance(draw.uniform(low, high))
+    return np.array(jittered)

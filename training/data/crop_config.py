@@ -16,9 +16,9 @@ class CropConfig:
         crops: CropConfig in a step, each from another photo.
         crop_cells: Side of a window, in density cells of 8x8 px.
         sigma_px: Width of the Gaussian on each head; None, or `adaptive` as a flag, for geometry-adaptive widths.
-        negatives: How many generated pictures without people to make.
-        negative_share: Share of the windows that come from pictures without people.
-        negative_kinds: Kinds of generated pictures, with commas, as `training.data.negatives` names them: a kind that
+        negatives: How many generated images without people to make.
+        negative_share: Share of the windows that come from images without people.
+        negative_kinds: Kinds of generated images, with commas, as `training.data.negatives` names them: a kind that
         the
             network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
         negative_photos: Folder of photos without people to use too; none if empty.
@@ -28,9 +28,9 @@ class CropConfig:
         max_scale: As if the camera had stood nearer (over 1) or further away.
         confetti: Share of the windows of photos that confetti is drawn over, see `training.data.augmentation`.
         littered: Share of them whose ground is littered between the heads.
-        patches: Share of them of which a picture without people hides a part.
+        patches: Share of them of which an image without people hides a part.
         recoloured: Share of them that show other light.
-        seed: Of the windows, the generated pictures and the initial weights.
+        seed: Of the windows, the generated images and the initial weights.
         split_seed: Of the split; changing it would let photos that were trained on into the validation.
         folds: Folds of the photos for cross-fitting; one trains on all.
         fold: The fold that is left out.
@@ -64,7 +64,7 @@ class CropConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a share from 0 to 1")
         if self.patches and not self.negatives and not self.negative_photos:
-            raise ValueError("--patches hides parts of photos behind pictures without people; give some --negatives")
+            raise ValueError("--patches hides parts of photos behind images without people; give some --negatives")
         if unknown := set(self.kinds) - {GREY, *KINDS}:
             known = ", ".join((GREY, *KINDS))
             raise ValueError(f"--negative-kinds {','.join(sorted(unknown))}: expected some of {known}, with commas")

@@ -1,4 +1,4 @@
-"""Crops and batches of equal size, for arrays that lie on the same grid: pictures, features, density maps."""
+"""Crops and batches of equal size, for arrays that lie on the same grid: images, features, density maps."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar

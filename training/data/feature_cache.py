@@ -19,14 +19,14 @@ Features = npt.NDArray[np.float16]
 
 
 class FeatureCache:
-    """Front-end features of pictures, by name."""
+    """Front-end features of images, by name."""
 
     def __init__(self, folder: Path, front_end: Callable[[Rgb], npt.ArrayLike], contract: str) -> None:
         """Open or begin a cache.
 
         Args:
             folder: Where the `.npy` files live; outside any repository, it grows to gigabytes.
-            front_end: uint8 RGB picture -> features.
+            front_end: uint8 RGB image -> features.
             contract: What must be equal for cached features to be of use: weights, layer, normalisation, precision.
 
         Raises:
@@ -45,20 +45,20 @@ class FeatureCache:
         return self.path(key, mirrored).exists()
 
     def write(self, key: str, image: Rgb, *, mirrored: bool = False) -> None:
-        """Compute and keep the features of one picture; `mirrored` says that it is the mirror image of `key`'s."""
+        """Compute and keep the features of one image; `mirrored` says that it is the mirror image of `key`'s."""
         path = self.path(key, mirrored)
         partial = path.with_suffix(".partial.npy")
         np.save(partial, self.compute(image))
         partial.replace(path)
 
     def compute(self, image: Rgb) -> Features:
-        """The features of a picture that is not worth keeping."""
+        """The features of an image that is not worth keeping."""
         return np.asarray(self._front_end(image), np.float16)
 
     def read(self, key: str, *, mirrored: bool = False) -> Features:
-        """The features of one picture, mapped from disk."""
+        """The features of one image, mapped from disk."""
         return np.load(self.path(key, mirrored), mmap_mode="r")
 
     def path(self, key: str, mirrored: bool) -> Path:
-        """The file of one picture's features."""
+        """The file of one image's features."""
         return self.folder / f"{key}{'.mirrored' if mirrored else ''}.npy"

@@ -25,7 +25,7 @@ STRIDE_PX = 8
 """Pixels a side of a cell of the features and of the density maps."""
 
 NEGATIVE_SCALES = (0.3, 1.5)
-"""Pictures without people have no scale of their own: where photos are resized, they are, by more."""
+"""Images without people have no scale of their own: where photos are resized, they are, by more."""
 
 
 def choose_samples(folders: Sequence[Path], windows: CropConfig) -> tuple[list[Sample], list[Sample]]:
@@ -77,9 +77,9 @@ class Photos:
         ]
 
     def _fill(self, cache: FeatureCache) -> None:
-        for picture in self._negatives:
-            if not cache.holds(_key(picture)):
-                cache.write(_key(picture), picture)
+        for image in self._negatives:
+            if not cache.holds(_key(image)):
+                cache.write(_key(image), image)
         for sample in tqdm(self.samples, desc="features", unit="photo"):
             for mirrored in self._views:
                 self._features(cache, sample, mirrored)
@@ -88,7 +88,7 @@ class Photos:
         """Of a whole photo, computed if they are not cached yet."""
         key = self._photo_key(sample)
         if not cache.holds(key, mirrored=mirrored):
-            cache.write(key, self._picture(sample, mirrored=mirrored), mirrored=mirrored)
+            cache.write(key, self._image(sample, mirrored=mirrored), mirrored=mirrored)
         return cache.read(key, mirrored=mirrored)
 
     def whole(self, index: int, *, mirrored: bool = False) -> Pair:
@@ -97,7 +97,7 @@ class Photos:
         if self.cache is not None:
             source: npt.NDArray[np.generic] = self._features(self.cache, sample, mirrored)
         else:
-            source = self._pixels(self._picture(sample, mirrored=mirrored))
+            source = self._pixels(self._image(sample, mirrored=mirrored))
         return source, self._extended(target, source)
 
     def spread(self, photos: int = 12) -> Iterator[npt.NDArray[np.generic]]:
@@ -106,7 +106,7 @@ class Photos:
             yield self.whole(index)[0]
 
     def window(self, draw: np.random.Generator) -> Pair:
-        """A random window of a random photo, now and then of a picture without people."""
+        """A random window of a random photo, now and then of an image without people."""
         side = self.windows.crop_cells
         if self._negatives and draw.uniform() < self.windows.negative_share:
             return self._negative_window(self._draw_negative(draw), draw)
@@ -158,22 +158,22 @@ class Photos:
         return self._negatives[int(draw.integers(len(self._negatives)))]
 
     def _negative_square(self, side_px: int, draw: np.random.Generator) -> Rgb:
-        """A square of a random picture without people, at a random size of it."""
+        """A square of a random image without people, at a random size of it."""
         return zoomed(self._draw_negative(draw), draw.uniform(*NEGATIVE_SCALES), side_px, draw)
 
-    def _negative_window(self, picture: Rgb, draw: np.random.Generator) -> Pair:
+    def _negative_window(self, image: Rgb, draw: np.random.Generator) -> Pair:
         side = self.windows.crop_cells
         if self.windows.varied:
             scale = draw.uniform(*NEGATIVE_SCALES) if self.windows.scaled else 1.0
-            pixels = zoomed(picture, scale, side * STRIDE_PX, draw)
+            pixels = zoomed(image, scale, side * STRIDE_PX, draw)
             return self._computed(pixels), np.zeros((side, side), np.float32)
-        height, width = (length // STRIDE_PX for length in picture.shape[:2])
-        source = self._pixels(picture) if self.cache is None else self.cache.read(_key(picture))
+        height, width = (length // STRIDE_PX for length in image.shape[:2])
+        source = self._pixels(image) if self.cache is None else self.cache.read(_key(image))
         return random_crop((source, np.zeros((height, width), np.float32)), side, side, draw)
 
-    def _computed(self, picture: Rgb) -> npt.NDArray[np.generic]:
+    def _computed(self, image: Rgb) -> npt.NDArray[np.generic]:
         """The input that a window's pixels give."""
-        return self._pixels(picture) if self.cache is None else self.cache.compute(picture)
+        return self._pixels(image) if self.cache is None else self.cache.compute(image)
 
     def _target(self, sample: Sample, mirrored: bool) -> Density:
         """The density map; a mirrored one is no mirror image of the other where the width is not of whole cells."""
@@ -185,7 +185,7 @@ class Photos:
         sigmas = adaptive_sigmas(points) if sigma is None else fixed_sigmas(points, sigma)
         return density_map(points, sigmas, height, width, stride=STRIDE_PX)
 
-    def _picture(self, sample: Sample, *, mirrored: bool) -> Rgb:
+    def _image(self, sample: Sample, *, mirrored: bool) -> Rgb:
         image = decode_image(sample.image.read_bytes())
         image = image[:, ::-1] if mirrored else image
         missing = [-side % self._multiple for side in image.shape[:2]]
@@ -195,7 +195,7 @@ class Photos:
         return sample.key if self._multiple == 1 else f"{sample.key}-x{self._multiple}"
 
     def _extended(self, target: Density, source: npt.NDArray[np.generic]) -> Density:
-        """A density map with empty cells at the bottom and right where the picture was extended."""
+        """A density map with empty cells at the bottom and right where the image was extended."""
         stride = STRIDE_PX if self.cache is None else 1
         missing = [source.shape[axis] // stride - target.shape[axis] for axis in (0, 1)]
         return np.pad(target, ((0, missing[0]), (0, missing[1]))) if any(missing) else target
@@ -205,5 +205,5 @@ class Photos:
         return normalise(image[:height, :width], self._normalisation)
 
 
-def _key(picture: Rgb) -> str:
-    return f"negative-{hashlib.sha256(picture.tobytes()).hexdigest()[:16]}"
+def _key(image: Rgb) -> str:
+    return f"negative-{hashlib.sha256(image.tobytes()).hexdigest()[:16]}"

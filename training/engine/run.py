@@ -175,7 +175,7 @@ def check_start(earlier: Any, normalisation: str) -> None:
 
 
 def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
-    """Training loss and validation errors against steps, as a picture."""
+    """Training loss and validation errors against steps, as an image."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")

@@ -3,7 +3,7 @@
     python -m training.scene.dataset DATASET... --labels domain --output scenes
 
 makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json; a second or two.
---empty adds a folder of pictures without people (`training.data.negatives_folder` makes one); they are sparse by
+--empty adds a folder of images without people (`training.data.negatives_folder` makes one); they are sparse by
 count and by domain.
 The split is the one that the counting networks are trained with, so the classifier is judged on photos that no
 network has learned from (as long as the seeds are equal).
@@ -50,7 +50,7 @@ DOMAINS: dict[tuple[str, str], Route] = {
 
 
 def load_empty(folder: Path) -> list[Sample]:
-    """Pictures without people, by name.
+    """Images without people, by name.
 
     Raises:
         DatasetError: If the folder has none.
@@ -223,7 +223,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--counts", type=Path, metavar="CSV", help="what each route counts in every photo, for best-counter"
     )
     parser.add_argument("--counter", choices=COUNTERS, help="whose counts, where an evaluation has several")
-    parser.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people to add")
+    parser.add_argument("--empty", type=Path, metavar="DIR", help="images without people to add")
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
     parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")

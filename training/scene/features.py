@@ -47,9 +47,9 @@ class FeatureExtractor:
         """Features [photos, 25088] of photo files.
 
         Raises:
-            DatasetError: If a file is no picture.
+            DatasetError: If a file is no image.
         """
-        return self.run(np.stack([_picture(photo) for photo in photos]))
+        return self.run(np.stack([_image(photo) for photo in photos]))
 
     def contract(self) -> dict[str, Any]:
         """What these features are; recorded beside them and beside the classifier."""
@@ -57,14 +57,14 @@ class FeatureExtractor:
         sha256 = hashlib.sha256(self.onnx.read_bytes()).hexdigest()
         return {**feature_facts(), "onnx_sha256": sha256, "probe_summary": summarise_features(probe)}
 
-    def run(self, pictures: Rgb) -> npt.NDArray[np.float32]:
-        """Pictures uint8 [photos, 224, 224, 3] -> features [photos, 25088]."""
+    def run(self, images: Rgb) -> npt.NDArray[np.float32]:
+        """Images uint8 [photos, 224, 224, 3] -> features [photos, 25088]."""
         features: npt.NDArray[np.float32]
-        (features,) = self._session.run([VGG16.output("features").name], {VGG16.input.name: pictures})
+        (features,) = self._session.run([VGG16.output("features").name], {VGG16.input.name: images})
         return features
 
 
-def _picture(photo: Path) -> Rgb:
+def _image(photo: Path) -> Rgb:
     try:
         return scene_input(decode_image(photo.read_bytes()))
     except InvalidRequest as err:
@@ -94,7 +94,7 @@ def extract_split(
     `reuse` is the folder of a scene data set with the same photos.
 
     Raises:
-        DatasetError: If two photos have one name, or one is no picture.
+        DatasetError: If two photos have one name, or one is no image.
     """
     photos, labels = find_photos(folder, split)
     files = tuple(photo.relative_to(folder).as_posix() for photo in photos)

@@ -1,4 +1,4 @@
-"""Judges a scene classifier on photos that it was not trained on: figures for its record, a picture for people."""
+"""Judges a scene classifier on photos that it was not trained on: figures for its record, an image for people."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -49,7 +49,7 @@ def judge_splits(classifier: SceneClassifier, splits: Mapping[str, FeatureSet]) 
 
 
 def draw_confusion(figures: Mapping[str, Any], path: Path) -> None:
-    """Draw the confusion matrix of each split as a picture."""
+    """Draw the confusion matrix of each split as an image."""
     import matplotlib
 
     matplotlib.use("Agg")

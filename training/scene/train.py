@@ -128,7 +128,7 @@ def _assumed_contract(onnx: Path, what: str) -> dict[str, Any]:
 def _judged(
     draft: SceneClassifier, splits: Mapping[str, FeatureSet], folder: Path, training: dict[str, Any]
 ) -> dict[str, Any]:
-    """The record of training with figures; also written into the folder, with a picture."""
+    """The record of training with figures; also written into the folder, with an image."""
     record = {**training, "figures": judge_splits(draft, splits)}
     draw_confusion(record["figures"], folder / "confusion.png")
     (folder / "report.json").write_text(json.dumps(record, indent=2) + "\n")

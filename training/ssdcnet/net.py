@@ -143,9 +143,9 @@ class TrainingNet:
         scaled = _convolutions(self.blocks[0])[-1].bias.detach()
         self.cached_unit *= float(scaled.norm() / raw.norm())
 
-    def stem(self, picture: Rgb) -> Tensor:
-        """uint8 RGB picture -> features [height / 8, width / 8, 256], in ImageNet's units; before any scaling."""
-        pixels = _to_nchw(normalise(picture[np.newaxis], IMAGENET_UNIT))
+    def stem(self, image: Rgb) -> Tensor:
+        """uint8 RGB image -> features [height / 8, width / 8, 256], in ImageNet's units; before any scaling."""
+        pixels = _to_nchw(normalise(image[np.newaxis], IMAGENET_UNIT))
         with torch.no_grad(), self.autocast():
             return self._stem(pixels)[0].permute(1, 2, 0).half()
 

@@ -4,7 +4,7 @@ PyTorch's own kernels multiply directly where a processor has neither AVX-512 no
 of SSDCNet took 2.7 times as long without this. (Lavin and Gray: Fast Algorithms for Convolutional Neural Networks,
 2015.)
 
-Pictures are cut into tiles of 6x6 that overlap by two; tiles and kernels are transformed, multiplied as 36 matrices,
+Images are cut into tiles of 6x6 that overlap by two; tiles and kernels are transformed, multiplied as 36 matrices,
 and transformed back into tiles of 4x4. Results equal those of a direct convolution to about 1e-5 of the largest.
 """
 

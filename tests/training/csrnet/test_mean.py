@@ -1,4 +1,4 @@
-"""The mean of two runs of CSRNet, on pictures of dots."""
+"""The mean of two runs of CSRNet, on images of dots."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Training CSRNet on pictures of dots, one a head."""
+"""Training CSRNet on images of dots, one a head."""
 
 import dataclasses
 import json
@@ -178,7 +178,7 @@ def test_counts_are_kept_where_people_are_and_nowhere_else(keeping):
     np.testing.assert_array_equal(keeping.aim(source[:1], tf.constant(labels[:1])), labels[:1])
 
 
-def test_only_pictures_without_people_teach_a_network_that_keeps_its_counts(keeping, photos, tmp_path):
+def test_only_images_without_people_teach_a_network_that_keeps_its_counts(keeping, photos, tmp_path):
     """A window with people gives no gradient as long as nothing was learned; an empty one does."""
     source, labels = photos.batch(0)
     trainer = Trainer(keeping, dataclasses.replace(keeping.recipe, weight_decay=0.0, warmup_steps=0), tmp_path / "run")
@@ -292,10 +292,10 @@ def test_windows_are_the_same_for_the_same_seed_and_step(photos):
 def test_the_split_front_end_is_the_whole_one():
     front_end = give_weights(build_front_end())
     stem, last_block = split_front_end(front_end)
-    picture = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
-    features = stem(picture)
+    image = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
+    features = stem(image)
     assert features.shape == (1, 5, 7, 256)
-    np.testing.assert_allclose(last_block(features), front_end(picture), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(last_block(features), front_end(image), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("last_block", [False, True])
@@ -305,8 +305,8 @@ def test_cached_features_are_the_front_end_s(dataset, tmp_path, last_block):
     network = split_front_end(front_end)[0] if last_block else front_end
     sample = load_dataset(dataset)[1]
     photos = Photos([sample], dataclasses.replace(RECIPE, mirrored=True, negatives=0), IMAGENET_CAFFE, cache)
-    picture = decode_image(sample.image.read_bytes())
-    for mirrored, view in ((False, picture), (True, picture[:, ::-1])):
+    image = decode_image(sample.image.read_bytes())
+    for mirrored, view in ((False, image), (True, image[:, ::-1])):
         expected = network(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
         features, target = photos.whole(0, mirrored=mirrored)
         np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-3)

@@ -22,17 +22,17 @@ def black(side_px):
 
 
 @given(seed=st.integers(0, 2**32))
-def test_confetti_covers_some_of_a_picture_and_leaves_most_of_it(seed):
+def test_confetti_covers_some_of_an_image_and_leaves_most_of_it(seed):
     covered = (with_confetti(GREY, np.random.default_rng(seed)) != GREY).any(axis=2).mean()
     assert 0 < covered < 2 * COVERED[1]
 
 
 def test_confetti_differs_in_colour_and_size():
-    pictures = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
-    shares = [(picture != GREY).any(axis=2).mean() for picture in pictures]
+    images = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
+    shares = [(image != GREY).any(axis=2).mean() for image in images]
     assert min(shares) < 0.1
     assert max(shares) > 0.2
-    colours = np.array([picture[(picture != GREY).any(axis=2)].mean(axis=0) for picture in pictures])
+    colours = np.array([image[(image != GREY).any(axis=2)].mean(axis=0) for image in images])
     assert (colours.std(axis=0) > 10).all()
 
 
@@ -53,12 +53,12 @@ def test_litter_lies_between_heads_and_not_on_them(seed):
 
 def test_litter_leaves_a_crowd_without_ground_alone():
     littered = [with_litter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
-    assert all(np.array_equal(picture, GREY) for picture in littered)
+    assert all(np.array_equal(image, GREY) for image in littered)
 
 
 def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_other_colours():
-    pictures = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
-    flakes = [picture[(picture != GREY).any(axis=2)] for picture in pictures]
+    images = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
+    flakes = [image[(image != GREY).any(axis=2)] for image in images]
     shares = np.array([len(pixels) / SIDE_PX**2 for pixels in flakes])
     assert shares.min() < 0.1
     assert shares.max() > 0.8
@@ -86,8 +86,8 @@ def test_a_patch_leaves_what_it_was_given_alone():
 
 def test_other_light_is_brighter_or_darker_and_now_and_then_grey():
     draw = np.random.default_rng(0)
-    picture = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
-    found = np.array([recoloured(picture, draw)[0, 0] for _ in range(200)], float)
+    image = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
+    found = np.array([recoloured(image, draw)[0, 0] for _ in range(200)], float)
     assert found.mean(axis=1).min() < 85
     assert found.mean(axis=1).max() > 125
     assert np.ptp(found, axis=1).min() < 10
@@ -130,6 +130,6 @@ def test_a_share_outside_of_0_to_1_is_refused(name):
         CropConfig(**{name: 1.5})
 
 
-def test_patches_without_pictures_to_hide_behind_are_refused():
+def test_patches_without_images_to_hide_behind_are_refused():
     with pytest.raises(ValueError, match="give some --negatives"):
         CropConfig(negatives=0, patches=0.3)

@@ -33,7 +33,7 @@ def test_every_window_can_come_up(pair):
     assert corners == {0.0, 1.0, 18.0, 19.0}
 
 
-def test_small_pictures_are_filled_up_without_losing_heads(pair):
+def test_small_images_are_filled_up_without_losing_heads(pair):
     source, target = random_crop(pair, 16, 20, np.random.default_rng(0))
     assert source.shape == (16 * STRIDE, 20 * STRIDE, 1)
     assert target.sum() == pair[1].sum()

@@ -8,25 +8,25 @@ from crowdserve.errors import DatasetError
 from training.data.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, load_negatives, make_negatives, zoomed
 
 
-def test_negatives_are_repeatable_pictures_that_differ():
-    pictures = make_negatives(24, seed=1)
-    assert {(p.shape, p.dtype) for p in pictures} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
-    assert len({p.tobytes() for p in pictures}) == 24  # no two alike
-    assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in pictures[:19]]
+def test_negatives_are_repeatable_images_that_differ():
+    images = make_negatives(24, seed=1)
+    assert {(p.shape, p.dtype) for p in images} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
+    assert len({p.tobytes() for p in images}) == 24  # no two alike
+    assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in images[:19]]
 
 
-def test_every_other_picture_is_an_even_grey():
-    pictures = make_negatives(2 * len(GREYS), seed=0)
-    assert [int(p.mean()) for p in pictures[::2]] == list(GREYS)
-    assert all(p.std() == 0 for p in pictures[::2])
-    assert all(p.std() > 0 for p in pictures[1::2])
+def test_every_other_image_is_an_even_grey():
+    images = make_negatives(2 * len(GREYS), seed=0)
+    assert [int(p.mean()) for p in images[::2]] == list(GREYS)
+    assert all(p.std() == 0 for p in images[::2])
+    assert all(p.std() > 0 for p in images[1::2])
 
 
 def test_kinds_come_in_the_order_that_was_asked_for():
-    pictures = make_negatives(5, 2, ["tiles", GREY])
-    assert [int(p.mean()) for p in pictures[1::2]] == list(GREYS[:2])
+    images = make_negatives(5, 2, ["tiles", GREY])
+    assert [int(p.mean()) for p in images[1::2]] == list(GREYS[:2])
     draw = np.random.default_rng(2)
-    assert [p.tobytes() for p in pictures[::2]] == [KINDS["tiles"](draw).tobytes() for _ in range(3)]
+    assert [p.tobytes() for p in images[::2]] == [KINDS["tiles"](draw).tobytes() for _ in range(3)]
 
 
 def save(folder: Path, name: str, width: int, height: int) -> None:
@@ -51,11 +51,11 @@ def test_a_folder_without_usable_photos_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.5, 1.0, 1.5])
-def test_a_zoomed_picture_fills_its_window(scale: float):
+def test_a_zoomed_image_fills_its_window(scale: float):
     """With its own pixels, mirrored on at the bottom and right where it is smaller."""
     across = np.linspace(10, 250, 64).astype(np.uint8)
-    picture = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
-    window = zoomed(picture, scale, 48, np.random.default_rng(0))
+    image = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
+    window = zoomed(image, scale, 48, np.random.default_rng(0))
     assert window.shape == (48, 48, 3)
     assert window.min() >= 10
     assert (window[0] == window[-1]).all()

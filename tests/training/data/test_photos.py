@@ -1,4 +1,4 @@
-"""Training material on pictures made here: what extending, mirroring and caching do to inputs and density maps."""
+"""Training material on images made here: what extending, mirroring and caching do to inputs and density maps."""
 
 import dataclasses
 
@@ -20,16 +20,16 @@ POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
 @pytest.fixture
 def sample(tmp_path):
     """A photo of 90x70 px whose left third is bright."""
-    picture = np.zeros((70, 90, 3), np.uint8)
-    picture[:, :30] = 200
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+    image = np.zeros((70, 90, 3), np.uint8)
+    image[:, :30] = 200
+    Image.fromarray(image).save(tmp_path / "photo.png")
     return Sample(tmp_path / "photo.png", POINTS, "made", "train")
 
 
-def mean_of_blocks(picture):
+def mean_of_blocks(image):
     """A front-end of one channel: the mean of each cell."""
-    rows, columns = (side // STRIDE_PX for side in picture.shape[:2])
-    cells = picture[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
+    rows, columns = (side // STRIDE_PX for side in image.shape[:2])
+    cells = image[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
     return cells.mean(axis=(1, 3, 4))[..., np.newaxis]
 
 
@@ -54,9 +54,9 @@ def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_p
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("left", [7, 8, 9, 14, 15])
 def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mirrored):
-    picture = np.zeros((70, 90, 3), np.uint8)
-    picture[20, left] = 255
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+    image = np.zeros((70, 90, 3), np.uint8)
+    image[20, left] = 255
+    Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", np.array([[left + 0.5, 20.5]]), "made", "train")
     windows = dataclasses.replace(WINDOWS, sigma_px=0.1)
     photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
@@ -67,14 +67,14 @@ def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mir
 def test_features_are_computed_once(sample, tmp_path):
     seen = []
 
-    def front_end(picture):
-        seen.append(picture.shape)
-        return mean_of_blocks(picture)
+    def front_end(image):
+        seen.append(image.shape)
+        return mean_of_blocks(image)
 
     for _ in range(2):
         windows = dataclasses.replace(WINDOWS, negatives=2)
         Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
-    assert len(seen) == 4  # the photo, its mirror image, two pictures without people
+    assert len(seen) == 4  # the photo, its mirror image, two images without people
 
 
 def test_a_cache_of_another_front_end_is_refused(tmp_path):
@@ -88,10 +88,10 @@ def test_a_cache_of_another_front_end_is_refused(tmp_path):
 def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrored):
     """A bright square around each head, resized with the photo: brightest cells and heads coincide."""
     points = np.array([[20.0, 28.0], [84.0, 60.0]])
-    picture = np.zeros((96, 128, 3), np.uint8)
+    image = np.zeros((96, 128, 3), np.uint8)
     for x, y in points.astype(int):
-        picture[y - 4 : y + 4, x - 4 : x + 4] = 255
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+        image[y - 4 : y + 4, x - 4 : x + 4] = 255
+    Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", points, "made", "train")
     cells = round(scale * 16)
     windows = CropConfig(

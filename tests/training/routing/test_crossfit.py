@@ -65,8 +65,8 @@ def checkpoints(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def count_directly(model: keras.Model, sample: Sample) -> float:
-    picture = normalise(decode_image(sample.image.read_bytes()), find_card("csrnet_a").normalisation)
-    return float(np.asarray(model(picture[np.newaxis])).sum())
+    image = normalise(decode_image(sample.image.read_bytes()), find_card("csrnet_a").normalisation)
+    return float(np.asarray(model(image[np.newaxis])).sum())
 
 
 def flags(dataset: Path, checkpoints: dict[tuple[str, int], Path], output: Path) -> list[str]:

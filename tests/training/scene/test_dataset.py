@@ -8,7 +8,7 @@ from PIL import Image
 
 from crowdserve.datasets import Sample, load_dataset, split_samples
 from crowdserve.errors import DatasetError
-from training.data.negatives_folder import write_empty_pictures
+from training.data.negatives_folder import write_empty_images
 from training.scene.dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
 from training.scene.route_counts import RouteCounts, append_route_counts
 
@@ -171,8 +171,8 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     assert "absent is not a folder" in capsys.readouterr().err
 
 
-def test_pictures_without_people_join_as_sparse_scenes(tmp_path, samples):
-    write_empty_pictures(tmp_path / "empty", 20, seed=0)
+def test_images_without_people_join_as_sparse_scenes(tmp_path, samples):
+    write_empty_images(tmp_path / "empty", 20, seed=0)
     empty = load_empty(tmp_path / "empty")
     manifest = build_scene_dataset(samples + empty, tmp_path / "scenes", labels="domain")
     placed = [entry["file"].split("/")[1] for entry in manifest["samples"] if entry["dataset"] == "empty"]
@@ -184,6 +184,6 @@ def test_pictures_without_people_join_as_sparse_scenes(tmp_path, samples):
     }
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(DatasetError, match=r"training\.empty_pictures"):
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(DatasetError, match=r"training\.data\.negatives_folder"):
         load_empty(tmp_path)

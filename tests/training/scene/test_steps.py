@@ -185,8 +185,8 @@ def test_the_record_tells_how_it_was_trained(scenes, model, extractor):
     assert record["features"] == extractor.contract()
     assert str(scenes) not in json.dumps(record)
     assert json.loads((scenes / "report.json").read_text()) == training
-    with Image.open(scenes / "confusion.png") as picture:
-        assert picture.width > picture.height > 200
+    with Image.open(scenes / "confusion.png") as image:
+        assert image.width > image.height > 200
 
 
 def test_a_classifier_knows_the_network_that_it_was_trained_on(model, extractor):

@@ -1,4 +1,4 @@
-"""The mean of two runs of SSDCNet, on pictures of dots."""
+"""The mean of two runs of SSDCNet, on images of dots."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Training SSDCNet on pictures of dots, one a head."""
+"""Training SSDCNet on images of dots, one a head."""
 
 import dataclasses
 import json
@@ -131,8 +131,8 @@ def test_only_the_chosen_blocks_learn(dataset, finished):
 
 
 def assert_cached_is_whole(net, dataset):
-    picture = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
-    padded = np.pad(picture, ((0, 56), (0, 32), (0, 0)))
+    image = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
+    padded = np.pad(image, ((0, 56), (0, 32), (0, 0)))
     with torch.no_grad():
         pixels = torch.from_numpy(normalise(padded[np.newaxis], IMAGENET_UNIT)).permute(0, 3, 1, 2)
         whole = net.net.taps(pixels)
@@ -177,8 +177,8 @@ def test_winograd_gives_the_same_answer_and_loss():
     plain = TrainingNet(CARD, RECIPE, random_weights())
     torch.manual_seed(3)
     fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True), random_weights())
-    picture = decode_image(PHOTO.read_bytes())[:128, :192]
-    features = [net.stem(picture).numpy()[np.newaxis] for net in (plain, fast)]
+    image = decode_image(PHOTO.read_bytes())[:128, :192]
+    features = [net.stem(image).numpy()[np.newaxis] for net in (plain, fast)]
     np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
     division = [net(features[0]) for net in (plain, fast)]
     for expected, found in zip(*division, strict=True):

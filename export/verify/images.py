@@ -11,7 +11,7 @@ from PIL import Image
 from crowdserve.cards import Geometry
 from crowdserve.errors import SetupError
 from crowdserve.images import Rgb, decode_image
-from export.verify.parity import Pictures
+from export.verify.parity import Images
 
 PHOTO = Path(__file__).resolve().parents[2] / "examples" / "pedestrians.jpg"
 
@@ -21,7 +21,7 @@ def read_photo(path: Path) -> Rgb:
 
     Raises:
         SetupError: If there is no file.
-        InvalidImage: If it is no picture.
+        InvalidImage: If it is no image.
     """
     try:
         return decode_image(path.read_bytes())
@@ -29,7 +29,7 @@ def read_photo(path: Path) -> Rgb:
         raise SetupError(f"cannot read the photo {path} ({err}); give another one with --photo") from err
 
 
-def check_pictures(photo: Rgb, geometry: Geometry) -> list[Pictures]:
+def check_images(photo: Rgb, geometry: Geometry) -> list[Images]:
     """The photo in three sizes of different proportions, or in the one that the network takes; each size twice.
 
     First a batch of two, the photo and its mirror image, then the photo alone.
@@ -42,6 +42,6 @@ def check_pictures(photo: Rgb, geometry: Geometry) -> list[Pictures]:
     return [batch for single in singles for batch in (np.concatenate([single, single[:, :, ::-1]]), single)]
 
 
-def scaled(photo: Rgb, height: int, width: int) -> Pictures:
+def scaled(photo: Rgb, height: int, width: int) -> Images:
     """The photo squeezed to a size, as a batch of one: uint8 [1, height, width, 3]."""
     return np.array(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR))[np.newaxis]
