@@ -2,7 +2,7 @@
 
     python -m studies.litter part_A --split validate --cards csrnet_a ssdcnet_sha
 
-Litter is drawn as for training (`training.data.augmentation.with_litter`), with other seeds. Takes about seven
+Litter is drawn as for training (`training.data.augmentation.with_ground_clutter`), with other seeds. Takes about seven
 seconds a photo of 1024x768 px and network on two cores of a Zen 3. Prints MAE, RMSE and bias as the photos are and
 above litter.
 """
@@ -26,14 +26,14 @@ from crowdserve.images import Rgb, decode_image
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.publish import REPOSITORY
 from studies.resolution import count_photo, error_line
-from training.data.augmentation import with_litter
+from training.data.augmentation import with_ground_clutter
 from training.data.photos import STRIDE_PX
 
 SEED = 99
 HEAD_SIGMA_PX = 8.0
 
 
-def littered(image: Rgb, sample: Sample, number: int) -> Rgb:
+def cluttered(image: Rgb, sample: Sample, number: int) -> Rgb:
     """A photo above litter, the same each time.
 
     Args:
@@ -43,7 +43,7 @@ def littered(image: Rgb, sample: Sample, number: int) -> Rgb:
     """
     height, width = image.shape[:2]
     heads = density_map(sample.points, fixed_sigmas(sample.points, HEAD_SIGMA_PX), height, width, stride=STRIDE_PX)
-    return with_litter(image, heads, np.random.default_rng((SEED, number)))
+    return with_ground_clutter(image, heads, np.random.default_rng((SEED, number)))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,9 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
             for i, sample in enumerate(tqdm(samples, desc=card.name, unit="photo")):
                 image = decode_image(sample.image.read_bytes())
                 found.append(
-                    [count_photo(session, card, image), count_photo(session, card, littered(image, sample, i))]
+                    [count_photo(session, card, image), count_photo(session, card, cluttered(image, sample, i))]
                 )
-            for name, counts in zip(("as they are", "littered"), np.array(found).T, strict=True):
+            for name, counts in zip(("as they are", "cluttered"), np.array(found).T, strict=True):
                 print(error_line(f"{card.name}  {name:11}", count_errors(counts, true)), flush=True)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")

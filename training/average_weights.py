@@ -17,6 +17,7 @@ from crowdserve.cards import ModelCard, cards_of, find_card
 from crowdserve.cards.records import META_FILE
 from crowdserve.datasets import load_to_learn_from
 from crowdserve.errors import CrowdServeError, WeightsError
+from training.data.crop_config import current_names
 from training.engine.flags import frozen
 from training.engine.run import read_earlier
 from training.families import FAMILIES
@@ -44,7 +45,7 @@ def average(card: ModelCard, runs: list[Path], datasets: list[Path], cache: Path
     load_to_learn_from(datasets)  # a wrong folder is told before anything is written
     mean = importlib.import_module(FAMILIES[card.family].mean)
     mean.write_mean(card, runs, output, records[-1])
-    fields = {name: frozen(value) for name, value in records[-1]["recipe"].items()}
+    fields = {name: frozen(value) for name, value in current_names(records[-1]["recipe"]).items()}
     errors = mean.validate_mean(card, fields, datasets, cache, output)
     steps = [record["validation"]["step"] for record in records]
     meta = {**records[-1], "validation": {"step": steps[-1], **errors}, "mean_of_runs_at_steps": steps}

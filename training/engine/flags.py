@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crowdserve.cards import cards_of
+from training.data.crop_config import FORMER_NAMES
 
 _Recipe = TypeVar("_Recipe")
 
@@ -42,7 +43,9 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     )
     fields, told = dataclasses.fields(recipe), attribute_docs(recipe)  # type: ignore[arg-type]
     for field in fields:
-        parser.add_argument(f"--{field.name.replace('_', '-')}", help=_help(field, told), **_argument(field))
+        names = [field.name, *filter(None, [FORMER_NAMES.get(field.name)])]
+        flags_of_field = [f"--{name.replace('_', '-')}" for name in names]
+        parser.add_argument(*flags_of_field, dest=field.name, help=_help(field, told), **_argument(field))
     flags = parser.parse_args()
     try:
         return flags, recipe(**{field.name: frozen(getattr(flags, field.name)) for field in fields})

@@ -16,6 +16,7 @@ import numpy as np
 from crowdserve.cards.records import META_FILE
 from crowdserve.errors import WeightsError
 from crowdserve.evaluation.metrics import count_errors
+from training.data.crop_config import current_names
 from training.data.photos import Photos
 
 
@@ -70,7 +71,7 @@ class RunFolder:
             WeightsError: If the folder's run has another recipe.
         """
         path = self.folder / META_FILE
-        began = json.loads(path.read_text())["recipe"] if path.exists() else {}
+        began = current_names(json.loads(path.read_text())["recipe"]) if path.exists() else {}
         now = json.loads(json.dumps(_recorded(recipe)))
         changed = [
             f"{name} {began[name]!r} → {now[name]!r}"

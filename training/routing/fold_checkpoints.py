@@ -12,6 +12,7 @@ from crowdserve.cards import ROUTES, ModelCard, Route, find_card
 from crowdserve.cards.records import META_FILE
 from crowdserve.errors import SetupError, WeightsError
 from training.csrnet.net import Recipe
+from training.data.crop_config import current_names
 from training.engine.flags import frozen
 
 
@@ -51,7 +52,7 @@ def read_checkpoint(folder: Path) -> FoldCheckpoint:
     """
     try:
         meta = json.loads((folder / META_FILE).read_text())
-        written: dict[str, Any] = {name: frozen(value) for name, value in meta["recipe"].items()}
+        written: dict[str, Any] = {name: frozen(value) for name, value in current_names(meta["recipe"]).items()}
         card = find_card(meta["card"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SetupError) as err:
         raise WeightsError(f"{folder} is no finished run of training.csrnet.train ({err})") from err

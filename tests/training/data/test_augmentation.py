@@ -1,4 +1,4 @@
-"""CropConfig behind confetti, above litter, behind patches, in other light: what of them changes, and what does not."""
+"""Crops with confetti, ground clutter, cutout and colour jitter: what changes in them, and what does not."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from PIL import Image
 
 from crowdserve.cards import IMAGENET_TORCH
 from crowdserve.datasets import Sample
-from training.data.augmentation import COVERED, recoloured, with_confetti, with_litter, with_patch
+from training.data.augmentation import COVERED, with_colour_jitter, with_confetti, with_cutout, with_ground_clutter
 from training.data.crop_config import CropConfig
 from training.data.photos import STRIDE_PX, Photos
 
@@ -42,22 +42,22 @@ def head_in_the_middle():
 
 
 @given(seed=st.integers(0, 2**32))
-def test_litter_lies_between_heads_and_not_on_them(seed):
+def test_clutter_lies_between_heads_and_not_on_them(seed):
     image, density = GREY.copy(), head_in_the_middle()
-    littered = with_litter(image, density, np.random.default_rng(seed))
+    cluttered = with_ground_clutter(image, density, np.random.default_rng(seed))
     middle = slice((SIDE_PX - STRIDE_PX) // 2, (SIDE_PX + STRIDE_PX) // 2)
-    np.testing.assert_array_equal(littered[middle, middle], GREY[middle, middle])
+    np.testing.assert_array_equal(cluttered[middle, middle], GREY[middle, middle])
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(density, head_in_the_middle())
 
 
-def test_litter_leaves_a_crowd_without_ground_alone():
-    littered = [with_litter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
-    assert all(np.array_equal(image, GREY) for image in littered)
+def test_clutter_leaves_a_crowd_without_ground_alone():
+    cluttered = [with_ground_clutter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
+    assert all(np.array_equal(image, GREY) for image in cluttered)
 
 
-def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_other_colours():
-    images = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
+def test_clutter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_other_colours():
+    images = [with_ground_clutter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
     flakes = [image[(image != GREY).any(axis=2)] for image in images]
     shares = np.array([len(pixels) / SIDE_PX**2 for pixels in flakes])
     assert shares.min() < 0.1
@@ -67,8 +67,8 @@ def test_litter_covers_from_nothing_to_nearly_all_of_the_ground_each_time_in_oth
 
 
 @given(seed=st.integers(0, 2**32))
-def test_a_patch_takes_away_the_people_that_it_hides_and_no_others(seed):
-    image, density = with_patch(GREY, DENSITY, black, np.random.default_rng(seed))
+def test_a_cutout_takes_away_the_people_that_it_hides_and_no_others(seed):
+    image, density = with_cutout(GREY, DENSITY, black, np.random.default_rng(seed))
     hidden = (image == 0).all(axis=2)
     cells = np.kron(density == 0, np.ones((STRIDE_PX, STRIDE_PX), bool))
     np.testing.assert_array_equal(hidden, cells)
@@ -77,9 +77,9 @@ def test_a_patch_takes_away_the_people_that_it_hides_and_no_others(seed):
     np.testing.assert_array_equal(density[density > 0], DENSITY[density > 0])
 
 
-def test_a_patch_leaves_what_it_was_given_alone():
+def test_a_cutout_leaves_what_it_was_given_alone():
     image, density = GREY.copy(), DENSITY.copy()
-    with_patch(image, density, black, np.random.default_rng(0))
+    with_cutout(image, density, black, np.random.default_rng(0))
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(density, DENSITY)
 
@@ -87,7 +87,7 @@ def test_a_patch_leaves_what_it_was_given_alone():
 def test_other_light_is_brighter_or_darker_and_now_and_then_grey():
     draw = np.random.default_rng(0)
     image = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
-    found = np.array([recoloured(image, draw)[0, 0] for _ in range(200)], float)
+    found = np.array([with_colour_jitter(image, draw)[0, 0] for _ in range(200)], float)
     assert found.mean(axis=1).min() < 85
     assert found.mean(axis=1).max() > 125
     assert np.ptp(found, axis=1).min() < 10
@@ -100,36 +100,36 @@ def sample(tmp_path):
     return Sample(tmp_path / "photo.png", np.array([[40.0, 40.0], [90.0, 80.0]]), "made", "train")
 
 
-def windows_of(sample, **shares):
-    windows = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
-    photos = Photos([sample], windows, IMAGENET_TORCH, None)
+def crops_of(sample, **shares):
+    config = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
+    photos = Photos([sample], config, IMAGENET_TORCH, None)
     return [photos.batch(step) for step in range(12)]
 
 
-def test_windows_keep_every_head_behind_confetti_above_litter_and_in_other_light(sample):
-    found = windows_of(sample, negative_share=0.0, confetti=1.0, littered=1.0, recoloured=1.0)
+def test_crops_keep_every_head_behind_confetti_above_clutter_and_in_other_light(sample):
+    found = crops_of(sample, negative_share=0.0, confetti=1.0, ground_clutter=1.0, colour_jitter=1.0)
     assert all(target.sum() == pytest.approx(2, abs=1e-3) for _, target in found)
     assert len({source.tobytes() for source, _ in found}) == len(found)
 
 
-def test_windows_lose_heads_behind_patches_only(sample):
-    found = windows_of(sample, negative_share=0.0, patches=1.0)
+def test_crops_lose_heads_behind_cutouts_only(sample):
+    found = crops_of(sample, negative_share=0.0, cutout=1.0)
     counts = np.array([target.sum() for _, target in found])
     assert counts.min() < 1.5
     assert counts.max() <= 2.001
 
 
-def test_shares_of_none_leave_windows_as_they_are(sample):
-    first, *others = windows_of(sample, negative_share=0.0)
+def test_shares_of_none_leave_crops_as_they_are(sample):
+    first, *others = crops_of(sample, negative_share=0.0)
     assert all(np.array_equal(first[0], source) for source, _ in others)
 
 
-@pytest.mark.parametrize("name", ["confetti", "littered", "patches", "recoloured", "negative_share"])
+@pytest.mark.parametrize("name", ["confetti", "ground_clutter", "cutout", "colour_jitter", "negative_share"])
 def test_a_share_outside_of_0_to_1_is_refused(name):
     with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
         CropConfig(**{name: 1.5})
 
 
-def test_patches_without_images_to_hide_behind_are_refused():
+def test_a_cutout_without_images_to_hide_behind_is_refused():
     with pytest.raises(ValueError, match="give some --negatives"):
-        CropConfig(negatives=0, patches=0.3)
+        CropConfig(negatives=0, cutout=0.3)

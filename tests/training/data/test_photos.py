@@ -13,7 +13,7 @@ from training.data.crop_config import CropConfig
 from training.data.feature_cache import FeatureCache
 from training.data.photos import STRIDE_PX, Photos
 
-WINDOWS = CropConfig(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
+CONFIG = CropConfig(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
 POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
 
 
@@ -38,7 +38,7 @@ def mean_of_blocks(image):
 @pytest.mark.parametrize("cached", [False, True])
 def test_input_and_density_map_lie_on_one_grid_and_keep_every_head(sample, tmp_path, multiple, cells, mirrored, cached):
     cache = FeatureCache(tmp_path / "features", mean_of_blocks, "means") if cached else None
-    photos = Photos([sample], WINDOWS, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
+    photos = Photos([sample], CONFIG, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
     source, target = photos.whole(0, mirrored=mirrored)
     assert target.shape == cells
     assert tuple(side // (1 if cached else STRIDE_PX) for side in source.shape[:2]) == cells
@@ -58,8 +58,8 @@ def test_a_head_lies_in_the_cell_of_its_pixels_in_both_views(tmp_path, left, mir
     image[20, left] = 255
     Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", np.array([[left + 0.5, 20.5]]), "made", "train")
-    windows = dataclasses.replace(WINDOWS, sigma_px=0.1)
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    config = dataclasses.replace(CONFIG, sigma_px=0.1)
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
     source, target = photos.whole(0, mirrored=mirrored)
     assert source[..., 0].argmax() == target.argmax()
 
@@ -72,8 +72,8 @@ def test_features_are_computed_once(sample, tmp_path):
         return mean_of_blocks(image)
 
     for _ in range(2):
-        windows = dataclasses.replace(WINDOWS, negatives=2)
-        Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
+        config = dataclasses.replace(CONFIG, negatives=2)
+        Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
     assert len(seen) == 4  # the photo, its mirror image, two images without people
 
 
@@ -94,10 +94,10 @@ def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrore
     Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", points, "made", "train")
     cells = round(scale * 16)
-    windows = CropConfig(
+    config = CropConfig(
         1, cells, sigma_px=2.0 * scale, negatives=0, mirrored=mirrored, min_scale=scale, max_scale=scale
     )
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
     for step in range(4):
         (source,), (target,) = photos.batch(step)
         assert target.shape == source.shape[:2] == (cells, cells)
@@ -105,9 +105,9 @@ def test_a_scaled_window_shows_its_heads_where_they_are(tmp_path, scale, mirrore
         assert np.corrcoef(source[..., 0].ravel().astype(float), target.ravel())[0, 1] > 0.8
 
 
-def test_windows_at_random_scales_are_not_kept(sample, tmp_path):
-    windows = dataclasses.replace(WINDOWS, min_scale=0.5, max_scale=2.0, negatives=2)
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
+def test_crops_at_random_scales_are_not_kept(sample, tmp_path):
+    config = dataclasses.replace(CONFIG, min_scale=0.5, max_scale=2.0, negatives=2)
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
     for step in range(8):
         assert photos.batch(step)[0].shape == (2, 8, 8, 1)
     assert not list(tmp_path.glob("*.npy"))

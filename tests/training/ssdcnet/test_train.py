@@ -198,7 +198,7 @@ def test_a_run_can_start_from_a_served_model(dataset, tmp_path):
     for name, (kernel, bias) in expected.items():
         np.testing.assert_array_equal(state[f"{name}.weight"], kernel, err_msg=name)
         np.testing.assert_array_equal(state[f"{name}.bias"], bias, err_msg=name)
-    assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
+    assert not list((tmp_path / "features").glob("made*train*.npy")), "crops at random scales are not cached"
 
 
 def test_weights_for_other_pixels_are_no_start(tmp_path):
