@@ -4,7 +4,7 @@
       │      ssdcnet ──┘                  │
       │                                   └─► average_weights, plot_curves, and `export`
       └────► scene ──► model_repository/vgg16/<version>/scene_classifier.*
-               └────► routing                which way of routing errs least
+               └────► routing                the way of routing that errs least
 
     csrnet/   `python -m training.csrnet`, in TensorFlow       data/    photos, crops, augmentation, density, negatives
     ssdcnet/  `python -m training.ssdcnet`, in PyTorch         engine/  the loop, run folders, flags

@@ -4,9 +4,9 @@
 
 The front-end keeps VGG16's ImageNet weights and its features are cached on disk, so a step costs the back-end alone:
 one second on two cores with `--precision mixed_bfloat16` where the processor has bfloat16 instructions, two seconds
-without. Expect an hour or two for a usable network. A run that was stopped goes on with the same command.
+without. Expect an hour or two for a usable network. The same command resumes a run that was stopped.
 `--last-block` trains conv4_1 to conv4_3 too, from cached features of the layers before, for 1.7 times the work;
-`--unfreeze` trains the whole network from the pixels, which wants a GPU.
+`--unfreeze` trains the whole network from the pixels, for which a GPU is advisable.
 
 The output folder then holds `<card>.weights.h5` (the best on the validation split, averaged over steps), `meta.json`,
 `log.jsonl` and `curves.png`.
@@ -33,10 +33,10 @@ from training.engine.run import RunFolder, describe_run
 
 
 class Trainer:
-    """Optimiser, averaged weights, checkpoints."""
+    """The network with its optimiser, averaged weights and checkpoints."""
 
     def __init__(self, net: TrainingNet, recipe: Recipe, folder: Path) -> None:
-        """Prepare a run; picks up the checkpoint in `folder` if there is one."""
+        """Prepare a run; restores the checkpoint in `folder` if there is one."""
         self.net, self.recipe = net, recipe
         rate = keras.optimizers.schedules.CosineDecay(
             0.0,
@@ -79,7 +79,7 @@ class Trainer:
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
         for variable, old in zip(self.net.front_end_variables, before, strict=True):
             variable.assign(old + self.recipe.front_end_rate * (variable.value - old))
-        # A young average would remember its random start: weigh steps evenly at first.
+        # Otherwise a young average would remember its random start: weigh steps evenly at first.
         step = tf.cast(self.step, tf.float32)
         momentum = tf.minimum(self.recipe.averaging, (1.0 + step) / (10.0 + step))
         for average, variable in zip(self._averages, self.net.variables, strict=True):
@@ -88,7 +88,7 @@ class Trainer:
         return loss
 
     def _loss(self, density: tf.Tensor, aim: tf.Tensor) -> tf.Tensor:
-        """Of a density in `1 / OUTPUT_GAIN` people, in the same."""
+        """The loss of a density in `1 / OUTPUT_GAIN` people, in the same unit."""
         if self.recipe.loss == BLOCKS:
             return count_loss(density, aim * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
         return OUTPUT_GAIN * POINT_LOSSES[self.recipe.loss](density / OUTPUT_GAIN, aim)
@@ -101,12 +101,12 @@ class Trainer:
             average.assign(current)
 
     def save(self) -> None:
-        """Write everything that going on later needs."""
+        """Write everything that is needed to resume the run."""
         self.checkpoints.save()
 
 
 def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
-    """MAE, RMSE and bias of whole photos' counts, in people."""
+    """MAE, RMSE and bias of the counts of whole photos, in people."""
     predicted: list[float] = []
     true: list[float] = []
     for sources, targets in batches_of_equal_size((photos.whole(i) for i in range(len(photos.samples))), batch_size=4):
@@ -119,8 +119,8 @@ def begin(card: ModelCard, folder: Path, recipe: Recipe, start_from: Path | None
     """Open or begin a run.
 
     Raises:
-        WeightsError: If the folder's run has another recipe, `start_from` is no network to start from, or there is none
-            and `keep_counts` needs it.
+        WeightsError: If the folder's run has another recipe, `start_from` is no network to start from, or is missing
+            although `keep_counts` needs it.
     """
     if recipe.keep_counts and start_from is None:
         raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
@@ -128,18 +128,18 @@ def begin(card: ModelCard, folder: Path, recipe: Recipe, start_from: Path | None
 
 
 def train(card: ModelCard, run: RunFolder, net: TrainingNet, training: Photos, held_out: Photos, *, every: int) -> None:
-    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
+    """Run the loop from the step of the folder's checkpoint to the last step, and keep the best weights.
 
     Args:
-        card: Which network.
-        run: Where it goes and what it starts from.
+        card: The card of the network.
+        run: Folder of the run, and the network that it starts from.
         net: The network and its recipe.
-        training: Photos to learn from.
+        training: Photos to train on.
         held_out: Photos to validate on.
         every: Steps between two validations.
 
     Raises:
-        WeightsError: If what the run starts from is no CSRNet.
+        WeightsError: If the run starts from another network than a CSRNet.
     """
     if run.start_from is not None:
         net.start_from(run.start_from, card.name)

@@ -1,7 +1,7 @@
 """Front-end features of photos, computed once and kept on disk in FP16.
 
-A frozen front-end gives the same features in every epoch; with them cached, a training step costs the rest of the
-network alone. A photo of 1024x768 px takes 12.6 MB with 512 channels at stride 8.
+A frozen front-end gives the same features in every epoch; once they are cached, a training step costs only the rest of
+the network. A photo of 1024x768 px takes 12.6 MB with 512 channels at stride 8.
 """
 
 import json
@@ -25,9 +25,10 @@ class FeatureCache:
         """Open or begin a cache.
 
         Args:
-            folder: Where the `.npy` files live; outside any repository, it grows to gigabytes.
+            folder: Folder of the `.npy` files; outside any repository, since it grows to gigabytes.
             front_end: uint8 RGB image -> features.
-            contract: What must be equal for cached features to be of use: weights, layer, normalisation, precision.
+            contract: Everything that must be equal for cached features to be usable: weights, layer, normalisation,
+                precision.
 
         Raises:
             DatasetError: If the folder holds features under another contract.
@@ -41,18 +42,18 @@ class FeatureCache:
         record.write_text(json.dumps(contract))
 
     def holds(self, key: str, *, mirrored: bool = False) -> bool:
-        """Whether there is nothing to compute."""
+        """Whether the features of an image are in the cache."""
         return self.path(key, mirrored).exists()
 
     def write(self, key: str, image: Rgb, *, mirrored: bool = False) -> None:
-        """Compute and keep the features of one image; `mirrored` says that it is the mirror image of `key`'s."""
+        """Compute and keep the features of one image; `mirrored` if it is the mirror image of the one named `key`."""
         path = self.path(key, mirrored)
         partial = path.with_suffix(".partial.npy")
         np.save(partial, self.compute(image))
         partial.replace(path)
 
     def compute(self, image: Rgb) -> Features:
-        """The features of an image that is not worth keeping."""
+        """The features of an image, without keeping them."""
         return np.asarray(self._front_end(image), np.float16)
 
     def read(self, key: str, *, mirrored: bool = False) -> Features:

@@ -1,7 +1,7 @@
 """Images without people, generated or photographed: they teach a counting network to answer zero.
 
-A density network that only ever saw crowds leaves a floor of density on plain walls, skies, noise and stripes, and
-takes leaves, pebbles, letters and things in rows for far heads.
+A density network that has only been trained on crowds leaves a floor of density on plain walls, skies, noise and
+stripes, and takes leaves, pebbles, letters and things in rows for far heads.
 """
 
 import itertools
@@ -33,13 +33,14 @@ GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16
 def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb]:
     """Surfaces, noise, patterns, leaves, pebbles, confetti, text, rows, parts: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
-    Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
-    overexposed camera sends, and what a network fills with people most readily when it has not seen it.
+    Every other image is an even grey, from black to white over the first `2 * len(GREYS)`: a covered, foggy or
+    overexposed camera sends such images, and a network that was not trained on them fills them most readily with
+    people.
 
     Args:
-        count: Images.
-        seed: Of their random parts.
-        kinds: Of `KINDS` or `GREY`, one after the other and round again, in place of that order.
+        count: Number of images.
+        seed: Seed of their random parts.
+        kinds: Names of `KINDS` or `GREY`, used in turn and repeatedly instead of that order.
     """
     draw = np.random.default_rng(seed)
     levels = itertools.cycle(GREYS)
@@ -51,14 +52,15 @@ def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb
 
 
 def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
-    """Photos without people from a folder, by name: uint8 [height, width, 3], at most `PHOTO_SIDE_PX` a side.
+    """Photos without people from a folder, by name: uint8 [height, width, 3], sides of at most `PHOTO_SIDE_PX`.
 
     Args:
-        folder: JPEG, PNG and WebP files of at least `SIDE_PX` a side; `python -m training.data.free_photos` fills one.
-        pad_multiple: Height and width are cropped to multiples of it.
+        folder: Folder of JPEG, PNG and WebP files with sides of at least `SIDE_PX`; `python -m
+            training.data.free_photos` fills one.
+        pad_multiple: Multiple that height and width are cropped to.
 
     Raises:
-        DatasetError: If the folder has no photo, or one is too small for a window.
+        DatasetError: If the folder has no photo, or a photo is too small for a crop.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
@@ -67,12 +69,12 @@ def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
     for path, photo in zip(paths, photos, strict=True):
         if min(photo.shape[:2]) < SIDE_PX:
             height, width = photo.shape[:2]
-            raise DatasetError(f"{path} is {width}x{height} px here; a window takes {SIDE_PX}: remove or enlarge it")
+            raise DatasetError(f"{path} is {width}x{height} px here; a crop takes {SIDE_PX}: remove or enlarge it")
     return photos
 
 
 def zoomed(image: Rgb, scale: float, side_px: int, draw: np.random.Generator) -> Rgb:
-    """A random square of a resized image, uint8 [`side_px`, `side_px`, 3]; mirrored on where it is smaller."""
+    """A random square of a resized image, uint8 [`side_px`, `side_px`, 3]; a smaller image is continued mirrored."""
     size = [max(1, round(scale * length)) for length in image.shape[1::-1]]
     resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
     missing = [(0, max(0, side_px - length)) for length in resized.shape[:2]]
@@ -141,7 +143,7 @@ def _tiles(draw: np.random.Generator) -> Rgb:
 
 
 def _scatter(draw: np.random.Generator, background: _Reals, colours: _Reals, sides_px: _Reals) -> Rgb:
-    """Ellipses at random places and turns, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
+    """Ellipses at random places and angles, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
     canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_image(background).tolist()))
     for colour, (long, short) in zip(_image(colours).tolist(), sides_px, strict=True):
         side = max(3, int(2 * long))
@@ -164,7 +166,7 @@ def _leaves(draw: np.random.Generator) -> Rgb:
 
 
 def _pebbles(draw: np.random.Generator) -> Rgb:
-    """Gravel: roundish stones of near-even greys on their own shade."""
+    """Gravel: roundish stones of nearly even greys on a dark ground."""
     count, side = 2500, draw.uniform(5, 22)
     colours = draw.uniform(70, 210, (count, 1)) + draw.normal(0, 10, 3) + draw.normal(0, 4, (count, 3))
     return _scatter(draw, np.full(3, 40.0), colours, side * draw.uniform((0.8, 0.6), (1.3, 1.0), (count, 2)))
@@ -190,7 +192,7 @@ def _text(draw: np.random.Generator) -> Rgb:
 
 
 def _rows(draw: np.random.Generator) -> Rgb:
-    """One thing again and again in rows: windows, seats, coins, crates of fruit."""
+    """The same thing repeated in rows: windows, seats, coins, crates of fruit."""
     canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_image(_colour(draw)).tolist()))
     pitch, fill = draw.integers(10, 64, 2), draw.uniform(0.4, 0.9)
     paint = ImageDraw.Draw(canvas)
@@ -242,4 +244,4 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
     "rows": _rows,
     "parts": _parts,
 }
-"""How each kind of generated image is drawn, but for the even greys."""
+"""The function that draws each kind of generated image; even greys need none."""

@@ -1,11 +1,11 @@
-"""A folder of images without people, for the scene classifier to send where they cost least.
+"""A folder of images without people, which teach the scene classifier to send such images where they cost least.
 
     python -m training.data.negatives_folder FOLDER --count 240 [--photos DIR]
 
-writes generated images of `training.data.negatives` and, of each photo in DIR, the whole, its mirror image and its
-four quarters; a few seconds. `training.scene.dataset --empty FOLDER` then labels them sparse: a network for dense
-scenes takes fine texture for a far crowd, one for sparse scenes seldom does. Photos that false positives are measured
-on must not be among them.
+writes generated images of `training.data.negatives` and, for each photo in DIR, the whole photo, its mirror image and
+its four quarters; it takes a few seconds. `training.scene.dataset --empty FOLDER` then labels them sparse: a network
+for dense scenes takes fine texture for a far crowd, a network for sparse scenes seldom does. The photos that false
+positives are measured on must not be among them.
 """
 
 import argparse
@@ -29,12 +29,12 @@ def views(photo: Rgb) -> Iterator[Rgb]:
 
 
 def write_empty_images(folder: Path, count: int, seed: int, photos: Path | None = None) -> int:
-    """Fill a folder with PNG files, named by their pixels so that none comes twice.
+    """Fill a folder with PNG files, named by the hash of their pixels so that no image is written twice.
 
     Args:
-        folder: Made if need be.
-        count: Generated images; even greys that repeat are written once.
-        seed: Of the generated images.
+        folder: Folder to fill; made if it is missing.
+        count: Number of generated images; even greys that repeat are written once.
+        seed: Seed of the generated images.
         photos: Folder of photos without people.
 
     Returns:
@@ -53,8 +53,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="folder to fill")
-    parser.add_argument("--count", type=int, default=240, help="generated images")
-    parser.add_argument("--seed", type=int, default=1, help="of the generated images")
+    parser.add_argument("--count", type=int, default=240, help="number of generated images (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the generated images (%(default)s)")
     parser.add_argument("--photos", type=Path, metavar="DIR", help="photos without people to use too")
     args = parser.parse_args(arguments)
     try:

@@ -1,4 +1,4 @@
-"""Training CSRNet on images of dots, one a head."""
+"""Training CSRNet on images of dots, one per head."""
 
 import dataclasses
 import json
@@ -264,7 +264,7 @@ def test_a_step_takes_the_loss_that_its_recipe_names(photos, tmp_path, name):
         ({"loss": "counts"}, "--loss counts: expected one of blocks, bayesian, dm-count"),
         ({"loss": "dm-count"}, "give --sigma-px 1"),
         ({"loss": "bayesian", "sigma_px": None}, "give --sigma-px 1"),
-        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts at earlier counts; leave one out"),
+        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts earlier counts; leave one out"),
         ({"min_scale": 0.0}, "expected factors over 0"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_recipe_that_cannot_be_is_refused(fields, message):
         Recipe(**fields)
 
 
-def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
+def test_missing_dataset_prints_one_line(tmp_path, monkeypatch):
     command = ["train", str(tmp_path / "none"), "--card", CARD.name, "--output", str(tmp_path / "run"), "--unfreeze"]
     monkeypatch.setattr("sys.argv", command)
     with pytest.raises(SystemExit, match=r"^error: .*none is not a folder"):
@@ -281,7 +281,7 @@ def test_a_missing_data_set_is_told_in_one_line(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_windows_are_the_same_for_the_same_seed_and_step(photos):
+def test_crops_are_the_same_for_the_same_seed_and_step(photos):
     first, again, other = photos.batch(3), photos.batch(3), photos.batch(4)
     np.testing.assert_array_equal(first[0], again[0])
     assert first[0].shape == (2, 8, 8, 512)

@@ -1,4 +1,4 @@
-"""Training SSDCNet on images of dots, one a head."""
+"""Training SSDCNet on images of dots, one per head."""
 
 import dataclasses
 import json
