@@ -162,7 +162,7 @@ def test_a_run_that_started_from_one_on_all_photos_is_refused(checkpoints, tmp_p
     for changed in ({"fold": 1}, {"folds": 1}, {"split_seed": 8}):
         earlier = {"recipe": meta["recipe"] | changed, "started_from": None}
         (tmp_path / "meta.json").write_text(json.dumps(meta | {"started_from": meta | {"started_from": earlier}}))
-        with pytest.raises(WeightsError, match="learnt the left-out fold"):
+        with pytest.raises(WeightsError, match="run trained on the left-out fold"):
             read_checkpoint(tmp_path)
 
 
