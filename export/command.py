@@ -1,4 +1,4 @@
-"""The command line that exports of counting networks share, and what it says of a network on labelled photos."""
+"""The command line that exports of counting networks share, with the evaluation on labelled photos."""
 
 import argparse
 import hashlib
@@ -16,27 +16,27 @@ from export.verify.images import PHOTO
 from export.verify.parity import Images
 
 PARITY_PHOTOS = 50
-"""Photos on which head counts of both models are compared; the evaluation takes all."""
+"""Number of photos on which head counts of both models are compared; the evaluation takes all."""
 
 
 def counter_parser(family: str, description: str, checkpoint: str) -> argparse.ArgumentParser:
     """Flags of an export.
 
     Args:
-        family: Of the cards that may be exported to.
-        description: Printed by --help.
-        checkpoint: What it takes.
+        family: Family of the cards that may be exported to.
+        description: Text that --help prints.
+        checkpoint: Help text of the checkpoint argument.
     """
     parser = argparse.ArgumentParser(prog=f"python -m export.{family}", description=description)
     parser.add_argument("checkpoint", type=Path, help=checkpoint)
     names = [card.name for card in cards_of(family)]
-    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
-    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
+    parser.add_argument("--card", choices=names, required=True, help="card that it is served as")
+    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="replaces the checkpoint's own normalisation")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     parser.add_argument(
         "--version",
         type=int,
-        help="version folder to write (of a folder that training wrote 1, of anything else the next free)",
+        help="version folder to write (1 for a folder that training wrote, else the next free one)",
     )
     parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
     parser.add_argument(
@@ -45,24 +45,24 @@ def counter_parser(family: str, description: str, checkpoint: str) -> argparse.A
         type=Path,
         metavar="DATASET",
         default=[],
-        help="labelled photos: compare the head counts of both models on some, then count all through the service",
+        help="labelled photos: compare head counts of both models on some of them, then count all through the service",
     )
-    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    parser.add_argument("--split", help="take only these photos of the data sets: train, test or validate")
     return parser
 
 
 def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Images]], Path]) -> None:
-    """Export a network, and evaluate it if that was asked for; errors end the process with one line.
+    """Export a network, and evaluate it on request; errors end the process with one line.
 
     Args:
-        options: Of `counter_parser`.
-        export: Card, photos to compare head counts on -> path of the model file.
+        options: Flags of `counter_parser`.
+        export: Function from card and photos, to compare head counts on, to the path of the model file.
     """
     card = find_card(options.card)
     try:
         if options.evaluate and card.name not in CARDS:
             raise CardError(
-                f"--evaluate judges what the service runs, and no route runs {card.name}; put its card into CARDS first"
+                f"--evaluate measures what the service runs, and no route runs {card.name}; put its card into CARDS first"
             )
         options.version = options.version or default_version(card, options.checkpoint, options.repository)
         model = export(card, labelled_photos(card, options.evaluate, options.split))
@@ -86,7 +86,7 @@ def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
 
 
 def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Images]:
-    """Up to `PARITY_PHOTOS` of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
+    """Up to `PARITY_PHOTOS` photos of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
     if not datasets:
         return
     from crowdserve.evaluation.photos import choose_photos
@@ -101,10 +101,10 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
     """Run the exported network in the service, print its errors, and keep them beside the model file.
 
     Args:
-        card: Of the network.
-        model: `<repository>/<card>/<version>/model.onnx`.
+        card: The card of the network.
+        model: Path of the model file, `<repository>/<card>/<version>/model.onnx`.
         datasets: Folders of labelled photos.
-        split: As in `crowdserve evaluate`.
+        split: The split to evaluate on, as in `crowdserve evaluate`.
     """
     from rich.console import Console
     from tqdm import tqdm

@@ -1,9 +1,10 @@
-"""VGG16 without head -> ONNX.
+"""Export of VGG16 without its head to ONNX.
 
     python -m export.vgg16
 
-Takes the ImageNet weights (downloaded once, verified) and writes model_repository/vgg16/1/model.onnx (29 MB), after ten
-seconds of one core. Features are flattened in NHWC order, as Keras does, since scene classifiers are trained on that.
+The command takes the ImageNet weights (downloaded once, verified) and writes model_repository/vgg16/1/model.onnx (29
+MB), after ten seconds of one core. Features are flattened in NHWC order, as in Keras, since scene classifiers are
+trained on that order.
 """
 
 import argparse
@@ -36,7 +37,7 @@ def build_onnx(model: keras.Model) -> bytes:
 
 
 def keras_reference(model: keras.Model) -> Reference:
-    """What the exported model must answer, computed by Keras."""
+    """The answers that the exported model must give, computed by Keras."""
 
     def features(images: Images) -> Outputs:
         maps = np.asarray(model(normalise(images, VGG16.normalisation), training=False))
@@ -51,10 +52,10 @@ def export_vgg16(repository: Path, version: int, photo: Rgb) -> Path:
     Args:
         repository: A Triton model repository.
         version: Triton's version number.
-        photo: What to check the export on.
+        photo: Photo to check the export on.
 
     Raises:
-        WeightsError: If the weights are not to be had.
+        WeightsError: If the weights cannot be fetched.
         ParityError: If the exported model differs from Keras'.
     """
     model = port_vgg16_weights(build_vgg16())

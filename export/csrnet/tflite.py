@@ -1,8 +1,8 @@
 """A counting network as a TFLite file, for phones: one image of any size in, its density and head count out.
 
-Written from the same steps as the ONNX file: uint8 RGB [1, height, width, 3] in, normalisation inside, weights stored
-in FP16, one convolution a layer. A program resizes the input tensor to its image, or asks the signature runner, which
-does so itself:
+The file is written from the same steps as the ONNX file: uint8 RGB [1, height, width, 3] in, normalisation inside,
+weights stored in FP16, one convolution per layer. A program resizes the input tensor to its image, or uses the
+signature runner, which does so itself:
 
     runner = ai_edge_litert.interpreter.Interpreter("csrnet_a.tflite").get_signature_runner()
     count = runner(image=photo[np.newaxis])["count"]
@@ -41,7 +41,7 @@ def build_tflite(checkpoint: Checkpoint, card: ModelCard) -> bytes:
 
 
 def _normalised(image: tf.Tensor, normalisation: Normalisation) -> tf.Tensor:
-    """uint8 RGB -> float32 in the normalisation's channel order; as `crowdserve.nets.normalisation` does it."""
+    """uint8 RGB -> float32 in the normalisation's channel order, as in `crowdserve.nets.normalisation`."""
     ordered = image[..., ::-1] if normalisation.channel_order == "BGR" else image
     pixels = tf.cast(ordered, tf.float32) / normalisation.divisor
     return (pixels - tf.constant(normalisation.mean)) / tf.constant(normalisation.std)
@@ -63,12 +63,12 @@ def check_tflite(model: bytes, card: ModelCard, reference: Reference, images: Se
 
     Args:
         model: The file's content.
-        card: Names, dtypes and tolerances that are expected.
+        card: Card with the expected names, dtypes and tolerances.
         reference: The framework model.
-        images: Single images of several sizes, with people in them.
+        images: Single images of people, in several sizes.
 
     Raises:
-        ParityError: If the interpreter does not take the file, or if names, dtypes, shapes, values or counts differ.
+        ParityError: If the interpreter refuses the file, or if names, dtypes, shapes, values or counts differ.
     """
     try:
         runner = Interpreter(model_content=model).get_signature_runner()
@@ -80,7 +80,7 @@ def check_tflite(model: bytes, card: ModelCard, reference: Reference, images: Se
         try:
             return runner(**{card.input.name: image})
         except Exception as err:
-            raise ParityError(f"{card.name}: the TFLite model fails on an image {image.shape}: {err}") from err
+            raise ParityError(f"{card.name}: the TFLite model fails on an image of shape {image.shape}: {err}") from err
 
     return compare_outputs(card, reference, run, images)
 
@@ -102,7 +102,7 @@ def release_tflite(
     """Check a TFLite model against its framework model, print the differences and write it.
 
     Raises:
-        ParityError: If the models differ; nothing is written then.
+        ParityError: If the models differ; then nothing is written.
         SetupError: If the file cannot be written.
     """
     singles = [batch for batch in images if len(batch) == 1]

@@ -1,4 +1,4 @@
-"""Steps of a network as export writes them, whichever framework it was read from."""
+"""The steps of a network as export writes them, independent of the framework that they were read from."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -15,10 +15,10 @@ class Convolution:
     """One convolution of stride 1 that keeps height and width.
 
     Attributes:
-        name: Of the framework's layer.
-        kernel: float32 [kh, kw, in, out].
-        bias: float32 [out].
-        dilation: The same for both axes.
+        name: Name of the framework's layer.
+        kernel: Kernel, float32 [kh, kw, in, out].
+        bias: Bias, float32 [out].
+        dilation: Dilation of both axes.
         relu: Whether a ReLU follows.
     """
 

@@ -1,11 +1,11 @@
-"""An SSDCNet checkpoint -> ONNX.
+"""Export of an SSDCNet checkpoint to ONNX.
 
     python -m export.ssdcnet checkpoints/ssdcnet_sha --card ssdcnet_sha
     python -m export.ssdcnet best_epoch.pth --card ssdcnet_sha --version 2
 
-Takes a folder that training/ssdcnet wrote, a served model's version folder, or the checkpoint that SS-DCNet's
-authors published. Writes model_repository/<card>/<version>/model.onnx (57 MB) and the checkpoint's meta.json beside it,
-after half a minute of one core.
+The command takes a folder that training/ssdcnet wrote, a served model's version folder, or the checkpoint that
+SS-DCNet's authors published. It writes model_repository/<card>/<version>/model.onnx (57 MB) and the checkpoint's
+meta.json beside it, after half a minute of one core.
 
 The graph pads images to multiples of 64 px itself, with black, as the network was trained; a caller pads to 8 px as
 for the other counter. The map covers the padding too: 4 ceil(height/64) x 4 ceil(width/64) cells of 16 px.
@@ -32,11 +32,11 @@ from export.verify.parity import Images, Outputs, Reference
 
 FAMILY = "ssdcnet"
 ODD_SIZE_PX = (203, 331)
-"""No multiple of anything: whatever a caller sends, the graph pads it."""
+"""Not multiples of any power of two: the graph pads images of every size."""
 
 
 def torch_reference(checkpoint: Checkpoint) -> Reference:
-    """What the exported model must answer, computed by PyTorch."""
+    """The answers that the exported model must give, computed by PyTorch."""
 
     def map_and_count(images: Images) -> Outputs:
         normalised = normalise(pad_black(images, STRIDE), checkpoint.normalisation)
@@ -48,12 +48,12 @@ def torch_reference(checkpoint: Checkpoint) -> Reference:
 
 
 def load_reference(path: Path, card: ModelCard, change: Callable[[Kernel], Kernel]) -> Reference:
-    """What a checkpoint's network answers once each of its kernels is changed.
+    """The answers of a checkpoint's network once each of its kernels is changed.
 
     Args:
         path: Checkpoint folder, version folder of a served model, or published file.
         card: The card of the network.
-        change: A kernel [out, in, kh, kw] -> the kernel to use instead.
+        change: Function from a kernel [out, in, kh, kw] to the kernel to use instead.
 
     Raises:
         WeightsError: If the checkpoint is not an SSDCNet's.
@@ -79,10 +79,10 @@ def export_ssdcnet(
 
     Args:
         path: Checkpoint folder or published file.
-        card: What it is served as.
+        card: Card that it is served as.
         repository: A Triton model repository.
         version: Triton's version number.
-        photo: What to check the export on; it must show people.
+        photo: Photo of people to check the export on.
         photos: Whole photos to compare head counts on.
         normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
 

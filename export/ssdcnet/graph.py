@@ -1,7 +1,7 @@
-"""SSDCNet as a plain ONNX graph: the formulas of `crowdserve.nets.ssdcnet`, one node an operation.
+"""SSDCNet as a plain ONNX graph: the formulas of `crowdserve.nets.ssdcnet`, one node per operation.
 
-Written node by node like the other networks': PyTorch's exporter spells each tensor's shape out in dozens of nodes and
-names them after itself. There is nothing here that TensorRT lacks.
+The graph is written node by node like those of the other networks: PyTorch's exporter spells out the shape of each
+tensor in dozens of nodes and gives them names of its own. TensorRT has every operation here.
 """
 
 from itertools import pairwise
@@ -29,7 +29,7 @@ def build_onnx(net: SSDCNet, card: ModelCard, normalisation: Normalisation) -> b
 
 
 class _Graph(OnnxGraph):
-    """SSDCNet's parts; its heads are applied at several scales with the same weights."""
+    """The parts of SSDCNet; its heads are applied at several scales with the same weights."""
 
     def __init__(self, card: ModelCard, net: SSDCNet) -> None:
         super().__init__(card)
@@ -47,7 +47,7 @@ class _Graph(OnnxGraph):
         return taps
 
     def up(self, name: str, x: str, skip: str) -> str:
-        """Features at twice the resolution, joined with the front-end's own there."""
+        """Features at twice the resolution, joined with those of the front-end at that resolution."""
         x = self.add(
             "Resize", x, "", self._twice, name=f"{name}.up", mode="linear", coordinate_transformation_mode="half_pixel"
         )

@@ -1,6 +1,7 @@
-"""What exported models are checked on: a photo in several sizes.
+"""The images that exported models are checked on: a photo in several sizes.
 
-Not noise: a trained counting network answers 0 to it, whatever its weights are, and then nothing would be compared.
+A photo, not noise: a trained counting network answers 0 on noise, whatever its weights, so a comparison would prove
+nothing.
 """
 
 from pathlib import Path
@@ -21,7 +22,7 @@ def read_photo(path: Path) -> Rgb:
 
     Raises:
         SetupError: If there is no file.
-        InvalidImage: If it is no image.
+        InvalidImage: If the file is not an image.
     """
     try:
         return decode_image(path.read_bytes())
@@ -30,7 +31,7 @@ def read_photo(path: Path) -> Rgb:
 
 
 def check_images(photo: Rgb, geometry: Geometry) -> list[Images]:
-    """The photo in three sizes of different proportions, or in the one that the network takes; each size twice.
+    """The photo in three sizes of different proportions, or in the only size that the network takes; each size twice.
 
     First a batch of two, the photo and its mirror image, then the photo alone.
     """

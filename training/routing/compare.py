@@ -5,7 +5,7 @@
 
 `--counts` holds the counts of each route in photos that no network was trained on, from `crowdserve evaluate
 --every-route`; `scenes` is a scene data set with the features of these photos, whatever its labels. The command prints
-a Markdown table and writes it to routing/routing.md and, with more figures, to routing/routing.json, in a second or two.
+a Markdown table and writes it to routing/routing.md and, with more figures, to routing/routing.json; a second or two.
 
 Each classifier is judged hard (the more probable route counts) and blended (both count, weighted by the probabilities),
 beside policies without a classifier: always one route, the mean of both, a perfect classifier by domain and by count,
@@ -135,9 +135,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--cross-fit", action="store_true", help="compare labels by the better counter too")
     parser.add_argument("--split", choices=("validate", "test"), default="validate", help="default: %(default)s")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="folder for routing.{md,json}"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for routing.{md,json}")
     parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args(arguments)
     try:

@@ -141,9 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
-    parser.add_argument(
-        "--checkpoints", nargs="+", type=Path, required=True, metavar="DIR", help="runs, one per fold"
-    )
+    parser.add_argument("--checkpoints", nargs="+", type=Path, required=True, metavar="DIR", help="runs, one per fold")
     parser.add_argument("--cache", nargs="*", type=Path, default=[], metavar="DIR", help="features of the photos")
     parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="file to write")
     args = parser.parse_args(arguments)

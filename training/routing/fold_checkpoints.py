@@ -64,9 +64,7 @@ def read_checkpoint(folder: Path) -> FoldCheckpoint:
     recipe = Recipe(**{name: value for name, value in written.items() if name in known})
     found = FoldCheckpoint(folder, card, recipe, written["fold"], (written["folds"], written["split_seed"]))
     if _draws(meta) != {(*found.draw, found.fold)}:
-        raise WeightsError(
-            f"{folder} started from a run trained on the left-out fold; start from one without it"
-        )
+        raise WeightsError(f"{folder} started from a run trained on the left-out fold; start from one without it")
     if not found.weights.is_file():
         raise WeightsError(f"{found.weights} is missing; train again")
     return found

@@ -138,16 +138,10 @@ def _judged(
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "folder", nargs="?", type=Path, metavar="DIR", help="folder of the features, .npz or .csv"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=DEFAULT_ONNX.parent, help="folder to write (%(default)s)"
-    )
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="folder of the features, .npz or .csv")
+    parser.add_argument("--output", type=Path, default=DEFAULT_ONNX.parent, help="folder to write (%(default)s)")
     parser.add_argument("--type", choices=TYPES, default=DEFAULT_TYPE, help="type of classifier (%(default)s)")
-    parser.add_argument(
-        "--name", type=check_name, default=DEFAULT_NAME, help="name to select it by (%(default)s)"
-    )
+    parser.add_argument("--name", type=check_name, default=DEFAULT_NAME, help="name to select it by (%(default)s)")
     parser.add_argument("--import", dest="source", type=Path, metavar="FILE", help="trusted pickle to import instead")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn in training")
     parser.add_argument("--threads", type=int, default=2, help="threads of one fit")

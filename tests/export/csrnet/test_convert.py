@@ -131,7 +131,7 @@ def test_only_a_folder_of_training_takes_the_place_of_version_1_unasked(
 def test_a_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         exporter.main(["none.h5", "--card", CARD.name, "--format", "tflite", "--evaluate", str(dataset)])
-    assert "--evaluate judges what the service runs" in capsys.readouterr().err
+    assert "--evaluate measures what the service runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,10 @@ def test_a_variant_is_loaded_by_its_card_alone(ssdcnet: SSDCNet, tmp_path: Path)
     net = SSDCNet(QNRF.max_local_count or 0)
     assert sum(p.numel() for p in net.parameters()) == QNRF.parameters
     path = save(tmp_path / "best_epoch.pth", net.state_dict())
-    with pytest.raises(WeightsError, match=r"nothing is known of the mean .* give --normalisation, one of imagenet"):
+    with pytest.raises(
+        WeightsError,
+        match=r"the normalisation that .* was trained with is unknown; give --normalisation, one of imagenet",
+    ):
         load_ssdcnet(path, QNRF)
     loaded = load_ssdcnet(path, QNRF, "imagenet_unit")
     assert_same(loaded.net, net)
