@@ -62,7 +62,7 @@ def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Image
     try:
         if options.evaluate and card.name not in CARDS:
             raise CardError(
-                f"--evaluate measures what the service runs, and no route runs {card.name}; put its card into CARDS first"
+                f"--evaluate measures what the service runs, and no route runs {card.name}; put its card into CARDS"
             )
         options.version = options.version or default_version(card, options.checkpoint, options.repository)
         model = export(card, labelled_photos(card, options.evaluate, options.split))

@@ -1,6 +1,6 @@
-"""Images without people that are drawn: surfaces, noise, patterns and text, the same on every machine.
+"""Drawn images without people: surfaces, noise, patterns and text, the same on every machine.
 
-Drawn by other code than the images that networks are trained on (`training.data.negatives`), from other numbers.
+Other code, with other random numbers, draws the images that networks are trained on (`training.data.negatives`).
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ def _grid() -> tuple[_Plane, _Plane]:
 
 
 def _mix(share: npt.NDArray[np.generic], first: Colour, second: Colour) -> Rgb:
-    """From the first colour, share 0, to the second, share 1: share is [height, width]."""
+    """A mixture from the first colour, share 0, to the second, share 1; shares are [height, width]."""
     a, b = np.array(first, np.float64), np.array(second, np.float64)
     return np.rint(a + share.astype(np.float64)[..., np.newaxis] * (b - a)).astype(np.uint8)
 

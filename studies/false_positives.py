@@ -1,11 +1,11 @@
-"""What the service counts in images without people.
+"""Count the people that the service finds in images without people.
 
     python -m studies.false_positives
 
-Draws 25 images, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
-started for it, on the route of the scene classifier and on the other one, and prints what each counter found, then the
-median and the worst. About eight minutes on two idle cores. `--page` writes the tables into the Markdown page that
-records them.
+The command draws 25 images, fetches 41 freely licensed photos (120 MB of Debian packages, once), starts a service,
+sends each image on the route of the scene classifier and on the other one, and prints the count of each counter, then
+the median and the worst. It takes about eight minutes on two idle cores. `--page` writes the tables into the Markdown
+page that records them.
 """
 
 import argparse
@@ -30,12 +30,12 @@ from training.data.free_photos import fetch_photos, read_photos
 
 CACHE = cache_dir() / "false_positives"
 MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0
-"""People; of the route that the classifier takes."""
+"""Counts to stay under, in people, on the route that the classifier takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmptyImage:
-    """An image of the set: its file, what it shows, where it comes from."""
+    """An image of the set: its file, content, source and licence."""
 
     path: Path
     shows: str
@@ -44,7 +44,7 @@ class EmptyImage:
 
     @property
     def name(self) -> str:
-        """Unique in the set."""
+        """Unique name in the set."""
         return self.path.stem
 
 
@@ -57,7 +57,7 @@ class Finding:
     route: str
 
     def count(self, counter: str = COUNTERS[0], route: str = "auto") -> float:
-        """What a caller gets who asks for this counter and route; the default ones if left out."""
+        """The count of this counter on this route, as a caller gets it; the default ones if left out."""
         return self.counts[counter][self.route if route == "auto" else route]
 
 
@@ -65,7 +65,7 @@ def make_images(cache: Path) -> list[EmptyImage]:
     """The whole set, drawn and fetched into a cache folder.
 
     Raises:
-        DatasetError: If a photo is not to be had.
+        DatasetError: If a photo cannot be fetched.
     """
     cache.mkdir(parents=True, exist_ok=True)
     photos = read_photos("test")
@@ -81,7 +81,7 @@ def make_images(cache: Path) -> list[EmptyImage]:
 
 
 def count_image(image: EmptyImage, client: ServiceClient) -> Finding:
-    """An image by the route of the classifier, then by every other one."""
+    """Count an image on the route of the classifier, then on every other route."""
     data = image.path.read_bytes()
     chosen = client.count(data, route="auto", counter="average")
     others = {r: client.count(data, route=r, counter="average") for r in ROUTES if r != chosen.route}
@@ -91,7 +91,7 @@ def count_image(image: EmptyImage, client: ServiceClient) -> Finding:
 
 
 def count_images(images: Sequence[EmptyImage], client: ServiceClient) -> list[Finding]:
-    """Every image, in the order of the set; prints a JSON object an image as it comes."""
+    """Count every image, in the order of the set; prints one JSON object per image."""
     findings = []
     for image in tqdm(images, unit="image"):
         finding = count_image(image, client)
@@ -102,7 +102,7 @@ def count_images(images: Sequence[EmptyImage], client: ServiceClient) -> list[Fi
 
 
 def summary_table(findings: Sequence[Finding]) -> str:
-    """By each counter, on the classifier's route and on each: median, worst, how many are over the target."""
+    """For each counter and route, the classifier's among them: median, worst, and number of counts over the target."""
     rows = []
     for counter in COUNTER_CHOICES:
         for route in ("auto", *ROUTES):
@@ -113,14 +113,14 @@ def summary_table(findings: Sequence[Finding]) -> str:
 
 
 def image_table(findings: Sequence[Finding]) -> str:
-    """One row an image, the worst by the default counter first; the classifier's route is in bold."""
+    """One row per image, the worst by the default counter first; the classifier's route is in bold."""
     rows = []
     for finding in sorted(findings, key=lambda f: (-round(f.count(), 1), f.image.name)):
         image, counts = finding.image, []
         for counter in COUNTERS:
             for route in ROUTES:
-                told = f"{finding.count(counter, route):.1f}"
-                counts.append(f"**{told}**" if route == finding.route else told)
+                shown = f"{finding.count(counter, route):.1f}"
+                counts.append(f"**{shown}**" if route == finding.route else shown)
         rows.append((image.name, image.shows, *counts, image.source, image.licence))
     columns = (f"{counter}, {route}" for counter in COUNTERS for route in ROUTES)
     return markdown_table(("image", "shows", *columns, "source", "licence"), rows)
@@ -130,18 +130,22 @@ def write_page(page: Path, findings: Sequence[Finding], models: Mapping[str, str
     """Replace the tables of a Markdown page."""
     versions = ", ".join(f"{name} {version}" for name, version in models.items())
     taken = ", ".join(f"{sum(f.route == route for f in findings)} {route}" for route in ROUTES)
-    told = f"{summary_table(findings)}\n\nThe classifier's routes: {taken}. Counted by {versions}."
-    text = fill_mark(page.read_text(), "summary", told)
+    summary = f"{summary_table(findings)}\n\nThe classifier's routes: {taken}. Counted by {versions}."
+    text = fill_mark(page.read_text(), "summary", summary)
     page.write_text(fill_mark(text, "images", image_table(findings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m studies.false_positives", description="Count nobody.")
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.false_positives", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--repository", type=Path, default=Path("model_repository"), help="models to serve (%(default)s)"
+    )
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the images (%(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads of one network; every core if left out")
-    parser.add_argument("--page", type=Path, help="Markdown page whose tables are written anew")
+    parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
     options = parser.parse_args(arguments)
     try:
         images = make_images(options.cache)

@@ -1,11 +1,12 @@
-"""How far 16 bits a weight may move head counts: served networks against networks in 32 bits that round to them.
+"""Measure how far FP16 weights may move head counts: served networks against FP32 networks that round to them.
 
     python -m studies.fp16_rounding part_A part_B --split validate --cards csrnet_a ssdcnet_sha
 
-A served file's kernels are FP16, and its biases FP32, of a network that had both in FP32. Whatever that network was,
-each of its kernels' numbers lay nearer to the stored one than to the next FP16 number, so here they are drawn from
-there, uniformly; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX Runtime with the served file.
-Takes minutes a network, and fails if a count is off by more than exports allow.
+A served file has the kernels of its network in FP16 and the biases in FP32; the original network had both in FP32.
+Whatever that network was, each number of its kernels was nearer to the stored one than to the next FP16 number, so here
+numbers are drawn uniformly from that range; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX
+Runtime with the served file. The command takes minutes per network, and fails if a count differs by more than exports
+allow.
 """
 
 import argparse
@@ -36,8 +37,8 @@ def drawn(stored: Weights, draw: np.random.Generator) -> Weights:
     """Random FP32 numbers that FP16 storage rounds to the given ones.
 
     Args:
-        stored: FP16 numbers.
-        draw: Decides which.
+        stored: Numbers that FP16 represents exactly.
+        draw: The generator of the random numbers.
     """
     half, largest = stored.astype(np.float16), np.finfo(np.float16).max
     limits = [(half.astype(np.float64) + np.nextafter(half, end)) / 2 for end in (-largest, largest)]
@@ -46,12 +47,12 @@ def drawn(stored: Weights, draw: np.random.Generator) -> Weights:
 
 
 def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Reference:
-    """A network in FP32 that would be exported to a served file's very weights.
+    """A random network in FP32 whose export would have exactly the weights of a served file.
 
     Args:
-        card: Of a counting network.
-        folder: Its version folder.
-        draw: Decides which of all those networks.
+        card: Card of a counting network.
+        folder: Version folder of the network.
+        draw: The generator of the random numbers.
     """
     export = importlib.import_module(FAMILIES[card.family].export)
     reference: Reference = export.load_reference(folder, card, lambda kernel: drawn(kernel, draw))
@@ -59,17 +60,17 @@ def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Re
 
 
 def compare(name: str, folder: Path, datasets: list[Path], split: str | None, seed: int) -> list[float]:
-    """How far the counts of a network that would be exported to a served file are from the file's.
+    """Compare the counts of a served file with those of a random network whose export would be that file.
 
     Args:
-        name: Of the card.
-        folder: The network's version folder.
+        name: Name of the card.
+        folder: Version folder of the network.
         datasets: Folders of photos.
-        split: Of the data sets; None for every photo.
-        seed: Decides which network.
+        split: Split of the data sets; None for every photo.
+        seed: Seed of the random network.
 
     Returns:
-        The difference of each photo's two counts, as a share of them.
+        The difference of the two counts of each photo, as a share of them.
     """
     card = find_card(name)
     reference = reference_of(card, folder, np.random.default_rng(seed))
@@ -90,10 +91,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "datasets", nargs="+", type=Path, metavar="DATASET", help="folders of photos; their labels are not used"
     )
-    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    parser.add_argument("--split", help="take only these photos of the data sets: train, test or validate")
     names = [card.name for card in CARDS.values() if card.density_output]
-    parser.add_argument("--cards", nargs="+", choices=names, default=names, help="networks to look at (all)")
-    parser.add_argument("--seed", type=int, default=0, help="decides which networks are drawn (%(default)s)")
+    parser.add_argument("--cards", nargs="+", choices=names, default=names, help="networks to compare (all)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the drawn networks (%(default)s)")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     args = parser.parse_args(arguments)
     try:

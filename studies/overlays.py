@@ -1,9 +1,10 @@
-"""The images of docs/models.md: good and bad cases of each network, as the service draws them.
+"""Draw the images of docs/models.md: good and bad cases of each network, as the service draws them.
 
     python -m studies.overlays
 
-Sends freely licensed images to a service that is started for it and writes its overlays to docs/images as small JPEG
-files, the counted people in their corner. A minute on two idle cores, and the first time 120 MB of Debian packages.
+The command starts a service, sends it freely licensed images and writes its overlays to docs/images as small JPEG files
+with the count in their corner. It takes a minute on two idle cores, and fetches 120 MB of Debian packages the first
+time.
 """
 
 import argparse
@@ -36,7 +37,7 @@ class Case:
     """An image that one network counts.
 
     Attributes:
-        model: Its card.
+        model: Name of the network's card.
         image: Name of a free photo, of a drawn image, or of one of `made_images`.
     """
 
@@ -77,7 +78,7 @@ def read_images(names: Sequence[str], cache: Path) -> dict[str, Rgb]:
     """The named images: uint8 [height, width, 3] each.
 
     Raises:
-        DatasetError: If a photo is not to be had.
+        DatasetError: If a photo cannot be fetched.
     """
     photos = [photo for photo in read_photos("test") if photo.name in names]
     fetched = {path.stem: decode_image(path.read_bytes()) for path in fetch_photos(photos, cache)}
@@ -100,9 +101,11 @@ def draw_overlay(client: ServiceClient, case: Case, image: Rgb) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m studies.overlays", description="Draw good and bad cases.")
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
+    parser.add_argument(
+        "--repository", type=Path, default=Path("model_repository"), help="models to serve (%(default)s)"
+    )
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the photos (%(default)s)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder to write to (%(default)s)")
     options = parser.parse_args(arguments)
     try:
         images = read_images([case.image for case in CASES], options.cache)

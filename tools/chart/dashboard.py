@@ -1,4 +1,4 @@
-"""The Grafana dashboard: what people ask of the service first, Triton's side below."""
+"""The Grafana dashboard: requests to the service first, Triton's figures below."""
 
 from typing import Any
 

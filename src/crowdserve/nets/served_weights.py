@@ -1,4 +1,4 @@
-"""Weights of a model as it is served, to train or export it again: the way back of the export."""
+"""Reader of the weights of a served model, to train or export it again: the inverse of the export."""
 
 from pathlib import Path
 

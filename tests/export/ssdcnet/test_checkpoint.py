@@ -45,7 +45,7 @@ def test_a_variant_is_loaded_by_its_card_alone(ssdcnet: SSDCNet, tmp_path: Path)
     path = save(tmp_path / "best_epoch.pth", net.state_dict())
     with pytest.raises(
         WeightsError,
-        match=r"the normalisation that .* was trained with is unknown; give --normalisation, one of imagenet",
+        match=r"trained with is unknown; give --normalisation, one of imagenet",
     ):
         load_ssdcnet(path, QNRF)
     loaded = load_ssdcnet(path, QNRF, "imagenet_unit")
@@ -113,7 +113,7 @@ def test_the_earlier_network_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_another_data_sets_classes_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "best_epoch.pth", SSDCNet(7).state_dict())
-    with pytest.raises(WeightsError, match=r"has 25 classes of count, ssdcnet_sha has 55 \(up to 22 people a cell\)"):
+    with pytest.raises(WeightsError, match=r"has 25 classes of count, ssdcnet_sha has 55 \(up to 22 people per cell\)"):
         load_ssdcnet(path, CARD)
 
 
