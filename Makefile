@@ -77,7 +77,7 @@ wheel-test: .venv/development  ## Build the wheel, install it with its requireme
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
-false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/explanation/false-positives.md
+false-positives: .venv/development  ## Count the people in 66 images without any; writes docs/explanation/false-positives.md
 	.venv/bin/python -m studies.false_positives --page docs/explanation/false-positives.md
 
 .venv/documentation: .venv/serving

@@ -28,7 +28,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def memory_bytes(pids: list[int]) -> int:
-    """Memory of several processes, pages that they share counted once (proportional set size)."""
+    """Memory of several processes; pages that they share are counted once (proportional set size)."""
     total = 0
     for pid in pids:
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -38,7 +38,7 @@ def memory_bytes(pids: list[int]) -> int:
 
 
 class PeakMemory:
-    """Context manager that samples the memory of a process and all below it; `bytes` is the most that it saw."""
+    """Context manager that samples the memory of a process and all below it; `bytes` is the largest sample."""
 
     def __init__(self, pid: int) -> None:
         self.bytes = 0

@@ -1,11 +1,11 @@
-"""What the service costs beside the networks that it runs; every figure is a ratio, or a limit, of one run.
+"""The cost of the service beside its networks; every figure is a ratio, or a limit, of one run.
 
     python -m benchmarks.serve
 
-Starts `crowdserve up` on this machine, sends it one 1024x768 photo again and again, in turns with the same work done
-bare in this process, and prints medians beside their targets. The transformer's own cost is measured with networks that
-cost nothing, since it idles while real ones run. About four minutes on two idle cores; on a busy machine the ratios
-still hold, the seconds do not.
+The command starts `crowdserve up` on this machine, sends it one 1024x768 photo repeatedly, in turns with the same work
+done bare in this process, and prints medians beside their targets. The transformer's own cost is measured with networks
+that cost nothing, since it idles while real ones run. It takes about four minutes on two idle cores; on a busy machine
+the ratios still hold, the seconds do not.
 """
 
 import argparse
@@ -53,7 +53,7 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measured value with the most that it should be."""
+    """A measured value with its upper target."""
 
     name: str
     value: float
@@ -100,16 +100,16 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.per
 
 
 def bare_networks(repository: Path, networks: list[str], pixels: Rgb) -> Callable[[], object]:
-    """The ONNX runtime as it comes, on the scene network and the counting networks, in this process."""
-    pictures = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
+    """Plain ONNX Runtime on the scene network and the counting networks, in this process."""
+    images = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
     sessions = {
         name: onnxruntime.InferenceSession(
             repository / name / str(model_versions(repository, name)[-1]) / "model.onnx",
             providers=["CPUExecutionProvider"],
         )
-        for name in pictures
+        for name in images
     }
-    feeds = {name: {"image": picture[np.newaxis]} for name, picture in pictures.items()}
+    feeds = {name: {"image": image[np.newaxis]} for name, image in images.items()}
     return lambda: [session.run(None, feeds[name]) for name, session in sessions.items()]
 
 
@@ -134,7 +134,7 @@ def networks_figures(repository: Path, jpeg: bytes, rounds: int) -> Iterator[Fig
 
 
 def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
-    """What the transformer itself takes, with networks that take next to nothing."""
+    """The transformer's own cost, with networks that cost almost nothing."""
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "repository"
         write_small_repository(repository)
@@ -149,7 +149,7 @@ def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
 
 
 def take_turns(rounds: int, ours: Callable[[], float], bare: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Both measured in turns, after one round that does not count."""
+    """Measure both in turns, after one round that is discarded."""
     pairs = [(ours(), bare()) for _ in range(rounds + 1)][1:]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
@@ -160,7 +160,7 @@ def _ratio(name: str, ours: list[float], bare: list[float], target: float, unit:
 
 
 def binary_decoding(service: Service, rounds: int) -> Figure:
-    """How long the transformer takes to get from a binary UINT8 body to an array, by its own metric."""
+    """Time that the transformer takes from a binary UINT8 body to an array, by its own metric."""
     height, width = SIZE_PX[1], SIZE_PX[0]
     tensor = {"name": "image", "datatype": "UINT8", "shape": [1, height, width, 3]}
     head = {"inputs": [{**tensor, "parameters": {"binary_data_size": height * width * 3}}]}
@@ -182,7 +182,7 @@ def binary_decoding(service: Service, rounds: int) -> Figure:
                 sys.exit(f"the binary request was refused for another reason: {err.code} {message}")
         after = _parse_metric(service)
         if after[1] != before[1] + 1:
-            sys.exit("the transformer's metric did not count the request; is somebody else using the service?")
+            sys.exit("the transformer's metric did not count the request; does another client use the service?")
         times.append(after[0] - before[0])
     return Figure("768x1024x3 UINT8 request decoded", median(times) * 1e3, 10, "ms", "binary REST")
 
@@ -202,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--photo", type=Path, default=Path("examples/pedestrians.jpg"), help="scaled to 1024x768")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="with the real networks")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="rounds with the real networks")
     arguments = parser.parse_args()
     jpeg = jpeg_of(arguments.photo)
     for figure in chain(own_figures(jpeg, OWN_ROUNDS), networks_figures(arguments.repository, jpeg, arguments.rounds)):

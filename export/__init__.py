@@ -6,5 +6,5 @@ checkpoint ──► csrnet, ssdcnet, vgg16 ──► graph ──► verify ─
 
 csrnet/   `python -m export.csrnet`     graph/    ONNX node by node, from a chain of steps
 ssdcnet/  `python -m export.ssdcnet`    verify/   names, axes, dtypes, shapes, values, counts
-vgg16.py  `python -m export.vgg16`      command.py  flags that exports of counting networks share
+vgg16.py  `python -m export.vgg16`      command.py  the shared command line of counting networks
 """

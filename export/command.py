@@ -1,4 +1,4 @@
-"""The command line that exports of counting networks share, and what it says of a network on labelled photos."""
+"""The command line that exports of counting networks share, with the evaluation on labelled photos."""
 
 import argparse
 import hashlib
@@ -12,31 +12,31 @@ from crowdserve.errors import CardError, CrowdServeError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
 from crowdserve.nets.served_weights import MODEL_FILE
 from export.publish import REPOSITORY
-from export.verify.parity import Pictures
-from export.verify.pictures import PHOTO
+from export.verify.images import PHOTO
+from export.verify.parity import Images
 
 PARITY_PHOTOS = 50
-"""Photos on which head counts of both models are compared; the evaluation takes all."""
+"""Number of photos on which head counts of both models are compared; the evaluation takes all."""
 
 
 def counter_parser(family: str, description: str, checkpoint: str) -> argparse.ArgumentParser:
     """Flags of an export.
 
     Args:
-        family: Of the cards that may be exported to.
-        description: Printed by --help.
-        checkpoint: What it takes.
+        family: Family of the cards that may be exported to.
+        description: Text that --help prints.
+        checkpoint: Help text of the checkpoint argument.
     """
     parser = argparse.ArgumentParser(prog=f"python -m export.{family}", description=description)
     parser.add_argument("checkpoint", type=Path, help=checkpoint)
     names = [card.name for card in cards_of(family)]
-    parser.add_argument("--card", choices=names, required=True, help="what it is served as")
-    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="instead of the checkpoint's own")
+    parser.add_argument("--card", choices=names, required=True, help="card that it is served as")
+    parser.add_argument("--normalisation", choices=NORMALISATIONS, help="replaces the checkpoint's own normalisation")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     parser.add_argument(
         "--version",
         type=int,
-        help="version folder to write (of a folder that training wrote 1, of anything else the next free)",
+        help="version folder to write (1 for a folder that training wrote, else the next free one)",
     )
     parser.add_argument("--photo", type=Path, default=PHOTO, help="photo of people to check on (%(default)s)")
     parser.add_argument(
@@ -45,24 +45,24 @@ def counter_parser(family: str, description: str, checkpoint: str) -> argparse.A
         type=Path,
         metavar="DATASET",
         default=[],
-        help="labelled photos: compare the head counts of both models on some, then count all through the service",
+        help="labelled photos: compare head counts of both models on some of them, then count all through the service",
     )
-    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    parser.add_argument("--split", help="take only these photos of the data sets: train, test or validate")
     return parser
 
 
-def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Pictures]], Path]) -> None:
-    """Export a network, and evaluate it if that was asked for; errors end the process with one line.
+def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Images]], Path]) -> None:
+    """Export a network, and evaluate it on request; errors end the process with one line.
 
     Args:
-        options: Of `counter_parser`.
-        export: Card, photos to compare head counts on -> path of the model file.
+        options: Flags of `counter_parser`.
+        export: Function from card and photos, to compare head counts on, to the path of the model file.
     """
     card = find_card(options.card)
     try:
         if options.evaluate and card.name not in CARDS:
             raise CardError(
-                f"--evaluate judges what the service runs, and no route runs {card.name}; put its card into CARDS first"
+                f"--evaluate measures what the service runs, and no route runs {card.name}; put its card into CARDS"
             )
         options.version = options.version or default_version(card, options.checkpoint, options.repository)
         model = export(card, labelled_photos(card, options.evaluate, options.split))
@@ -85,8 +85,8 @@ def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
     return int(newest.name) + 1 if newest and elsewhere else 1
 
 
-def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Pictures]:
-    """Up to `PARITY_PHOTOS` of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
+def labelled_photos(card: ModelCard, datasets: list[Path], split: str | None) -> Iterator[Images]:
+    """Up to `PARITY_PHOTOS` photos of the data sets as the network gets them: uint8 [1, height, width, 3] each."""
     if not datasets:
         return
     from crowdserve.evaluation.photos import choose_photos
@@ -101,10 +101,10 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
     """Run the exported network in the service, print its errors, and keep them beside the model file.
 
     Args:
-        card: Of the network.
-        model: `<repository>/<card>/<version>/model.onnx`.
+        card: The card of the network.
+        model: Path of the model file, `<repository>/<card>/<version>/model.onnx`.
         datasets: Folders of labelled photos.
-        split: As in `crowdserve evaluate`.
+        split: The split to evaluate on, as in `crowdserve evaluate`.
     """
     from rich.console import Console
     from tqdm import tqdm
@@ -112,7 +112,8 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
     from crowdserve.cards.records import keep_evaluation
     from crowdserve.client.service import ServiceClient
     from crowdserve.evaluation.api import Job, evaluate
-    from crowdserve.evaluation.counting import Choices
+    from crowdserve.evaluation.counting import Choices, Failure
+    from crowdserve.evaluation.predictions import Prediction
     from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import SUMMARY_FILE
     from crowdserve.local.service import EmbeddedService
@@ -125,7 +126,11 @@ def evaluate_served(card: ModelCard, model: Path, datasets: list[Path], split: s
         ServiceClient(service.http_url, use_proxy=False) as client,
         tqdm(desc="counting", unit="photo") as bar,
     ):
-        outcome = evaluate(job, client, watch=lambda result: bar.update())
+
+        def advance(_: Prediction | Failure) -> None:
+            bar.update()
+
+        outcome = evaluate(job, client, watch=advance)
     print_outcome(outcome, Console())
     if outcome.failures:
         raise SetupError(f"{len(outcome.failures)} photos were not counted, the first: {outcome.failures[0].error}")

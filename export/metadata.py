@@ -1,4 +1,4 @@
-"""The `meta.json` that training writes beside its weights: all that export knows of a run."""
+"""Reading of the `meta.json` that training writes beside its weights."""
 
 import json
 from pathlib import Path
@@ -13,13 +13,13 @@ def read_record(folder: Path, card_name: str, *, script: str, needs: tuple[str, 
     """Read a checkpoint folder's record.
 
     Args:
-        folder: What training wrote.
-        card_name: The card that it must have been trained for.
-        script: What writes such folders, for messages.
-        needs: Entries besides card and normalisation that must be there.
+        folder: Checkpoint folder.
+        card_name: Name of the card that it must have been trained for.
+        script: The script that writes such folders, for messages.
+        needs: Required entries besides card and normalisation.
 
     Raises:
-        WeightsError: If it is missing or damaged, lacks an entry or belongs to another card.
+        WeightsError: If the record is missing or damaged, lacks an entry or belongs to another card.
     """
     path = folder / META_FILE
     try:
@@ -38,21 +38,21 @@ def read_record(folder: Path, card_name: str, *, script: str, needs: tuple[str, 
 
 
 def published_normalisation(card: ModelCard, path: Path, given: str | None) -> str:
-    """Key of the normalisation that a published file's weights expect.
+    """Key of the normalisation that the weights of a published file expect.
 
     Args:
-        card: What the file is exported as.
-        path: Of the file, for messages.
-        given: What the caller says; None takes the card's.
+        card: Card that the file is exported as.
+        path: Path of the file, for messages.
+        given: The caller's choice; None takes the card's.
 
     Raises:
-        WeightsError: If the caller says nothing and the card knows nothing.
+        WeightsError: If neither the caller nor the card names one.
     """
-    known = card.published_normalisation
-    key = given or (known and normalisation_name(known))
-    if key is None:
+    if given is not None:
+        return given
+    if card.published_normalisation is None:
         raise WeightsError(
-            f"nothing is known of the mean that {path.name} was trained with; give --normalisation, one of "
+            f"the normalisation that {path.name} was trained with is unknown; give --normalisation, one of "
             f"{', '.join(NORMALISATIONS)}"
         )
-    return key
+    return normalisation_name(card.published_normalisation)

@@ -1,4 +1,4 @@
-"""The last step of every export: parity first, then into the Triton repository, whole or not at all."""
+"""The last step of every export: the parity check, then the atomic write into the Triton repository."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from crowdserve.cards import ModelCard
 from crowdserve.cards.records import EVALUATION_FILE, META_FILE
-from export.verify.parity import COUNT_DIFFERENCE, Comparison, Pictures, Reference, check_counts, check_parity
+from export.verify.parity import COUNT_DIFFERENCE, Comparison, Images, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
 
@@ -18,33 +18,33 @@ def release(
     card: ModelCard,
     reference: Reference,
     *,
-    pictures: Sequence[Pictures],
-    photos: Iterable[Pictures] = (),
+    images: Sequence[Images],
+    photos: Iterable[Images] = (),
     repository: Path,
     version: int,
     meta: dict[str, object] | None = None,
 ) -> Path:
-    """Check an ONNX model against its framework model, print the differences and put it into a repository.
+    """Check an ONNX model against its framework model, print the differences and write it into a repository.
 
     Args:
-        model: The ONNX file's content.
-        card: What it is served as.
+        model: Content of the ONNX file.
+        card: Card that it is served as.
         reference: The framework model.
-        pictures: What to compare on.
-        photos: Whole photos to compare head counts on, one a batch.
+        images: Batches to compare on.
+        photos: Whole photos to compare head counts on, one per batch.
         repository: A Triton model repository.
         version: Triton's version number, from 1; an existing version is replaced, and the evaluation of other weights
             removed.
-        meta: Written beside the model as meta.json.
+        meta: Content of meta.json beside the model.
 
     Returns:
         Path of the model file.
 
     Raises:
-        ParityError: If the models differ; the repository is then as it was.
+        ParityError: If the models differ; then the repository is unchanged.
     """
-    comparisons = check_parity(model, card, reference, pictures)
-    print(f"{card.name}: names, axes, dtypes and shapes agree; {len(pictures)} batches, largest differences:")
+    comparisons = check_parity(model, card, reference, images)
+    print(f"{card.name}: names, axes, dtypes and shapes agree; {len(images)} batches, largest differences:")
     for comparison in worst_of_each(comparisons):
         print(f"  {comparison}")
     differences = check_counts(model, card, reference, photos)
@@ -71,7 +71,7 @@ def worst_of_each(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that nobody ever reads half of it."""
+    """Write a file atomically, so that no reader ever sees half of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     partial.replace(path)

@@ -1,9 +1,10 @@
-"""VGG16 without head -> ONNX.
+"""Export of VGG16 without its head to ONNX.
 
     python -m export.vgg16
 
-Takes the ImageNet weights (downloaded once, verified) and writes model_repository/vgg16/1/model.onnx (29 MB), after ten
-seconds of one core. Features are flattened in NHWC order, as Keras does, since scene classifiers are trained on that.
+The command takes the ImageNet weights (downloaded once, verified) and writes model_repository/vgg16/1/model.onnx (29
+MB), after ten seconds of one core. Features are flattened in NHWC order, as in Keras, since scene classifiers are
+trained on that order.
 """
 
 import argparse
@@ -22,25 +23,25 @@ from crowdserve.nets.vgg16 import build_vgg16, port_vgg16_weights
 from export.graph.builder import OnnxGraph
 from export.graph.keras_chain import read_chain
 from export.publish import REPOSITORY, release
-from export.verify.parity import Outputs, Pictures, Reference
-from export.verify.pictures import PHOTO, check_pictures, read_photo
+from export.verify.images import PHOTO, check_images, read_photo
+from export.verify.parity import Images, Outputs, Reference
 
 
 def build_onnx(model: keras.Model) -> bytes:
     """The ONNX file of a VGG16 with its weights."""
     graph = OnnxGraph(VGG16)
-    x = graph.layers(graph.normalised_picture(VGG16.normalisation), read_chain(model))
+    x = graph.layers(graph.normalised_image(VGG16.normalisation), read_chain(model))
     x = graph.add("Transpose", x, name="features/nhwc", perm=[0, 2, 3, 1])  # [batch, 7, 7, 512]
     graph.add("Flatten", x, name="features", axis=1)  # [batch, 25088]
     return graph.to_bytes()
 
 
 def keras_reference(model: keras.Model) -> Reference:
-    """What the exported model must answer, computed by Keras."""
+    """The answers that the exported model must give, computed by Keras."""
 
-    def features(pictures: Pictures) -> Outputs:
-        maps = np.asarray(model(normalise(pictures, VGG16.normalisation), training=False))
-        return {"features": maps.reshape(len(pictures), -1)}
+    def features(images: Images) -> Outputs:
+        maps = np.asarray(model(normalise(images, VGG16.normalisation), training=False))
+        return {"features": maps.reshape(len(images), -1)}
 
     return features
 
@@ -51,10 +52,10 @@ def export_vgg16(repository: Path, version: int, photo: Rgb) -> Path:
     Args:
         repository: A Triton model repository.
         version: Triton's version number.
-        photo: What to check the export on.
+        photo: Photo to check the export on.
 
     Raises:
-        WeightsError: If the weights are not to be had.
+        WeightsError: If the weights cannot be fetched.
         ParityError: If the exported model differs from Keras'.
     """
     model = port_vgg16_weights(build_vgg16())
@@ -62,7 +63,7 @@ def export_vgg16(repository: Path, version: int, photo: Rgb) -> Path:
         build_onnx(model),
         VGG16,
         keras_reference(model),
-        pictures=check_pictures(photo, VGG16.geometry),
+        images=check_images(photo, VGG16.geometry),
         repository=repository,
         version=version,
     )

@@ -1,11 +1,11 @@
-"""Studies of accuracy: each a command that asks one question. LOG.md has the answers, newest first.
+"""Studies of accuracy, one command per question. LOG.md has the answers, newest first.
 
     resolution      does another input resolution reduce the error?
     litter          how do counts change above ground clutter?
     fp16_rounding   how far may weights stored in 16 bits move counts?
     false_positives how many people are counted in images without any?
     overlays        what do the networks see in a few images?
-    drawn_pictures  images without people, drawn by the others
+    drawn_images    images without people, drawn for false_positives and overlays
 
 `runs/` has the chain of commands that made each shipped model file.
 """

@@ -1,11 +1,11 @@
-"""What the service counts in pictures without people.
+"""Count the people that the service finds in images without people.
 
     python -m studies.false_positives
 
-Draws 25 pictures, fetches 41 freely licensed photos (120 MB of Debian packages, once), sends each to a service that is
-started for it, on the route of the scene classifier and on the other one, and prints what each counter found, then the
-median and the worst. About eight minutes on two idle cores. `--page` writes the tables into the Markdown page that
-records them.
+The command draws 25 images, fetches 41 freely licensed photos (120 MB of Debian packages, once), starts a service,
+sends each image on the route of the scene classifier and on the other one, and prints the count of each counter, then
+the median and the worst. It takes about eight minutes on two idle cores. `--page` writes the tables into the Markdown
+page that records them.
 """
 
 import argparse
@@ -25,17 +25,17 @@ from crowdserve.errors import CrowdServeError
 from crowdserve.local.service import EmbeddedService
 from crowdserve.nets.imagenet import cache_dir
 from crowdserve.pages.markdown import fill_mark, markdown_table
-from studies.drawn_pictures import draw_pictures
+from studies.drawn_images import draw_images
 from training.data.free_photos import fetch_photos, read_photos
 
 CACHE = cache_dir() / "false_positives"
 MEDIAN_TARGET, WORST_TARGET = 1.0, 10.0
-"""People; of the route that the classifier takes."""
+"""Counts to stay under, in people, on the route that the classifier takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture of the set: its file, what it shows, where it comes from."""
+class EmptyImage:
+    """An image of the set: its file, content, source and licence."""
 
     path: Path
     shows: str
@@ -44,7 +44,7 @@ class Picture:
 
     @property
     def name(self) -> str:
-        """Unique in the set."""
+        """Unique name in the set."""
         return self.path.stem
 
 
@@ -52,57 +52,57 @@ class Picture:
 class Finding:
     """People counted where there are none: by each counter on each route, and which route the classifier took."""
 
-    picture: Picture
+    image: EmptyImage
     counts: Mapping[str, Mapping[str, float]]
     route: str
 
     def count(self, counter: str = COUNTERS[0], route: str = "auto") -> float:
-        """What a caller gets who asks for this counter and route; the default ones if left out."""
+        """The count of this counter on this route, as a caller gets it; the default ones if left out."""
         return self.counts[counter][self.route if route == "auto" else route]
 
 
-def make_pictures(cache: Path) -> list[Picture]:
+def make_images(cache: Path) -> list[EmptyImage]:
     """The whole set, drawn and fetched into a cache folder.
 
     Raises:
-        DatasetError: If a photo is not to be had.
+        DatasetError: If a photo cannot be fetched.
     """
     cache.mkdir(parents=True, exist_ok=True)
     photos = read_photos("test")
-    pictures = [
-        Picture(path, photo.shows, photo.source, photo.licence)
+    images = [
+        EmptyImage(path, photo.shows, photo.source, photo.licence)
         for photo, path in zip(photos, fetch_photos(photos, cache), strict=True)
     ]
-    for name, pixels in draw_pictures().items():
+    for name, pixels in draw_images().items():
         path = cache / f"{name}.png"
         Image.fromarray(pixels).save(path)
-        pictures.append(Picture(path, name.partition("-")[2].replace("-", " "), "drawn", "Apache-2.0"))
-    return pictures
+        images.append(EmptyImage(path, name.partition("-")[2].replace("-", " "), "drawn", "Apache-2.0"))
+    return images
 
 
-def count_picture(picture: Picture, client: ServiceClient) -> Finding:
-    """A picture by the route of the classifier, then by every other one."""
-    data = picture.path.read_bytes()
+def count_image(image: EmptyImage, client: ServiceClient) -> Finding:
+    """Count an image on the route of the classifier, then on every other route."""
+    data = image.path.read_bytes()
     chosen = client.count(data, route="auto", counter="average")
     others = {r: client.count(data, route=r, counter="average") for r in ROUTES if r != chosen.route}
-    answers = {chosen.route: chosen, **others}
+    answers = others | {chosen.route: chosen}
     by_route = {route: {**answer.counts, "average": answer.count} for route, answer in answers.items()}
-    return Finding(picture, {c: {r: by_route[r][c] for r in ROUTES} for c in COUNTER_CHOICES}, chosen.route)
+    return Finding(image, {c: {r: by_route[r][c] for r in ROUTES} for c in COUNTER_CHOICES}, chosen.route)
 
 
-def count_pictures(pictures: Sequence[Picture], client: ServiceClient) -> list[Finding]:
-    """Every picture, in the order of the set; prints a JSON object a picture as it comes."""
+def count_images(images: Sequence[EmptyImage], client: ServiceClient) -> list[Finding]:
+    """Count every image, in the order of the set; prints one JSON object per image."""
     findings = []
-    for picture in tqdm(pictures, unit="picture"):
-        finding = count_picture(picture, client)
+    for image in tqdm(images, unit="image"):
+        finding = count_image(image, client)
         counts = {f"{r} {c}": round(finding.count(c, r), 2) for r in ROUTES for c in COUNTERS}
-        print(json.dumps({"picture": picture.name, "route": finding.route, **counts}), flush=True)
+        print(json.dumps({"image": image.name, "route": finding.route, **counts}), flush=True)
         findings.append(finding)
     return findings
 
 
 def summary_table(findings: Sequence[Finding]) -> str:
-    """By each counter, on the classifier's route and on each: median, worst, how many are over the target."""
+    """For each counter and route, the classifier's among them: median, worst, and number of counts over the target."""
     rows = []
     for counter in COUNTER_CHOICES:
         for route in ("auto", *ROUTES):
@@ -112,45 +112,49 @@ def summary_table(findings: Sequence[Finding]) -> str:
     return markdown_table(("counter", "route", "median", "worst", f"over {WORST_TARGET:.0f}, of {len(findings)}"), rows)
 
 
-def picture_table(findings: Sequence[Finding]) -> str:
-    """One row a picture, the worst by the default counter first; the classifier's route is in bold."""
+def image_table(findings: Sequence[Finding]) -> str:
+    """One row per image, the worst by the default counter first; the classifier's route is in bold."""
     rows = []
-    for finding in sorted(findings, key=lambda f: (-round(f.count(), 1), f.picture.name)):
-        picture, counts = finding.picture, []
+    for finding in sorted(findings, key=lambda f: (-round(f.count(), 1), f.image.name)):
+        image, counts = finding.image, []
         for counter in COUNTERS:
             for route in ROUTES:
-                told = f"{finding.count(counter, route):.1f}"
-                counts.append(f"**{told}**" if route == finding.route else told)
-        rows.append((picture.name, picture.shows, *counts, picture.source, picture.licence))
+                shown = f"{finding.count(counter, route):.1f}"
+                counts.append(f"**{shown}**" if route == finding.route else shown)
+        rows.append((image.name, image.shows, *counts, image.source, image.licence))
     columns = (f"{counter}, {route}" for counter in COUNTERS for route in ROUTES)
-    return markdown_table(("picture", "shows", *columns, "source", "licence"), rows)
+    return markdown_table(("image", "shows", *columns, "source", "licence"), rows)
 
 
 def write_page(page: Path, findings: Sequence[Finding], models: Mapping[str, str]) -> None:
     """Replace the tables of a Markdown page."""
     versions = ", ".join(f"{name} {version}" for name, version in models.items())
     taken = ", ".join(f"{sum(f.route == route for f in findings)} {route}" for route in ROUTES)
-    told = f"{summary_table(findings)}\n\nThe classifier's routes: {taken}. Counted by {versions}."
-    text = fill_mark(page.read_text(), "summary", told)
-    page.write_text(fill_mark(text, "pictures", picture_table(findings)))
+    summary = f"{summary_table(findings)}\n\nThe classifier's routes: {taken}. Counted by {versions}."
+    text = fill_mark(page.read_text(), "summary", summary)
+    page.write_text(fill_mark(text, "images", image_table(findings)))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m studies.false_positives", description="Count nobody.")
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
-    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the pictures (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m studies.false_positives", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--repository", type=Path, default=Path("model_repository"), help="models to serve (%(default)s)"
+    )
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the images (%(default)s)")
     parser.add_argument("--threads", type=int, help="CPU threads of one network; every core if left out")
-    parser.add_argument("--page", type=Path, help="Markdown page whose tables are written anew")
+    parser.add_argument("--page", type=Path, help="Markdown page whose tables are replaced")
     options = parser.parse_args(arguments)
     try:
-        pictures = make_pictures(options.cache)
+        images = make_images(options.cache)
         with (
             EmbeddedService(options.repository, threads=options.threads) as service,
             ServiceClient(service.http_url, use_proxy=False) as client,
         ):
-            findings = count_pictures(pictures, client)
-            models = used_models(client, pictures[0])
+            findings = count_images(images, client)
+            models = used_models(client, images[0])
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
     print_verdict(findings)
@@ -158,9 +162,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_page(options.page, findings, models)
 
 
-def used_models(client: ServiceClient, picture: Picture) -> dict[str, str]:
+def used_models(client: ServiceClient, image: EmptyImage) -> dict[str, str]:
     """Versions of the networks of every route."""
-    data = picture.path.read_bytes()
+    data = image.path.read_bytes()
     answers = [client.count(data, route=route, counter="average") for route in ROUTES]
     return {name: version for answer in answers for name, version in answer.models.items()}
 

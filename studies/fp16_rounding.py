@@ -1,14 +1,16 @@
-"""How far 16 bits a weight may move head counts: served networks against networks in 32 bits that round to them.
+"""Measure how far FP16 weights may move head counts: served networks against FP32 networks that round to them.
 
     python -m studies.fp16_rounding part_A part_B --split validate --cards csrnet_a ssdcnet_sha
 
-A served file's kernels are FP16, and its biases FP32, of a network that had both in FP32. Whatever that network was,
-each of its kernels' numbers lay nearer to the stored one than to the next FP16 number, so here they are drawn from
-there, uniformly; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX Runtime with the served file.
-Takes minutes a network, and fails if a count is off by more than exports allow.
+A served file has the kernels of its network in FP16 and the biases in FP32; the original network had both in FP32.
+Whatever that network was, each number of its kernels was nearer to the stored one than to the next FP16 number, so here
+numbers are drawn uniformly from that range; Keras or PyTorch counts with them in FP32 in up to 50 photos, and ONNX
+Runtime with the served file. The command takes minutes per network, and fails if a count differs by more than exports
+allow.
 """
 
 import argparse
+import importlib
 import multiprocessing
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -26,6 +28,7 @@ from crowdserve.nets.served_weights import MODEL_FILE
 from export.command import labelled_photos
 from export.publish import REPOSITORY
 from export.verify.parity import Reference, check_counts
+from training.families import FAMILIES
 
 Weights = npt.NDArray[np.float32]
 
@@ -34,8 +37,8 @@ def drawn(stored: Weights, draw: np.random.Generator) -> Weights:
     """Random FP32 numbers that FP16 storage rounds to the given ones.
 
     Args:
-        stored: FP16 numbers.
-        draw: Decides which.
+        stored: Numbers that FP16 represents exactly.
+        draw: The generator of the random numbers.
     """
     half, largest = stored.astype(np.float16), np.finfo(np.float16).max
     limits = [(half.astype(np.float64) + np.nextafter(half, end)) / 2 for end in (-largest, largest)]
@@ -44,52 +47,42 @@ def drawn(stored: Weights, draw: np.random.Generator) -> Weights:
 
 
 def reference_of(card: ModelCard, folder: Path, draw: np.random.Generator) -> Reference:
-    """A network in FP32 that would be exported to a served file's very weights.
+    """A random network in FP32 whose export would have exactly the weights of a served file.
 
     Args:
-        card: Of a counting network.
-        folder: Its version folder.
-        draw: Decides which of all those networks.
+        card: Card of a counting network.
+        folder: Version folder of the network.
+        draw: The generator of the random numbers.
     """
-    if card.family == "csrnet":
-        from crowdserve.nets.vgg16 import conv_layers
-        from export.csrnet.checkpoint import load_csrnet
-        from export.csrnet.convert import keras_reference
-
-        csrnet = load_csrnet(folder, card.name)
-        for layer in conv_layers(csrnet.model):
-            kernel, bias = layer.get_weights()
-            layer.set_weights([drawn(kernel, draw), bias])
-        return keras_reference(csrnet)
-    import torch
-
-    from export.ssdcnet.checkpoint import load_ssdcnet
-    from export.ssdcnet.convert import torch_reference
-
-    ssdcnet = load_ssdcnet(folder, card)
-    for tensor in ssdcnet.net.parameters():
-        if tensor.dim() > 1:
-            tensor.data = torch.from_numpy(drawn(tensor.detach().numpy(), draw))
-    return torch_reference(ssdcnet)
+    export = importlib.import_module(FAMILIES[card.family].export)
+    reference: Reference = export.load_reference(folder, card, lambda kernel: drawn(kernel, draw))
+    return reference
 
 
 def compare(name: str, folder: Path, datasets: list[Path], split: str | None, seed: int) -> list[float]:
-    """How far the counts of a network that would be exported to a served file are from the file's.
+    """Compare the counts of a served file with those of a random network whose export would be that file.
 
     Args:
-        name: Of the card.
-        folder: The network's version folder.
+        name: Name of the card.
+        folder: Version folder of the network.
         datasets: Folders of photos.
-        split: Of the data sets; None for every photo.
-        seed: Decides which network.
+        split: Split of the data sets; None for every photo.
+        seed: Seed of the random network.
 
     Returns:
-        The difference of each photo's two counts, as a share of them.
+        The difference of the two counts of each photo, as a share of them.
     """
     card = find_card(name)
     reference = reference_of(card, folder, np.random.default_rng(seed))
     photos = tqdm(labelled_photos(card, datasets, split), desc=name, unit="photo")
     return check_counts((folder / MODEL_FILE).read_bytes(), card, reference, photos)
+
+
+def _version_folder(repository: Path, name: str) -> Path:
+    folder = newest_version(repository, find_card(name))
+    if folder is None:
+        raise SetupError(f"{repository} holds no version of {name}; give another --repository")
+    return folder
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -98,17 +91,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "datasets", nargs="+", type=Path, metavar="DATASET", help="folders of photos; their labels are not used"
     )
-    parser.add_argument("--split", help="train, test or validate of the data sets: only these photos")
+    parser.add_argument("--split", help="take only these photos of the data sets: train, test or validate")
     names = [card.name for card in CARDS.values() if card.density_output]
-    parser.add_argument("--cards", nargs="+", choices=names, default=names, help="networks to look at (all)")
-    parser.add_argument("--seed", type=int, default=0, help="decides which networks are drawn (%(default)s)")
+    parser.add_argument("--cards", nargs="+", choices=names, default=names, help="networks to compare (all)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the drawn networks (%(default)s)")
     parser.add_argument("--repository", type=Path, default=REPOSITORY, help="Triton model repository (%(default)s)")
     args = parser.parse_args(arguments)
-    folders = [newest_version(args.repository, find_card(name)) for name in args.cards]
     try:
-        for name, folder in zip(args.cards, folders, strict=True):
-            if folder is None:
-                raise SetupError(f"{args.repository} holds no version of {name}; give another --repository")
+        folders = [_version_folder(args.repository, name) for name in args.cards]
         spawn = multiprocessing.get_context("spawn")  # a process per network: Keras and PyTorch do not share one
         with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as processes:
             runs = [

@@ -1,9 +1,10 @@
-"""The pictures of docs/reference/models.md: good and bad cases of each network, as the service draws them.
+"""Draw the images of docs/reference/models.md: good and bad cases of each network, as the service draws them.
 
     python -m studies.overlays
 
-Sends freely licensed pictures to a service that is started for it and writes its overlays to docs/images as small JPEG
-files, the counted people in their corner. A minute on two idle cores, and the first time 120 MB of Debian packages.
+The command starts a service, sends it freely licensed images and writes its overlays to docs/images as small JPEG files
+with the count in their corner. It takes a minute on two idle cores, and fetches 120 MB of Debian packages the first
+time.
 """
 
 import argparse
@@ -21,8 +22,8 @@ from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import Rgb, decode_image
 from crowdserve.local.service import EmbeddedService
-from export.verify.pictures import PHOTO
-from studies.drawn_pictures import draw_pictures
+from export.verify.images import PHOTO
+from studies.drawn_images import draw_images
 from studies.false_positives import CACHE
 from training.data.free_photos import fetch_photos, read_photos
 
@@ -33,20 +34,20 @@ JPEG_QUALITY = 75
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A picture that one network counts.
+    """An image that one network counts.
 
     Attributes:
-        model: Its card.
-        picture: Name of a free photo, of a drawn picture, or of one of `made_pictures`.
+        model: Name of the network's card.
+        image: Name of a free photo, of a drawn image, or of one of `made_images`.
     """
 
     model: str
-    picture: str
+    image: str
 
     @property
     def file(self) -> str:
         """Name of the overlay."""
-        return f"{self.model}_{self.picture.replace('-', '_')}.jpg"
+        return f"{self.model}_{self.image.replace('-', '_')}.jpg"
 
 
 CASES = (
@@ -65,7 +66,7 @@ CASES = (
 )
 
 
-def made_pictures() -> dict[str, Rgb]:
+def made_images() -> dict[str, Rgb]:
     """The demo photo, seven people, and a crowd of known size: nine times the photo at half its size."""
     photo = decode_image(PHOTO.read_bytes())
     height, width = (side // 2 for side in photo.shape[:2])
@@ -73,21 +74,21 @@ def made_pictures() -> dict[str, Rgb]:
     return {"pedestrians": photo, "crowd-of-63": np.tile(half, (3, 3, 1))}
 
 
-def read_pictures(names: Sequence[str], cache: Path) -> dict[str, Rgb]:
-    """The named pictures: uint8 [height, width, 3] each.
+def read_images(names: Sequence[str], cache: Path) -> dict[str, Rgb]:
+    """The named images: uint8 [height, width, 3] each.
 
     Raises:
-        DatasetError: If a photo is not to be had.
+        DatasetError: If a photo cannot be fetched.
     """
     photos = [photo for photo in read_photos("test") if photo.name in names]
     fetched = {path.stem: decode_image(path.read_bytes()) for path in fetch_photos(photos, cache)}
-    return fetched | made_pictures() | draw_pictures()
+    return fetched | made_images() | draw_images()
 
 
-def draw_overlay(client: ServiceClient, case: Case, picture: Rgb) -> bytes:
-    """A small JPEG file of the picture with its density on it."""
+def draw_overlay(client: ServiceClient, case: Case, image: Rgb) -> bytes:
+    """A small JPEG file of the image with its density on it."""
     card, file = find_card(case.model), io.BytesIO()
-    Image.fromarray(picture).save(file, format="PNG")
+    Image.fromarray(image).save(file, format="PNG")
     result = client.count(file.getvalue(), route=card.routes[0], counter=card.family, overlay=True)
     print(f"{case.file}: {result.count:.1f} people")
     overlay = Image.open(io.BytesIO(result.overlay or b""))
@@ -100,18 +101,20 @@ def draw_overlay(client: ServiceClient, case: Case, picture: Rgb) -> bytes:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m studies.overlays", description="Draw good and bad cases.")
-    parser.add_argument("--repository", type=Path, default=Path("model_repository"), help="(%(default)s)")
+    parser.add_argument(
+        "--repository", type=Path, default=Path("model_repository"), help="models to serve (%(default)s)"
+    )
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of the photos (%(default)s)")
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="where to write (%(default)s)")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="folder to write to (%(default)s)")
     options = parser.parse_args(arguments)
     try:
-        pictures = read_pictures([case.picture for case in CASES], options.cache)
+        images = read_images([case.image for case in CASES], options.cache)
         with (
             EmbeddedService(options.repository) as service,
             ServiceClient(service.http_url, use_proxy=False) as client,
         ):
             for case in CASES:
-                (options.folder / case.file).write_bytes(draw_overlay(client, case, pictures[case.picture]))
+                (options.folder / case.file).write_bytes(draw_overlay(client, case, images[case.image]))
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

@@ -1,8 +1,9 @@
-"""Networks that obey the model cards and cost next to nothing: what is left is the cost of the service itself.
+"""Stub networks that follow the model cards at almost no cost, so that the cost of the service itself remains.
 
-Their answers can be foretold, so the tests use them too.
+Their answers can be computed by hand, so the tests use them too.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +19,7 @@ from training.scene.features import FeatureExtractor
 from training.scene.save import save_classifier
 
 AREA_PX = 8
-"""Side of the square that a counting network finds so many people in, whatever its own cells are."""
+"""Side of the square that `gain` refers to, whatever the cells of the network are."""
 
 _WHITE = 255.0
 _AS_IT_IS = Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -27,7 +28,7 @@ _AS_IT_IS = Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 def write_small_repository(repository: Path) -> None:
     """Write a gpu-profile repository with small networks and a scene classifier.
 
-    A counting network finds brightness / 255 times its `gain` in every 8x8 px. The scene classifier calls a picture
+    A counting network counts brightness / 255 times its `gain` people per 8x8 px. The scene classifier calls an image
     brighter than 127 dense.
     """
     for card in CARDS.values():
@@ -40,21 +41,21 @@ def write_small_repository(repository: Path) -> None:
 
 
 def gain(card: ModelCard) -> float:
-    """People that a small network finds in a white square; a quarter as many if its first route is sparse."""
+    """People that a small network counts in a white square; a quarter as many if its first route is sparse."""
     return (1.0 if card.routes[0] == "dense" else 0.25) / (1 + COUNTERS.index(card.family))
 
 
-def foretell(
+def expected_count(
     gray: int, height_px: int, width_px: int, *, route: Route | None = None, counters: Sequence[str] = COUNTERS[:1]
 ) -> float:
-    """The head count that the service answers for a picture of one brightness.
+    """The head count that the service answers for an image of one brightness.
 
     Args:
         gray: Brightness, 0 to 255.
-        height_px: Height.
-        width_px: Width.
-        route: None is the route that the scene classifier chooses.
-        counters: Families whose mean it is.
+        height_px: Height of the image.
+        width_px: Width of the image.
+        route: Route of the image; None is the one that the scene classifier chooses.
+        counters: Families whose mean count is answered.
     """
     taken = route or ("dense" if gray > 127 else "sparse")
     cards = [card for card in ENSEMBLES[taken].members if card.family in counters]
@@ -62,7 +63,7 @@ def foretell(
 
 
 def _squares(side_px: int, card: ModelCard) -> float:
-    """Squares along one axis in the cells that the picture touches; those see repeated edges, then black."""
+    """Squares along one axis of the cells that the image touches; beyond the image they show its edge, then black."""
     stride = card.geometry.output_stride or AREA_PX
     padded_px = max(card.geometry.min_side_px, -(-side_px // card.geometry.pad_multiple) * card.geometry.pad_multiple)
     return min(-(-side_px // stride) * stride, padded_px) / AREA_PX
@@ -71,8 +72,8 @@ def _squares(side_px: int, card: ModelCard) -> float:
 def _counting_model(card: ModelCard) -> bytes:
     graph, stride = OnnxGraph(card), card.geometry.output_stride or AREA_PX
     count = next(tensor.name for tensor in card.outputs if tensor.axes == (1,))
-    plane = graph.add("ReduceMean", graph.normalised_picture(_AS_IT_IS), name="gray", axes=[1], keepdims=1)
-    # Refuses a side that is no multiple of the stride: nobody may forget to pad.
+    plane = graph.add("ReduceMean", graph.normalised_image(_AS_IT_IS), name="gray", axes=[1], keepdims=1)
+    # SpaceToDepth refuses a side that is no multiple of the stride, so missing padding fails a test.
     pixels = graph.add("SpaceToDepth", plane, name="pixels", blocksize=stride)
     cells = graph.add("ReduceMean", pixels, name="cells", axes=[1], keepdims=0)
     factor = graph.constant("gain", np.float32(gain(card) * (stride / AREA_PX) ** 2 / _WHITE))
@@ -84,9 +85,9 @@ def _counting_model(card: ModelCard) -> bytes:
 
 def _feature_model(card: ModelCard) -> bytes:
     graph, (features,) = OnnxGraph(card), card.outputs
-    groups = np.array([-1, features.axes[0], np.prod(card.input.axes) // features.axes[0]])
-    picture = graph.normalised_picture(_AS_IT_IS)
-    pixels = graph.add("Transpose", picture, name="pixels", perm=[0, 2, 3, 1])
+    groups = np.array([-1, features.axes[0], math.prod(map(int, card.input.axes)) // int(features.axes[0])])
+    image = graph.normalised_image(_AS_IT_IS)
+    pixels = graph.add("Transpose", image, name="pixels", perm=[0, 2, 3, 1])
     grouped = graph.add("Reshape", pixels, graph.constant("groups", groups), name="grouped")
     gray = graph.add("ReduceMean", grouped, name="gray", axes=[2], keepdims=0)
     graph.add("Div", gray, graph.constant("white", np.float32(_WHITE)), name=features.name)
@@ -96,7 +97,7 @@ def _feature_model(card: ModelCard) -> bytes:
 def _train_classifier(folder: Path) -> None:
     extractor = FeatureExtractor(folder / "model.onnx", threads=1)
     brightness = np.linspace(0, 1, 52, dtype=np.float32)
-    features = np.repeat(brightness[:, None], VGG16.outputs[0].axes[0], axis=1)
+    features = np.repeat(brightness[:, None], int(VGG16.outputs[0].axes[0]), axis=1)
     labels = [LABELS["dense" if value > 0.5 else "sparse"] for value in brightness]
     fitted = LogisticRegression(C=1e-3).fit(features, labels)
     draft = SceneClassifier.from_estimator(fitted, "", {}, folder)

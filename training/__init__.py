@@ -4,11 +4,13 @@
       │      ssdcnet ──┘                  │
       │                                   └─► average_weights, plot_curves, and `export`
       └────► scene ──► model_repository/vgg16/<version>/scene_classifier.*
-               └────► routing                which way of routing errs least
+               └────► routing                the way of routing that errs least
 
     csrnet/   `python -m training.csrnet`, in TensorFlow       data/    photos, crops, augmentation, density, negatives
     ssdcnet/  `python -m training.ssdcnet`, in PyTorch         engine/  the loop, run folders, flags
     scene/    data set, features, training of the classifier   routing/ studies of what is not served
+
+families.py   the modules of each family of networks
 
 Each script's docstring shows its command.
 """

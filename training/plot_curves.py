@@ -1,9 +1,9 @@
-"""Validation error against hours of training, over runs that went on from one another.
+"""Plot the validation error against hours of training, over chains of runs that started from one another.
 
     python -m training.plot_curves --output hours.png "CSRNet A=checkpoints/csrnet_a,checkpoints/csrnet_a2" …
 
 Each argument is a title and the checkpoint folders of its runs in order. Hours are processor time of all cores, since
-wall time depends on what else the machine did.
+wall time depends on the machine's other work.
 """
 
 import argparse
@@ -17,7 +17,7 @@ Points = list[tuple[float, float]]
 
 
 def read_points(folders: list[Path]) -> Points:
-    """Validations of a chain of runs, each run's clock going on where the one before it stopped.
+    """Validations of a chain of runs; the clock of each run continues where the one before it stopped.
 
     Raises:
         SetupError: If a folder holds no finished validation.
@@ -34,7 +34,7 @@ def read_points(folders: list[Path]) -> Points:
 
 
 def draw(curves: dict[str, Points], path: Path) -> None:
-    """One panel a network, since their errors differ tenfold."""
+    """Draw one panel per network, since their errors differ tenfold."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * len(curves), 3.4), layout="constrained")

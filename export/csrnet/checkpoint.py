@@ -1,4 +1,4 @@
-"""CSRNet checkpoints as they come: a folder that training wrote, a served version, or a published HDF5 file."""
+"""CSRNet checkpoints in three forms: a folder that training wrote, a served version, or a published HDF5 file."""
 
 import hashlib
 import warnings
@@ -18,11 +18,11 @@ from export.metadata import published_normalisation, read_record
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A network with its weights and what is known about them.
+    """A network with its weights and their origin.
 
     Attributes:
-        model: Normalised pictures -> density.
-        normalisation: What the weights expect.
+        model: Network from normalised images to density.
+        normalisation: Normalisation that the weights expect.
         meta: The record that goes beside the exported model.
     """
 
@@ -37,11 +37,11 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
     Args:
         path: A folder with `<card>.weights.h5` and `meta.json`, a served model's version folder, or a published .h5 or
             .hdf5 file.
-        card_name: The card that it is exported as; a folder must have been trained for it.
+        card_name: Name of the card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published networks.
 
     Raises:
-        WeightsError: If it is neither, or damaged, or of another network.
+        WeightsError: If there is no such checkpoint, or it is damaged or of another network.
     """
     if path.is_dir():
         return _load_trained(path, card_name, normalisation)
@@ -61,7 +61,7 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
     weights = folder / f"{card_name}.weights.h5"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that it leaves as they were
+            warnings.simplefilter("error", UserWarning)  # Keras only warns about layers that it leaves unchanged
             model.load_weights(weights)
     except (OSError, ValueError, KeyError, UserWarning) as err:
         raise WeightsError(f"{weights} does not hold the weights of a {_describe(meta)}: {err}") from err

@@ -1,18 +1,18 @@
-"""A CSRNet checkpoint -> ONNX, or TFLite for phones.
+"""Export of a CSRNet checkpoint to ONNX, or to TFLite for phones.
 
     python -m export.csrnet checkpoints/csrnet_a --card csrnet_a
     python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format tflite --output csrnet_a.tflite
 
-Takes a folder that training/csrnet wrote, with or without batch normalisation, a served model's version folder, or a
-checkpoint that others published for Keras 2. Writes model_repository/<card>/<version>/model.onnx (33 MB) and the
-checkpoint's meta.json beside it, after ten seconds of one core. A TFLite file is as large and no part of the
-repository; it takes under a minute.
+The command takes a folder that training/csrnet wrote, with or without batch normalisation, a served model's version
+folder, or a checkpoint that others published for Keras 2. It writes model_repository/<card>/<version>/model.onnx (33
+MB) and the checkpoint's meta.json beside it, after ten seconds of one core. A TFLite file is as large and not part of
+the repository; it takes under a minute.
 With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
 of the service with this network are printed and kept.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,37 +20,57 @@ import numpy as np
 from crowdserve.cards import ModelCard
 from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.vgg16 import conv_layers
 from export.command import counter_parser, run
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
 from export.graph.builder import OnnxGraph
+from export.graph.chain import Kernel
 from export.graph.keras_chain import read_chain
 from export.publish import release
-from export.verify.parity import Outputs, Pictures, Reference
-from export.verify.pictures import check_pictures, read_photo, scaled
+from export.verify.images import check_images, read_photo, scaled
+from export.verify.parity import Images, Outputs, Reference
 
 FAMILY = "csrnet"
 ODD_SIZE_PX = (107, 75)
-"""No multiple of the stride: the network takes any size and drops the rest, and so must the exported one."""
+"""Not multiples of the stride: the network takes any size and drops the rest, and so must the exported one."""
 
 
 def build_onnx(checkpoint: Checkpoint, card: ModelCard) -> bytes:
     """The ONNX file of a CSRNet."""
     graph = OnnxGraph(card)
-    x = graph.layers(graph.normalised_picture(checkpoint.normalisation), read_chain(checkpoint.model))
+    x = graph.layers(graph.normalised_image(checkpoint.normalisation), read_chain(checkpoint.model))
     graph.add("Squeeze", x, graph.constant("density/axes", np.array([1])), name="density")  # [batch, h, w]
     graph.add("ReduceSum", x, graph.constant("count/axes", np.array([2, 3])), name="count", keepdims=0)  # [batch, 1]
     return graph.to_bytes()
 
 
 def keras_reference(checkpoint: Checkpoint) -> Reference:
-    """What the exported model must answer, computed by Keras."""
+    """The answers that the exported model must give, computed by Keras."""
 
-    def density_and_count(pictures: Pictures) -> Outputs:
-        normalised = normalise(pictures, checkpoint.normalisation)
+    def density_and_count(images: Images) -> Outputs:
+        normalised = normalise(images, checkpoint.normalisation)
         density = np.asarray(checkpoint.model(normalised, training=False))[..., 0]
         return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
 
     return density_and_count
+
+
+def load_reference(path: Path, card: ModelCard, change: Callable[[Kernel], Kernel]) -> Reference:
+    """The answers of a checkpoint's network once each of its kernels is changed.
+
+    Args:
+        path: Checkpoint folder, version folder of a served model, or published file.
+        card: The card of the network.
+        change: Function from a kernel [kh, kw, in, out] to the kernel to use instead.
+
+    Raises:
+        WeightsError: If the checkpoint is not a CSRNet's.
+    """
+    checkpoint = load_csrnet(path, card.name)
+    for layer in conv_layers(checkpoint.model):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([change(kernel), bias])
+    return keras_reference(checkpoint)
 
 
 def export_csrnet(
@@ -60,17 +80,17 @@ def export_csrnet(
     repository: Path,
     version: int = 1,
     photo: Rgb,
-    photos: Iterable[Pictures] = (),
+    photos: Iterable[Images] = (),
     normalisation: str | None = None,
 ) -> Path:
     """Export a checkpoint; returns the path of the model file.
 
     Args:
         path: Checkpoint folder or published file.
-        card: What it is served as.
+        card: Card that it is served as.
         repository: A Triton model repository.
         version: Triton's version number.
-        photo: What to check the export on; it must show people.
+        photo: Photo of people to check the export on.
         photos: Whole photos to compare head counts on.
         normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
 
@@ -83,7 +103,7 @@ def export_csrnet(
         build_onnx(checkpoint, card),
         card,
         keras_reference(checkpoint),
-        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        images=[*check_images(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
         photos=photos,
         repository=repository,
         version=version,
@@ -98,9 +118,9 @@ def export_csrnet_tflite(
 
     Args:
         path: Checkpoint folder or published file.
-        card: What it counts as.
+        card: Card that it counts as.
         output: File to write.
-        photo: What to check the export on; it must show people.
+        photo: Photo of people to check the export on.
         normalisation: Key of `NORMALISATIONS`; None takes the checkpoint's own.
 
     Raises:
@@ -118,7 +138,7 @@ def export_csrnet_tflite(
         build_tflite(checkpoint, card),
         card,
         keras_reference(checkpoint),
-        pictures=[*check_pictures(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
+        images=[*check_images(photo, card.geometry), scaled(photo, *ODD_SIZE_PX)],
         output=output,
     )
 
@@ -127,13 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     takes = "folder written by training/csrnet, version folder of a served model, or a published .h5 file"
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
-    parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="what to write (%(default)s)")
+    parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="format to write (%(default)s)")
     parser.add_argument("--output", type=Path, help="TFLite file to write (<card>.tflite)")
     options = parser.parse_args(arguments)
     if options.format == "tflite" and options.evaluate:
-        parser.error("--evaluate judges what the service runs, which no TFLite file is; leave out --format tflite")
+        parser.error("--evaluate measures what the service runs, which is no TFLite file; leave out --format tflite")
 
-    def export(card: ModelCard, photos: Iterator[Pictures]) -> Path:
+    def export(card: ModelCard, photos: Iterator[Images]) -> Path:
         common = {"photo": read_photo(options.photo), "normalisation": options.normalisation}
         if options.format == "tflite":
             output = options.output or Path(f"{card.name}.tflite")

@@ -1,8 +1,8 @@
-"""A counting network as a TFLite file, for phones: one picture of any size in, its density and head count out.
+"""A counting network as a TFLite file, for phones: one image of any size in, its density and head count out.
 
-Written from the same steps as the ONNX file: uint8 RGB [1, height, width, 3] in, normalisation inside, weights stored
-in FP16, one convolution a layer. A program resizes the input tensor to its picture, or asks the signature runner, which
-does so itself:
+The file is written from the same steps as the ONNX file: uint8 RGB [1, height, width, 3] in, normalisation inside,
+weights stored in FP16, one convolution per layer. A program resizes the input tensor to its image, or uses the
+signature runner, which does so itself:
 
     runner = ai_edge_litert.interpreter.Interpreter("csrnet_a.tflite").get_signature_runner()
     count = runner(image=photo[np.newaxis])["count"]
@@ -20,7 +20,7 @@ from export.csrnet.checkpoint import Checkpoint
 from export.graph.chain import Pooling, Step
 from export.graph.keras_chain import read_chain
 from export.publish import worst_of_each, write_whole
-from export.verify.parity import Comparison, Outputs, Pictures, Reference, compare_outputs
+from export.verify.parity import Comparison, Images, Outputs, Reference, compare_outputs
 
 DTYPES = {"UINT8": "uint8", "FP32": "float32"}
 
@@ -41,7 +41,7 @@ def build_tflite(checkpoint: Checkpoint, card: ModelCard) -> bytes:
 
 
 def _normalised(image: tf.Tensor, normalisation: Normalisation) -> tf.Tensor:
-    """uint8 RGB -> float32 in the normalisation's channel order; as `crowdserve.nets.normalisation` does it."""
+    """uint8 RGB -> float32 in the normalisation's channel order, as in `crowdserve.nets.normalisation`."""
     ordered = image[..., ::-1] if normalisation.channel_order == "BGR" else image
     pixels = tf.cast(ordered, tf.float32) / normalisation.divisor
     return (pixels - tf.constant(normalisation.mean)) / tf.constant(normalisation.std)
@@ -58,17 +58,17 @@ def _layers(x: tf.Tensor, steps: Sequence[Step]) -> tf.Tensor:
     return x
 
 
-def check_tflite(model: bytes, card: ModelCard, reference: Reference, pictures: Sequence[Pictures]) -> list[Comparison]:
+def check_tflite(model: bytes, card: ModelCard, reference: Reference, images: Sequence[Images]) -> list[Comparison]:
     """Compare a TFLite model with its framework model, by the card's tolerance.
 
     Args:
         model: The file's content.
-        card: Names, dtypes and tolerances that are expected.
+        card: Card with the expected names, dtypes and tolerances.
         reference: The framework model.
-        pictures: Single pictures of several sizes, with people in them.
+        images: Single images of people, in several sizes.
 
     Raises:
-        ParityError: If the interpreter does not take the file, or if names, dtypes, shapes, values or counts differ.
+        ParityError: If the interpreter refuses the file, or if names, dtypes, shapes, values or counts differ.
     """
     try:
         runner = Interpreter(model_content=model).get_signature_runner()
@@ -76,13 +76,13 @@ def check_tflite(model: bytes, card: ModelCard, reference: Reference, pictures: 
         raise ParityError(f"{card.name}: the TFLite interpreter cannot load the exported model: {err}") from err
     _check_tensors(runner, card)
 
-    def run(picture: Pictures) -> Outputs:
+    def run(image: Images) -> Outputs:
         try:
-            return runner(**{card.input.name: picture})
+            return runner(**{card.input.name: image})
         except Exception as err:
-            raise ParityError(f"{card.name}: the TFLite model fails on a picture {picture.shape}: {err}") from err
+            raise ParityError(f"{card.name}: the TFLite model fails on an image of shape {image.shape}: {err}") from err
 
-    return compare_outputs(card, reference, run, pictures)
+    return compare_outputs(card, reference, run, images)
 
 
 def _check_tensors(runner: SignatureRunner, card: ModelCard) -> None:
@@ -97,17 +97,17 @@ def _check_tensors(runner: SignatureRunner, card: ModelCard) -> None:
 
 
 def release_tflite(
-    model: bytes, card: ModelCard, reference: Reference, *, pictures: Sequence[Pictures], output: Path
+    model: bytes, card: ModelCard, reference: Reference, *, images: Sequence[Images], output: Path
 ) -> Path:
     """Check a TFLite model against its framework model, print the differences and write it.
 
     Raises:
-        ParityError: If the models differ; nothing is written then.
+        ParityError: If the models differ; then nothing is written.
         SetupError: If the file cannot be written.
     """
-    singles = [batch for batch in pictures if len(batch) == 1]
+    singles = [batch for batch in images if len(batch) == 1]
     comparisons = check_tflite(model, card, reference, singles)
-    print(f"{card.name}: names, dtypes and shapes agree; {len(singles)} pictures, largest differences:")
+    print(f"{card.name}: names, dtypes and shapes agree; {len(singles)} images, largest differences:")
     for comparison in worst_of_each(comparisons):
         print(f"  {comparison}")
     try:

@@ -1,11 +1,12 @@
 """Chains of convolutions as a plain ONNX graph.
 
-The graph is written node by node instead of through tf2onnx: TensorFlow traces a dilated convolution of unknown size as
-padding, SpaceToBatch, convolution and BatchToSpace, and tf2onnx passes all of that on, 452 nodes for CSRNet. Here every
-convolution is one `Conv` node, and the only transposes are those of the NHWC picture and of NHWC features.
+The graph is written node by node instead of by tf2onnx: TensorFlow traces a dilated convolution of unknown size as
+padding, SpaceToBatch, convolution and BatchToSpace, and tf2onnx keeps all of these, 452 nodes for CSRNet. Here every
+convolution is one `Conv` node, and the only transposes are those of the NHWC image and of NHWC features.
 """
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
@@ -16,13 +17,13 @@ from export.graph.chain import Convolution, Pooling, Step
 
 OPSET = 17
 IR_VERSION = 8
-"""Old enough for every TensorRT 10 and ONNX Runtime of the last years; new enough for every operator here."""
+"""Old enough for every TensorRT 10 and every recent ONNX Runtime; new enough for every operator here."""
 
 _ONNX_DTYPES = {"UINT8": TensorProto.UINT8, "FP32": TensorProto.FLOAT}
 
 
 class OnnxGraph:
-    """The nodes and constants of a model that is being written; a tensor is known by its name."""
+    """The nodes and constants of a model that is being written; a tensor is identified by its name."""
 
     def __init__(self, card: ModelCard) -> None:
         self.card = card
@@ -30,17 +31,17 @@ class OnnxGraph:
         self.initializers: list[onnx.TensorProto] = []
 
     def add(self, op: str, *inputs: str, name: str, **attributes: object) -> str:
-        """Append a node whose one output is called like the node; returns that name."""
+        """Append a node whose only output has the name of the node; returns that name."""
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    def constant(self, name: str, array: np.ndarray) -> str:
+    def constant(self, name: str, array: npt.ArrayLike) -> str:
         """Append a constant tensor; returns its name."""
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def weight(self, name: str, array: np.ndarray) -> str:
-        """Append a weight that is stored in FP16 and cast to FP32: half the file; runtimes fold the cast at load.
+    def weight(self, name: str, array: npt.NDArray[np.float32]) -> str:
+        """Append a weight stored in FP16 and cast to FP32, which halves the file; runtimes fold the cast at load.
 
         Raises:
             WeightsError: If a value is not finite in FP16.
@@ -53,10 +54,10 @@ class OnnxGraph:
             )
         return self.add("Cast", self.constant(f"{name}_fp16", half), name=name, to=TensorProto.FLOAT)
 
-    def normalised_picture(self, normalisation: Normalisation) -> str:
+    def normalised_image(self, normalisation: Normalisation) -> str:
         """uint8 RGB [batch, height, width, 3] -> float32 [batch, 3, height, width] in the normalisation's order.
 
-        Height and width grow to the card's `graph_multiple`, if it has one.
+        Height and width are padded to multiples of the card's `graph_multiple`, if it has one.
         """
         # TensorRT takes UINT8 only where it feeds a Cast directly, so the transpose comes after.
         x = self.add("Cast", self.card.input.name, name="image/float", to=TensorProto.FLOAT)
@@ -93,9 +94,9 @@ class OnnxGraph:
         """Append a chain: float32 [batch, in, height, width] -> [batch, out, height', width'].
 
         Args:
-            x: What it is applied to.
-            steps: The chain. Applied a second time, it shares its weights.
-            scope: Put before the names of its nodes, so that each application has its own.
+            x: Name of the tensor that the chain is applied to.
+            steps: The chain. A second application shares the weights of the first.
+            scope: Prefix of the names of the nodes, so that each application has its own names.
         """
         for step in steps:
             if isinstance(step, Pooling):
@@ -119,7 +120,7 @@ class OnnxGraph:
         return self.add("Relu", x, name=f"{scope}{conv.name}/relu") if conv.relu else x
 
     def _weights(self, conv: Convolution) -> tuple[str, str]:
-        """Kernel and bias, made once."""
+        """Names of kernel and bias, which are added once."""
         kernel, bias = f"{conv.name}/kernel", f"{conv.name}/bias"
         if all(made.name != bias for made in self.initializers):
             self.weight(kernel, conv.kernel.transpose(3, 2, 0, 1))
@@ -127,7 +128,7 @@ class OnnxGraph:
         return kernel, bias
 
     def to_bytes(self) -> bytes:
-        """The checked model file. Its inputs and outputs are the card's, so nodes must bear the outputs' names."""
+        """The checked model file. Its inputs and outputs are the card's, so nodes must have their names."""
         outputs = [_value_info(tensor) for tensor in self.card.outputs]
         graph = helper.make_graph(
             self.nodes, self.card.name, [_value_info(self.card.input)], outputs, self.initializers

@@ -1,9 +1,13 @@
-"""Steps of a network as export writes them, whichever framework it was read from."""
+"""The steps of a network as export writes them, independent of the framework that they were read from."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
+
+Kernel = npt.NDArray[np.float32]
+"""Weights of a convolution, in the order of axes of their framework."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,16 +15,16 @@ class Convolution:
     """One convolution of stride 1 that keeps height and width.
 
     Attributes:
-        name: Of the framework's layer.
-        kernel: float32 [kh, kw, in, out].
-        bias: float32 [out].
-        dilation: The same for both axes.
+        name: Name of the framework's layer.
+        kernel: Kernel, float32 [kh, kw, in, out].
+        bias: Bias, float32 [out].
+        dilation: Dilation of both axes.
         relu: Whether a ReLU follows.
     """
 
     name: str
-    kernel: np.ndarray
-    bias: np.ndarray
+    kernel: Kernel
+    bias: npt.NDArray[np.float32]
     dilation: int
     relu: bool
 

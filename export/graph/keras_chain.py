@@ -1,7 +1,7 @@
-"""A Keras network of convolutions and poolings read as a plain list of steps.
+"""Reader of a Keras network of convolutions and poolings as a plain list of steps.
 
 VGG16 and CSRNet are chains: each layer takes the output of the one before it. Batch normalisation is folded into its
-convolution here, so a network with it exports to the same graph as one without.
+convolution here, so networks with and without it export to the same graph.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ def read_chain(model: keras.Model) -> list[Step]:
     """The steps of a model, and of the models inside it, in order.
 
     Raises:
-        TypeError: If the model has a layer that such a chain does not have, or one with other settings.
+        TypeError: If the model has a layer, or a setting of a layer, that such a chain does not have.
     """
     steps: list[Step] = []
     for layer in _flat_layers(model):

@@ -1,4 +1,4 @@
-"""A PyTorch Sequential of convolutions, ReLUs and poolings read as a plain list of steps."""
+"""Reader of a PyTorch Sequential of convolutions, ReLUs and poolings as a plain list of steps."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,12 +13,12 @@ def read_chain(name: str, layers: Iterable[nn.Module], *, first: int = 0) -> lis
     """The steps of some layers, in order.
 
     Args:
-        name: Of the Sequential in the state dict; a step is called `<name>.<index>`.
-        layers: What it holds, or a part of it.
-        first: Index of the first of them.
+        name: Name of the Sequential in the state dict; a step is called `<name>.<index>`.
+        layers: Its layers, or a part of them.
+        first: Index of the first of these layers.
 
     Raises:
-        TypeError: If there is a layer that such a chain does not have, or one with other settings.
+        TypeError: If there is a layer, or a setting of a layer, that such a chain does not have.
     """
     steps: list[Step] = []
     for index, layer in enumerate(layers, first):

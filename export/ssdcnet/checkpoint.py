@@ -1,4 +1,4 @@
-"""SSDCNet checkpoints as they come: a folder that training wrote, a served version, or a published .pth file."""
+"""SSDCNet checkpoints in three forms: a folder that training wrote, a served version, or a published .pth file."""
 
 import hashlib
 import pickle
@@ -22,11 +22,11 @@ _CLASSES = "back_end_cls.3.bias"
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A network with its weights and what is known about them.
+    """A network with its weights and their origin.
 
     Attributes:
-        net: Normalised pictures -> map and count.
-        normalisation: What the weights expect.
+        net: Network from normalised images to map and count.
+        normalisation: Normalisation that the weights expect.
         meta: The record that goes beside the exported model.
     """
 
@@ -40,11 +40,11 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
 
     Args:
         path: A folder with `<card>.pth` and `meta.json`, a served model's version folder, or a published .pth file.
-        card: What it is exported as; a folder must have been trained for it.
+        card: Card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published network.
 
     Raises:
-        WeightsError: If it is neither, or damaged, or of another network.
+        WeightsError: If there is no such checkpoint, or it is damaged or of another network.
     """
     if path.is_dir():
         meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet")
@@ -60,7 +60,7 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
 def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:
     key = published_normalisation(card, path, normalisation)
     net = _load(path, card)
-    meta = {
+    meta: dict[str, object] = {
         "card": card.name,
         "normalisation": key,
         "source": "published pth",
@@ -86,12 +86,12 @@ def _fill(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> SSDCNet:
 def _read_state(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of pickle's version; what matters is what comes out
+            warnings.simplefilter("ignore", UserWarning)  # about pickle's version; the content is checked below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as err:
         raise WeightsError(
-            f"{path} is no PyTorch file of tensors alone; one that holds other objects could run code when it is read, "
-            f"so it is not: save {{'{STATE}': net.state_dict()}} again"
+            f"{path} is not a PyTorch file of tensors alone; a file with other objects could run code when it is read, "
+            f"so it is refused: save {{'{STATE}': net.state_dict()}} again"
         ) from err
     except (OSError, RuntimeError, ValueError, EOFError, KeyError) as err:
         raise WeightsError(
@@ -122,8 +122,8 @@ def _check_classes(path: Path, state: Mapping[str, Tensor], card: ModelCard, net
     found, expected = len(state[_CLASSES].reshape(-1)), len(net.table)
     if found != expected:
         raise WeightsError(
-            f"{path} has {found} classes of count, {card.name} has {expected} (up to {card.max_local_count:g} people a "
-            f"cell): it was trained on another data set and needs its own card"
+            f"{path} has {found} classes of count, {card.name} has {expected} (up to {card.max_local_count:g} people "
+            f"per cell): it was trained on another data set and needs its own card"
         )
 
 

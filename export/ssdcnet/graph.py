@@ -1,7 +1,7 @@
-"""SSDCNet as a plain ONNX graph: the formulas of `crowdserve.nets.ssdcnet`, one node an operation.
+"""SSDCNet as a plain ONNX graph: the formulas of `crowdserve.nets.ssdcnet`, one node per operation.
 
-Written node by node like the other networks': PyTorch's exporter spells each tensor's shape out in dozens of nodes and
-names them after itself. There is nothing here that TensorRT lacks.
+The graph is written node by node like those of the other networks: PyTorch's exporter spells out the shape of each
+tensor in dozens of nodes and gives them names of its own. TensorRT has every operation here.
 """
 
 from itertools import pairwise
@@ -17,7 +17,7 @@ from export.graph.torch_chain import read_chain
 def build_onnx(net: SSDCNet, card: ModelCard, normalisation: Normalisation) -> bytes:
     """The ONNX file of an SSDCNet."""
     graph = _Graph(card, net)
-    conv3, conv4, conv5 = graph.front_end(graph.normalised_picture(normalisation))
+    conv3, conv4, conv5 = graph.front_end(graph.normalised_image(normalisation))
     f1 = graph.up("back_end_up.0", conv5, conv4)  # [batch, 512, H/16, W/16]
     f2 = graph.up("back_end_up.1", f1, conv3)  # [batch, 512, H/8, W/8]
     div0 = graph.class_count(conv5, "div0")  # [batch, 1, H/64, W/64]
@@ -29,7 +29,7 @@ def build_onnx(net: SSDCNet, card: ModelCard, normalisation: Normalisation) -> b
 
 
 class _Graph(OnnxGraph):
-    """SSDCNet's parts; its heads are applied at several scales with the same weights."""
+    """The parts of SSDCNet; its heads are applied at several scales with the same weights."""
 
     def __init__(self, card: ModelCard, net: SSDCNet) -> None:
         super().__init__(card)
@@ -39,7 +39,7 @@ class _Graph(OnnxGraph):
         self._twice = self.constant("twice", np.array([1, 1, 2, 2], np.float32))
 
     def front_end(self, x: str) -> list[str]:
-        """Normalised pictures -> features after the poolings of blocks 3, 4 and 5."""
+        """Normalised images -> features after the poolings of blocks 3, 4 and 5."""
         features, taps = self._net.front_end.features, []
         for first, end in pairwise((0, *(tap + 1 for tap in TAPS))):
             x = self.layers(x, read_chain("front_end.features", features[first:end], first=first))
@@ -47,7 +47,7 @@ class _Graph(OnnxGraph):
         return taps
 
     def up(self, name: str, x: str, skip: str) -> str:
-        """Features at twice the resolution, joined with the front-end's own there."""
+        """Features at twice the resolution, joined with those of the front-end at that resolution."""
         x = self.add(
             "Resize", x, "", self._twice, name=f"{name}.up", mode="linear", coordinate_transformation_mode="half_pixel"
         )

@@ -1,4 +1,4 @@
-"""Is an exported file the framework's network?
+"""Check that an exported file is the framework's network.
 
-images ──► parity ──► names, axes, dtypes, shapes, values, counts; one error each
+images ──► parity ──► names, axes, dtypes, shapes, values, counts; one error for each
 """

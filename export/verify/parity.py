@@ -1,7 +1,7 @@
-"""Whether an exported model answers as its framework model does.
+"""Check that an exported model answers as its framework model does.
 
-Checked in this order: names, axes, dtypes, shapes, values, counts. The first difference raises a `ParityError`, so a
-model that differs never reaches a Triton repository.
+The order is: names, axes, dtypes, shapes, values, counts. The first difference raises a `ParityError`, so a model that
+differs never reaches a Triton repository.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,79 +14,79 @@ from onnxruntime import InferenceSession, NodeArg, SessionOptions
 from crowdserve.cards import ModelCard, TensorSpec
 from crowdserve.errors import ParityError
 
-Pictures = npt.NDArray[np.uint8]
+Images = npt.NDArray[np.uint8]
 """uint8 RGB [batch, height, width, 3]."""
 
 Outputs = Mapping[str, npt.NDArray[np.float32]]
 """Output tensors by their names."""
 
-Reference = Callable[[Pictures], Outputs]
+Reference = Callable[[Images], Outputs]
 """A model as a function, its normalisation included: the framework model in FP32 with its original weights."""
 
 COUNT_DIFFERENCE = 5e-3
-"""Largest difference of a photo's head count, as a share of it."""
+"""Largest allowed difference of a photo's head count, as a share of the count."""
 
 _ORT_DTYPES = {"UINT8": "tensor(uint8)", "FP32": "tensor(float)"}
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far one output was from the reference for one batch of pictures.
+    """The difference of one output from the reference for one batch of images.
 
     Attributes:
-        pictures: Shape of the batch.
+        images: Shape of the batch.
         output: Name of the tensor.
-        difference: Largest of the batch that the tolerance binds, as a share of what `Tolerance` says.
-        tolerance: Largest that is allowed.
+        difference: Largest difference in the batch, outliers excepted, as a share of what `Tolerance` says.
+        tolerance: Largest allowed difference.
     """
 
-    pictures: tuple[int, ...]
+    images: tuple[int, ...]
     output: str
     difference: float
     tolerance: float
 
     def __str__(self) -> str:
-        batch, height, width, _ = self.pictures
+        batch, height, width, _ = self.images
         sizes = f"{batch} x {height}x{width} px"
         return f"{self.output:<14} {self.difference:.1e} on {sizes} (tolerance {self.tolerance:.0e})"
 
 
-def check_parity(model: bytes, card: ModelCard, reference: Reference, pictures: Sequence[Pictures]) -> list[Comparison]:
+def check_parity(model: bytes, card: ModelCard, reference: Reference, images: Sequence[Images]) -> list[Comparison]:
     """Compare an ONNX model with its framework model.
 
     Args:
-        model: The ONNX file's content.
-        card: Names, axes, dtypes and tolerances that are expected.
+        model: Content of the ONNX file.
+        card: Card with the expected names, axes, dtypes and tolerances.
         reference: The framework model.
-        pictures: Batches to compare on, of every kind of size and with something in them that the network answers to.
+        images: Batches to compare on, of every kind of size, on which the network's answers are not zero.
 
     Returns:
-        One comparison an output and batch, all within tolerance.
+        One comparison per output and batch, all within tolerance.
 
     Raises:
-        ParityError: If anything differs, or if the reference is zero on every picture, so that nothing was compared.
+        ParityError: If anything differs, or if the reference is zero on every image, so that nothing was compared.
     """
     session = _open_session(model, card)
     _check_names(session, card)
     _check_axes(session, card)
     _check_dtypes(session, card)
-    return compare_outputs(card, reference, lambda batch: _run(session, card, batch), pictures)
+    return compare_outputs(card, reference, lambda batch: _run(session, card, batch), images)
 
 
-def check_counts(model: bytes, card: ModelCard, reference: Reference, photos: Iterable[Pictures]) -> list[float]:
+def check_counts(model: bytes, card: ModelCard, reference: Reference, photos: Iterable[Images]) -> list[float]:
     """Compare the head counts of an ONNX model and its framework model on whole photos.
 
     Args:
-        model: The ONNX file's content.
-        card: Of a counting network.
+        model: Content of the ONNX file.
+        card: Card of a counting network.
         reference: The framework model.
-        photos: One a batch.
+        photos: Photos to compare on, one per batch.
 
     Returns:
-        For each photo the difference as a share of the framework's count, or of one person where that is less.
+        The difference for each photo, as a share of the framework's count or of one person, whichever is more.
 
     Raises:
-        ParityError: If it is over `COUNT_DIFFERENCE` for any photo.
+        ParityError: If the difference is over `COUNT_DIFFERENCE` for any photo.
     """
     session, differences = None, []
     for i, photo in enumerate(photos):
@@ -107,15 +107,15 @@ def _count_difference(card: ModelCard, index: int, expected: Outputs, got: Outpu
 
 
 def compare_outputs(
-    card: ModelCard, reference: Reference, exported: Reference, pictures: Sequence[Pictures]
+    card: ModelCard, reference: Reference, exported: Reference, images: Sequence[Images]
 ) -> list[Comparison]:
-    """Compare what two models answer: shapes, then values, then counts; whatever runs the exported one.
+    """Compare the answers of two models: shapes, then values, then counts; any runtime may run the exported one.
 
     Raises:
-        ParityError: As `check_parity`.
+        ParityError: As in `check_parity`.
     """
     answers = []
-    for batch in pictures:
+    for batch in images:
         expected, got = reference(batch), exported(batch)
         _check_shapes(card, batch, expected, got)
         answers.append((batch, expected, got))
@@ -131,12 +131,12 @@ def _open_session(model: bytes, card: ModelCard) -> InferenceSession:
         raise ParityError(f"{card.name}: ONNX Runtime cannot load the exported model: {err}") from err
 
 
-def _run(session: InferenceSession, card: ModelCard, pictures: Pictures) -> Outputs:
+def _run(session: InferenceSession, card: ModelCard, images: Images) -> Outputs:
     names = [tensor.name for tensor in card.outputs]
     try:
-        return dict(zip(names, session.run(names, {card.input.name: pictures}), strict=True))
+        return dict(zip(names, session.run(names, {card.input.name: images}), strict=True))
     except Exception as err:
-        raise ParityError(f"{card.name}: the exported model fails on pictures {pictures.shape}: {err}") from err
+        raise ParityError(f"{card.name}: the exported model fails on images of shape {images.shape}: {err}") from err
 
 
 def _tensors(session: InferenceSession, card: ModelCard) -> Iterator[tuple[NodeArg, TensorSpec]]:
@@ -166,41 +166,41 @@ def _check_dtypes(session: InferenceSession, card: ModelCard) -> None:
             raise ParityError(f"{card.name}: {arg.name} is a {arg.type}, its card says {tensor.dtype}")
 
 
-def _check_shapes(card: ModelCard, pictures: Pictures, expected: Outputs, got: Outputs) -> None:
+def _check_shapes(card: ModelCard, images: Images, expected: Outputs, got: Outputs) -> None:
     for tensor in card.outputs:
         shapes = got[tensor.name].shape, expected[tensor.name].shape
         if shapes[0] != shapes[1]:
             raise ParityError(
-                f"{card.name}: for pictures {pictures.shape}, {tensor.name} has the shape {shapes[0]}, "
+                f"{card.name}: for images of shape {images.shape}, {tensor.name} has the shape {shapes[0]}, "
                 f"the framework's has {shapes[1]}"
             )
 
 
-Answers = list[tuple[Pictures, Outputs, Outputs]]
-"""Pictures, the framework's outputs, the exported model's outputs."""
+Answers = list[tuple[Images, Outputs, Outputs]]
+"""Images, the framework's outputs, the exported model's outputs."""
 
 
 def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
-    """Maps and features: differences as a share of the largest magnitude over all pictures, less those that stray."""
+    """Maps and features: differences as a share of the largest magnitude over all images, outliers excepted."""
     for tensor in card.outputs if card.density_output is None else [card.output(card.density_output)]:
         largest = max(float(np.abs(expected[tensor.name]).max()) for _, expected, _ in answers)
         if not 0 < largest < np.inf:
             raise ParityError(
-                f"{card.name}: the framework's {tensor.name} reaches {largest} on the check pictures, so there is "
+                f"{card.name}: the framework's {tensor.name} reaches {largest} on the check images, so there is "
                 f"nothing to compare; give a photo with people in it, and check that the network is trained"
             )
-        for pictures, expected, got in answers:
+        for images, expected, got in answers:
             differences = np.abs(got[tensor.name] - expected[tensor.name])
-            difference = _largest_bound(differences, card.tolerance.stray_share) / largest
-            yield _within(card, Comparison(pictures.shape, tensor.name, difference, card.tolerance.relative))
+            difference = _largest_inlier(differences, card.tolerance.stray_share) / largest
+            yield _within(card, Comparison(images.shape, tensor.name, difference, card.tolerance.relative))
 
 
-def _largest_bound(differences: npt.NDArray[np.float32], stray_share: float) -> float:
-    """The largest but for the share that may stray; NaN if there is one, since it sorts last."""
+def _largest_inlier(differences: npt.NDArray[np.float32], outlier_share: float) -> float:
+    """The largest difference without the allowed share of outliers; NaN if any difference is NaN."""
     if np.isnan(differences).any():
         return float("nan")
-    strays = int(stray_share * differences.size)
-    return float(np.sort(differences, axis=None)[differences.size - 1 - strays])
+    outliers = int(outlier_share * differences.size)
+    return float(np.sort(differences, axis=None)[differences.size - 1 - outliers])
 
 
 def _check_counts(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
@@ -209,14 +209,14 @@ def _check_counts(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
         return
     for tensor in card.outputs:
         name = f"sum of {tensor.name}" if tensor.name == card.density_output else tensor.name
-        for pictures, expected, got in answers:
+        for images, expected, got in answers:
             counts = _head_counts(expected[card.density_output])
             shares = np.abs(_head_counts(got[tensor.name]) - counts) / np.maximum(counts, card.tolerance.count_floor)
-            yield _within(card, Comparison(pictures.shape, name, float(shares.max()), card.tolerance.count_people))
+            yield _within(card, Comparison(images.shape, name, float(shares.max()), card.tolerance.count_people))
 
 
 def _head_counts(output: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """[batch, ...] -> [batch]: a map's sum, a count itself."""
+    """[batch, ...] -> [batch]: the sum of a map, or a count itself."""
     counts: npt.NDArray[np.float64] = output.reshape(len(output), -1).sum(axis=1, dtype=np.float64)
     return counts
 

@@ -11,18 +11,18 @@ set -euo pipefail
 python -m training.data.free_photos photos-without-people
 
 # Run 1: the back-end from He initialisation, on cached features of the frozen ImageNet front-end. Step 915 is kept.
-# At the time the 48 generated pictures without people held three even greys; today every other one is grey, so the
+# At the time the 48 generated images without people held three even greys; today every other one is grey, so the
 # command does not repeat the run exactly. (Record of 2026-11-21: 3,895 s of wall time.)
 python -m training.csrnet part_A --card csrnet_a --output checkpoints/csrnet_a --cache features/a \
     --steps 3050 --validate-every 305 --precision mixed_bfloat16
 
-# Run 2: step 915 counted up to 39 people in an even grey, so a third of the crops come from pictures without people.
+# Run 2: step 915 counted up to 39 people in an even grey, so a third of the crops come from images without people.
 # Step 60 is kept. It was stopped after 120 of 240 steps: press Ctrl-C after the validation of step 120.
 python -m training.csrnet part_A --card csrnet_a --output checkpoints/csrnet_a2 --cache features/a \
     --start-from checkpoints/csrnet_a --steps 240 --validate-every 60 --warmup-steps 20 --learning-rate 1e-4 \
     --averaging 0.98 --negatives 72 --negative-share 0.33 --precision mixed_bfloat16
 
-# Run 3: crops behind confetti, behind pictures without people and in other light, at 1 to 1.4 times their size, against
+# Run 3: crops behind confetti, behind images without people and in other light, at 1 to 1.4 times their size, against
 # the street full of confetti. Step 240 is kept. The original command said --start-from model_repository/csrnet_a/1,
 # which held the weights of run 2, rounded to 16 bits.
 python -m training.csrnet part_A --card csrnet_a --output checkpoints/csrnet_a6 --cache features/a \

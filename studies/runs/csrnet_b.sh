@@ -12,7 +12,7 @@ python -m training.data.free_photos photos-without-people
 
 # Run 1, first part: the back-end from He initialisation, absolute errors over blocks of 4, 8 and 16 cells. It was stopped
 # after 810 of 2,700 steps, for it under-counts as a median does: press Ctrl-C after the validation of step 810. The
-# record does not hold this part. At the time the 48 generated pictures without people held three even greys; today every
+# record does not hold this part. At the time the 48 generated images without people held three even greys; today every
 # other one is grey, so neither part repeats exactly.
 python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b --cache features/b \
     --steps 2700 --validate-every 270 --precision mixed_bfloat16 --sigma-px 15 --pools 4 8 16
@@ -24,7 +24,7 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b -
 python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b --cache features/b \
     --steps 2080 --validate-every 260 --precision mixed_bfloat16 --sigma-px 15 --pools 16 --squared-pools 1 4
 
-# Run 2: even greys among the pictures without people. Step 200 is kept.
+# Run 2: even greys among the images without people. Step 200 is kept.
 python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b2 --cache features/b \
     --start-from checkpoints/csrnet_b --steps 200 --validate-every 100 --warmup-steps 20 --learning-rate 2e-4 \
     --averaging 0.98 --negatives 72 --negative-share 0.1 --precision mixed_bfloat16 --sigma-px 15 --pools 16 \
@@ -55,12 +55,12 @@ python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b8 
     --negatives 160 --negative-kinds pebbles,parts,leaves,pebbles,parts,leaves,rows,grey \
     --negative-photos photos-without-people --negative-share 0.2 --sigma-px 15 --pools 16 --squared-pools 1 4 --seed 10
 
-# The mean with the weights before: no picture without people is counted over 10, for 0.2 more error on people. (The first
+# The mean with the weights before: no image without people is counted over 10, for 0.2 more error on people. (The first
 # folder was model_repository/csrnet_b/1, as above.)
 python -m training.average_weights part_B checkpoints/csrnet_b5 checkpoints/csrnet_b8 --card csrnet_b \
     --cache features/b3 --output checkpoints/csrnet_b9
 
-# Run 6: crops behind pictures without people, in other light, a few behind confetti. Step 100 is the best (MAE 10.28), but
+# Run 6: crops behind images without people, in other light, a few behind confetti. Step 100 is the best (MAE 10.28), but
 # counts 20.6 people on the board. (It started from model_repository/csrnet_b/1, which held the mean above.)
 python -m training.csrnet part_B --card csrnet_b --output checkpoints/csrnet_b10 --cache features/b3 \
     --start-from checkpoints/csrnet_b9 --last-block --min-scale 0.9 --max-scale 1.3 --mirrored --confetti 0.05 \

@@ -6,7 +6,7 @@
 # seed, photos per split and the chosen C, but no command lines.
 set -euo pipefail
 
-# `domain`, the default: Part A is dense; Part B and pictures without people, 198 of them, are sparse, because the dense
+# `domain`, the default: Part A is dense; Part B and images without people, 198 of them, are sparse, because the dense
 # route's network takes fine texture for a far crowd. (Record of 2026-11-22: seed 0, C 0.0003, 718 photos to train on;
 # 96.67 % of 90 test photos and 100 % of 90 validation photos right; the last step 413 s.)
 python -m training.data.free_photos photos-without-people
@@ -16,7 +16,7 @@ python -m training.scene.features scenes
 python -m training.scene.train scenes --output model_repository/vgg16/1
 
 # `count`, to be selected by name: over 100 heads is dense, the original work flow's labels. The log does not hold its
-# commands; these follow from the record (labels count, threshold 100, both training halves without the pictures without
+# commands; these follow from the record (labels count, threshold 100, both training halves without the images without
 # people, seed 0) and from the scripts' flags. The name of the folder is not recorded. (Record of 2026-11-22: C 3e-05,
 # 560 photos to train on; 92.86 % of 70 test photos and 91.43 % of 70 validation photos right; the last step 114 s.)
 python -m training.scene.dataset part_A part_B --labels count --threshold 100 --output scenes-count

@@ -16,7 +16,7 @@ python -m training.ssdcnet part_A --card ssdcnet_sha --output checkpoints/ssdcne
     --validate-every 180 --negatives 66 --negative-photos photos-without-people --negative-share 0.12 --mirrored \
     --trained-blocks 2 --precision bfloat16
 
-# Run 2: crops behind confetti, behind pictures without people and in other light, at 0.7 to 1.4 times their size, against
+# Run 2: crops behind confetti, behind images without people and in other light, at 0.7 to 1.4 times their size, against
 # the street full of confetti. Step 500 is kept. The original command said --start-from model_repository/ssdcnet_sha/1,
 # which held the weights of run 1, rounded to 16 bits.
 python -m training.ssdcnet part_A --card ssdcnet_sha --output checkpoints/ssdcnet_sha5 --cache features/a64 \

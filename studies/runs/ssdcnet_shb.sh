@@ -29,7 +29,7 @@ python -m training.ssdcnet part_B --card ssdcnet_shb --output checkpoints/ssdcne
     --warmup-steps 30 --averaging 0.99 --sigma-px 15 --negatives 66 --negative-photos photos-without-people \
     --negative-share 0.1 --mirrored --trained-blocks 2 --precision bfloat16 --seed 4
 
-# Run 4: crops behind pictures without people, in other light, a few behind confetti. Step 80 is the best, with a bias of
+# Run 4: crops behind images without people, in other light, a few behind confetti. Step 80 is the best, with a bias of
 # the other sign. It was stopped after 160 of 240 steps: press Ctrl-C after the validation of step 160. Float32 with
 # --winograd, for a processor without bfloat16. The original command said --start-from model_repository/ssdcnet_shb/1,
 # which held the weights of run 3, rounded to 16 bits.

@@ -17,7 +17,7 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.local.service import EmbeddedService
-from tools.stub_models import foretell
+from tools.stub_models import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -36,7 +36,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
 
 def people(name: str, **choices: Any) -> float:
     """The count of the small networks in one of the photos."""
-    return foretell(GRAY[name], 96, 128, **choices)
+    return expected_count(GRAY[name], 96, 128, **choices)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from export.verify.parity import Pictures
-from export.verify.pictures import PHOTO, read_photo, scaled
+from export.verify.images import PHOTO, read_photo, scaled
+from export.verify.parity import Images
 from tests.support.weights import ConvWeights
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def small_pictures() -> list[Pictures]:
+def small_images() -> list[Images]:
     """Batches of two and one, a multiple of 8 px and not."""
     photo = read_photo(PHOTO)
     wide, odd = scaled(photo, 64, 96), scaled(photo, 75, 67)

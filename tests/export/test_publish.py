@@ -9,12 +9,12 @@ from crowdserve.cards import CARDS, TensorSpec
 from crowdserve.errors import ParityError
 from export.graph.builder import OnnxGraph
 from export.publish import release
-from export.verify.parity import Outputs, Pictures
+from export.verify.parity import Images, Outputs
 
 CARD = replace(
     CARDS["vgg16"], name="doubled", outputs=(TensorSpec("features", "FP32", (224, 224, 3), "twice the pixel"),)
 )
-PICTURES = [np.random.default_rng(0).integers(1, 256, (2, 224, 224, 3), np.uint8)]
+IMAGES = [np.random.default_rng(0).integers(1, 256, (2, 224, 224, 3), np.uint8)]
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def model() -> bytes:
     return graph.to_bytes()
 
 
-def doubled(pictures: Pictures) -> Outputs:
-    return {"features": pictures.astype(np.float32) * 2}
+def doubled(images: Images) -> Outputs:
+    return {"features": images.astype(np.float32) * 2}
 
 
-def tripled(pictures: Pictures) -> Outputs:
-    return {"features": pictures.astype(np.float32) * 3}
+def tripled(images: Images) -> Outputs:
+    return {"features": images.astype(np.float32) * 3}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -38,7 +38,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_writes_the_model_and_its_record(model: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=3, meta={"seed": 7})
+    path = release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=3, meta={"seed": 7})
     assert path == tmp_path / "doubled" / "3" / "model.onnx"
     written = files(tmp_path)
     assert set(written) == {"doubled/3/model.onnx", "doubled/3/meta.json"}
@@ -50,26 +50,26 @@ def test_writes_the_model_and_its_record(model: bytes, tmp_path: Path, capsys: p
 
 
 def test_no_record_writes_no_record_file(model: bytes, tmp_path: Path) -> None:
-    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
     assert set(files(tmp_path)) == {"doubled/1/model.onnx"}
 
 
 def test_evaluation_stays_only_with_unchanged_weights(model: bytes, tmp_path: Path) -> None:
-    path = release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    path = release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
     evaluation = path.with_name("evaluation.json")
     evaluation.write_text("{}")
-    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
     assert evaluation.exists()
     path.write_bytes(model[:-1])
-    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1)
+    release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
     assert not evaluation.exists()
 
 
 def test_failed_check_leaves_the_repository_unchanged(model: bytes, tmp_path: Path) -> None:
-    release(model, CARD, doubled, pictures=PICTURES, repository=tmp_path, version=1, meta={"seed": 1})
+    release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1, meta={"seed": 1})
     before = files(tmp_path)
     for version in (1, 2):
         with pytest.raises(ParityError, match="features"):
-            release(model, CARD, tripled, pictures=PICTURES, repository=tmp_path, version=version, meta={"seed": 2})
+            release(model, CARD, tripled, images=IMAGES, repository=tmp_path, version=version, meta={"seed": 2})
     assert files(tmp_path) == before
     assert not (tmp_path / "doubled" / "2").exists()

@@ -9,15 +9,15 @@ from crowdserve.cards import VGG16
 from crowdserve.images import scene_input
 from crowdserve.nets.vgg16 import build_vgg16, conv_layers
 from export import vgg16 as exporter
+from export.verify.images import PHOTO, read_photo
 from export.verify.parity import check_parity
-from export.verify.pictures import PHOTO, read_photo
 from tests.support.paths import ROOT
 
 COMMITTED = ROOT / "model_repository" / "vgg16" / "1" / "model.onnx"
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     return scene_input(read_photo(PHOTO))[np.newaxis]
 
 
@@ -30,22 +30,22 @@ def committed_weights() -> list[np.ndarray]:
     return [array.astype(np.float32) for pair in pairs for array in pair]
 
 
-def test_export_agrees_with_keras(committed_weights: list[np.ndarray], picture: np.ndarray) -> None:
+def test_export_agrees_with_keras(committed_weights: list[np.ndarray], image: np.ndarray) -> None:
     model = build_vgg16()
     model.set_weights(committed_weights)
-    pair = np.concatenate([picture, picture[:, ::-1]])
+    pair = np.concatenate([image, image[:, ::-1]])
     comparisons = check_parity(exporter.build_onnx(model), VGG16, exporter.keras_reference(model), [pair])
     assert max(comparison.difference for comparison in comparisons) < 1e-5  # FP16 loses nothing a second time
 
 
 def test_committed_model_gives_the_features_of_keras_applications(
-    committed_weights: list[np.ndarray], picture: np.ndarray
+    committed_weights: list[np.ndarray], image: np.ndarray
 ) -> None:
     """Keras' own network and preprocessing on a photo: colours, means and the NHWC order of the flattening."""
     oracle = keras.applications.VGG16(weights=None, include_top=False, input_shape=(224, 224, 3))
     oracle.set_weights(committed_weights)
-    expected = np.asarray(oracle(keras.applications.vgg16.preprocess_input(picture.astype(np.float32)))).reshape(1, -1)
-    (features,) = onnxruntime.InferenceSession(COMMITTED).run(["features"], {"image": picture})
+    expected = np.asarray(oracle(keras.applications.vgg16.preprocess_input(image.astype(np.float32)))).reshape(1, -1)
+    (features,) = onnxruntime.InferenceSession(COMMITTED).run(["features"], {"image": image})
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * expected.max())
     assert features.shape == (1, 25_088)
 

@@ -20,7 +20,7 @@ from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, Setu
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
-from tools.stub_models import foretell
+from tools.stub_models import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -33,7 +33,7 @@ def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
 
 def people(gray: int, **choices: Any) -> float:
     """The count of the small networks in `photo`."""
-    return foretell(gray, 96, 130, **choices)
+    return expected_count(gray, 96, 130, **choices)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def normalised(plain: keras.Model) -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> np.ndarray:
+def images() -> np.ndarray:
     return np.random.default_rng(0).normal(0, 1, (2, 48, 64, 3)).astype(np.float32)
 
 
@@ -55,25 +55,25 @@ def test_any_size_is_accepted_and_remainder_is_dropped(plain: keras.Model, heigh
     assert density.shape == (1, height // 8, width // 8, 1)
 
 
-def test_density_is_never_negative(plain: keras.Model, pictures: np.ndarray) -> None:
+def test_density_is_never_negative(plain: keras.Model, images: np.ndarray) -> None:
     layer = conv_layers(plain)[-1]
     kernel, bias = layer.get_weights()
     densities = []
     for sign in (1, -1):
         layer.set_weights([sign * 20 * kernel, bias])
-        densities.append(np.asarray(plain(pictures)))
+        densities.append(np.asarray(plain(images)))
     layer.set_weights([kernel, bias])
     assert min(density.min() for density in densities) == 0
     assert max(density.max() for density in densities) > 0
 
 
-def test_front_end_and_back_end_compose_the_network(plain: keras.Model, pictures: np.ndarray) -> None:
+def test_front_end_and_back_end_compose_the_network(plain: keras.Model, images: np.ndarray) -> None:
     front_end, back_end = build_front_end(), build_back_end(output_activation=None)
     front_end.set_weights(plain.get_layer("front_end").get_weights())
     back_end.set_weights(plain.get_layer("back_end").get_weights())
-    raw = np.asarray(back_end(front_end(pictures)))
+    raw = np.asarray(back_end(front_end(images)))
     assert raw.max() > 0
-    np.testing.assert_allclose(np.maximum(raw, 0), plain(pictures), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(np.maximum(raw, 0), plain(images), rtol=1e-5, atol=1e-6)
 
 
 def test_batch_norm_follows_every_front_end_convolution(normalised: keras.Model) -> None:
@@ -82,13 +82,13 @@ def test_batch_norm_follows_every_front_end_convolution(normalised: keras.Model)
 
 
 def test_ported_weights_with_batch_norm_differ_by_its_epsilon_only(
-    plain: keras.Model, normalised: keras.Model, pictures: np.ndarray
+    plain: keras.Model, normalised: keras.Model, images: np.ndarray
 ) -> None:
-    expected = np.asarray(plain(pictures))
+    expected = np.asarray(plain(images))
     largest = expected.max()
     assert largest > 0
-    difference = np.abs(np.asarray(normalised(pictures, training=False)) - expected).max() / largest
+    difference = np.abs(np.asarray(normalised(images, training=False)) - expected).max() / largest
     assert 1e-4 < difference < 1e-2  # ten factors of 1 / sqrt(1 + 1e-3)
     for layer in batch_norms(normalised):
         layer.gamma.assign(np.sqrt(layer.moving_variance + layer.epsilon))
-    np.testing.assert_allclose(normalised(pictures, training=False), expected, rtol=1e-4, atol=1e-5 * largest)
+    np.testing.assert_allclose(normalised(images, training=False), expected, rtol=1e-4, atol=1e-5 * largest)

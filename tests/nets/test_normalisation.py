@@ -25,17 +25,17 @@ def test_unit_is_caffe_in_another_order_and_scale() -> None:
 
 @pytest.mark.parametrize(("shape", "padded"), [((64, 128, 3), (64, 128, 3)), ((2, 65, 1, 3), (2, 128, 64, 3))])
 def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...], padded: tuple[int, ...]) -> None:
-    pictures = np.full(shape, 9, np.uint8)
-    found = pad_black(pictures, 64)
+    images = np.full(shape, 9, np.uint8)
+    found = pad_black(images, 64)
     assert found.shape == padded
-    assert found.sum(dtype=int) == pictures.sum(dtype=int)
+    assert found.sum(dtype=int) == images.sum(dtype=int)
     assert (found[..., : shape[-3], : shape[-2], :] == 9).all()
 
 
 @pytest.mark.parametrize("shape", [(3,), (4, 5, 3), (2, 4, 5, 3)])
 def test_shape_is_kept_and_the_result_is_float32(shape: tuple[int, ...]) -> None:
-    pictures = np.full(shape, 7, np.uint8)
-    result = normalise(pictures, Normalisation("BGR", 1.0, (1.0, 2.0, 3.0), (1.0, 1.0, 1.0)))
+    images = np.full(shape, 7, np.uint8)
+    result = normalise(images, Normalisation("BGR", 1.0, (1.0, 2.0, 3.0), (1.0, 1.0, 1.0)))
     assert result.shape == shape
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result[..., 2], np.full(shape[:-1], 4))

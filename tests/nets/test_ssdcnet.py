@@ -68,9 +68,9 @@ def plain_division(state: State, table: Tensor, counts: Tensor, coarse: Tensor, 
     return (1 - w) * shared + w * plain_classes(state, table, fine)
 
 
-def plain_map(net: SSDCNet, pictures: Tensor) -> Tensor:
+def plain_map(net: SSDCNet, images: Tensor) -> Tensor:
     state = net.state_dict()
-    conv3, conv4, conv5 = plain_taps(state, pictures)
+    conv3, conv4, conv5 = plain_taps(state, images)
     f1 = plain_up(state, "back_end_up.0", conv5, conv4)
     f2 = plain_up(state, "back_end_up.1", f1, conv3)
     div0 = plain_classes(state, net.table, conv5)
@@ -142,7 +142,7 @@ def test_division_preserves_the_count(scale: float) -> None:
 
 
 def test_image_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
-    with pytest.raises(ValueError, match="pictures of 64x72 px; both sides must be multiples of 64"):
+    with pytest.raises(ValueError, match="images of 64x72 px; both sides must be multiples of 64"):
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
 

@@ -20,8 +20,8 @@ def test_architecture_matches_keras_applications(vgg16: keras.Model) -> None:
     oracle = keras.applications.VGG16(weights=None, include_top=False, input_shape=(64, 96, 3))
     assert [layer.name for layer in conv_layers(vgg16)] == [layer.name for layer in conv_layers(oracle)]
     vgg16.set_weights(oracle.get_weights())
-    pictures = np.random.default_rng(0).normal(0, 50, (2, 64, 96, 3)).astype(np.float32)
-    np.testing.assert_allclose(vgg16(pictures), oracle(pictures), rtol=1e-5, atol=1e-6)
+    images = np.random.default_rng(0).normal(0, 50, (2, 64, 96, 3)).astype(np.float32)
+    np.testing.assert_allclose(vgg16(images), oracle(images), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (65, 40), (32, 63)])

@@ -6,8 +6,8 @@ import numpy as np
 
 from crowdserve.cards import find_card
 from crowdserve.nets.served_weights import MODEL_FILE
+from export.verify.images import PHOTO, read_photo, scaled
 from export.verify.parity import check_counts
-from export.verify.pictures import PHOTO, read_photo, scaled
 from studies.fp16_rounding import reference_of
 
 

@@ -25,8 +25,8 @@ def test_time_axis_continues_from_run_to_run(runs: list[Path]) -> None:
 
 def test_curves_are_drawn_side_by_side(runs: list[Path], tmp_path: Path) -> None:
     main([f"A={runs[0]},{runs[1]}", f"B={runs[1]}", "--output", str(tmp_path / "hours.png")])
-    with Image.open(tmp_path / "hours.png") as picture:
-        assert picture.width > 2 * picture.height
+    with Image.open(tmp_path / "hours.png") as image:
+        assert image.width > 2 * image.height
 
 
 def test_folder_without_a_run_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

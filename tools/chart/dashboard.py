@@ -1,4 +1,4 @@
-"""The Grafana dashboard: what people ask of the service first, Triton's side below."""
+"""The Grafana dashboard: requests to the service first, Triton's figures below."""
 
 from typing import Any
 
@@ -28,8 +28,8 @@ def _queue_seconds() -> str:
 
 
 def _batch_size() -> str:
-    pictures = _rate("nv_inference_count", "track, model", _NETWORKS)
-    return f"{pictures} / {_rate('nv_inference_exec_count', 'track, model', _NETWORKS)}"
+    images = _rate("nv_inference_count", "track, model", _NETWORKS)
+    return f"{images} / {_rate('nv_inference_exec_count', 'track, model', _NETWORKS)}"
 
 
 def _errors_percent() -> str:
@@ -48,9 +48,9 @@ _PANELS: tuple[Panel, ...] = (
     ("Time to answer, 95th percentile", "s", "{{track}}", _quantile(0.95, "crowdserve_request_seconds", "track")),
     ("Time to answer, median", "s", "{{track}}", _quantile(0.5, "crowdserve_request_seconds", "track")),
     ("In flight", "short", "{{pod}}", f"sum by (pod) (crowdserve_requests_in_flight{{{_SELECTED}}})"),
-    ("Pictures by route", "short", "{{track}} {{route}}", _rate("crowdserve_pictures_total", "track, route")),
+    ("Photos by route", "short", "{{track}} {{route}}", _rate("crowdserve_pictures_total", "track, route")),
     (
-        "Time a stage, 95th percentile",
+        "Time per stage, 95th percentile",
         "s",
         "{{track}} {{stage}}",
         _quantile(0.95, "crowdserve_stage_seconds", "track, stage"),
@@ -67,9 +67,9 @@ _PANELS: tuple[Panel, ...] = (
         "{{track}} {{model}} {{outcome}}",
         _rate("crowdserve_triton_seconds_count", "track, model, outcome"),
     ),
-    ("People in a picture, median", "short", "{{track}}", _quantile(0.5, "crowdserve_picture_people", "track")),
+    ("People per photo, median", "short", "{{track}}", _quantile(0.5, "crowdserve_picture_people", "track")),
     (
-        "Picture size, 95th percentile, megapixels",
+        "Photo size, 95th percentile, megapixels",
         "short",
         "{{track}}",
         _quantile(0.95, "crowdserve_picture_megapixels", "track"),
@@ -81,7 +81,7 @@ _PANELS: tuple[Panel, ...] = (
         f"sum by (track, model) (nv_inference_pending_request_count{{{_NETWORKS}}})",
     ),
     ("Time in Triton's queue", "s", "{{track}} {{model}}", _queue_seconds()),
-    ("Pictures in a batch", "short", "{{track}} {{model}}", _batch_size()),
+    ("Photos per batch", "short", "{{track}} {{model}}", _batch_size()),
     ("Failures in Triton", "reqps", "{{track}} {{model}}", _rate("nv_inference_request_failure", "track, model")),
     ("GPU utilisation", "percentunit", "{{pod}} {{gpu_uuid}}", f"nv_gpu_utilization{{{_SELECTED}}}"),
     ("GPU memory", "bytes", "{{pod}} {{gpu_uuid}}", f"nv_gpu_memory_used_bytes{{{_SELECTED}}}"),

@@ -1,6 +1,6 @@
-"""Write the chart's generated files: its README's table of values, the dashboard, and what it knows of the models.
+"""Write the chart's generated files: its README's table of values, the dashboard, and facts about the models.
 
-    python -m tools.chart.generate            writes what is out of date
+    python -m tools.chart.generate            writes the files that are out of date
     python -m tools.chart.generate --check    writes nothing, fails instead
 
 README.md from values.yaml, files/models.json from the model cards, files/dashboard.json from tools/chart/dashboard.py.
@@ -72,7 +72,7 @@ def _default(default: Any) -> str:
 
 
 def model_facts() -> dict[str, Any]:
-    """What templates need to know of the models."""
+    """The facts about the models that templates need."""
     return {
         "engineCache": ENGINE_CACHE,
         "ensembles": [ensemble.name for ensemble in ENSEMBLES.values()],
@@ -105,7 +105,7 @@ def main() -> int:
     stale = [file for file, text in generated_files().items() if not file.is_file() or file.read_text() != text]
     if stale and only_check:
         names = ", ".join(str(file.relative_to(CHART)) for file in stale)
-        print(f"out of date: {names}; run: python tools/chart/generate.py", file=sys.stderr)
+        print(f"out of date: {names}; run: python -m tools.chart.generate", file=sys.stderr)
         return 1
     for file in stale:
         file.write_text(generated_files()[file])

@@ -1,4 +1,4 @@
 """CSRNet, in TensorFlow.
 
-train ──► net ──► loss, point_losses      mean: of several runs' weights, for `training.average_weights`
+train ──► net ──► loss, point_losses      mean: the mean of several runs' weights, for `training.average_weights`
 """

@@ -14,9 +14,9 @@ def write_mean(card: ModelCard, runs: list[Path], output: Path, record: dict[str
     """Write the mean of CSRNets to a checkpoint folder.
 
     Args:
-        card: Of every network.
+        card: The card of all the networks.
         runs: Checkpoint folders, or version folders of served models.
-        output: The folder to write, made if need be.
+        output: Folder to write; made if it is missing.
         record: `meta.json` of the last run.
     """
     models = [load_csrnet(run, card.name, batch_norm=record["batch_norm"]) for run in runs]
@@ -29,14 +29,14 @@ def write_mean(card: ModelCard, runs: list[Path], output: Path, record: dict[str
 def validate_mean(
     card: ModelCard, fields: dict[str, Any], datasets: list[Path], cache: Path, run: Path
 ) -> dict[str, float]:
-    """Errors of a folder's network on the validation photos of a recipe.
+    """Errors of the network in a folder on the validation photos of a recipe.
 
     Args:
-        card: Of the network.
+        card: The card of the network.
         fields: The recipe, by field.
         datasets: Folders of labelled photos.
         cache: Folder of cached features.
-        run: Checkpoint folder.
+        run: Checkpoint folder of the network.
     """
     recipe = Recipe(**fields)
     photos = train.make_held_out(datasets, card, recipe, cache)

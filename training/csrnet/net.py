@@ -1,4 +1,4 @@
-"""CSRNet as it is trained: scaled features, trained layers, and where its weights come from and go to."""
+"""CSRNet as it is trained: scaled features, trained layers, loading and saving of weights."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from crowdserve.cards import Normalisation
@@ -25,30 +26,33 @@ from training.data.crop_config import CropConfig
 from training.data.feature_cache import FeatureCache
 from training.data.photos import STRIDE_PX, Photos
 
+PortWeights = Callable[[keras.Model], keras.Model]
+"""Gives the VGG16 convolutions of a model their weights, and returns the model."""
+
 OUTPUT_GAIN = 100.0
-"""Training works in hundredths of a person a cell, near one; the factor is folded into the last layer when saving."""
+"""Training computes in hundredths of a person per cell, near one; saving folds the factor into the last layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe(CropConfig):
-    """Everything that decides how a run goes.
+    """All settings of a run.
 
     Attributes:
-        steps: Optimiser steps.
-        loss: blocks, bayesian or dm-count, see `training.csrnet.loss`; the last two want `--sigma-px 1`.
+        steps: Number of optimiser steps.
+        loss: The loss, blocks, bayesian or dm-count, see `training.csrnet.loss`; the last two need `--sigma-px 1`.
         pools: Sides of the blocks, in cells, over which counts are compared by absolute error.
-        squared_pools: The same, by squared error.
-        learning_rate: Peak, after `warmup_steps`; falls to zero along a cosine.
+        squared_pools: Sides of the blocks, in cells, over which counts are compared by squared error.
+        learning_rate: Peak of the learning rate, after `warmup_steps`; it falls to zero along a cosine.
         front_end_rate: The front-end's learning rate, as a share of the back-end's.
-        weight_decay: Of AdamW.
-        warmup_steps: Over which the learning rate rises from zero.
-        gradient_norm: A longer gradient of all weights together is cut to this length.
-        averaging: Momentum of the average of the weights over steps, which is what is validated and saved.
+        weight_decay: Weight decay of AdamW.
+        warmup_steps: Number of steps over which the learning rate rises from zero.
+        gradient_norm: Largest length of the gradient of all weights together; a longer one is cut to it.
+        averaging: Momentum of the average of the weights over steps; the average is validated and saved.
         last_block: Train the front-end's last block too.
         unfreeze: Train the whole front-end.
-        batch_norm: Normalise after each convolution of the front-end; of use with `unfreeze` only.
-        keep_counts: Where somebody is, aim at what the network counted before this run instead of at the labels: only
-            pictures without people, and empty windows, teach anything new (after learning without forgetting,
+        batch_norm: Normalise after each convolution of the front-end; useful with `unfreeze` only.
+        keep_counts: In crops with people, aim at the counts of the network before this run instead of at the labels:
+            only images without people, and empty crops, teach anything new (after learning without forgetting,
             arXiv:1606.09282).
         precision: Keras' dtype policy: float32, or mixed_bfloat16 where the processor has such instructions.
     """
@@ -74,21 +78,25 @@ class Recipe(CropConfig):
         if self.loss not in LOSSES:
             raise ValueError(f"--loss {self.loss}: expected one of {', '.join(LOSSES)}")
         if self.loss != BLOCKS and self.keep_counts:
-            raise ValueError(
-                f"--loss {self.loss} looks at labelled heads, --keep-counts at earlier counts; leave one out"
-            )
+            raise ValueError(f"--loss {self.loss} uses labelled heads, --keep-counts earlier counts; leave one out")
         if self.loss != BLOCKS and (self.sigma_px is None or self.sigma_px > STRIDE_PX / 2):
-            raise ValueError(f"--loss {self.loss} wants each head in one cell of {STRIDE_PX} px; give --sigma-px 1")
+            raise ValueError(f"--loss {self.loss} needs each head in one cell of {STRIDE_PX} px; give --sigma-px 1")
 
 
 class TrainingNet:
     """CSRNet as it is trained: features scaled to unit deviation, output in `1 / OUTPUT_GAIN` people."""
 
-    def __init__(self, recipe: Recipe, photos: Photos) -> None:
-        """Build the network: features at the scale of these photos' features, output at their mean density."""
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, photos: Photos, port_weights: PortWeights = port_vgg16_weights) -> None:
+        """Build the network: features at the scale of these photos' features, output at their mean density.
+
+        Args:
+            recipe: The recipe of the run.
+            photos: The photos whose features and density are measured.
+            port_weights: What gives the front-end its weights; ImageNet's by default.
+        """
+        self.recipe, self._port_weights = recipe, port_weights
         self.back_end = build_back_end(output_activation=None)
-        self.front_end = trained_front_end(recipe)
+        self.front_end = trained_front_end(recipe, port_weights)
         self._scale = tf.constant(channel_scale(photos, self.front_end), tf.float32)
         self._earlier: list[keras.Model] = []
         kernel, bias = self.back_end.get_layer("density").get_weights()
@@ -96,13 +104,13 @@ class TrainingNet:
         self.back_end.get_layer("density").set_weights([0.1 * kernel, start])
 
     def start_from(self, folder: Path, name: str) -> None:
-        """Take over the weights that `to_csrnet` gave, from a run or a served model; the way back of its folding.
+        """Take over the weights that `to_csrnet` gave, from a run or a served model, and undo the folding.
 
         Raises:
-            WeightsError: If there is no CSRNet, or its front-end learned what this recipe leaves at ImageNet's weights.
+            WeightsError: If there is no CSRNet, or layers were trained that this recipe leaves at ImageNet's weights.
         """
         model = load_csrnet(folder, name, batch_norm=self.recipe.batch_norm)
-        check_frozen_layers(model.get_layer("front_end"), self.front_end, folder)
+        check_frozen_layers(model.get_layer("front_end"), self.front_end, folder, self._port_weights)
         if self.front_end is not None:
             copy_layers(model.get_layer("front_end"), self.front_end)
         self.back_end.set_weights(model.get_layer("back_end").get_weights())
@@ -116,33 +124,33 @@ class TrainingNet:
 
     @property
     def front_end_variables(self) -> list[keras.Variable]:
-        """Those of them that learn more slowly."""
+        """The trained variables of the front-end, which learn more slowly."""
         return [] if self.front_end is None else self.front_end.trainable_variables
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """What the optimiser changes."""
+        """All variables that the optimiser changes."""
         return [v for model in self.models for v in model.trainable_variables]
 
     def __call__(self, source: tf.Tensor, *, training: bool) -> tf.Tensor:
-        """What the front-end, or its trained part, starts from -> density [batch, h, w], in `1 / OUTPUT_GAIN` people.
+        """Input of the trained part of the network -> density [batch, h, w], in `1 / OUTPUT_GAIN` people.
 
-        The value is ReLU's, as served; the gradient is a leaky ReLU's, so that a cell at zero can come back.
+        The value is that of ReLU, as served; the gradient is that of a leaky ReLU, so that a cell at zero can recover.
         """
         raw = self._raw(self.models, source, training=training)
         leaky = tf.nn.leaky_relu(raw, alpha=0.1)
         return leaky + tf.stop_gradient(tf.nn.relu(raw) - leaky)
 
     def aim(self, source: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-        """What the density should become, in people a cell: with `keep_counts`, where somebody is, what it was.
+        """The density to reach, in people per cell; with `keep_counts`, the earlier one in crops with people.
 
         Args:
-            source: What the network starts from, [batch, ...].
+            source: Input of the network, [batch, ...].
             target: Density of the labels, [batch, h, w].
         """
         if not self._earlier:
             return target
-        # Of every window: TensorFlow's dilated convolutions fail on a batch of none on processors with AVX-512.
+        # For every crop: TensorFlow's dilated convolutions fail on an empty batch on processors with AVX-512.
         before = tf.nn.relu(self._raw(self._earlier, source, training=False)) / OUTPUT_GAIN
         return tf.where(tf.reduce_any(target > 0, axis=[1, 2], keepdims=True), before, target)
 
@@ -155,7 +163,7 @@ class TrainingNet:
         """The network as served, in FP32: both factors folded into the neighbouring convolutions."""
         model = _in_fp32(lambda: build_csrnet(batch_norm=self.recipe.batch_norm))
         front_end, back_end = model.get_layer("front_end"), model.get_layer("back_end")
-        port_vgg16_weights(front_end)
+        self._port_weights(front_end)
         if self.front_end is not None:
             copy_layers(self.front_end, front_end)
         back_end.set_weights(self.back_end.get_weights())
@@ -163,18 +171,18 @@ class TrainingNet:
         return model
 
     @staticmethod
-    def _fold(back_end: keras.Model, scale: np.ndarray, gain: float) -> None:
+    def _fold(back_end: keras.Model, scale: npt.NDArray[np.float32], gain: float) -> None:
         first, last = back_end.get_layer("dilated_conv1"), back_end.get_layer("density")
         kernel, bias = first.get_weights()
         first.set_weights([kernel * scale[:, np.newaxis], bias])
         last.set_weights([weight / gain for weight in last.get_weights()])
 
 
-def trained_front_end(recipe: Recipe) -> keras.Model | None:
-    """The part of the front-end that is trained; None for nothing of it."""
+def trained_front_end(recipe: Recipe, port_weights: PortWeights) -> keras.Model | None:
+    """The part of the front-end that is trained; None if no part is."""
     if not recipe.unfreeze and not recipe.last_block:
         return None
-    front_end = port_vgg16_weights(build_front_end(batch_norm=recipe.batch_norm))
+    front_end = port_weights(build_front_end(batch_norm=recipe.batch_norm))
     return front_end if recipe.unfreeze else split_front_end(front_end)[1]
 
 
@@ -182,9 +190,9 @@ def load_csrnet(folder: Path, name: str, *, batch_norm: bool) -> keras.Model:
     """A CSRNet in FP32 from a run's folder or a served model's version folder.
 
     Args:
-        folder: Either of the two.
-        name: Of the card.
-        batch_norm: Of a run's network; a served one has none left.
+        folder: Folder of the run, or version folder of the served model.
+        name: Name of the card.
+        batch_norm: Whether the network of the run has batch normalisation; a served network has none left.
 
     Raises:
         WeightsError: If the folder holds no CSRNet.
@@ -198,20 +206,22 @@ def load_csrnet(folder: Path, name: str, *, batch_norm: bool) -> keras.Model:
     return model
 
 
-def check_frozen_layers(source: keras.Model, trained: keras.Model | None, folder: Path) -> None:
-    """Whether the layers of a front-end that are not trained any further have ImageNet's weights, up to FP16.
+def check_frozen_layers(
+    front_end: keras.Model, trained: keras.Model | None, folder: Path, port_weights: PortWeights
+) -> None:
+    """Check that the layers of a front-end that stay frozen have ImageNet's weights, up to FP16.
 
     Raises:
-        WeightsError: If one has not: a run would silently put it back.
+        WeightsError: If a layer has other weights: a run would silently replace them.
     """
-    imagenet = port_vgg16_weights(_in_fp32(build_front_end))
+    imagenet = port_weights(_in_fp32(build_front_end))
     frozen = {layer.name for layer in conv_layers(imagenet)} - {
         layer.name for layer in (trained.layers if trained else ())
     }
     for name in sorted(frozen):
-        found, expected = (model.get_layer(name).get_weights()[0] for model in (source, imagenet))
+        found, expected = (model.get_layer(name).get_weights()[0] for model in (front_end, imagenet))
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
-            raise WeightsError(f"{name} of {folder} has learned; give --last-block, or --unfreeze, to keep that")
+            raise WeightsError(f"{name} of {folder} was trained; give --last-block, or --unfreeze, to keep its weights")
 
 
 def _copied(model: keras.Model) -> keras.Model:
@@ -221,7 +231,7 @@ def _copied(model: keras.Model) -> keras.Model:
 
 
 def copy_layers(source: keras.Model, target: keras.Model) -> None:
-    """Weights from one model to another, for the layers that both have by name."""
+    """Copy the weights of the layers that both models have by name."""
     shared = {layer.name for layer in source.layers} & {layer.name for layer in target.layers}
     for name in shared:
         target.get_layer(name).set_weights(source.get_layer(name).get_weights())
@@ -236,12 +246,12 @@ def _in_fp32(build: Callable[[], keras.Model]) -> keras.Model:
         keras.config.set_dtype_policy(policy)
 
 
-def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
+def channel_scale(photos: Photos, front_end: keras.Model | None) -> npt.NDArray[np.float32]:
     """One over the standard deviation of each feature channel [512], from a dozen photos.
 
     Args:
-        photos: What the network starts from.
-        front_end: From there to the features; None where they are cached.
+        photos: Photos that give the input of the network.
+        front_end: Model from that input to the features; None where features are cached.
     """
     features = []
     for cached in photos.spread():
@@ -252,14 +262,16 @@ def channel_scale(photos: Photos, front_end: keras.Model | None) -> np.ndarray:
     return 1.0 / np.maximum(deviation, 0.01 * deviation.mean())
 
 
-def open_cache(folder: Path, normalisation: Normalisation, recipe: Recipe) -> FeatureCache:
-    """The features of the front-end's frozen part."""
-    front_end = port_vgg16_weights(build_front_end())
+def open_cache(
+    folder: Path, normalisation: Normalisation, recipe: Recipe, port_weights: PortWeights = port_vgg16_weights
+) -> FeatureCache:
+    """The cache of the features of the front-end's frozen part."""
+    front_end = port_weights(build_front_end())
     stem = split_front_end(front_end)[0] if recipe.last_block else front_end
     compute = tf.function(
-        lambda pictures: tf.cast(stem(pictures, training=False)[0], tf.float16),
+        lambda images: tf.cast(stem(images, training=False)[0], tf.float16),
         input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32)],
     )
     layer = "block3_pool" if recipe.last_block else "block4_conv3"
     contract = f"imagenet vgg16, {layer}, {recipe.precision.removeprefix('mixed_')}"
-    return FeatureCache(folder, lambda picture: compute(normalise(picture[np.newaxis], normalisation)), contract)
+    return FeatureCache(folder, lambda image: compute(normalise(image[np.newaxis], normalisation)), contract)

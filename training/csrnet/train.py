@@ -4,9 +4,9 @@
 
 The front-end keeps VGG16's ImageNet weights and its features are cached on disk, so a step costs the back-end alone:
 one second on two cores with `--precision mixed_bfloat16` where the processor has bfloat16 instructions, two seconds
-without. Expect an hour or two for a usable network. A run that was stopped goes on with the same command.
+without. Expect an hour or two for a usable network. The same command resumes a run that was stopped.
 `--last-block` trains conv4_1 to conv4_3 too, from cached features of the layers before, for 1.7 times the work;
-`--unfreeze` trains the whole network from the pixels, which wants a GPU.
+`--unfreeze` trains the whole network from the pixels, for which a GPU is advisable.
 
 The output folder then holds `<card>.weights.h5` (the best on the validation split, averaged over steps), `meta.json`,
 `log.jsonl` and `curves.png`.
@@ -22,8 +22,9 @@ import tensorflow as tf
 from crowdserve.cards import ModelCard, find_card, normalisation_name
 from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.evaluation.metrics import count_errors
+from crowdserve.nets.vgg16 import port_vgg16_weights
 from training.csrnet.loss import BLOCKS, POINT_LOSSES, count_loss
-from training.csrnet.net import OUTPUT_GAIN, Recipe, TrainingNet, open_cache
+from training.csrnet.net import OUTPUT_GAIN, PortWeights, Recipe, TrainingNet, open_cache
 from training.data.crops import Pair, batches_of_equal_size
 from training.data.photos import Photos, choose_samples
 from training.engine.flags import read_flags
@@ -32,10 +33,10 @@ from training.engine.run import RunFolder, describe_run
 
 
 class Trainer:
-    """Optimiser, averaged weights, checkpoints."""
+    """The network with its optimiser, averaged weights and checkpoints."""
 
     def __init__(self, net: TrainingNet, recipe: Recipe, folder: Path) -> None:
-        """Prepare a run; picks up the checkpoint in `folder` if there is one."""
+        """Prepare a run; restores the checkpoint in `folder` if there is one."""
         self.net, self.recipe = net, recipe
         rate = keras.optimizers.schedules.CosineDecay(
             0.0,
@@ -78,7 +79,7 @@ class Trainer:
         self.optimizer.apply(tape.gradient(loss, self.net.variables), self.net.variables)
         for variable, old in zip(self.net.front_end_variables, before, strict=True):
             variable.assign(old + self.recipe.front_end_rate * (variable.value - old))
-        # A young average would remember its random start: weigh steps evenly at first.
+        # Otherwise a young average would remember its random start: weigh steps evenly at first.
         step = tf.cast(self.step, tf.float32)
         momentum = tf.minimum(self.recipe.averaging, (1.0 + step) / (10.0 + step))
         for average, variable in zip(self._averages, self.net.variables, strict=True):
@@ -87,7 +88,7 @@ class Trainer:
         return loss
 
     def _loss(self, density: tf.Tensor, aim: tf.Tensor) -> tf.Tensor:
-        """Of a density in `1 / OUTPUT_GAIN` people, in the same."""
+        """The loss of a density in `1 / OUTPUT_GAIN` people, in the same unit."""
         if self.recipe.loss == BLOCKS:
             return count_loss(density, aim * OUTPUT_GAIN, self.recipe.pools, self.recipe.squared_pools)
         return OUTPUT_GAIN * POINT_LOSSES[self.recipe.loss](density / OUTPUT_GAIN, aim)
@@ -100,12 +101,12 @@ class Trainer:
             average.assign(current)
 
     def save(self) -> None:
-        """Write everything that going on later needs."""
+        """Write everything that is needed to resume the run."""
         self.checkpoints.save()
 
 
 def validate(photos: Photos, forward: Callable[[tf.Tensor], tf.Tensor]) -> dict[str, float]:
-    """MAE, RMSE and bias of whole photos' counts, in people."""
+    """MAE, RMSE and bias of the counts of whole photos, in people."""
     predicted: list[float] = []
     true: list[float] = []
     for sources, targets in batches_of_equal_size((photos.whole(i) for i in range(len(photos.samples))), batch_size=4):
@@ -118,42 +119,41 @@ def begin(card: ModelCard, folder: Path, recipe: Recipe, start_from: Path | None
     """Open or begin a run.
 
     Raises:
-        WeightsError: If the folder's run has another recipe, `start_from` is no network to start from, or there is none
-            and `keep_counts` needs it.
+        WeightsError: If the folder's run has another recipe, `start_from` is no network to start from, or is missing
+            although `keep_counts` needs it.
     """
     if recipe.keep_counts and start_from is None:
         raise WeightsError("--keep-counts keeps the counts of an earlier network; name it with --start-from")
     return RunFolder.begin(folder, recipe, normalisation_name(card.normalisation), start_from)
 
 
-def train(card: ModelCard, run: RunFolder, recipe: Recipe, training: Photos, held_out: Photos, *, every: int) -> None:
-    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
+def train(card: ModelCard, run: RunFolder, net: TrainingNet, training: Photos, held_out: Photos, *, every: int) -> None:
+    """Run the loop from the step of the folder's checkpoint to the last step, and keep the best weights.
 
     Args:
-        card: Which network.
-        run: Where it goes and what it starts from.
-        recipe: How to train.
-        training: Photos to learn from.
+        card: The card of the network.
+        run: Folder of the run, and the network that it starts from.
+        net: The network and its recipe.
+        training: Photos to train on.
         held_out: Photos to validate on.
         every: Steps between two validations.
 
     Raises:
-        WeightsError: If what the run starts from is no CSRNet.
+        WeightsError: If the run starts from another network than a CSRNet.
     """
-    net = TrainingNet(recipe, training)
     if run.start_from is not None:
         net.start_from(run.start_from, card.name)
     signature = [tf.TensorSpec([None, None, None, None], tf.float16 if training.cache else tf.float32)]
     forward = tf.function(lambda source: net(source, training=False), input_signature=signature)
     run_steps(
         run,
-        Trainer(net, recipe, run.folder),
+        Trainer(net, net.recipe, run.folder),
         training,
-        steps=recipe.steps,
+        steps=net.recipe.steps,
         every=every,
         validate=lambda: validate(held_out, forward),
         save_weights=lambda: net.to_csrnet().save_weights(run.folder / f"{card.name}.weights.h5"),
-        describe=lambda best: _meta(card, recipe, training, held_out, best),
+        describe=lambda best: _meta(card, net.recipe, training, held_out, best),
     )
 
 
@@ -164,16 +164,28 @@ def _meta(
     return {"card": card.name, **extra, **describe_run(recipe, training, held_out, best)}
 
 
-def make_photos(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> tuple[Photos, Photos]:
+def make_photos(
+    folders: list[Path],
+    card: ModelCard,
+    recipe: Recipe,
+    cache_folder: Path,
+    port_weights: PortWeights = port_vgg16_weights,
+) -> tuple[Photos, Photos]:
     """Training and validation photos."""
-    held_out = make_held_out(folders, card, recipe, cache_folder)
+    held_out = make_held_out(folders, card, recipe, cache_folder, port_weights)
     return Photos(choose_samples(folders, recipe)[0], recipe, card.normalisation, held_out.cache), held_out
 
 
-def make_held_out(folders: list[Path], card: ModelCard, recipe: Recipe, cache_folder: Path) -> Photos:
+def make_held_out(
+    folders: list[Path],
+    card: ModelCard,
+    recipe: Recipe,
+    cache_folder: Path,
+    port_weights: PortWeights = port_vgg16_weights,
+) -> Photos:
     """Validation photos alone."""
     keras.config.set_dtype_policy(recipe.precision)
-    cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe)
+    cache = None if recipe.unfreeze else open_cache(cache_folder, card.normalisation, recipe, port_weights)
     return Photos(choose_samples(folders, recipe)[1], recipe.for_validation(), card.normalisation, cache)
 
 
@@ -185,7 +197,7 @@ def main() -> None:
     try:
         run = begin(card, flags.output, recipe, flags.start_from)
         photos = make_photos(flags.datasets, card, recipe, flags.cache)
-        train(card, run, recipe, *photos, every=flags.validate_every)
+        train(card, run, TrainingNet(recipe, photos[0]), *photos, every=flags.validate_every)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
 

@@ -1,4 +1,4 @@
-"""What networks learn from.
+"""The data that networks are trained on.
 
 datasets ──► folds ──► photos ──► crops ──► augmentation ──► a step's batch
                          │          └─ crop_config

@@ -1,44 +1,54 @@
-"""What may lie between a crowd and the camera: how windows of photos are varied in training.
+"""Augmentation of crops in training: confetti, ground clutter, cutout and colour jitter.
 
-Heads keep their labels under confetti, above litter and in other colours; a patch without people takes away what it
-covers.
+Heads keep their labels behind confetti, above clutter and in other colours; a cutout removes the people that it hides.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageEnhance
 from scipy.ndimage import maximum_filter
 
 from crowdserve.images import Density, Rgb
 
+_Reals = npt.NDArray[np.float64]
+
 _OVERSAMPLING = 2
-"""Confetti is drawn at this many times a window's size, so that its edges are smooth."""
+"""Confetti is drawn at this many times the size of a crop, so that its edges are smooth."""
 
 COVERED = (0.02, 0.35)
-"""Shares of a window that confetti covers, where pieces do not overlap."""
+"""Shares of a crop that confetti covers, where pieces do not overlap."""
 
 PIECE_PX = (3.0, 14.0)
-"""Long sides of pieces of confetti; those of a window are alike."""
+"""Long sides of pieces of confetti; the pieces in one crop are alike."""
 
 FLAKE_PX = (1.5, 6.0)
-"""Sides of what litters the ground; those of a window are alike."""
+"""Sides of the flakes that clutter the ground; the flakes in one crop are alike."""
 
 FLAKE_LAYERS = 3
-"""Grids of flakes, each turned by another angle, one over the other: together they show no grid."""
+"""Number of grids of flakes, laid over each other at different angles, so that together they show no grid."""
 
 HEAD = 0.3
-"""Litter ends where the density is over this share of the largest within `HEAD_CELLS` cells: around each head."""
+"""Clutter ends around each head: where the density is over this share of the largest within `HEAD_CELLS` cells."""
 
 HEAD_CELLS = 7
 
-PATCH = (0.2, 0.6)
-"""Height and width of a patch, as shares of a window's."""
+CUTOUT = (0.2, 0.6)
+"""Height and width of a cutout, as shares of the crop's."""
+
+
+def _size(image: Rgb) -> tuple[int, int]:
+    """Width and height, as Pillow has them."""
+    height, width = image.shape[:2]
+    return width, height
 
 
 def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
-    """A picture behind confetti, falling or on the ground: uint8 [height, width, 3]."""
-    height, width = (_OVERSAMPLING * side for side in image.shape[:2])
+    """An image behind confetti, falling or on the ground: uint8 [height, width, 3]."""
+    size = _size(image)
+    width, height = (_OVERSAMPLING * side for side in size)
     sheet = Image.new("RGBA", (width, height))
     paint = ImageDraw.Draw(sheet)
     long = _OVERSAMPLING * np.exp(draw.uniform(*np.log(PIECE_PX)))
@@ -49,12 +59,12 @@ def with_confetti(image: Rgb, draw: np.random.Generator) -> Rgb:
     sides = long * draw.uniform(0.6, 1.4, (count, 1)) * np.array([1.0, slender]) * draw.uniform(0.4, 1.0, (count, 2))
     for corners, colour in zip(_corners(sides, (width, height), draw), colours.clip(0, 255).astype(int), strict=True):
         paint.polygon(corners.ravel().tolist(), fill=(*colour.tolist(), 255))
-    smooth = sheet.resize(image.shape[1::-1], Image.Resampling.BOX)
+    smooth = sheet.resize(size, Image.Resampling.BOX)
     return np.array(Image.alpha_composite(Image.fromarray(image).convert("RGBA"), smooth).convert("RGB"))
 
 
-def _corners(sides: np.ndarray, size: tuple[int, int], draw: np.random.Generator) -> np.ndarray:
-    """Turned rectangles at random places within a picture: sides [n, 2] -> (x, y) of corners [n, 4, 2]."""
+def _corners(sides: _Reals, size: tuple[int, int], draw: np.random.Generator) -> _Reals:
+    """Rotated rectangles at random places within an image: sides [n, 2] -> (x, y) of corners [n, 4, 2]."""
     turn = draw.uniform(0, np.pi, len(sides))
     along = np.stack([np.cos(turn), np.sin(turn)], axis=1) * sides[:, :1] / 2
     across = np.stack([-np.sin(turn), np.cos(turn)], axis=1) * sides[:, 1:] / 2
@@ -62,37 +72,37 @@ def _corners(sides: np.ndarray, size: tuple[int, int], draw: np.random.Generator
     return middle[:, np.newaxis] + np.stack([along + across, along - across, -along - across, across - along], axis=1)
 
 
-def with_litter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
-    """A picture whose ground is littered between the heads: paper after a parade, petals, leaves, gravel.
+def with_ground_clutter(image: Rgb, density: Density, draw: np.random.Generator) -> Rgb:
+    """An image with clutter on the ground between the heads: paper after a parade, petals, leaves, gravel.
 
-    Flakes have one to five colours and lie from thinly to wholly over the ground. Where heads are so close that
-    no ground is between them, nothing changes.
+    Flakes have one to five colours and cover the ground from thinly to wholly. Where heads are so close that there is
+    no ground between them, nothing changes.
 
     Args:
         image: uint8 [height, width, 3].
-        density: People a cell, [rows, columns].
-        draw: Decides how much, and which colours.
+        density: People per cell, [rows, columns].
+        draw: The generator that decides how much, and which colours.
     """
-    size = image.shape[1::-1]
+    size = _size(image)
     heads = density > np.maximum(HEAD * maximum_filter(density, HEAD_CELLS), 1e-4)
     ground = _smoothly(1.0 - heads, size, Image.Resampling.BILINEAR)
     cover = _smoothly(draw.normal(draw.uniform(-0.6, 1.2), 0.6, (4, 4)), size, Image.Resampling.BICUBIC)
     cover = cover.clip(0.0, 0.97) / FLAKE_LAYERS * 2
     side, palette = np.exp(draw.uniform(*np.log(FLAKE_PX))), draw.integers(0, 256, (int(draw.integers(1, 6)), 3))
-    littered = image.astype(np.float32)
+    cluttered = image.astype(np.float32)
     for _ in range(FLAKE_LAYERS):
         flakes, chance = _flakes(size, side * draw.uniform(0.8, 1.25), palette, draw)
         lies = (chance < cover) * ground
-        littered += lies[..., np.newaxis] * (flakes - littered)
-    return littered.round().astype(np.uint8)
+        cluttered += lies[..., np.newaxis] * (flakes - cluttered)
+    return cluttered.round().astype(np.uint8)
 
 
 def _flakes(
-    size: tuple[int, int], side_px: float, palette: np.ndarray, draw: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """A turned grid of squares, each of one colour and one number of 0 to 1: [height, width, 3] and [height, width]."""
+    size: tuple[int, int], side_px: float, palette: npt.NDArray[np.int64], draw: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], _Reals]:
+    """A rotated grid of squares, each of one colour and one number in 0 to 1: [height, width, 3], [height, width]."""
     width, height = size
-    reach = int(np.hypot(width, height)) + 2  # a square of this side covers the picture however it is turned
+    reach = int(np.hypot(width, height)) + 2  # a square of this side covers the image at any angle
     squares = int(reach / side_px) + 1
     shades = draw.uniform(0.75, 1.2, (squares, squares, 1))
     colours = shades * palette[draw.integers(len(palette), size=(squares, squares))]
@@ -104,24 +114,26 @@ def _flakes(
     return whole[..., :3].astype(np.float32), whole[..., 3] / 255
 
 
-def _smoothly(array: np.ndarray, size: tuple[int, int], method: Image.Resampling) -> np.ndarray:
-    """A small map at a picture's size: [height, width]."""
+def _smoothly(
+    array: npt.NDArray[np.floating[Any]], size: tuple[int, int], method: Image.Resampling
+) -> npt.NDArray[np.float32]:
+    """A small map at an image's size: [height, width]."""
     return np.asarray(Image.fromarray(array.astype(np.float32)).resize(size, method))
 
 
-def with_patch(
+def with_cutout(
     image: Rgb, density: Density, fill: Callable[[int], Rgb], draw: np.random.Generator
 ) -> tuple[Rgb, Density]:
-    """A picture of which something without people hides a rectangle of whole cells; its density there is nothing.
+    """An image with a rectangle of whole cells hidden behind something without people; its density there is zero.
 
     Args:
         image: uint8 [height, width, 3].
-        density: People a cell, [rows, columns].
-        fill: Side in px -> a square picture without people, uint8 [side, side, 3].
-        draw: Decides where.
+        density: People per cell, [rows, columns].
+        fill: Side in px -> a square image without people, uint8 [side, side, 3].
+        draw: The generator that decides where.
     """
     cells, stride = np.array(density.shape), image.shape[0] // density.shape[0]
-    extent = np.maximum(1, (cells * draw.uniform(*PATCH, 2)).astype(int))
+    extent = np.maximum(1, (cells * draw.uniform(*CUTOUT, 2)).astype(int))
     top, left = (int(draw.integers(free + 1)) for free in cells - extent)
     rows, columns = slice(top, top + extent[0]), slice(left, left + extent[1])
     image, density = image.copy(), density.copy()
@@ -131,13 +143,13 @@ def with_patch(
     return image, density
 
 
-def recoloured(image: Rgb, draw: np.random.Generator) -> Rgb:
-    """A picture in other light: brightness and contrast by up to a third, from no colour to a third more."""
-    picture = Image.fromarray(image)
+def with_colour_jitter(image: Rgb, draw: np.random.Generator) -> Rgb:
+    """An image in other light: brightness and contrast change by up to a third, colour from none to a third more."""
+    jittered = Image.fromarray(image)
     for enhance, (low, high) in (
         (ImageEnhance.Brightness, (0.7, 1.35)),
         (ImageEnhance.Contrast, (0.7, 1.35)),
         (ImageEnhance.Color, (0.0, 1.35)),
     ):
-        picture = enhance(picture).enhance(draw.uniform(low, high))
-    return np.array(picture)
+        jittered = enhance(jittered).enhance(draw.uniform(low, high))
+    return np.array(jittered)

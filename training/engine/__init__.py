@@ -1,4 +1,4 @@
-"""What every training run has: a loop, a folder, flags.
+"""The parts of every training run: a loop, a folder, flags.
 
 flags ──► run ──► loop      log.jsonl, validation, the best weights, curves.png
 """

@@ -1,4 +1,4 @@
-"""The command line of a training script: one flag for each field of its recipe."""
+"""The command line of a training script: one flag per field of its recipe."""
 
 import argparse
 import dataclasses
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from crowdserve.cards import cards_of
+from training.data.crop_config import FORMER_NAMES
 
 _Recipe = TypeVar("_Recipe")
 
@@ -17,9 +18,9 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     """Parse the command line.
 
     Args:
-        description: Printed by --help.
+        description: Text that --help prints.
         recipe: Dataclass whose every field has a default.
-        family: Of the networks that may be trained.
+        family: Family of the networks that may be trained.
 
     Returns:
         The flags that are common to every training script, and the recipe.
@@ -31,18 +32,20 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
     )
     trainable = [card.name for card in cards_of(family)]
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
-    parser.add_argument("--card", required=True, choices=trainable, help="which network this is")
-    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; an unfinished run there goes on")
+    parser.add_argument("--card", required=True, choices=trainable, help="card of the network to train")
+    parser.add_argument("--output", required=True, type=Path, help="checkpoint folder; resumes an unfinished run")
     parser.add_argument("--cache", type=Path, default=Path("features"), help="folder of cached features, gigabytes")
     parser.add_argument(
-        "--start-from", type=Path, metavar="DIR", help="finished run, or version folder of a model, to go on from"
+        "--start-from", type=Path, metavar="DIR", help="finished run, or version folder of a model, to start from"
     )
     parser.add_argument(
-        "--validate-every", type=int, default=300, metavar="STEPS", help="between two validations. Default: 300."
+        "--validate-every", type=int, default=300, metavar="STEPS", help="Steps between two validations. Default: 300."
     )
-    fields, told = dataclasses.fields(recipe), attribute_docs(recipe)  # type: ignore[arg-type]
+    fields, described = dataclasses.fields(recipe), attribute_docs(recipe)  # type: ignore[arg-type]
     for field in fields:
-        parser.add_argument(f"--{field.name.replace('_', '-')}", help=_help(field, told), **_argument(field))
+        names = [field.name, *filter(None, [FORMER_NAMES.get(field.name)])]
+        flags_of_field = [f"--{name.replace('_', '-')}" for name in names]
+        parser.add_argument(*flags_of_field, dest=field.name, help=_help(field, described), **_argument(field))
     flags = parser.parse_args()
     try:
         return flags, recipe(**{field.name: frozen(getattr(flags, field.name)) for field in fields})
@@ -51,20 +54,20 @@ def read_flags(description: str | None, recipe: type[_Recipe], family: str) -> t
 
 
 def attribute_docs(recipe: type[Any]) -> dict[str, str]:
-    """What the docstrings of a dataclass and its bases say of each attribute, in one line each."""
-    told: dict[str, str] = {}
+    """The description of each attribute in the docstrings of a dataclass and its bases, one line each."""
+    described: dict[str, str] = {}
     for owner in reversed(recipe.__mro__):
         _, _, attributes = inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")
         for name, text in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", attributes, re.MULTILINE):
-            told[name] = " ".join(text.split())
-    return told
+            described[name] = " ".join(text.split())
+    return described
 
 
-def _help(field: dataclasses.Field[Any], told: Mapping[str, str]) -> str:
+def _help(field: dataclasses.Field[Any], described: Mapping[str, str]) -> str:
     default = field.default
     shown = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
     ending = "" if isinstance(default, bool) or shown == "" else f" Default: {shown}."
-    return f"{told[field.name]}{ending}".replace("%", "%%")
+    return f"{described[field.name]}{ending}".replace("%", "%%")
 
 
 def _argument(field: dataclasses.Field[Any]) -> dict[str, Any]:
@@ -82,5 +85,5 @@ def _sigma(text: str) -> float | None:
 
 
 def frozen(value: object) -> object:
-    """A field of a recipe as its dataclass has it, out of a flag's or a record's value."""
+    """A field of a recipe as its dataclass holds it, from the value of a flag or of a record."""
     return tuple(value) if isinstance(value, list) else value

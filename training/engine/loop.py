@@ -1,4 +1,4 @@
-"""The loop of a training run, whichever framework takes the steps."""
+"""The loop of a training run, independent of the framework that takes the steps."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ from training.engine.run import RunFolder
 
 
 class Trainer(Protocol):
-    """A network with its optimiser and the averages of its weights, which picks up its checkpoint when it is made."""
+    """A network with its optimiser and the averages of its weights; the constructor restores an existing checkpoint."""
 
     @property
     def done(self) -> int:
@@ -39,20 +39,20 @@ def run_steps(
     save_weights: Callable[[], None],
     describe: Callable[[Mapping[str, Any]], Mapping[str, Any]],
 ) -> None:
-    """Train from wherever the checkpoint stands to the last step, and leave the best averaged weights behind.
+    """Train from the step of the checkpoint to the last step, and keep the best averaged weights.
 
-    The checkpoint is written last: a run that is stopped while it writes weights or records goes on from the checkpoint
+    The checkpoint is written last: a run that is stopped while it writes weights or records resumes from the checkpoint
     before, and writes them again.
 
     Args:
-        run: Where figures go.
-        trainer: Takes the steps.
-        training: Photos to learn from.
-        steps: The last step.
+        run: Folder that figures are recorded in.
+        trainer: The network and optimiser that take the steps.
+        training: Photos to train on.
+        steps: Number of the last step.
         every: Steps between two validations.
-        validate: Gives the errors of the network as it stands, `mae` among them.
-        save_weights: Keeps the network as it stands.
-        describe: The record of the best step -> what `meta.json` says of the run.
+        validate: Function that returns the errors of the present network, `mae` among them.
+        save_weights: Function that saves the present network.
+        describe: Function from the record of the best step to the content of `meta.json`.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     losses: list[float] = []

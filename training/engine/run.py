@@ -1,4 +1,4 @@
-"""What every training run leaves behind: a log of figures, learning curves, `meta.json`; and what it needs to go on."""
+"""The folder of a training run: a log of figures, learning curves, `meta.json`, and the checks for resuming it."""
 
 import dataclasses
 import json
@@ -16,19 +16,20 @@ import numpy as np
 from crowdserve.cards.records import META_FILE
 from crowdserve.errors import WeightsError
 from crowdserve.evaluation.metrics import count_errors
+from training.data.crop_config import current_names
 from training.data.photos import Photos
 
 
 class RunFolder:
-    """A checkpoint folder: `log.jsonl`, `curves.png`, `meta.json`, and whatever the training loop saves beside them."""
+    """A checkpoint folder: `log.jsonl`, `curves.png`, `meta.json`, and the files that the training loop saves there."""
 
     def __init__(self, folder: Path, start_from: Path | None = None) -> None:
-        """Open a run's folder, which need not exist yet; clocks of earlier sittings of the same run are added up.
+        """Open the folder of a run, which need not exist yet; the clocks of earlier sessions of the run are added up.
 
         Args:
             folder: The run's checkpoint folder.
-            start_from: Checkpoint folder of a finished run, or version folder of a model, whose weights are where this
-                run begins.
+            start_from: Checkpoint folder of a finished run, or version folder of a model, whose weights this run starts
+                from.
 
         Raises:
             WeightsError: If `start_from` is neither.
@@ -42,13 +43,13 @@ class RunFolder:
 
     @classmethod
     def begin(cls, folder: Path, recipe: Any, normalisation: str, start_from: Path | None) -> "RunFolder":
-        """Open or begin a run, and say what is wrong with it before any long work.
+        """Open or begin a run, and report what is wrong with it before any long work.
 
         Args:
             folder: The run's checkpoint folder.
-            recipe: A dataclass.
+            recipe: The recipe of the run, a dataclass.
             normalisation: Key of `NORMALISATIONS` that the run trains with.
-            start_from: See the constructor.
+            start_from: The start of the run, see the constructor.
 
         Raises:
             WeightsError: If the folder's run has another recipe, or `start_from` is no network to start from.
@@ -59,18 +60,18 @@ class RunFolder:
         return run
 
     def check_recipe(self, recipe: Any) -> None:
-        """Whether a run that goes on here goes on with what it began with.
+        """Check that a resumed run has the recipe that it began with.
 
         `steps` may change: the rest of the run then follows the new length.
 
         Args:
-            recipe: A dataclass.
+            recipe: The recipe of the resumed run, a dataclass.
 
         Raises:
             WeightsError: If the folder's run has another recipe.
         """
         path = self.folder / META_FILE
-        began = json.loads(path.read_text())["recipe"] if path.exists() else {}
+        began = current_names(json.loads(path.read_text())["recipe"]) if path.exists() else {}
         now = json.loads(json.dumps(_recorded(recipe)))
         changed = [
             f"{name} {began[name]!r} → {now[name]!r}"
@@ -84,14 +85,14 @@ class RunFolder:
             )
 
     def clocks(self) -> dict[str, float]:
-        """Wall-clock and processor seconds of the whole run, all sittings."""
+        """Wall-clock and processor seconds of the whole run, over all its sessions."""
         return {
             "wall_seconds": round(self._earlier_wall + time.monotonic() - self._wall, 1),
             "cpu_seconds": round(self._earlier_cpu + time.process_time() - self._cpu, 1),
         }
 
     def records(self) -> list[dict[str, Any]]:
-        """Every logged record, oldest first; of a step that was done again after a stop, the last."""
+        """Every logged record, oldest first; for a step that was repeated after a stop, the last one."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
         return list({record["step"]: record for record in map(json.loads, lines)}.values())
 
@@ -100,17 +101,17 @@ class RunFolder:
         return mae <= min((r["mae"] for r in self.records() if r["step"] < step), default=math.inf)
 
     def best(self) -> dict[str, Any]:
-        """The record of the step whose weights were kept: of equal ones, the last."""
+        """The record of the step whose weights were kept: the last of equally good ones."""
         return min(reversed(self.records()), key=lambda record: float(record["mae"]))
 
     def record(self, **figures: float) -> None:
-        """Append one record with the clocks, and draw the curves anew."""
+        """Append one record with the clocks, and redraw the curves."""
         with self._log.open("a") as log:
             log.write(json.dumps({**figures, **self.clocks()}) + "\n")
         draw_curves(self.records(), self.folder / "curves.png")
 
     def write_meta(self, meta: Mapping[str, Any]) -> None:
-        """Write `meta.json`, with what the run started from, the machine and the time spent added."""
+        """Write `meta.json`, completed by the start of the run, the machine and the time spent."""
         machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
         stamp = {**self.clocks(), "machine": machine, "finished": datetime.now(UTC).strftime("%Y-%m-%d")}
         record = {**meta, "started_from": self.started_from, **stamp}
@@ -118,11 +119,11 @@ class RunFolder:
 
 
 def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[str, float]) -> dict[str, Any]:
-    """What `meta.json` says of every training run.
+    """The entries of `meta.json` that all training runs share.
 
     Args:
-        recipe: A dataclass.
-        training: Photos that were learnt from.
+        recipe: The recipe of the run, a dataclass.
+        training: Photos that were trained on.
         held_out: Photos that were validated on.
         best: The record of the best step.
     """
@@ -139,7 +140,7 @@ def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[
 
 
 def _recorded(recipe: Any) -> dict[str, Any]:
-    """A recipe as `meta.json` has it: without anything of this machine."""
+    """A recipe as `meta.json` holds it: without paths of this machine."""
     return {**dataclasses.asdict(recipe), "negative_photos": Path(recipe.negative_photos).name}
 
 
@@ -158,24 +159,24 @@ def read_earlier(folder: Path | None) -> Any:
 
 
 def check_start(earlier: Any, normalisation: str) -> None:
-    """Whether a run can start from another network's weights: they must expect the same pixels.
+    """Check that a run can start from the weights of another network: both must expect the same pixels.
 
     Args:
-        earlier: Record of that network; None for no such start.
+        earlier: Record of the other network; None if the run starts from none.
         normalisation: Key of `NORMALISATIONS` that this run trains with.
 
     Raises:
-        WeightsError: If they do not, as weights that others published may.
+        WeightsError: If the weights expect other pixels, as weights that others published may.
     """
     if earlier is not None and earlier.get("normalisation", normalisation) != normalisation:
         raise WeightsError(
             f"--start-from has weights for pixels normalised as {earlier['normalisation']}, this script trains with "
-            f"{normalisation}; start from a network that it trained"
+            f"{normalisation}; start from a network that this script trained"
         )
 
 
 def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
-    """Training loss and validation errors against steps, as a picture."""
+    """Draw training loss and validation errors against steps, as a PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
@@ -185,6 +186,6 @@ def draw_curves(records: list[dict[str, Any]], path: Path) -> None:
     loss_axes.set(title="Training loss", xlabel="step", ylim=(0, None))
     for name, colour in (("mae", "#c44e52"), ("rmse", "#dd8452")):
         error_axes.plot(steps, [record[name] for record in records], color=colour, label=name.upper())
-    error_axes.set(title="Validation error, people an image", xlabel="step", ylim=(0, None))
+    error_axes.set(title="Validation error, people per photo", xlabel="step", ylim=(0, None))
     error_axes.legend()
     figure.savefig(path, dpi=100)

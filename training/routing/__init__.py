@@ -1,5 +1,5 @@
-"""Studies of routing: which way of choosing a network errs least. Nothing of it is served.
+"""Studies of routing: the errors of ways of choosing a network. Nothing here is served.
 
-crossfit ──► fold_checkpoints ──► counts of photos that a network did not learn from
+crossfit ──► fold_checkpoints ──► counts of photos that a network was not trained on
 compare  ──► policies             errors of each way of routing
 """

@@ -1,16 +1,17 @@
-"""Judge ways of routing by the error of the count that comes out, not by the classifier's own accuracy.
+"""Compare ways of routing by the error of the resulting count, not by the accuracy of the classifier.
 
     python -m training.routing.compare scenes --counts predictions.csv --output routing \
         --classifiers model_repository/vgg16/1/scene_classifier*.json
 
-`--counts` is what each route counts in photos that no network was trained on, from `crowdserve evaluate --every-route`;
-`scenes` is a scene data set with the features of these photos, whatever its labels. Prints a Markdown table, and writes
-it to routing/routing.md and with more figures to routing/routing.json; a second or two.
+`--counts` holds the counts of each route in photos that no network was trained on, from `crowdserve evaluate
+--every-route`; `scenes` is a scene data set with the features of these photos, whatever its labels. The command prints
+a Markdown table and writes it to routing/routing.md and, with more figures, to routing/routing.json; a second or two.
 
 Each classifier is judged hard (the more probable route counts) and blended (both count, weighted by the probabilities),
-beside policies that need none: always one route, the mean of both, a perfect classifier by domain and by count, and the
-oracle, which knows for each photo the route that errs less. `--cross-fit` adds a classifier that learned from these
-photos themselves which route errs less, each photo routed by one that did not see it; a minute for 70 photos.
+beside policies without a classifier: always one route, the mean of both, a perfect classifier by domain and by count,
+and the oracle, which knows for each photo the route that errs less. `--cross-fit` adds classifiers that were trained on
+the better routes of these photos themselves, each photo routed by one that was not trained on it; this takes a minute
+for 70 photos.
 """
 
 import argparse
@@ -47,13 +48,13 @@ def bootstrap_difference(
 ) -> tuple[float, float]:
     """Interval of the difference of two policies' mean errors, in people, by the paired percentile bootstrap.
 
-    Photos are drawn anew within each data set part, since it is the parts' sizes, not chance, that make the mixture.
+    Photos are redrawn within each data set part, since the sizes of the parts, not chance, make the mixture.
 
     Args:
-        errors: Of the one policy [photos].
-        reference: Of the other [photos].
-        parts: Of each photo.
-        seed: Of the draws.
+        errors: Absolute errors of the one policy [photos].
+        reference: Absolute errors of the other policy [photos].
+        parts: Data set part of each photo.
+        seed: Seed of the draws.
     """
     draw = np.random.default_rng(seed)
     difference, origin = errors - reference, np.array(parts)
@@ -118,7 +119,7 @@ def _difference(found: Mapping[str, Any] | None) -> str:
 
 
 def policy_name(path: Path, classifier: SceneClassifier) -> str:
-    """What a classifier is called in the table: the name that an operator selects it by, and its labels' strategy."""
+    """The name of a classifier in the table: the name that selects it in serving, and the strategy of its labels."""
     labels = classifier.record.get("training", {}).get("data", {}).get("labels", {}).get("strategy", "unknown")
     return f"{classifier_name(path)} ({labels})"
 
@@ -128,14 +129,14 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, metavar="DIR", help="scene data set with its features")
     parser.add_argument("--counts", type=Path, required=True, metavar="CSV", help="key,true,dense,sparse of each photo")
-    parser.add_argument("--counter", choices=COUNTERS, help="whose counts, where an evaluation has several")
+    parser.add_argument("--counter", choices=COUNTERS, help="counter to use, if an evaluation has several")
     parser.add_argument(
         "--classifiers", nargs="*", type=Path, default=[], metavar="JSON", help="records of classifiers"
     )
-    parser.add_argument("--cross-fit", action="store_true", help="judge labels by the better counter too")
+    parser.add_argument("--cross-fit", action="store_true", help="compare labels by the better counter too")
     parser.add_argument("--split", choices=("validate", "test"), default="validate", help="default: %(default)s")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="for routing.md and routing.json")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for routing.{md,json}")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     args = parser.parse_args(arguments)
     try:
         photos = load_held_out(args.folder, read_route_counts(args.counts, args.counter), args.split)

@@ -4,15 +4,14 @@
         python -m training.csrnet part_A --card csrnet_a --folds 2 --fold $fold --output checkpoints/a_fold$fold …
         python -m training.csrnet part_B --card csrnet_b --folds 2 --fold $fold --output checkpoints/b_fold$fold …
     done
-    python -m training.routing.crossfit part_A part_B --checkpoints checkpoints/[ab]_fold? --cache features/a
-    features/b \
-        --output crossfit.csv
+    python -m training.routing.crossfit part_A part_B --checkpoints checkpoints/[ab]_fold? \
+        --cache features/a features/b --output crossfit.csv
     python -m training.scene.dataset part_A part_B --labels best-counter --counts crossfit.csv --output scenes
 
 A photo of fold k is counted by the checkpoint of each route whose training left fold k out. (Networks that were trained
-on other data sets have never seen the photo; one alone counts it all the same, since the mean of several would err less
-than the one that will serve.) Validation photos are in no training, but decide which step of a run is kept. About two
-seconds a photo on two cores where features are cached; a run that was stopped goes on with the same command.
+on other data sets have never seen the photo; still only one of them counts it, since the mean of several would err less
+than the one that will serve.) Validation photos are in no training, but decide which step of a run is kept. It takes
+about two seconds per photo on two cores where features are cached; the same command resumes a run that was stopped.
 """
 
 import argparse
@@ -23,6 +22,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from tqdm import tqdm
 
 from crowdserve.cards import ROUTES, ModelCard, Route
@@ -39,7 +39,7 @@ from training.scene.route_counts import RouteCounts, append_route_counts, read_r
 
 
 class Counter:
-    """A trained CSRNet that starts from cached features, as far as its front-end is ImageNet's."""
+    """A trained CSRNet that computes from cached features, as far as its front-end has ImageNet's weights."""
 
     def __init__(self, checkpoint: FoldCheckpoint, caches: Sequence[Path]) -> None:
         """Load the weights and open the caches of features."""
@@ -61,7 +61,7 @@ class Counter:
             x = stage(x, training=False)
         return float(np.asarray(x, np.float64).sum())
 
-    def _source(self, sample: Sample) -> np.ndarray:
+    def _source(self, sample: Sample) -> npt.NDArray[np.generic]:
         if not self._caches:
             return np.asarray(normalise(_decode(sample), self._normalisation))
         cache = next((cache for cache in self._caches if cache.holds(sample.key)), None)
@@ -91,12 +91,12 @@ def count_photos(
     load: Callable[[Route, int], Callable[[Sample], float]],
     output: Path,
 ) -> None:
-    """Count what the output lacks, fold by fold, so that one pair of networks is in memory at a time.
+    """Count the photos that the output lacks, fold by fold, so that one pair of networks is in memory at a time.
 
     Args:
         samples: The photos.
         folds: The fold of each, by `Sample.key`.
-        load: (route, fold) -> what counts people in a photo.
+        load: Function from route and fold to the function that counts people in a photo.
         output: CSV file to append to.
     """
     done = read_route_counts(output) if output.exists() else {}
@@ -111,7 +111,7 @@ def count_photos(
 
 
 def check_output(output: Path, identity: dict[str, Any]) -> None:
-    """Write down beside the counts which checkpoints they come from; refuse to go on with others.
+    """Record beside the counts the checkpoints that they come from; refuse to resume with others.
 
     Raises:
         DatasetError: If the counts there come from other checkpoints.
@@ -141,9 +141,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="folders of labelled photos")
-    parser.add_argument("--checkpoints", nargs="+", type=Path, required=True, metavar="DIR", help="of each fold")
+    parser.add_argument("--checkpoints", nargs="+", type=Path, required=True, metavar="DIR", help="runs, one per fold")
     parser.add_argument("--cache", nargs="*", type=Path, default=[], metavar="DIR", help="features of the photos")
-    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="what to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="CSV", help="file to write")
     args = parser.parse_args(arguments)
     try:
         crossfit(args.datasets, args.checkpoints, args.cache, args.output)

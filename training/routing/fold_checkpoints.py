@@ -12,6 +12,8 @@ from crowdserve.cards import ROUTES, ModelCard, Route, find_card
 from crowdserve.cards.records import META_FILE
 from crowdserve.errors import SetupError, WeightsError
 from training.csrnet.net import Recipe
+from training.data.crop_config import current_names
+from training.engine.flags import frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class FoldCheckpoint:
     """A finished run of `training.csrnet --folds --fold`.
 
     Attributes:
-        folder: With the weights and `meta.json`.
-        card: Which network.
-        recipe: How it was trained.
+        folder: Folder of the weights and `meta.json`.
+        card: The card of the network.
+        recipe: The recipe of the training.
         fold: The fold that was left out.
         draw: Number of folds and seed, as `training.data.folds.assign_folds` takes them.
     """
@@ -38,22 +40,22 @@ class FoldCheckpoint:
         return self.folder / f"{self.card.name}.weights.h5"
 
     def identity(self) -> list[Any]:
-        """What tells it from other checkpoints, as JSON holds it."""
+        """What distinguishes this checkpoint from others, as JSON holds it."""
         return [self.card.name, *self.draw, self.fold, hashlib.sha256(self.weights.read_bytes()).hexdigest()]
 
 
 def read_checkpoint(folder: Path) -> FoldCheckpoint:
-    """Read what a run wrote down about itself.
+    """Read the record of a run.
 
     Raises:
         WeightsError: If the folder holds no finished run that left a fold out.
     """
     try:
         meta = json.loads((folder / META_FILE).read_text())
-        written = {name: tuple(v) if isinstance(v, list) else v for name, v in meta["recipe"].items()}
+        written: dict[str, Any] = {name: frozen(value) for name, value in current_names(meta["recipe"]).items()}
         card = find_card(meta["card"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SetupError) as err:
-        raise WeightsError(f"{folder} is no finished run of training.csrnet.train ({err})") from err
+        raise WeightsError(f"{folder} is no finished run of training.csrnet ({err})") from err
     if card.family != "csrnet":
         raise WeightsError(f"{folder} is a {card.family}, expected a csrnet")
     if written.get("folds", 1) < 2:
@@ -62,14 +64,14 @@ def read_checkpoint(folder: Path) -> FoldCheckpoint:
     recipe = Recipe(**{name: value for name, value in written.items() if name in known})
     found = FoldCheckpoint(folder, card, recipe, written["fold"], (written["folds"], written["split_seed"]))
     if _draws(meta) != {(*found.draw, found.fold)}:
-        raise WeightsError(f"{folder} started from a run that learnt the left-out fold; start from one without it")
+        raise WeightsError(f"{folder} started from a run trained on the left-out fold; start from one without it")
     if not found.weights.is_file():
         raise WeightsError(f"{found.weights} is missing; train again")
     return found
 
 
 def _draws(meta: dict[str, Any]) -> set[tuple[Any, ...]]:
-    """What a run and the runs that it started from left out: (folds, seed, fold)."""
+    """What a run, and the runs that it started from, left out: (folds, seed, fold)."""
     own = tuple(meta["recipe"].get(name) for name in ("folds", "split_seed", "fold"))
     return {own} | (_draws(meta["started_from"]) if meta.get("started_from") else set())
 

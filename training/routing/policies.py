@@ -1,4 +1,4 @@
-"""Ways of routing photos that neither networks nor classifiers have seen: what each makes every photo's count."""
+"""Ways of routing photos that neither networks nor classifiers were trained on: the counts that each gives."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from training.scene.regression import fit_regression
 from training.scene.route_counts import RouteCounts
 
 FOLDS = 5
-"""Of the cross-fitted policies."""
+"""Number of folds of the cross-fitted policies."""
 
 Weights = npt.NDArray[np.float64]
 """A policy: the share of each route in each photo's count, [photos, 2] in the order of `ROUTES`; rows sum to 1."""
@@ -29,8 +29,8 @@ class HeldOut:
     """Photos that neither the networks nor the classifiers were trained on.
 
     Attributes:
-        counts: Of each photo.
-        features: [photos, 25088].
+        counts: Counts of each route in each photo.
+        features: Features of VGG16, [photos, 25088].
         parts: The data set part of each photo, such as "shanghaitech A/train".
         domains: The kind of scene that the part shows; None where it shows both kinds.
     """
@@ -46,7 +46,7 @@ class HeldOut:
         return np.array([photo.true for photo in self.counts])
 
     def counted(self, weights: Weights) -> npt.NDArray[np.float64]:
-        """Head counts [photos] as a policy gives them."""
+        """Head counts [photos] that a policy gives."""
         by_route = np.array([[getattr(photo, route) for route in ROUTES] for photo in self.counts])
         total: npt.NDArray[np.float64] = (weights * by_route).sum(axis=1)
         return total
@@ -57,15 +57,15 @@ class HeldOut:
 
 
 def load_held_out(folder: Path, counts: Mapping[str, RouteCounts], split: str) -> HeldOut:
-    """Bring together the features, counts and origin of one split's photos.
+    """Combine the features, counts and origin of the photos of one split.
 
     Args:
         folder: Scene data set with its features.
-        counts: By photo; of more photos than these, perhaps.
+        counts: Counts by photo; may include other photos too.
         split: "validate", or "test" if the networks did not train on it either.
 
     Raises:
-        DatasetError: If something about a photo is missing or contradicts itself.
+        DatasetError: If data of a photo are missing or contradictory.
     """
     manifest = folder / MANIFEST
     if not manifest.is_file():
@@ -89,12 +89,12 @@ def load_held_out(folder: Path, counts: Mapping[str, RouteCounts], split: str) -
 
 
 def one_route(routes: Sequence[Route]) -> Weights:
-    """The policy that sends each photo down one route."""
+    """The policy that sends each photo to one route."""
     return np.array([[float(route == chosen) for route in ROUTES] for chosen in routes])
 
 
 def fixed_policies(photos: HeldOut) -> dict[str, Weights]:
-    """Policies that need no classifier; the perfect ones are bounds, since they know the labels."""
+    """Policies without a classifier; the perfect ones are bounds, since they use the labels."""
     number = len(photos.counts)
     found = {f"always {route}": one_route([route] * number) for route in ROUTES}
     found["mean of both"] = np.full((number, len(ROUTES)), 1 / len(ROUTES))
@@ -114,8 +114,8 @@ def classifier_policies(name: str, classifier: SceneClassifier, photos: HeldOut)
 def cross_fitted_policies(photos: HeldOut, *, seed: int) -> dict[str, Weights]:
     """The two policies of a classifier by the better counter.
 
-    No network has seen these photos, so which route errs less on each is an honest label. The classifier learns it from
-    all folds of them but one, and routes that one.
+    No network was trained on these photos, so the route that errs less on each is an unbiased label. The classifier is
+    trained on all folds of them but one, and routes that one.
 
     Raises:
         DatasetError: If too few photos are better counted by one of the routes.

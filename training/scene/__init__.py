@@ -2,7 +2,7 @@
 
 photos ─ dataset ─► labels, splits ─ features ─► VGG16's features ─ train ─► scene_classifier.joblib, its record
                                                                     │
-                                                                    ├─ regression, dense_head   the kinds
-                                                                    ├─ figures                  how well it does
-                                                                    └─ save                     as serving reads it
+                                                                    ├─ regression, dense_head   the two types
+                                                                    ├─ figures                  accuracy
+                                                                    └─ save                     files for serving
 """

@@ -2,20 +2,21 @@
 
     python -m training.scene.dataset DATASET... --labels domain --output scenes
 
-makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json; a second or two.
---empty adds a folder of pictures without people (`training.data.negatives_folder` makes one); they are sparse by
-count and by domain.
-The split is the one that the counting networks are trained with, so the classifier is judged on photos that no
-network has learned from (as long as the seeds are equal).
+makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json, in a second or
+two. --empty adds a folder of images without people (`training.data.negatives_folder` makes one); they are sparse by
+count and by domain. The split is the one that the counting networks are trained with, so the classifier is judged on
+photos that no network was trained on (as long as the seeds are equal).
 
 Three ways to label a photo (`--labels`):
 
-    count          sparse up to --threshold heads, dense above: the original work flow's
-    domain         by where it was taken: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are dense,
-                   street scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets the photo
-    best-counter   by the route that errs less on it, from --counts: of photos that the networks were not trained on,
-                   from crowdserve evaluate --split validate --every-route, or of all photos by networks that each were
-                   trained without some, from training.routing.crossfit; photos that are not in it are left out
+    count          sparse up to --threshold heads, dense above: the labels of the original work flow
+    domain         by the origin of the photo: web photos of dense crowds (ShanghaiTech A, UCF-QNRF, UCF_CC_50) are
+                   dense, street scenes (ShanghaiTech B) sparse; so the counter that was trained on such scenes gets
+                   the photo
+    best-counter   by the route that errs less on the photo, from --counts: either of photos that the networks were not
+                   trained on, from crowdserve evaluate --split validate --every-route, or of all photos by networks
+                   that were each trained without some, from training.routing.crossfit; photos without counts are left
+                   out
 """
 
 import argparse
@@ -46,11 +47,11 @@ DOMAINS: dict[tuple[str, str], Route] = {
     ("ucf-cc-50", ""): "dense",
     ("empty", ""): "sparse",
 }
-"""(data set, its part) -> scenes that its photos show; data sets of mixed scenes are not here."""
+"""(data set, its part) -> scenes that its photos show; data sets of mixed scenes are not listed."""
 
 
 def load_empty(folder: Path) -> list[Sample]:
-    """Pictures without people, by name.
+    """Images without people, by name.
 
     Raises:
         DatasetError: If the folder has none.
@@ -64,7 +65,7 @@ def load_empty(folder: Path) -> list[Sample]:
 
 
 def find_domain(dataset: str, subset: str) -> Route | None:
-    """The scenes that a data set's part shows; None if they are of both kinds."""
+    """The scenes that a part of a data set shows; None if it shows both kinds."""
     return DOMAINS.get((dataset, subset.split("/")[0] if dataset == "shanghaitech" else ""))
 
 
@@ -74,10 +75,10 @@ def label_by_count(sample: Sample, threshold: int) -> Route:
 
 
 def label_by_domain(sample: Sample) -> Route:
-    """The kind of scenes that a photo's data set shows.
+    """The kind of scenes that the data set of a photo shows.
 
     Raises:
-        DatasetError: If the data set is not of one kind.
+        DatasetError: If the data set shows both kinds.
     """
     domain = find_domain(sample.dataset, sample.subset)
     if domain is None:
@@ -94,7 +95,7 @@ def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -
 
     Args:
         sample: The photo.
-        counts: By `Sample.key`, of networks that were not trained on the photo.
+        counts: Counts by `Sample.key`, from networks that were not trained on the photo.
 
     Raises:
         DatasetError: If the photo was not counted, or the counts are of another photo.
@@ -110,17 +111,17 @@ def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -
 def make_labeller(
     strategy: str, *, threshold: int = THRESHOLD, counts: Mapping[str, RouteCounts] | None = None
 ) -> Callable[[Sample], Route]:
-    """How a strategy labels a photo.
+    """The function by which a strategy labels a photo.
 
     Raises:
-        DatasetError: If `best-counter` is wanted without counts.
+        DatasetError: If the strategy is `best-counter` and there are no counts.
     """
     if strategy == "domain":
         return label_by_domain
     if strategy == "count":
         return lambda sample: label_by_count(sample, threshold)
     if counts is None:
-        raise DatasetError("best-counter needs what each route counts: give --counts, from training.routing.crossfit")
+        raise DatasetError("best-counter needs the counts of each route: give --counts, from training.routing.crossfit")
     return lambda sample: label_by_better_counter(sample, counts)
 
 
@@ -139,13 +140,13 @@ def build_scene_dataset(
     A folder that an earlier run filled is emptied first.
 
     Args:
-        samples: Of any number of data sets.
+        samples: Photos of any number of data sets.
         output: Folder to fill.
         labels: One of `STRATEGIES`.
         threshold: Heads of the largest sparse photo, for labels by count.
-        counts: What each route counts, by photo, for labels by the better counter.
-        seed: Of the split.
-        copy: Copy the photos; default: link to them.
+        counts: Counts of each route, by photo, for labels by the better counter.
+        seed: Seed of the split.
+        copy: Whether to copy the photos; by default they are linked.
 
     Returns:
         The manifest: label strategy, seed, photos of each class and split, and each photo's source and count.
@@ -217,13 +218,13 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("datasets", nargs="+", type=Path, metavar="DATASET", help="root folder of a labelled data set")
-    parser.add_argument("--labels", choices=STRATEGIES, required=True, help="how a photo is labelled")
+    parser.add_argument("--labels", choices=STRATEGIES, required=True, help="strategy that labels a photo")
     parser.add_argument("--threshold", type=int, default=THRESHOLD, help="heads of the largest sparse photo, for count")
     parser.add_argument(
-        "--counts", type=Path, metavar="CSV", help="what each route counts in every photo, for best-counter"
+        "--counts", type=Path, metavar="CSV", help="counts of each route in every photo, for best-counter"
     )
-    parser.add_argument("--counter", choices=COUNTERS, help="whose counts, where an evaluation has several")
-    parser.add_argument("--empty", type=Path, metavar="DIR", help="pictures without people to add")
+    parser.add_argument("--counter", choices=COUNTERS, help="counter to use, if an evaluation has several")
+    parser.add_argument("--empty", type=Path, metavar="DIR", help="images without people to add")
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
     parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")

@@ -1,10 +1,12 @@
-"""Trains the other type of scene classifier: a dense head on VGG16's features.
+"""Training of the second type of scene classifier: a dense head on VGG16's features.
 
-Dense 1024, ReLU, dropout one half, dense 2, softmax, RMSprop at 1e-4, as in the original work flow. Only the head is
-trained, so its input is the same cached features; `crowdserve.scene.dense_head` computes it in serving.
+The head is dense 1024, ReLU, dropout one half, dense 2, softmax, trained by RMSprop at 1e-4, as in the original work
+flow. Only the head is trained, so its input is the same cached features; `crowdserve.scene.dense_head` computes it in
+serving.
 """
 
 import os
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -23,7 +25,7 @@ BATCH_PHOTOS = 32
 MAX_EPOCHS = 30
 PATIENCE_EPOCHS = 5
 HELD_BACK = 0.15
-"""Share of the training photos that decides when to stop."""
+"""Share of the training photos that is held back to decide when to stop."""
 
 
 def build_head(features: int, *, units: int) -> keras.Model:
@@ -38,10 +40,10 @@ def build_head(features: int, *, units: int) -> keras.Model:
 def fit_head(data: FeatureSet, *, seed: int) -> tuple[DenseHead, dict[str, Any]]:
     """Train until the log loss on held-back training photos no longer falls; take the best epoch's weights.
 
-    Both classes weigh the same in the loss, however many photos they have.
+    Both classes have the same weight in the loss, whatever their number of photos.
 
     Returns:
-        The head as serving will compute it, its weights rounded as in its file; and how it was found.
+        The head as serving will compute it, its weights rounded as in its file; and a record of the training.
     """
     keras.utils.set_random_seed(seed)
     features = data.features.astype(np.float32)
@@ -74,8 +76,9 @@ def fit_head(data: FeatureSet, *, seed: int) -> tuple[DenseHead, dict[str, Any]]
 def to_dense_head(model: keras.Model) -> DenseHead:
     """The weights of `build_head` in the form that serving computes, rounded as its file rounds them."""
     weights = [array for layer in ("hidden", "scores") for array in model.get_layer(layer).get_weights()]
-    exact = DenseHead(*weights, classes_=np.array(sorted(LABELS.values()), np.int64))
-    return read_head(write_head(exact), "the new head")
+    hidden_kernel, hidden_bias, kernel, bias = weights
+    exact = DenseHead(hidden_kernel, hidden_bias, kernel, bias, np.array(sorted(LABELS.values()), np.int64))
+    return read_head(write_head(exact), Path("the new head"))
 
 
 def _class_weights(labels: npt.NDArray[np.int64]) -> dict[int, float]:

@@ -1,4 +1,4 @@
-"""Features of a split of the scene data set, and the two forms that they have on disk."""
+"""Features of a split of the scene data set, and their two file formats."""
 
 import json
 import os
@@ -25,8 +25,8 @@ class FeatureSet:
     Attributes:
         features: float16 or float32 [photos, 25088].
         labels: int64 [photos], see `crowdserve.scene.classifier.LABELS`.
-        files: Paths of the photos below the data set's folder; empty where they come from a CSV file.
-        contract: What the features are, see `crowdserve.scene.contract`; None where they come from a CSV file.
+        files: Paths of the photos below the data set's folder; empty if the features come from a CSV file.
+        contract: Description of the features, see `crowdserve.scene.contract`; None if they come from a CSV file.
     """
 
     features: npt.NDArray[np.floating[Any]]
@@ -44,7 +44,7 @@ class FeatureSet:
 
 
 def save_npz(found: FeatureSet, target: Path) -> None:
-    """Write features in the compact binary form; the file appears when it is whole."""
+    """Write features in the compact binary format; the file appears once it is complete."""
     partial = target.with_name(f"{target.stem}.{os.getpid()}.npz")
     contract = json.dumps(found.contract)
     np.savez_compressed(partial, features=found.features, labels=found.labels, files=found.files, contract=contract)
@@ -55,7 +55,7 @@ def load_npz(path: Path) -> FeatureSet:
     """Read what `save_npz` wrote.
 
     Raises:
-        DatasetError: If it is no such file.
+        DatasetError: If the file is no feature file.
     """
     try:
         with np.load(path) as file:
@@ -109,7 +109,7 @@ def load_features(folder: Path, split: str) -> FeatureSet:
     """Features of one split, from its .npz file if there is one, else from its .csv file.
 
     Raises:
-        DatasetError: If there is neither, or it is broken.
+        DatasetError: If there is neither, or the file is broken.
     """
     for path, load in ((folder / f"{split}.npz", load_npz), (folder / f"{split}.csv", load_csv)):
         if path.exists():

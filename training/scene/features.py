@@ -4,8 +4,8 @@
 
 runs the photos of each split through the ONNX file that Triton serves, prepared by the function that serving uses, and
 writes scenes/{train,test,validate}.npz: `features` float16 [photos, 25088], `labels` int64 [photos] (0 = dense, 1 =
-sparse), `files` and the feature `contract`. About 0.15 s a photo on two cores; a photo that is done is not done again,
-whatever its label, nor one whose features are in the scene data set that --reuse names.
+sparse), `files` and the feature `contract`. It takes about 0.15 s per photo on two cores; finished photos are not
+repeated, whatever their label, nor are photos whose features are in the scene data set that --reuse names.
 
 --csv also writes scenes/{train,test,validate}.csv: no header, the label first, then the 25,088 features.
 """
@@ -35,7 +35,7 @@ class FeatureExtractor:
     """VGG16 from an ONNX file on the CPU."""
 
     def __init__(self, onnx: Path, threads: int = 0) -> None:
-        """Open the ONNX file; 0 threads means one a core."""
+        """Open the ONNX file; 0 threads means one per core."""
         if not onnx.is_file():
             raise DatasetError(f"{onnx} is missing; export it first: python -m export.vgg16")
         self.onnx = onnx
@@ -47,24 +47,24 @@ class FeatureExtractor:
         """Features [photos, 25088] of photo files.
 
         Raises:
-            DatasetError: If a file is no picture.
+            DatasetError: If a file is not an image.
         """
-        return self.run(np.stack([_picture(photo) for photo in photos]))
+        return self.run(np.stack([_image(photo) for photo in photos]))
 
     def contract(self) -> dict[str, Any]:
-        """What these features are; recorded beside them and beside the classifier."""
+        """The description of these features; it is recorded beside them and beside the classifier."""
         (probe,) = self.run(scene_input(probe_photo())[np.newaxis])
         sha256 = hashlib.sha256(self.onnx.read_bytes()).hexdigest()
         return {**feature_facts(), "onnx_sha256": sha256, "probe_summary": summarise_features(probe)}
 
-    def run(self, pictures: Rgb) -> npt.NDArray[np.float32]:
-        """Pictures uint8 [photos, 224, 224, 3] -> features [photos, 25088]."""
+    def run(self, images: Rgb) -> npt.NDArray[np.float32]:
+        """Images uint8 [photos, 224, 224, 3] -> features [photos, 25088]."""
         features: npt.NDArray[np.float32]
-        (features,) = self._session.run([VGG16.output("features").name], {VGG16.input.name: pictures})
+        (features,) = self._session.run([VGG16.output("features").name], {VGG16.input.name: images})
         return features
 
 
-def _picture(photo: Path) -> Rgb:
+def _image(photo: Path) -> Rgb:
     try:
         return scene_input(decode_image(photo.read_bytes()))
     except InvalidRequest as err:
@@ -89,12 +89,12 @@ def extract_split(
 ) -> FeatureSet:
     """Extract the features of one split and save them as <split>.npz.
 
-    Photos that an earlier run did are not done again, as long as VGG16 and the preprocessing are the same; an
-    interrupted run leaves what it has in <split>.partial.npz. A photo is told by its name, which holds no label;
+    Photos that an earlier run finished are not repeated, as long as VGG16 and the preprocessing are the same; an
+    interrupted run leaves its features in <split>.partial.npz. A photo is identified by its name, which holds no label;
     `reuse` is the folder of a scene data set with the same photos.
 
     Raises:
-        DatasetError: If two photos have one name, or one is no picture.
+        DatasetError: If two photos have the same name, or one is not an image.
     """
     photos, labels = find_photos(folder, split)
     files = tuple(photo.relative_to(folder).as_posix() for photo in photos)
@@ -144,12 +144,12 @@ def _save_partial(
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what training.scene.dataset made")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder that training.scene.dataset made")
     parser.add_argument("--splits", nargs="+", choices=SPLITS, default=SPLITS, help="default: all of them")
     parser.add_argument("--csv", action="store_true", help="also write CSV files, about five times as large")
     parser.add_argument("--reuse", type=Path, metavar="DIR", help="another scene data set of these photos")
     parser.add_argument("--onnx", type=Path, default=DEFAULT_ONNX, help="VGG16 as it is served; default: %(default)s")
-    parser.add_argument("--threads", type=int, default=0, help="threads of VGG16; default: one a core")
+    parser.add_argument("--threads", type=int, default=0, help="threads of VGG16; default: one per core")
     args = parser.parse_args(arguments)
     try:
         extractor = FeatureExtractor(args.onnx, args.threads)

@@ -1,4 +1,4 @@
-"""Judges a scene classifier on photos that it was not trained on: figures for its record, a picture for people."""
+"""Evaluation of a scene classifier on photos that it was not trained on: figures for its record, and a plot."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +17,11 @@ def judge(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int64])
     """Figures of a classifier on one split.
 
     Args:
-        probabilities: [photos, 2], columns in the order of `ROUTES`.
-        labels: [photos], see `LABELS`.
+        probabilities: Probabilities of the classes, [photos, 2], in the order of `ROUTES`.
+        labels: Labels of the photos, [photos], see `LABELS`.
 
     Returns:
-        Accuracies, log loss, and the confusion matrix: confusion[true][answered] in photos.
+        Accuracies, log loss, and the confusion matrix: confusion[true][answered] in numbers of photos.
     """
     order = [LABELS[route] for route in ROUTES]
     true = np.array([order.index(label) for label in labels])
@@ -49,7 +49,7 @@ def judge_splits(classifier: SceneClassifier, splits: Mapping[str, FeatureSet]) 
 
 
 def draw_confusion(figures: Mapping[str, Any], path: Path) -> None:
-    """Draw the confusion matrix of each split as a picture."""
+    """Draw the confusion matrix of each split as a PNG file."""
     import matplotlib
 
     matplotlib.use("Agg")

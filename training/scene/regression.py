@@ -1,7 +1,7 @@
-"""Trains the default type of scene classifier: logistic regression on VGG16's features.
+"""Training of the default type of scene classifier: logistic regression on VGG16's features.
 
-SMOTE against imbalance, a grid search over the strength of the penalty, by log loss, since serving weights routes by
-the probabilities.
+SMOTE balances the classes; a grid search chooses the strength of the penalty by log loss, since serving weights routes
+by the probabilities.
 """
 
 import os
@@ -35,7 +35,7 @@ def fit_regression(data: FeatureSet, *, seed: int) -> tuple[LogisticRegression, 
     """Search the strength of the penalty by cross-validated log loss, then fit on all photos.
 
     Returns:
-        The regression, and how it was found.
+        The regression, and a record of the search.
 
     Raises:
         DatasetError: If a class has fewer photos than there are folds.
@@ -66,7 +66,7 @@ def _search(data: FeatureSet, seed: int) -> GridSearchCV:
         cv=StratifiedKFold(FOLDS, shuffle=True, random_state=seed),
     )
     with warnings.catch_warnings(), bar:
-        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties; the search judges what came out
+        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties; the search judges the result
         return search.fit(data.features.astype(np.float32), data.labels)
 
 

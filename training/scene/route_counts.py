@@ -1,4 +1,4 @@
-"""What the networks of each route count in photos whose head counts are known, as CSV files.
+"""Counts of the networks of each route in photos whose head counts are known, as CSV files.
 
 `training.routing.crossfit` writes `key,true,dense,sparse`; `crowdserve evaluate --every-route` calls the columns
 `true_count`, `dense_count` and `sparse_count` and has others beside them. Both are read.
@@ -23,9 +23,9 @@ class RouteCounts:
 
     Attributes:
         key: The photo's `crowdserve.datasets.Sample.key`.
-        true: As labelled.
-        dense: By the networks of the dense route.
-        sparse: By the networks of the sparse route.
+        true: Labelled count.
+        dense: Count by the networks of the dense route.
+        sparse: Count by the networks of the sparse route.
     """
 
     key: str
@@ -39,7 +39,7 @@ class RouteCounts:
 
     @property
     def better_route(self) -> Route:
-        """The route that errs less; the dense one if both err alike."""
+        """The route that errs less; the dense one if the errors are equal."""
         return min(ROUTES, key=self.error)
 
 
@@ -47,11 +47,11 @@ def read_route_counts(path: Path, counter: str | None = None) -> dict[str, Route
     """Counts by photo.
 
     Args:
-        path: The file.
-        counter: One of `COUNTERS`, of an evaluation that asked for several; what was answered if None.
+        path: The CSV file.
+        counter: One of `COUNTERS`, if an evaluation asked for several; None takes the answered counts.
 
     Raises:
-        DatasetError: If the file is missing, lacks a column, or a line is not of one photo's numbers.
+        DatasetError: If the file is missing or lacks a column, or a line does not hold the numbers of one photo.
     """
     if not path.is_file():
         raise DatasetError(f"{path} is missing; make it with crowdserve evaluate --every-route")
@@ -66,7 +66,7 @@ def read_route_counts(path: Path, counter: str | None = None) -> dict[str, Route
 
 
 def _columns(header: Sequence[str], path: Path, counter: str | None) -> list[str]:
-    """Which column of a file holds each of `COLUMNS`."""
+    """The column of a file that holds each of `COLUMNS`."""
     names = [
         (count_column(counter, name),) if counter and name in ROUTES else (name, f"{name}_count") for name in COLUMNS
     ]
@@ -83,7 +83,7 @@ def _columns(header: Sequence[str], path: Path, counter: str | None) -> list[str
 def _counts(row: dict[str, str | None], where: str) -> RouteCounts:
     if empty := [column for column, cell in row.items() if not cell]:
         raise DatasetError(
-            f"{where}: {', '.join(empty)} is empty; evaluate with --every-route, for the counters you want"
+            f"{where}: {', '.join(empty)} is empty; evaluate with --every-route, for the counters to compare"
         )
     key, *cells = row.values()
     try:
@@ -96,7 +96,7 @@ def _counts(row: dict[str, str | None], where: str) -> RouteCounts:
 
 
 def append_route_counts(counts: RouteCounts, path: Path) -> None:
-    """Append one photo to a CSV file, which is begun if it is not there; to a thousandth of a person."""
+    """Append one photo, to a thousandth of a person, to a CSV file; a missing file is begun."""
     key, *numbers = astuple(counts)
     line = [key, *(f"{number:.3f}".removesuffix(".000") for number in numbers)]
     begun = path.exists()

@@ -1,4 +1,4 @@
-"""Writes a scene classifier and its record the way `crowdserve.scene.classifier.SceneClassifier.load` wants them."""
+"""Writing of a scene classifier and its record for `crowdserve.scene.classifier.SceneClassifier.load`."""
 
 import hashlib
 import io
@@ -29,14 +29,14 @@ def save_classifier(
     """Write a fitted classifier and its record, then load them as serving does.
 
     Args:
-        draft: Made by `SceneClassifier.from_estimator`.
-        folder: Where the file and its record go: beside VGG16's `model.onnx`.
+        draft: Classifier made by `SceneClassifier.from_estimator`.
+        folder: Folder for the file and its record, beside VGG16's `model.onnx`.
         features: The feature contract of its training data.
-        training: What else is worth knowing later: data, label strategy, seed, figures.
-        name: What an operator selects it by; an earlier classifier of that name is replaced.
+        training: Further facts for the record: data, label strategy, seed, figures.
+        name: Name that an operator selects it by; an earlier classifier of that name is replaced.
 
     Raises:
-        ClassifierError: If serving would refuse it.
+        ClassifierError: If serving would refuse the classifier.
     """
     kind, content = _serialise(draft.estimator)
     path = record_path(folder, name)

@@ -1,18 +1,18 @@
-"""Step 3 of the scene classifier: train it on the features, judge it, save it for serving.
+"""Step 3 of the scene classifier: train it on the features, evaluate it, save it for serving.
 
     python -m training.scene.train scenes --output model_repository/vgg16/1 [--name count]
 
-Writes scene_classifier.joblib and its record scene_classifier.json for serving (about 100 kB), and scenes/report.json
-and scenes/confusion.png for people. Two to four minutes for 560 photos on two cores. With a name it is saved beside the
-default one, as scene_classifier.<name>.*, and an operator selects it with --scene_classifier.
+writes scene_classifier.joblib and its record scene_classifier.json for serving (about 100 kB), and scenes/report.json
+and scenes/confusion.png for people, in two to four minutes for 560 photos on two cores. A classifier with a name is
+saved beside the default one, as scene_classifier.<name>.*, and an operator selects it with --scene_classifier.
 
     --type logistic-regression   SMOTE against imbalance, C by cross-validated log loss: the default
     --type keras-head            a dense layer of 1024 units, trained with Keras, computed with numpy in serving; 51 MB
 
     python -m training.scene.train --import classify_model.pkl --output model_repository/vgg16/1
 
-takes in a classifier of the original work flow instead. Unpickling runs whatever the file tells it to: import only
-files that you trust. Give the scenes folder too and it is judged on them.
+imports a classifier of the original work flow instead. Unpickling runs any code that the file contains: import only
+files that you trust. With the scenes folder, the classifier is evaluated on it too.
 """
 
 import argparse
@@ -45,7 +45,7 @@ DEFAULT_TYPE = "logistic-regression"
 TYPES: Mapping[str, Callable[..., tuple[Any, dict[str, Any]]]] = MappingProxyType(
     {DEFAULT_TYPE: fit_regression, "keras-head": _fit_head}
 )
-"""Type -> (training features, seed) -> a fitted estimator and how it was found."""
+"""Type -> (training features, seed) -> a fitted estimator and a record of its training."""
 
 
 def load_splits(folder: Path) -> dict[str, FeatureSet]:
@@ -79,15 +79,15 @@ def train(
     name: str = DEFAULT_NAME,
     onnx: Path = DEFAULT_ONNX,
 ) -> SceneClassifier:
-    """Train on a scene data set's features, judge, and save for serving; writes the report into the folder.
+    """Train on the features of a scene data set, evaluate, and save for serving; writes the report into the folder.
 
     Args:
-        folder: With the features of the three splits.
-        output: Where serving looks for it.
-        seed: Of everything that is drawn.
-        kind: One of `TYPES`.
-        name: What an operator selects it by.
-        onnx: VGG16, to write down what features are that came as CSV.
+        folder: Folder with the features of the three splits.
+        output: Folder that serving loads the classifier from.
+        seed: Seed of everything that is drawn.
+        kind: Type of the classifier, one of `TYPES`.
+        name: Name that an operator selects it by.
+        onnx: ONNX file of VGG16, which describes features that came as CSV.
 
     Raises:
         DatasetError: If the features are unfit for training.
@@ -103,13 +103,13 @@ def train(
 def import_classifier(
     source: Path, output: Path, *, name: str = DEFAULT_NAME, onnx: Path = DEFAULT_ONNX, folder: Path | None = None
 ) -> SceneClassifier:
-    """Take in a trusted pickle of the original work flow: free it of its wrapping, judge it if there is data, save it.
+    """Import a trusted pickle of the original work flow: unwrap it, evaluate it if there are data, save it.
 
-    The original work flow's features are Keras' VGG16, caffe colours, flattened in NHWC order, as crowdserve's are; a
-    pickle does not say so itself, so the record says that this is assumed.
+    The features of the original work flow are those of Keras' VGG16, caffe colours, flattened in NHWC order, as in
+    crowdserve; a pickle does not say so itself, so the record says that this is assumed.
 
     Raises:
-        ClassifierError: If it cannot be read, or is no classifier of dense and sparse scenes on VGG16's features.
+        ClassifierError: If the file cannot be read, or is no classifier of dense and sparse scenes on VGG16's features.
     """
     if not source.is_file():
         raise DatasetError(f"{source} is missing; give a pickle or joblib file")
@@ -128,7 +128,7 @@ def _assumed_contract(onnx: Path, what: str) -> dict[str, Any]:
 def _judged(
     draft: SceneClassifier, splits: Mapping[str, FeatureSet], folder: Path, training: dict[str, Any]
 ) -> dict[str, Any]:
-    """The record of training with figures; also written into the folder, with a picture."""
+    """The record of training with figures; it is also written into the folder, with a plot."""
     record = {**training, "figures": judge_splits(draft, splits)}
     draw_confusion(record["figures"], folder / "confusion.png")
     (folder / "report.json").write_text(json.dumps(record, indent=2) + "\n")
@@ -138,14 +138,12 @@ def _judged(
 def main(arguments: list[str] | None = None) -> None:
     """Command line; see the module's docstring."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="with {train,test,validate}.npz or .csv")
-    parser.add_argument("--output", type=Path, default=DEFAULT_ONNX.parent, help="default: %(default)s")
-    parser.add_argument("--type", choices=TYPES, default=DEFAULT_TYPE, help="default: %(default)s")
-    parser.add_argument("--name", type=check_name, default=DEFAULT_NAME, help="to select it by; default: %(default)s")
-    parser.add_argument(
-        "--import", dest="source", type=Path, metavar="FILE", help="a trusted pickle to take in instead"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of whatever is drawn in training")
+    parser.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="folder of the features, .npz or .csv")
+    parser.add_argument("--output", type=Path, default=DEFAULT_ONNX.parent, help="folder to write (%(default)s)")
+    parser.add_argument("--type", choices=TYPES, default=DEFAULT_TYPE, help="type of classifier (%(default)s)")
+    parser.add_argument("--name", type=check_name, default=DEFAULT_NAME, help="name to select it by (%(default)s)")
+    parser.add_argument("--import", dest="source", type=Path, metavar="FILE", help="trusted pickle to import instead")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn in training")
     parser.add_argument("--threads", type=int, default=2, help="threads of one fit")
     args = parser.parse_args(arguments)
     if args.folder is None and args.source is None:

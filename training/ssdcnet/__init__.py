@@ -1,4 +1,4 @@
 """SSDCNet, in PyTorch.
 
-train ──► net ──► loss, winograd          mean: of several runs' weights, for `training.average_weights`
+train ──► net ──► loss, winograd          mean: the mean of several runs' weights, for `training.average_weights`
 """

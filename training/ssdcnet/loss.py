@@ -1,4 +1,4 @@
-"""What SSDCNet is trained on: the classes of local counts, how cells are divided, and the final map.
+"""The loss of SSDCNet: on the classes of local counts, on the division of cells, and on the final map.
 
 Targets come from a density map with cells of 8 px; a cell of 64, 32 or 16 px is the sum of its 8x8, 4x4 or 2x2 values.
 """
@@ -15,7 +15,7 @@ SIDES = (8, 4, 2)
 """Sides of the cells of 64, 32 and 16 px, in values of the density map."""
 
 COUNT_BLOCKS = (1, 4)
-"""Sides of the blocks of 16 px cells whose final counts are compared; the whole window is one more."""
+"""Sides of the blocks of 16 px cells whose final counts are compared; the whole crop is one more block."""
 
 
 def division_loss(
@@ -23,14 +23,14 @@ def division_loss(
 ) -> Tensor:
     """Cross entropy of the classes at three scales, plus errors of shares, weights, expected and final counts.
 
-    The choice of a class passes no gradient, so classes learn from cross entropy, and from the count that their
-    probabilities expect: cross entropy alone is content with the likeliest class, which in sparse cells is nobody.
+    The choice of a class passes no gradient, so classes learn from cross entropy, and from the expected count of their
+    probabilities: cross entropy alone favours the likeliest class, which in sparse cells is the count zero.
 
     Args:
-        net: Gives the classes' edges and counts.
-        division: What it made of a batch.
-        density: People [N, h, w] a cell of 8 px; h and w multiples of 8.
-        count_weight: Of the absolute errors against the cross entropies.
+        net: The network, for the edges and counts of the classes.
+        division: The network's output for a batch.
+        density: People per cell of 8 px, [N, h, w]; h and w multiples of 8.
+        count_weight: Weight of the absolute errors, relative to the cross entropies.
         squared_blocks: Sides of the blocks, in cells of 16 px, whose final counts are compared by squared error.
     """
     counts = [_sums(density[:, None], side) for side in SIDES]
@@ -51,24 +51,24 @@ def _class_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
 
 
 def _expectation_loss(net: SSDCNet, logits: Tensor, counts: Tensor) -> Tensor:
-    """Mean error of the expected count of a cell, people; a cell beyond the last class is to say the last class."""
+    """Mean error of the expected count of a cell, people; the target beyond the last class is the last class."""
     expected = net.expected_counts(logits)
     return (expected - counts[:, 0].clamp(max=float(net.table[-1]))).abs().mean()
 
 
 def _share_loss(shares: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Mean error of the quarters' counts when a cell's true count is shared out, people."""
+    """Mean error of the counts of quarters when the true count of a cell is shared out, people."""
     return (_repeat(before) * shares - after).abs().mean()
 
 
 def _undivided_loss(net: SSDCNet, weights: Tensor, before: Tensor) -> Tensor:
-    """Cells that hold more than the last class must be divided: their quarters' weights are to be 1."""
+    """Cells that hold more than the last class must be divided: the target of their quarters' weights is 1."""
     must = _repeat((before > float(net.table[-1])).float())
     return -(must * torch.log(weights.float().clamp(min=1e-6))).mean()
 
 
 def _count_loss(error: Tensor) -> Tensor:
-    """Absolute errors of blocks' counts and of whole windows' counts, people a cell of 16 px."""
+    """Absolute errors of the counts of blocks and of whole crops, people per cell of 16 px."""
     total = error.mean(dim=(1, 2, 3)).abs().mean()
     for side in COUNT_BLOCKS:
         total = total + functional.avg_pool2d(error, side).abs().mean()
@@ -76,9 +76,9 @@ def _count_loss(error: Tensor) -> Tensor:
 
 
 def _squared_loss(error: Tensor, side: int) -> Tensor:
-    """Mean squared error of blocks' counts, people² an area of 64 px: as large for any side if cells err independently.
+    """Mean squared error of blocks' counts, people² per 64 px square; equal for all sides if cells err independently.
 
-    Where heads are rare an absolute error is content with too few; a squared one wants the mean.
+    Where heads are rare an absolute error is smallest at too low a count, a squared error at the mean.
     """
     sums = functional.avg_pool2d(error, side) * side**2
     return sums.square().mean() * (4 / side) ** 2

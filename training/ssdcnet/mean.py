@@ -16,13 +16,13 @@ def write_mean(card: ModelCard, runs: list[Path], output: Path, record: dict[str
     """Write the mean of SSDCNets to a checkpoint folder.
 
     Args:
-        card: Of every network.
+        card: The card of all the networks.
         runs: Checkpoint folders, or version folders of served models.
-        output: The folder to write, made if need be.
-        record: `meta.json` of the last run; nothing of it matters here.
+        output: Folder to write; made if it is missing.
+        record: `meta.json` of the last run; not used here.
 
     Raises:
-        WeightsError: If their front-ends are written in other units: neither run went on from the other then.
+        WeightsError: If their front-ends are in different units: then no run started from the other.
     """
     states = [load_state(run, card.name) for run in runs]
     first, *others = (state[UNIT_LAYER] for state in states)
@@ -39,14 +39,14 @@ def write_mean(card: ModelCard, runs: list[Path], output: Path, record: dict[str
 def validate_mean(
     card: ModelCard, fields: dict[str, Any], datasets: list[Path], cache: Path, run: Path
 ) -> dict[str, float]:
-    """Errors of a folder's network on the validation photos of a recipe.
+    """Errors of the network in a folder on the validation photos of a recipe.
 
     Args:
-        card: Of the network.
+        card: The card of the network.
         fields: The recipe, by field.
         datasets: Folders of labelled photos.
         cache: Folder of cached features.
-        run: Checkpoint folder.
+        run: Checkpoint folder of the network.
     """
     net = TrainingNet(card, Recipe(**fields))
     photos = train.make_held_out(datasets, net, cache)

@@ -3,9 +3,9 @@
     python -m training.ssdcnet DATASET --card ssdcnet_sha --output checkpoints/ssdcnet_sha --cache features/a64
 
 The front-end starts from VGG16's ImageNet weights. Its first three blocks stay as they are and their features are
-cached on disk; blocks 4 and 5 stay too unless `--trained-blocks` says how many of the last blocks learn along. A step
+cached on disk; blocks 4 and 5 stay too unless `--trained-blocks` gives the number of last blocks to train. A step
 takes two seconds on two cores with `--precision bfloat16` where the processor has such instructions, four with
-`--winograd` where it has not. A run that was stopped goes on with the same command.
+`--winograd` where it has none. The same command resumes a run that was stopped.
 
 The output folder then holds `<card>.pth` (the best on the validation split, averaged over steps), `meta.json`,
 `log.jsonl` and `curves.png`.
@@ -35,10 +35,10 @@ from training.ssdcnet.net import Recipe, TrainingNet
 
 
 class Trainer:
-    """Optimiser, averaged weights, checkpoints."""
+    """The network with its optimiser, averaged weights and checkpoints."""
 
     def __init__(self, net: TrainingNet, folder: Path) -> None:
-        """Prepare a run; picks up the checkpoint in `folder` if there is one."""
+        """Prepare a run; restores the checkpoint in `folder` if there is one."""
         self.net, self.recipe, self._path = net, net.recipe, folder / "state.pt"
         front_end = {id(p) for p in net.net.front_end.parameters()}
         self.parameters = [p for p in net.net.parameters() if p.requires_grad]
@@ -58,7 +58,7 @@ class Trainer:
         self.averages, self.step, self.net.cached_unit = state["averages"], state["step"], state["cached_unit"]
 
     def save(self) -> None:
-        """Write everything that going on later needs."""
+        """Write everything that is needed to resume the run."""
         partial = self._path.with_suffix(".partial")
         state = {"net": self.net.net.state_dict(), "optimizer": self.optimizer.state_dict(), "averages": self.averages}
         torch.save({**state, "step": self.step, "cached_unit": self.net.cached_unit}, partial)
@@ -85,7 +85,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["share"] * self.learning_rate()
         self.optimizer.step()
-        # A young average would remember its random start: weigh steps evenly at first.
+        # Otherwise a young average would remember its random start: weigh steps evenly at first.
         momentum = min(self.recipe.averaging, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(self.averages, [p.detach() for p in self.parameters], 1 - momentum)
         self.step += 1
@@ -108,7 +108,7 @@ class Trainer:
 
 
 def validate(photos: Photos, net: TrainingNet) -> dict[str, float]:
-    """MAE, RMSE and bias of whole photos' counts, in people."""
+    """MAE, RMSE and bias of the counts of whole photos, in people."""
     predicted: list[float] = []
     true: list[float] = []
     with torch.no_grad():
@@ -129,18 +129,18 @@ def begin(folder: Path, recipe: Recipe, start_from: Path | None = None) -> RunFo
 
 
 def train(card: ModelCard, run: RunFolder, net: TrainingNet, training: Photos, held_out: Photos, *, every: int) -> None:
-    """Run the loop from wherever the folder's checkpoint stands to the last step, and leave the best weights behind.
+    """Run the loop from the step of the folder's checkpoint to the last step, and keep the best weights.
 
     Args:
-        card: Which network.
-        run: Where it goes and what it starts from.
+        card: The card of the network.
+        run: Folder of the run, and the network that it starts from.
         net: The network and its recipe.
-        training: Photos to learn from.
+        training: Photos to train on.
         held_out: Photos to validate on.
         every: Steps between two validations.
 
     Raises:
-        WeightsError: If what the run starts from is no SSDCNet.
+        WeightsError: If the run starts from another network than an SSDCNet.
     """
     if run.start_from is None:
         net.scale_taps(training)
@@ -166,14 +166,14 @@ def _meta(
 
 
 def make_photos(folders: list[Path], net: TrainingNet, cache_folder: Path) -> tuple[Photos, Photos]:
-    """Training and validation photos, extended to multiples of 64 px as the served graph does it."""
+    """Training and validation photos, extended to multiples of 64 px as in the served graph."""
     held_out = make_held_out(folders, net, cache_folder)
     learnt = choose_samples(folders, net.recipe)[0]
     return Photos(learnt, net.recipe, IMAGENET_UNIT, held_out.cache, pad_multiple_px=STRIDE), held_out
 
 
 def make_held_out(folders: list[Path], net: TrainingNet, cache_folder: Path) -> Photos:
-    """Validation photos alone, extended likewise."""
+    """Validation photos alone, extended in the same way."""
     recipe = net.recipe
     cache = FeatureCache(cache_folder, net.stem, f"imagenet vgg16, block3_pool, {recipe.precision}")
     kept_apart = choose_samples(folders, recipe)[1]

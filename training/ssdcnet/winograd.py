@@ -1,22 +1,23 @@
 """3x3 convolutions by Winograd's method, F(4x4, 3x3): a quarter of the multiplications, in FP32.
 
-PyTorch's own kernels multiply directly where a processor has neither AVX-512 nor bfloat16; on one such, a training step
-of SSDCNet took 2.7 times as long without this. (Lavin and Gray: Fast Algorithms for Convolutional Neural Networks,
-2015.)
+PyTorch's own kernels multiply directly where a processor has neither AVX-512 nor bfloat16; on one such processor, a
+training step of SSDCNet took 2.7 times as long without this method. (Lavin and Gray: Fast Algorithms for Convolutional
+Neural Networks, 2015.)
 
-Pictures are cut into tiles of 6x6 that overlap by two; tiles and kernels are transformed, multiplied as 36 matrices,
+Images are cut into tiles of 6x6 that overlap by two; tiles and kernels are transformed, multiplied as 36 matrices,
 and transformed back into tiles of 4x4. Results equal those of a direct convolution to about 1e-5 of the largest.
 """
 
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 MIN_CHANNELS = 256
-"""With fewer, moving the tiles costs what the multiplications save."""
+"""With fewer channels, moving the tiles costs as much as the multiplications save."""
 
 _TILE = 4
 
@@ -34,8 +35,8 @@ _KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4],
 _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
 
-def _both_axes(matrix: np.ndarray) -> Tensor:
-    """One matrix for rows and columns of a flattened tile."""
+def _both_axes(matrix: npt.NDArray[np.float64]) -> Tensor:
+    """One matrix for both the rows and the columns of a flattened tile."""
     return torch.from_numpy(np.kron(matrix, matrix).astype(np.float32))
 
 
@@ -43,7 +44,7 @@ _INPUT_2D, _KERNEL_2D, _OUTPUT_2D = map(_both_axes, (_INPUT, _KERNEL, _OUTPUT))
 
 
 def use_winograd(net: nn.Module) -> None:
-    """Let a network's wide 3x3 convolutions compute this way from now on; weights and their names stay."""
+    """Switch the wide 3x3 convolutions of a network to Winograd's method; weights and their names stay."""
     for layer in net.modules():
         if type(layer) is nn.Conv2d and layer.kernel_size == (3, 3) and layer.in_channels >= MIN_CHANNELS:
             if (layer.stride, layer.padding, layer.dilation, layer.groups) != ((1, 1), (1, 1), (1, 1), 1):

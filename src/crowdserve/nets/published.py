@@ -1,7 +1,7 @@
-"""CSRNet checkpoints published by others: weights-only HDF5 files of Keras 2, read with h5py alone.
+"""Reader of CSRNet checkpoints that others published: weights-only HDF5 files of Keras 2, read with h5py alone.
 
 The files name their layers differently: `conv2d_1` is the first convolution of the front-end in one and the first
-dilated one in another. So layers are taken in the order of the root attribute `layer_names`, never by name. The
+dilated one in another. So layers are read in the order of the root attribute `layer_names`, never by name. The
 networks expect the `published_normalisation` of their cards.
 """
 
@@ -10,12 +10,15 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.csrnet import BACK_END
 from crowdserve.nets.vgg_layout import BLOCKS
 
-ConvWeights = list[tuple[np.ndarray, np.ndarray]]
+Array = npt.NDArray[np.float32]
+
+ConvWeights = list[tuple[Array, Array]]
 """(kernel [kh, kw, in, out] float32, bias [out] float32) of each convolution, in order."""
 
 
@@ -30,12 +33,12 @@ def read_published_csrnet(path: Path) -> ConvWeights:
     """Read a published checkpoint.
 
     Raises:
-        WeightsError: If the file is truncated or no such file, or its convolutions are not CSRNet's 17.
+        WeightsError: If the file is truncated or of another kind, or its convolutions are not CSRNet's 17.
     """
     try:
         with h5py.File(path) as file:
             weights = _read_layers(path, file)
-    except (OSError, RuntimeError) as err:  # h5py's errors for a file that ends early or is none
+    except (OSError, RuntimeError) as err:  # h5py's errors for truncated files and files of other kinds
         raise WeightsError(f"{path} is truncated or no HDF5 file ({err}); fetch it again") from err
     _check_shapes(path, weights)
     return weights
@@ -54,7 +57,7 @@ def _read_layers(path: Path, file: h5py.File) -> ConvWeights:
     return [_read_conv(path, file[name]) for name in names if _datasets(file[name])]
 
 
-def _read_conv(path: Path, layer: h5py.Group) -> tuple[np.ndarray, np.ndarray]:
+def _read_conv(path: Path, layer: h5py.Group) -> tuple[Array, Array]:
     tensors = {name.rsplit("/", 1)[-1].removesuffix(":0"): dataset for name, dataset in _datasets(layer).items()}
     if set(tensors) != {"kernel", "bias"}:
         raise WeightsError(

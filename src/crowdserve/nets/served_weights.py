@@ -1,18 +1,21 @@
-"""Weights of a model as it is served, to train or export it again: the way back of the export."""
+"""Reader of the weights of a served model, to train or export it again: the inverse of the export."""
 
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import numpy_helper
 
 from crowdserve.errors import WeightsError
 
+Array = npt.NDArray[np.float32]
+
 MODEL_FILE = "model.onnx"
 _STORED = "_fp16"
 
 
-def read_served_weights(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def read_served_weights(folder: Path) -> dict[str, tuple[Array, Array]]:
     """Kernel and bias of each convolution of a model version, such as `model_repository/csrnet_a/1`.
 
     Returns:

@@ -13,8 +13,8 @@ from crowdserve.errors import ParityError
 from export.command import default_version
 from export.csrnet import convert as exporter
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
-from export.verify.parity import Pictures, check_parity
-from export.verify.pictures import PHOTO
+from export.verify.images import PHOTO
+from export.verify.parity import Images, check_parity
 from tests.support.paths import REPOSITORY
 from tests.support.weights import ConvWeights, write_published
 
@@ -29,8 +29,8 @@ def checkpoint(csrnet: keras.Model) -> Checkpoint:
 def test_every_layer_is_one_plain_node(checkpoint: Checkpoint) -> None:
     model = onnx.load_from_string(exporter.build_onnx(checkpoint, CARD))
     operators = Counter(node.op_type for node in model.graph.node)
-    picture, heads = {"Transpose": 1, "Gather": 1, "Sub": 1}, {"Squeeze": 1, "ReduceSum": 1}
-    assert operators == {**picture, "Cast": 1 + 17, "Conv": 17, "Relu": 17, "MaxPool": 3, **heads}
+    image, heads = {"Transpose": 1, "Gather": 1, "Sub": 1}, {"Squeeze": 1, "ReduceSum": 1}
+    assert operators == {**image, "Cast": 1 + 17, "Conv": 17, "Relu": 17, "MaxPool": 3, **heads}
     attributes = [{a.name: list(a.ints) for a in node.attribute} for node in model.graph.node if node.op_type == "Conv"]
     assert [a["dilations"] for a in attributes] == [[1, 1]] * 10 + [[2, 2]] * 6 + [[1, 1]]
     assert [a["pads"][0] for a in attributes] == [1] * 10 + [2] * 6 + [0]
@@ -40,36 +40,36 @@ def test_file_takes_two_bytes_per_weight(checkpoint: Checkpoint) -> None:
     assert len(exporter.build_onnx(checkpoint, CARD)) == pytest.approx(2 * CARD.parameters, rel=2e-3)
 
 
-def test_export_agrees_with_keras(checkpoint: Checkpoint, small_pictures: list[Pictures]) -> None:
+def test_export_agrees_with_keras(checkpoint: Checkpoint, small_images: list[Images]) -> None:
     model = exporter.build_onnx(checkpoint, CARD)
-    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_pictures)
-    assert len(comparisons) == 3 * len(small_pictures)
+    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_images)
+    assert len(comparisons) == 3 * len(small_images)
     if not any(isinstance(layer, keras.layers.BatchNormalization) for layer in checkpoint.model.layers[1].layers):
         assert max(comparison.difference for comparison in comparisons) < 1e-4  # these weights are FP16 numbers
 
 
 @pytest.mark.parametrize("csrnet", [False], indirect=True)
 def test_wrong_normalisation_or_weight_fails_parity(
-    checkpoint: Checkpoint, small_pictures: list[Pictures], csrnet_weights: ConvWeights
+    checkpoint: Checkpoint, small_images: list[Images], csrnet_weights: ConvWeights
 ) -> None:
     reference = exporter.keras_reference(checkpoint)
     other = exporter.build_onnx(replace(checkpoint, normalisation=IMAGENET_TORCH), CARD)
     with pytest.raises(ParityError, match="density"):
-        check_parity(other, CARD, reference, small_pictures)
+        check_parity(other, CARD, reference, small_images)
     flipped = onnx.load_from_string(exporter.build_onnx(checkpoint, CARD))
     kernel = next(t for t in flipped.graph.initializer if t.name == "dilated_conv3/kernel_fp16")
     array = onnx.numpy_helper.to_array(kernel)[..., ::-1].copy()
     kernel.CopyFrom(onnx.numpy_helper.from_array(array, kernel.name))
     with pytest.raises(ParityError, match="density"):
-        check_parity(flipped.SerializeToString(), CARD, reference, small_pictures)
+        check_parity(flipped.SerializeToString(), CARD, reference, small_images)
 
 
 def test_published_file_exports_with_parity(
-    csrnet_weights: ConvWeights, published_layout: str, small_pictures: list[Pictures], tmp_path: Path
+    csrnet_weights: ConvWeights, published_layout: str, small_images: list[Images], tmp_path: Path
 ) -> None:
     checkpoint = load_csrnet(write_published(tmp_path / "a.h5", csrnet_weights, published_layout), CARD.name)
     model = exporter.build_onnx(checkpoint, CARD)
-    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_pictures)
+    comparisons = check_parity(model, CARD, exporter.keras_reference(checkpoint), small_images)
     assert max(comparison.difference for comparison in comparisons) < 1e-4  # these weights are FP16 numbers
     assert [node.op_type for node in onnx.load_from_string(model).graph.node].count("Div") == 2  # 255 and std
 
@@ -125,7 +125,7 @@ def test_only_a_trained_checkpoint_replaces_version_1_by_default(checkpoint_fold
 def test_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         exporter.main(["none.h5", "--card", CARD.name, "--format", "tflite", "--evaluate", str(dataset)])
-    assert "--evaluate judges what the service runs" in capsys.readouterr().err
+    assert "--evaluate measures what the service runs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

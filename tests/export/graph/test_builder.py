@@ -12,14 +12,14 @@ from crowdserve.nets.normalisation import normalise, pad_black
 from export.graph.builder import IR_VERSION, OPSET, OnnxGraph
 from export.graph.chain import Convolution
 
-PICTURES = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
 CARD = replace(CARDS["csrnet_a"], outputs=(TensorSpec("density", "FP32", ("rows", "columns", 3), ""),))
 
 
 def normalising_model(normalisation: Normalisation) -> onnx.ModelProto:
     """Only the first part of every graph, back in NHWC."""
     graph = OnnxGraph(CARD)
-    graph.add("Transpose", graph.normalised_picture(normalisation), name="density", perm=[0, 2, 3, 1])
+    graph.add("Transpose", graph.normalised_image(normalisation), name="density", perm=[0, 2, 3, 1])
     return onnx.load_from_string(graph.to_bytes())
 
 
@@ -39,31 +39,31 @@ def test_normalises_as_the_card_says(normalisation: Normalisation, operators: li
     model = normalising_model(normalisation)
     assert [node.op_type for node in model.graph.node][:-1] == operators
     session = onnxruntime.InferenceSession(model.SerializeToString())
-    (got,) = session.run(None, {"image": PICTURES})
-    np.testing.assert_allclose(got, normalise(PICTURES, normalisation), rtol=1e-5, atol=1e-6)
+    (got,) = session.run(None, {"image": IMAGES})
+    np.testing.assert_allclose(got, normalise(IMAGES, normalisation), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 16), (1, 9)])
 def test_pads_to_the_multiple_of_the_card_before_normalising(size: tuple[int, int]) -> None:
     geometry = Geometry(pad_multiple=4, output_stride=None, min_side_px=8, max_side_px=16, graph_multiple=8)
     graph = OnnxGraph(replace(CARD, geometry=geometry, routes=(), density_output=None))
-    graph.add("Transpose", graph.normalised_picture(IMAGENET_TORCH), name="density", perm=[0, 2, 3, 1])
-    pictures = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)
-    (got,) = onnxruntime.InferenceSession(graph.to_bytes()).run(None, {"image": pictures})
-    np.testing.assert_allclose(got, normalise(pad_black(pictures, 8), IMAGENET_TORCH), rtol=1e-5, atol=1e-6)
+    graph.add("Transpose", graph.normalised_image(IMAGENET_TORCH), name="density", perm=[0, 2, 3, 1])
+    images = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)
+    (got,) = onnxruntime.InferenceSession(graph.to_bytes()).run(None, {"image": images})
+    np.testing.assert_allclose(got, normalise(pad_black(images, 8), IMAGENET_TORCH), rtol=1e-5, atol=1e-6)
 
 
 def test_chain_applied_twice_shares_its_weights() -> None:
     kernel = np.random.default_rng(2).normal(size=(1, 1, 3, 3)).astype(np.float16).astype(np.float32)
     steps = [Convolution("mix", kernel, np.zeros(3, np.float32), dilation=1, relu=False)]
     graph = OnnxGraph(CARD)
-    x = graph.normalised_picture(IMAGENET_TORCH)
+    x = graph.normalised_image(IMAGENET_TORCH)
     for scope in ("once/", "twice/"):
         x = graph.layers(x, steps, scope=scope)
     graph.add("Transpose", x, name="density", perm=[0, 2, 3, 1])
     assert [tensor.name for tensor in graph.initializers].count("mix/kernel_fp16") == 1
-    (got,) = onnxruntime.InferenceSession(graph.to_bytes()).run(None, {"image": PICTURES})
-    np.testing.assert_allclose(got, normalise(PICTURES, IMAGENET_TORCH) @ kernel[0, 0] @ kernel[0, 0], atol=1e-5)
+    (got,) = onnxruntime.InferenceSession(graph.to_bytes()).run(None, {"image": IMAGES})
+    np.testing.assert_allclose(got, normalise(IMAGES, IMAGENET_TORCH) @ kernel[0, 0] @ kernel[0, 0], atol=1e-5)
 
 
 def test_uint8_feeds_a_cast_and_nothing_else() -> None:

@@ -36,8 +36,8 @@ def test_batch_norm_is_folded_exactly() -> None:
     assert isinstance(step, Convolution)
     plain = model(layers.Conv2D(5, 3, padding="same"))
     plain.set_weights([step.kernel, step.bias])
-    pictures = rng.normal(0, 1, (1, 6, 7, 3)).astype(np.float32)
-    np.testing.assert_allclose(plain(pictures), network(pictures, training=False), rtol=1e-5, atol=1e-5)
+    images = rng.normal(0, 1, (1, 6, 7, 3)).astype(np.float32)
+    np.testing.assert_allclose(plain(images), network(images, training=False), rtol=1e-5, atol=1e-5)
     assert not step.relu
 
 

@@ -44,7 +44,10 @@ def test_variant_is_loaded_only_with_its_card(ssdcnet: SSDCNet, tmp_path: Path) 
     net = SSDCNet(QNRF.max_local_count or 0)
     assert sum(p.numel() for p in net.parameters()) == QNRF.parameters
     path = save(tmp_path / "best_epoch.pth", net.state_dict())
-    with pytest.raises(WeightsError, match=r"nothing is known of the mean .* give --normalisation, one of imagenet"):
+    with pytest.raises(
+        WeightsError,
+        match=r"trained with is unknown; give --normalisation, one of imagenet",
+    ):
         load_ssdcnet(path, QNRF)
     loaded = load_ssdcnet(path, QNRF, "imagenet_unit")
     assert_same(loaded.net, net)
@@ -111,7 +114,7 @@ def test_earlier_network_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_classes_of_another_dataset_are_refused(tmp_path: Path) -> None:
     path = save(tmp_path / "best_epoch.pth", SSDCNet(7).state_dict())
-    with pytest.raises(WeightsError, match=r"has 25 classes of count, ssdcnet_sha has 55 \(up to 22 people a cell\)"):
+    with pytest.raises(WeightsError, match=r"has 25 classes of count, ssdcnet_sha has 55 \(up to 22 people per cell\)"):
         load_ssdcnet(path, CARD)
 
 

@@ -14,8 +14,8 @@ from crowdserve.nets.ssdcnet import SSDCNet
 from export.ssdcnet import convert as exporter
 from export.ssdcnet.checkpoint import Checkpoint
 from export.ssdcnet.graph import build_onnx
-from export.verify.parity import Outputs, Pictures, Reference, check_parity
-from export.verify.pictures import PHOTO, read_photo, scaled
+from export.verify.images import PHOTO, read_photo, scaled
+from export.verify.parity import Images, Outputs, Reference, check_parity
 
 CARD = find_card("ssdcnet_sha")
 STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, stray_share=0.0))
@@ -37,7 +37,7 @@ def exported(checkpoint: Checkpoint) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[Pictures]:
+def images() -> list[Images]:
     """Batches of two and one: a multiple of 64 px, of 8 px only, and of nothing."""
     photo = read_photo(PHOTO)
     whole, padded, odd = scaled(photo, 64, 128), scaled(photo, 72, 136), scaled(photo, 67, 131)
@@ -50,7 +50,7 @@ def reference(checkpoint: Checkpoint) -> Reference:
     answer = exporter.torch_reference(checkpoint)
     known: dict[tuple[int, ...], Outputs] = {}
 
-    def remembered(batch: Pictures) -> Outputs:
+    def remembered(batch: Images) -> Outputs:
         if batch.shape not in known:
             known[batch.shape] = answer(batch)
         return known[batch.shape]
@@ -58,15 +58,15 @@ def reference(checkpoint: Checkpoint) -> Reference:
     return remembered
 
 
-def test_export_agrees_with_pytorch(exported: bytes, reference: Reference, pictures: list[Pictures]) -> None:
-    assert len(check_parity(exported, STRICT, reference, pictures)) == 3 * len(pictures)
-    counts = np.concatenate([reference(batch)["map"].ravel() for batch in pictures])
+def test_export_agrees_with_pytorch(exported: bytes, reference: Reference, images: list[Images]) -> None:
+    assert len(check_parity(exported, STRICT, reference, images)) == 3 * len(images)
+    counts = np.concatenate([reference(batch)["map"].ravel() for batch in images])
     assert len(np.unique(counts.round(1))) > 20  # otherwise the comparison proves nothing
 
 
 @pytest.mark.parametrize("spoil", ["normalisation", "weight", "table"])
 def test_altered_export_fails_parity(
-    checkpoint: Checkpoint, exported: bytes, reference: Reference, pictures: list[Pictures], spoil: str
+    checkpoint: Checkpoint, exported: bytes, reference: Reference, images: list[Images], spoil: str
 ) -> None:
     """With the card's tolerance, which allows one or two classes to flip."""
     model = onnx.load_from_string(exported)
@@ -78,7 +78,7 @@ def test_altered_export_fails_parity(
         array = np.roll(onnx.numpy_helper.to_array(tensor), 1, axis=0)
         tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
     with pytest.raises(ParityError, match="map"):
-        check_parity(model.SerializeToString(), CARD, reference, pictures[:2])
+        check_parity(model.SerializeToString(), CARD, reference, images[:2])
 
 
 def test_operators_are_supported_by_tensorrt(exported: bytes) -> None:

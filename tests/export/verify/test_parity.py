@@ -10,20 +10,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from crowdserve.cards import CARDS, Tolerance
 from crowdserve.errors import ParityError
-from export.verify.parity import COUNT_DIFFERENCE, Outputs, Pictures, check_counts, check_parity
+from export.verify.parity import COUNT_DIFFERENCE, Images, Outputs, check_counts, check_parity
 
 CARD = replace(CARDS["csrnet_a"], name="pooling", tolerance=Tolerance(relative=1e-3, count_people=1e-3))
 WEIGHTS = np.array([0.01, 0.02, 0.03], np.float32)
 RNG = np.random.default_rng(0)
-PICTURES = [
+IMAGES = [
     RNG.integers(0, 256, (batch, height, width, 3), np.uint8) for batch, height, width in [(2, 64, 80), (1, 43, 29)]
 ]
 
 
-def reference(pictures: Pictures) -> Outputs:
+def reference(images: Images) -> Outputs:
     """Mean of each 8x8 block, weighted over the channels."""
-    batch, height, width, _ = pictures.shape
-    whole = pictures[:, : height // 8 * 8, : width // 8 * 8].astype(np.float32)
+    batch, height, width, _ = images.shape
+    whole = images[:, : height // 8 * 8, : width // 8 * 8].astype(np.float32)
     means = whole.reshape(batch, height // 8, 8, width // 8, 8, 3).mean(axis=(2, 4))
     density = means @ WEIGHTS
     return {"density": density, "count": density.sum(axis=(1, 2))[:, np.newaxis]}
@@ -76,8 +76,8 @@ def swap_outputs(model: onnx.ModelProto) -> None:
 
 
 def rename_input(model: onnx.ModelProto) -> None:
-    model.graph.input[0].name = "picture"
-    model.graph.node[0].input[0] = "picture"
+    model.graph.input[0].name = "photo"
+    model.graph.node[0].input[0] = "photo"
 
 
 def rename_axis(model: onnx.ModelProto) -> None:
@@ -93,7 +93,7 @@ def count_in_fp16(model: onnx.ModelProto) -> None:
     replace_output(model, "count", "Cast", to=TensorProto.FLOAT16)
 
 
-def picture_as_float(model: onnx.ModelProto) -> None:
+def image_as_float(model: onnx.ModelProto) -> None:
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
 
 
@@ -118,7 +118,7 @@ def scale_count(model: onnx.ModelProto) -> None:
     replace_output(model, "count", "Mul", "scale")
 
 
-def need_a_wide_picture(model: onnx.ModelProto) -> None:
+def need_a_wide_image(model: onnx.ModelProto) -> None:
     model.graph.initializer.append(numpy_helper.from_array(np.array([60]), "column"))
     model.graph.node.insert(3, helper.make_node("Gather", ["nchw", "column"], ["strip"], axis=3))
     model.graph.node.insert(4, helper.make_node("ReduceMin", ["strip"], ["least"], keepdims=0))
@@ -128,13 +128,13 @@ def need_a_wide_picture(model: onnx.ModelProto) -> None:
 FAULTS: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
     (rename_output, r"outputs \['density', 'people'\], its card has \['density', 'count'\]"),
     (swap_outputs, r"outputs \['count', 'density'\], its card has"),
-    (rename_input, r"inputs \['picture'\], its card has \['image'\]"),
+    (rename_input, r"inputs \['photo'\], its card has \['image'\]"),
     (rename_axis, r"density has the axes \['batch', 'rows', 'width/8'\], its card has"),
     (fix_batch, r"image has the axes \[1, 'height', 'width', 3\]"),
     (count_in_fp16, r"count is a tensor\(float16\), its card says FP32"),
-    (picture_as_float, r"image is a tensor\(float\), its card says UINT8"),
+    (image_as_float, r"image is a tensor\(float\), its card says UINT8"),
     (round_sizes_up, r"density has the shape \(1, 6, 4\), the framework's has \(1, 5, 3\)"),
-    (need_a_wide_picture, r"fails on pictures \(1, 43, 29, 3\)"),
+    (need_a_wide_image, r"fails on images of shape \(1, 43, 29, 3\)"),
     (swap_channels, r"differs from the framework: density .* on 2 x 64x80 px \(tolerance 1e-03\)"),
     (spoil_weight, r"differs from the framework: density +nan"),
     (scale_count, r"differs from the framework: count +2.0e-03"),
@@ -142,9 +142,9 @@ FAULTS: list[tuple[Callable[[onnx.ModelProto], None], str]] = [
 
 
 def test_faithful_model_passes(model: onnx.ModelProto) -> None:
-    comparisons = check_parity(model.SerializeToString(), CARD, reference, PICTURES)
-    checked = [(c.output, c.pictures) for c in comparisons]
-    shapes = [pictures.shape for pictures in PICTURES]
+    comparisons = check_parity(model.SerializeToString(), CARD, reference, IMAGES)
+    checked = [(c.output, c.images) for c in comparisons]
+    shapes = [images.shape for images in IMAGES]
     assert checked == [(name, shape) for name in ("density", "sum of density", "count") for shape in shapes]
     assert max(c.difference for c in comparisons) < 1e-5
 
@@ -155,23 +155,23 @@ def test_every_kind_of_fault_fails_with_its_own_message(
 ) -> None:
     spoil(model)
     with pytest.raises(ParityError, match=message):
-        check_parity(model.SerializeToString(), CARD, reference, PICTURES)
+        check_parity(model.SerializeToString(), CARD, reference, IMAGES)
 
 
 def test_tolerance_decides_the_result(model: onnx.ModelProto) -> None:
     set_weights(model, WEIGHTS * np.float32(1.0005))
-    check_parity(model.SerializeToString(), CARD, reference, PICTURES)
+    check_parity(model.SerializeToString(), CARD, reference, IMAGES)
     strict = replace(CARD, tolerance=Tolerance(relative=1e-4, count_people=1e-3))
     with pytest.raises(ParityError, match="density"):
-        check_parity(model.SerializeToString(), strict, reference, PICTURES)
+        check_parity(model.SerializeToString(), strict, reference, IMAGES)
     strict = replace(CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-4))
     with pytest.raises(ParityError, match="sum of density"):
-        check_parity(model.SerializeToString(), strict, reference, PICTURES)
+        check_parity(model.SerializeToString(), strict, reference, IMAGES)
 
 
-def move_cell(pictures: Pictures, people: float) -> Outputs:
+def move_cell(images: Images, people: float) -> Outputs:
     """The reference with one cell of the last image changed by `people`; the count changes accordingly."""
-    outputs = {name: values.copy() for name, values in reference(pictures).items()}
+    outputs = {name: values.copy() for name, values in reference(images).items()}
     outputs["density"][-1, 0, 0] += people
     outputs["count"][-1] += people
     return outputs
@@ -179,16 +179,16 @@ def move_cell(pictures: Pictures, people: float) -> Outputs:
 
 def test_share_of_cells_may_deviate_if_the_count_agrees(model: onnx.ModelProto) -> None:
     """The smallest map has 15 cells, so that a twentieth of them is less than one and a tenth is one."""
-    content, strayed = model.SerializeToString(), lambda pictures: move_cell(pictures, 0.5)
+    content, moved = model.SerializeToString(), lambda images: move_cell(images, 0.5)
     for stray_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
         card = replace(
             CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=stray_share)
         )
         if passes:
-            check_parity(content, card, strayed, PICTURES)
+            check_parity(content, card, moved, IMAGES)
         else:
             with pytest.raises(ParityError, match="differs from the framework: density"):
-                check_parity(content, card, strayed, PICTURES)
+                check_parity(content, card, moved, IMAGES)
 
 
 def test_small_counts_are_compared_absolutely(model: onnx.ModelProto) -> None:
@@ -197,24 +197,24 @@ def test_small_counts_are_compared_absolutely(model: onnx.ModelProto) -> None:
         check_parity(
             model.SerializeToString(),
             replace(CARD, tolerance=tolerance),
-            lambda pictures: move_cell(pictures, 2.0),
-            PICTURES,
+            lambda images: move_cell(images, 2.0),
+            IMAGES,
         )
 
 
 def test_images_with_zero_reference_output_are_refused(model: onnx.ModelProto) -> None:
-    black = [np.zeros_like(pictures) for pictures in PICTURES]
+    black = [np.zeros_like(images) for images in IMAGES]
     with pytest.raises(ParityError, match="nothing to compare; give a photo with people"):
         check_parity(model.SerializeToString(), CARD, reference, black)
 
 
 def test_file_without_a_model_fails() -> None:
     with pytest.raises(ParityError, match="ONNX Runtime cannot load"):
-        check_parity(b"not ONNX", CARD, reference, PICTURES)
+        check_parity(b"not ONNX", CARD, reference, IMAGES)
 
 
 def test_head_counts_of_photos_are_compared(model: onnx.ModelProto) -> None:
-    photos = [PICTURES[1], PICTURES[0][:1]]
+    photos = [IMAGES[1], IMAGES[0][:1]]
     assert max(check_counts(model.SerializeToString(), CARD, reference, iter(photos))) < 1e-5
     scale_count(model)
     differences = check_counts(model.SerializeToString(), CARD, reference, photos)
@@ -223,11 +223,11 @@ def test_head_counts_of_photos_are_compared(model: onnx.ModelProto) -> None:
 
 @pytest.mark.parametrize("people", [1.1, float("nan")])
 def test_photo_with_a_different_count_fails(model: onnx.ModelProto, people: float) -> None:
-    def other(pictures: Pictures) -> Outputs:
-        more = (people if len(pictures[0]) == 43 else 0) * COUNT_DIFFERENCE * float(reference(pictures)["count"][0, 0])
-        return move_cell(pictures, -more)
+    def other(images: Images) -> Outputs:
+        more = (people if len(images[0]) == 43 else 0) * COUNT_DIFFERENCE * float(reference(images)["count"][0, 0])
+        return move_cell(images, -more)
 
     with pytest.raises(
         ParityError, match=r"counts [\d.]+ people in photo 1 where the framework counts .*0\.5% is allowed"
     ):
-        check_counts(model.SerializeToString(), CARD, other, [PICTURES[0][:1], PICTURES[1]])
+        check_counts(model.SerializeToString(), CARD, other, [IMAGES[0][:1], IMAGES[1]])

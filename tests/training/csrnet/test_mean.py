@@ -4,13 +4,12 @@ import dataclasses
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
 from crowdserve.cards import find_card
 from crowdserve.errors import DatasetError, WeightsError
-from crowdserve.nets.csrnet import build_csrnet
+from crowdserve.nets.csrnet import FRONT_END_CONVS, build_csrnet
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import conv_layers
 from tests.support.paths import REPOSITORY
@@ -26,13 +25,8 @@ RECIPE = Recipe(negatives=4, negative_photos="photos-of-another-machine", pools=
 @pytest.fixture
 def runs(tmp_path: Path, csrnet_weights: ConvWeights, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Two finished runs of the same network with equal front-ends."""
-
-    def give_weights(front_end: keras.Model) -> keras.Model:
-        for layer, weights in zip(conv_layers(front_end), csrnet_weights, strict=False):
-            layer.set_weights(weights)
-        return front_end
-
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
+    weights = dict(zip(FRONT_END_CONVS, csrnet_weights, strict=False))
+    monkeypatch.setattr("crowdserve.nets.vgg16.load_vgg16_weights", lambda: weights)
     folders = []
     for step, gain in ((300, 1.0), (200, 1.5)):
         model, folder = build_csrnet(), tmp_path / f"run{step}"

@@ -43,23 +43,17 @@ def give_weights(model: keras.Model) -> keras.Model:
     return model
 
 
-@pytest.fixture(autouse=True)
-def vgg16_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-
-
 def run(dataset: Path, folder: Path, recipe: Recipe, every: int = 2) -> Path:
     keras.utils.set_random_seed(recipe.seed)
-    photos = make_photos([dataset], CARD, recipe, folder / "features")
-    train(CARD, begin(CARD, folder / "run", recipe), recipe, *photos, every=every)
+    photos = make_photos([dataset], CARD, recipe, folder / "features", give_weights)
+    net = TrainingNet(recipe, photos[0], give_weights)
+    train(CARD, begin(CARD, folder / "run", recipe), net, *photos, every=every)
     return folder / "run"
 
 
 @pytest.fixture(scope="module")
 def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
+    return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
 
 
 @pytest.mark.slow
@@ -133,10 +127,8 @@ def test_front_end_uses_its_share_of_the_learning_rate(dataset: Path, tmp_path: 
     """Adam's first step is as long as the rate, whatever the gradient."""
     recipe = dataclasses.replace(RECIPE, crop_cells=4, pools=(2,), negatives=0, last_block=True, weight_decay=0.0)
     recipe = dataclasses.replace(recipe, learning_rate=1e-3, front_end_rate=0.2, warmup_steps=0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        material = make_photos([dataset], CARD, recipe, tmp_path / "features")[0]
-        net = TrainingNet(recipe, material)
+    material = make_photos([dataset], CARD, recipe, tmp_path / "features", give_weights)[0]
+    net = TrainingNet(recipe, material, give_weights)
     before = [[v.numpy() for v in model.trainable_variables] for model in net.models]
     Trainer(net, recipe, tmp_path / "run").train(material.batch(0))
     longest = [
@@ -148,13 +140,11 @@ def test_front_end_uses_its_share_of_the_learning_rate(dataset: Path, tmp_path: 
 
 @pytest.fixture(scope="module")
 def photos(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Photos:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.csrnet.net.port_vgg16_weights", give_weights)
-        return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"))[0]
+    return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"), give_weights)[0]
 
 
 def test_folded_network_agrees_with_the_trained_one(photos: Photos) -> None:
-    net = TrainingNet(RECIPE, photos)
+    net = TrainingNet(RECIPE, photos, give_weights)
     features = np.random.default_rng(1).uniform(0, 3, (1, 9, 7, 512)).astype(np.float32)
     served = net.to_csrnet().get_layer("back_end")(features)[..., 0]
     assert float(tf.reduce_sum(served)) > 0
@@ -162,7 +152,7 @@ def test_folded_network_agrees_with_the_trained_one(photos: Photos) -> None:
 
 
 def test_run_can_start_from_the_weights_of_another(photos: Photos, tmp_path: Path) -> None:
-    first, second = TrainingNet(RECIPE, photos), TrainingNet(RECIPE, photos)
+    first, second = TrainingNet(RECIPE, photos, give_weights), TrainingNet(RECIPE, photos, give_weights)
     first.to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
     second.start_from(tmp_path, "csrnet_a")
     for expected, weight in zip(first.back_end.get_weights(), second.back_end.get_weights(), strict=True):
@@ -172,8 +162,8 @@ def test_run_can_start_from_the_weights_of_another(photos: Photos, tmp_path: Pat
 @pytest.fixture
 def keeping(photos: Photos, tmp_path: Path) -> TrainingNet:
     """A network that trains with `keep_counts`."""
-    TrainingNet(RECIPE, photos).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
-    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos)
+    TrainingNet(RECIPE, photos, give_weights).to_csrnet().save_weights(tmp_path / "csrnet_a.weights.h5")
+    net = TrainingNet(dataclasses.replace(RECIPE, keep_counts=True), photos, give_weights)
     net.start_from(tmp_path, "csrnet_a")
     return net
 
@@ -229,8 +219,7 @@ def give_served(model: keras.Model) -> keras.Model:
 
 
 def test_run_can_start_from_a_served_model(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
-    net = TrainingNet(RECIPE, photos)
+    net = TrainingNet(RECIPE, photos, give_served)
     net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     expected = read_served_weights(REPOSITORY / "csrnet_a" / "1")
     layers = {layer.name: layer for layer in conv_layers(net.to_csrnet().get_layer("back_end"))}
@@ -244,18 +233,17 @@ def test_run_can_start_from_a_served_model(photos: Photos, monkeypatch: pytest.M
 
 def test_trained_front_end_is_not_silently_replaced(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last block of the repository's CSRNet B was trained."""
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", give_served)
     with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
-        TrainingNet(RECIPE, photos).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
+        TrainingNet(RECIPE, photos, give_served).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
 
 
 def test_training_starts_at_the_mean_density(photos: Photos) -> None:
-    density = TrainingNet(RECIPE, photos)(tf.zeros((1, 4, 4, 512)), training=False)
+    density = TrainingNet(RECIPE, photos, give_weights)(tf.zeros((1, 4, 4, 512)), training=False)
     np.testing.assert_allclose(density / OUTPUT_GAIN, photos.mean_density(), rtol=1e-4)
 
 
 def test_zero_output_still_gets_a_gradient(photos: Photos) -> None:
-    net = TrainingNet(RECIPE, photos)
+    net = TrainingNet(RECIPE, photos, give_weights)
     bias = net.back_end.get_layer("density").bias
     bias.assign([-1000.0])
     with tf.GradientTape() as tape:
@@ -268,7 +256,7 @@ def test_zero_output_still_gets_a_gradient(photos: Photos) -> None:
 @pytest.mark.parametrize("name", POINT_LOSSES)
 def test_step_uses_the_loss_of_its_recipe(photos: Photos, tmp_path: Path, name: str) -> None:
     recipe = dataclasses.replace(RECIPE, loss=name, sigma_px=1.0, warmup_steps=0)
-    net = TrainingNet(recipe, photos)
+    net = TrainingNet(recipe, photos, give_weights)
     source, heads = photos.batch(1)
     density = net(tf.constant(source), training=True) / OUTPUT_GAIN
     expected = OUTPUT_GAIN * POINT_LOSSES[name](density, tf.constant(heads))
@@ -284,7 +272,7 @@ def test_step_uses_the_loss_of_its_recipe(photos: Photos, tmp_path: Path, name: 
         ({"loss": "counts"}, "--loss counts: expected one of blocks, bayesian, dm-count"),
         ({"loss": "dm-count"}, "give --sigma-px 1"),
         ({"loss": "bayesian", "sigma_px": None}, "give --sigma-px 1"),
-        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts at earlier counts; leave one out"),
+        ({"loss": "bayesian", "sigma_px": 1.0, "keep_counts": True}, "--keep-counts earlier counts; leave one out"),
         ({"min_scale": 0.0}, "expected factors over 0"),
     ],
 )
@@ -301,7 +289,7 @@ def test_missing_dataset_prints_one_line(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "run").exists()
 
 
-def test_windows_are_the_same_for_the_same_seed_and_step(photos: Photos) -> None:
+def test_crops_are_the_same_for_the_same_seed_and_step(photos: Photos) -> None:
     first, again, other = photos.batch(3), photos.batch(3), photos.batch(4)
     np.testing.assert_array_equal(first[0], again[0])
     assert first[0].shape == (2, 8, 8, 512)
@@ -312,27 +300,27 @@ def test_windows_are_the_same_for_the_same_seed_and_step(photos: Photos) -> None
 def test_split_front_end_equals_the_whole_one() -> None:
     front_end = give_weights(build_front_end())
     stem, last_block = split_front_end(front_end)
-    picture = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
-    features = stem(picture)
+    image = np.random.default_rng(0).normal(0, 60, (1, 40, 56, 3)).astype(np.float32)
+    features = stem(image)
     assert features.shape == (1, 5, 7, 256)
-    np.testing.assert_allclose(last_block(features), front_end(picture), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(last_block(features), front_end(image), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("last_block", [False, True])
 def test_cached_features_equal_those_of_the_front_end(dataset: Path, tmp_path: Path, last_block: bool) -> None:
-    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block))
+    cache = open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=last_block), give_weights)
     front_end = give_weights(build_front_end())
     network = split_front_end(front_end)[0] if last_block else front_end
     sample = load_dataset(dataset)[1]
     photos = Photos([sample], dataclasses.replace(RECIPE, mirrored=True, negatives=0), IMAGENET_CAFFE, cache)
-    picture = decode_image(sample.image.read_bytes())
-    for mirrored, view in ((False, picture), (True, picture[:, ::-1])):
+    image = decode_image(sample.image.read_bytes())
+    for mirrored, view in ((False, image), (True, image[:, ::-1])):
         expected = network(normalise(view[np.newaxis], IMAGENET_CAFFE))[0]
         features, target = photos.whole(0, mirrored=mirrored)
         np.testing.assert_allclose(features, expected, rtol=2e-3, atol=1e-3)
         assert target.shape == features.shape[:2]
     with pytest.raises(DatasetError, match="another front-end"):
-        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block))
+        open_cache(tmp_path, IMAGENET_CAFFE, dataclasses.replace(RECIPE, last_block=not last_block), give_weights)
 
 
 def test_every_field_of_the_recipe_is_described() -> None:

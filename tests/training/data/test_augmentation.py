@@ -11,7 +11,7 @@ from PIL import Image
 
 from crowdserve.cards import IMAGENET_TORCH
 from crowdserve.datasets import Sample
-from training.data.augmentation import COVERED, recoloured, with_confetti, with_litter, with_patch
+from training.data.augmentation import COVERED, with_colour_jitter, with_confetti, with_cutout, with_ground_clutter
 from training.data.crop_config import CropConfig
 from training.data.photos import STRIDE_PX, Photos
 
@@ -31,11 +31,11 @@ def test_confetti_covers_a_small_share_of_the_image(seed: int) -> None:
 
 
 def test_confetti_differs_in_colour_and_size() -> None:
-    pictures = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
-    shares = [(picture != GREY).any(axis=2).mean() for picture in pictures]
+    images = [with_confetti(GREY, np.random.default_rng(seed)) for seed in range(20)]
+    shares = [(image != GREY).any(axis=2).mean() for image in images]
     assert min(shares) < 0.1
     assert max(shares) > 0.2
-    colours = np.array([picture[(picture != GREY).any(axis=2)].mean(axis=0) for picture in pictures])
+    colours = np.array([image[(image != GREY).any(axis=2)].mean(axis=0) for image in images])
     assert (colours.std(axis=0) > 10).all()
 
 
@@ -47,21 +47,21 @@ def head_in_the_middle() -> np.ndarray:
 @given(seed=st.integers(0, 2**32))
 def test_litter_avoids_heads(seed: int) -> None:
     image, density = GREY.copy(), head_in_the_middle()
-    littered = with_litter(image, density, np.random.default_rng(seed))
+    cluttered = with_ground_clutter(image, density, np.random.default_rng(seed))
     middle = slice((SIDE_PX - STRIDE_PX) // 2, (SIDE_PX + STRIDE_PX) // 2)
-    np.testing.assert_array_equal(littered[middle, middle], GREY[middle, middle])
+    np.testing.assert_array_equal(cluttered[middle, middle], GREY[middle, middle])
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(density, head_in_the_middle())
 
 
 def test_litter_leaves_a_crowd_without_ground_unchanged() -> None:
-    littered = [with_litter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
-    assert all(np.array_equal(picture, GREY) for picture in littered)
+    cluttered = [with_ground_clutter(GREY, np.ones_like(DENSITY), np.random.default_rng(seed)) for seed in range(5)]
+    assert all(np.array_equal(image, GREY) for image in cluttered)
 
 
 def test_litter_varies_in_coverage_and_colour() -> None:
-    pictures = [with_litter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
-    flakes = [picture[(picture != GREY).any(axis=2)] for picture in pictures]
+    images = [with_ground_clutter(GREY, np.zeros_like(DENSITY), np.random.default_rng(seed)) for seed in range(40)]
+    flakes = [image[(image != GREY).any(axis=2)] for image in images]
     shares = np.array([len(pixels) / SIDE_PX**2 for pixels in flakes])
     assert shares.min() < 0.1
     assert shares.max() > 0.8
@@ -71,7 +71,7 @@ def test_litter_varies_in_coverage_and_colour() -> None:
 
 @given(seed=st.integers(0, 2**32))
 def test_patch_removes_exactly_the_hidden_people(seed: int) -> None:
-    image, density = with_patch(GREY, DENSITY, black, np.random.default_rng(seed))
+    image, density = with_cutout(GREY, DENSITY, black, np.random.default_rng(seed))
     hidden = (image == 0).all(axis=2)
     cells = np.kron(density == 0, np.ones((STRIDE_PX, STRIDE_PX), bool))
     np.testing.assert_array_equal(hidden, cells)
@@ -82,15 +82,15 @@ def test_patch_removes_exactly_the_hidden_people(seed: int) -> None:
 
 def test_patch_does_not_modify_its_inputs() -> None:
     image, density = GREY.copy(), DENSITY.copy()
-    with_patch(image, density, black, np.random.default_rng(0))
+    with_cutout(image, density, black, np.random.default_rng(0))
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(density, DENSITY)
 
 
 def test_light_changes_brightness_and_sometimes_removes_colour() -> None:
     draw = np.random.default_rng(0)
-    picture = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
-    found = np.array([recoloured(picture, draw)[0, 0] for _ in range(200)], float)
+    image = np.tile(np.array([160, 100, 60], np.uint8), (16, 16, 1))
+    found = np.array([with_colour_jitter(image, draw)[0, 0] for _ in range(200)], float)
     assert found.mean(axis=1).min() < 85
     assert found.mean(axis=1).max() > 125
     assert np.ptp(found, axis=1).min() < 10
@@ -103,31 +103,31 @@ def sample(tmp_path: Path) -> Sample:
     return Sample(tmp_path / "photo.png", np.array([[40.0, 40.0], [90.0, 80.0]]), "made", "train")
 
 
-def windows_of(sample: Sample, **shares: Any) -> list[tuple[np.ndarray, np.ndarray]]:
-    windows = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
-    photos = Photos([sample], windows, IMAGENET_TORCH, None)
+def crops_of(sample: Sample, **shares: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    config = CropConfig(1, SIDE_PX // STRIDE_PX, sigma_px=2.0, negatives=2, negative_kinds="grey", **shares)
+    photos = Photos([sample], config, IMAGENET_TORCH, None)
     return [photos.batch(step) for step in range(12)]
 
 
 def test_confetti_litter_and_light_keep_every_head(sample: Sample) -> None:
-    found = windows_of(sample, negative_share=0.0, confetti=1.0, littered=1.0, recoloured=1.0)
+    found = crops_of(sample, negative_share=0.0, confetti=1.0, ground_clutter=1.0, colour_jitter=1.0)
     assert all(target.sum() == pytest.approx(2, abs=1e-3) for _, target in found)
     assert len({source.tobytes() for source, _ in found}) == len(found)
 
 
 def test_patches_remove_heads(sample: Sample) -> None:
-    found = windows_of(sample, negative_share=0.0, patches=1.0)
+    found = crops_of(sample, negative_share=0.0, cutout=1.0)
     counts = np.array([target.sum() for _, target in found])
     assert counts.min() < 1.5
     assert counts.max() <= 2.001
 
 
 def test_zero_shares_leave_windows_unchanged(sample: Sample) -> None:
-    first, *others = windows_of(sample, negative_share=0.0)
+    first, *others = crops_of(sample, negative_share=0.0)
     assert all(np.array_equal(first[0], source) for source, _ in others)
 
 
-@pytest.mark.parametrize("name", ["confetti", "littered", "patches", "recoloured", "negative_share"])
+@pytest.mark.parametrize("name", ["confetti", "ground_clutter", "cutout", "colour_jitter", "negative_share"])
 def test_share_outside_of_0_to_1_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match=rf"--{name.replace('_', '-')} 1.5: expected a share"):
         CropConfig(**{name: 1.5})
@@ -135,4 +135,4 @@ def test_share_outside_of_0_to_1_is_refused(name: str) -> None:
 
 def test_patches_without_images_are_refused() -> None:
     with pytest.raises(ValueError, match="give some --negatives"):
-        CropConfig(negatives=0, patches=0.3)
+        CropConfig(negatives=0, cutout=0.3)

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from crowdserve.errors import DatasetError
-from studies.drawn_pictures import draw_pictures
+from studies.drawn_images import draw_images
 from training.data.free_photos import FreePhoto, fetch_photos, read_photos
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"
@@ -20,23 +20,23 @@ def installed() -> list[FreePhoto]:
 
 def test_free_photos_are_many_and_disjoint_from_training() -> None:
     test, training = read_photos("test"), read_photos("training")
-    assert len(test) + len(draw_pictures()) >= 50
+    assert len(test) + len(draw_images()) >= 50
     assert len({photo.name for photo in test + training}) == len({photo.sha256 for photo in test + training})
     assert not {photo.package for photo in test} & {photo.package for photo in training}
     assert all(photo.licence and photo.shows and len(photo.sha256) == 16 for photo in test + training)
 
 
 def test_drawn_images_are_repeatable_and_distinct() -> None:
-    pictures, again = draw_pictures(), draw_pictures()
-    assert len({pixels.tobytes() for pixels in pictures.values()}) == len(pictures)
-    assert all(np.array_equal(pictures[name], again[name]) for name in again)
-    assert {(p.shape, p.dtype) for p in pictures.values()} == {((480, 640, 3), np.dtype(np.uint8))}
+    images, again = draw_images(), draw_images()
+    assert len({pixels.tobytes() for pixels in images.values()}) == len(images)
+    assert all(np.array_equal(images[name], again[name]) for name in again)
+    assert {(p.shape, p.dtype) for p in images.values()} == {((480, 640, 3), np.dtype(np.uint8))}
 
 
 def test_page_lists_counts_and_licence_of_every_photo() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     first_cells = {row.split(" | ")[0].removeprefix("| ") for row in rows}
-    assert first_cells >= {photo.name for photo in read_photos("test")} | set(draw_pictures())
+    assert first_cells >= {photo.name for photo in read_photos("test")} | set(draw_images())
     for photo in read_photos("test"):
         (row,) = (row for row in rows if row.startswith(f"| {photo.name} |"))
         assert photo.licence in row
@@ -46,8 +46,8 @@ def test_page_lists_counts_and_licence_of_every_photo() -> None:
 def test_photos_are_fetched_once(installed: list[FreePhoto], tmp_path: Path) -> None:
     targets = fetch_photos(installed, tmp_path)
     assert [path.name for path in targets] == ["china.png", "flower.png"]
-    with Image.open(targets[0]) as picture:
-        assert (picture.size, picture.mode) == ((640, 427), "RGB")
+    with Image.open(targets[0]) as image:
+        assert (image.size, image.mode) == ((640, 427), "RGB")
     stamps = [path.stat().st_mtime_ns for path in targets]
     assert [path.stat().st_mtime_ns for path in fetch_photos(installed, tmp_path)] == stamps
 

@@ -9,24 +9,24 @@ from training.data.negatives import GREY, GREYS, KINDS, PHOTO_SIDE_PX, SIDE_PX, 
 
 
 def test_negatives_are_repeatable_and_distinct() -> None:
-    pictures = make_negatives(24, seed=1)
-    assert {(p.shape, p.dtype) for p in pictures} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
-    assert len({p.tobytes() for p in pictures}) == 24  # all distinct
-    assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in pictures[:19]]
+    images = make_negatives(24, seed=1)
+    assert {(p.shape, p.dtype) for p in images} == {((SIDE_PX, SIDE_PX, 3), np.dtype(np.uint8))}
+    assert len({p.tobytes() for p in images}) == 24  # all distinct
+    assert [p.tobytes() for p in make_negatives(19, seed=1)] == [p.tobytes() for p in images[:19]]
 
 
 def test_every_second_image_is_uniform_grey() -> None:
-    pictures = make_negatives(2 * len(GREYS), seed=0)
-    assert [int(p.mean()) for p in pictures[::2]] == list(GREYS)
-    assert all(p.std() == 0 for p in pictures[::2])
-    assert all(p.std() > 0 for p in pictures[1::2])
+    images = make_negatives(2 * len(GREYS), seed=0)
+    assert [int(p.mean()) for p in images[::2]] == list(GREYS)
+    assert all(p.std() == 0 for p in images[::2])
+    assert all(p.std() > 0 for p in images[1::2])
 
 
 def test_kinds_are_in_the_requested_order() -> None:
-    pictures = make_negatives(5, 2, ["tiles", GREY])
-    assert [int(p.mean()) for p in pictures[1::2]] == list(GREYS[:2])
+    images = make_negatives(5, 2, ["tiles", GREY])
+    assert [int(p.mean()) for p in images[1::2]] == list(GREYS[:2])
     draw = np.random.default_rng(2)
-    assert [p.tobytes() for p in pictures[::2]] == [KINDS["tiles"](draw).tobytes() for _ in range(3)]
+    assert [p.tobytes() for p in images[::2]] == [KINDS["tiles"](draw).tobytes() for _ in range(3)]
 
 
 def save(folder: Path, name: str, width: int, height: int) -> None:
@@ -54,8 +54,8 @@ def test_folder_without_usable_photos_is_refused(tmp_path: Path) -> None:
 def test_zoomed_image_fills_its_window(scale: float) -> None:
     """A smaller image is extended by reflection at the bottom and right."""
     across = np.linspace(10, 250, 64).astype(np.uint8)
-    picture = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
-    window = zoomed(picture, scale, 48, np.random.default_rng(0))
+    image = np.broadcast_to(across[np.newaxis, :, np.newaxis], (64, 64, 3))
+    window = zoomed(image, scale, 48, np.random.default_rng(0))
     assert window.shape == (48, 48, 3)
     assert window.min() >= 10
     assert (window[0] == window[-1]).all()

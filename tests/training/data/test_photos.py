@@ -14,23 +14,23 @@ from training.data.crop_config import CropConfig
 from training.data.feature_cache import FeatureCache
 from training.data.photos import STRIDE_PX, Photos
 
-WINDOWS = CropConfig(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
+CONFIG = CropConfig(crops=2, crop_cells=8, sigma_px=2.0, negatives=0, mirrored=True)
 POINTS = np.array([[10.0, 20.0], [70.0, 60.0], [12.0, 22.0]])
 
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
     """A photo of 90x70 px whose left third is bright."""
-    picture = np.zeros((70, 90, 3), np.uint8)
-    picture[:, :30] = 200
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+    image = np.zeros((70, 90, 3), np.uint8)
+    image[:, :30] = 200
+    Image.fromarray(image).save(tmp_path / "photo.png")
     return Sample(tmp_path / "photo.png", POINTS, "made", "train")
 
 
-def mean_of_blocks(picture: np.ndarray) -> np.ndarray:
+def mean_of_blocks(image: np.ndarray) -> np.ndarray:
     """A front-end of one channel: the mean of each cell."""
-    rows, columns = (side // STRIDE_PX for side in picture.shape[:2])
-    cells = picture[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
+    rows, columns = (side // STRIDE_PX for side in image.shape[:2])
+    cells = image[: rows * STRIDE_PX, : columns * STRIDE_PX].reshape(rows, STRIDE_PX, columns, STRIDE_PX, 3)
     return cells.mean(axis=(1, 3, 4))[..., np.newaxis]
 
 
@@ -41,7 +41,7 @@ def test_input_and_density_map_share_a_grid_and_keep_every_head(
     sample: Sample, tmp_path: Path, multiple: int, cells: tuple[int, int], mirrored: bool, cached: bool
 ) -> None:
     cache = FeatureCache(tmp_path / "features", mean_of_blocks, "means") if cached else None
-    photos = Photos([sample], WINDOWS, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
+    photos = Photos([sample], CONFIG, IMAGENET_TORCH, cache, pad_multiple_px=multiple)
     source, target = photos.whole(0, mirrored=mirrored)
     assert target.shape == cells
     assert tuple(side // (1 if cached else STRIDE_PX) for side in source.shape[:2]) == cells
@@ -57,12 +57,12 @@ def test_input_and_density_map_share_a_grid_and_keep_every_head(
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("left", [7, 8, 9, 14, 15])
 def test_head_is_in_the_cell_of_its_pixels_in_both_views(tmp_path: Path, left: int, mirrored: bool) -> None:
-    picture = np.zeros((70, 90, 3), np.uint8)
-    picture[20, left] = 255
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+    image = np.zeros((70, 90, 3), np.uint8)
+    image[20, left] = 255
+    Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", np.array([[left + 0.5, 20.5]]), "made", "train")
-    windows = dataclasses.replace(WINDOWS, sigma_px=0.1)
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    config = dataclasses.replace(CONFIG, sigma_px=0.1)
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
     source, target = photos.whole(0, mirrored=mirrored)
     assert source[..., 0].argmax() == target.argmax()
 
@@ -70,13 +70,13 @@ def test_head_is_in_the_cell_of_its_pixels_in_both_views(tmp_path: Path, left: i
 def test_features_are_computed_once(sample: Sample, tmp_path: Path) -> None:
     seen = []
 
-    def front_end(picture: np.ndarray) -> np.ndarray:
-        seen.append(picture.shape)
-        return mean_of_blocks(picture)
+    def front_end(image: np.ndarray) -> np.ndarray:
+        seen.append(image.shape)
+        return mean_of_blocks(image)
 
     for _ in range(2):
-        windows = dataclasses.replace(WINDOWS, negatives=2)
-        Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
+        config = dataclasses.replace(CONFIG, negatives=2)
+        Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path, front_end, "means"))
     assert len(seen) == 4  # the photo, its mirror image, two images without people
 
 
@@ -91,16 +91,16 @@ def test_cache_of_another_front_end_is_refused(tmp_path: Path) -> None:
 def test_heads_of_a_scaled_window_match_its_pixels(tmp_path: Path, scale: float, mirrored: bool) -> None:
     """A bright square around each head, resized with the photo: brightest cells and heads coincide."""
     points = np.array([[20.0, 28.0], [84.0, 60.0]])
-    picture = np.zeros((96, 128, 3), np.uint8)
+    image = np.zeros((96, 128, 3), np.uint8)
     for x, y in points.astype(int):
-        picture[y - 4 : y + 4, x - 4 : x + 4] = 255
-    Image.fromarray(picture).save(tmp_path / "photo.png")
+        image[y - 4 : y + 4, x - 4 : x + 4] = 255
+    Image.fromarray(image).save(tmp_path / "photo.png")
     sample = Sample(tmp_path / "photo.png", points, "made", "train")
     cells = round(scale * 16)
-    windows = CropConfig(
+    config = CropConfig(
         1, cells, sigma_px=2.0 * scale, negatives=0, mirrored=mirrored, min_scale=scale, max_scale=scale
     )
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path / "features", mean_of_blocks, "means"))
     for step in range(4):
         (source,), (target,) = photos.batch(step)
         assert target.shape == source.shape[:2] == (cells, cells)
@@ -109,8 +109,8 @@ def test_heads_of_a_scaled_window_match_its_pixels(tmp_path: Path, scale: float,
 
 
 def test_windows_of_random_scale_are_not_cached(sample: Sample, tmp_path: Path) -> None:
-    windows = dataclasses.replace(WINDOWS, min_scale=0.5, max_scale=2.0, negatives=2)
-    photos = Photos([sample], windows, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
+    config = dataclasses.replace(CONFIG, min_scale=0.5, max_scale=2.0, negatives=2)
+    photos = Photos([sample], config, IMAGENET_TORCH, FeatureCache(tmp_path, mean_of_blocks, "means"))
     for step in range(8):
         assert photos.batch(step)[0].shape == (2, 8, 8, 1)
     assert not list(tmp_path.glob("*.npy"))

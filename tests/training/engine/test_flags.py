@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from training.data.crop_config import CropConfig
+from training.data.crop_config import FORMER_NAMES, CropConfig, current_names
 from training.engine.flags import read_flags
 
 COMMAND = ["train", "photos", "more", "--card", "csrnet_a", "--output", "run"]
@@ -51,6 +51,14 @@ def test_recipe_without_flags_has_its_defaults(read: Read) -> None:
 def test_each_field_has_a_flag(read: Read) -> None:
     _, recipe = read("--pools", "3", "9", "--rate", "0.25", "--mirrored", "--sigma-px", "adaptive", "--crop-cells", "8")
     assert recipe == Recipe(pools=(3, 9), rate=0.25, mirrored=True, sigma_px=None, crop_cells=8)
+
+
+@pytest.mark.parametrize(("name", "former"), FORMER_NAMES.items())
+def test_former_names_of_flags_and_recorded_fields_still_count(read: Read, name: str, former: str) -> None:
+    _, recipe = read(f"--{former.replace('_', '-')}", "0.25")
+    assert recipe == Recipe(**{name: 0.25})
+    recorded = {former if field == name else field: value for field, value in dataclasses.asdict(recipe).items()}
+    assert Recipe(**current_names(recorded)) == recipe
 
 
 def test_help_describes_the_recipe(read: Read, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from crowdserve.errors import DatasetError, WeightsError
 from crowdserve.images import decode_image
 from crowdserve.nets.csrnet import build_csrnet
 from crowdserve.nets.normalisation import normalise
+from crowdserve.nets.vgg16 import conv_layers
 from training.csrnet.net import Recipe
 from training.data.folds import assign_folds
 from training.routing import crossfit
@@ -64,8 +65,8 @@ def checkpoints(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def count_directly(model: keras.Model, sample: Sample) -> float:
-    picture = normalise(decode_image(sample.image.read_bytes()), find_card("csrnet_a").normalisation)
-    return float(np.asarray(model(picture[np.newaxis])).sum())
+    image = normalise(decode_image(sample.image.read_bytes()), find_card("csrnet_a").normalisation)
+    return float(np.asarray(model(image[np.newaxis])).sum())
 
 
 def flags(dataset: Path, checkpoints: dict[tuple[str, int], Path], output: Path) -> list[str]:
@@ -137,7 +138,8 @@ def test_cached_features_give_the_same_count(
     last_block: bool,
 ) -> None:
     """The cache uses the network's own front-end, as in training with ImageNet's weights."""
-    monkeypatch.setattr("training.csrnet.net.port_vgg16_weights", lambda _: model.get_layer("front_end"))
+    weights = {layer.name: layer.get_weights() for layer in conv_layers(model.get_layer("front_end"))}
+    monkeypatch.setattr("crowdserve.nets.vgg16.load_vgg16_weights", lambda: weights)
     found = read_checkpoint(checkpoints["csrnet_a", 0])
     recipe = dataclasses.replace(found.recipe, last_block=last_block)
     counter = Counter(dataclasses.replace(found, recipe=recipe), [tmp_path / "first", tmp_path / "second"])
@@ -177,7 +179,7 @@ def test_run_started_from_one_on_all_photos_is_refused(
     for changed in ({"fold": 1}, {"folds": 1}, {"split_seed": 8}):
         earlier = {"recipe": meta["recipe"] | changed, "started_from": None}
         (tmp_path / "meta.json").write_text(json.dumps(meta | {"started_from": meta | {"started_from": earlier}}))
-        with pytest.raises(WeightsError, match="learnt the left-out fold"):
+        with pytest.raises(WeightsError, match="run trained on the left-out fold"):
             read_checkpoint(tmp_path)
 
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from crowdserve.datasets import Sample, load_dataset, split_samples
 from crowdserve.errors import DatasetError
-from training.data.negatives_folder import write_empty_pictures
+from training.data.negatives_folder import write_empty_images
 from training.scene.dataset import build_scene_dataset, label_by_count, label_by_domain, load_empty, main
 from training.scene.route_counts import RouteCounts, append_route_counts
 
@@ -172,7 +172,7 @@ def test_command_prints_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_images_without_people_are_added_as_sparse(tmp_path: Path, samples: list[Sample]) -> None:
-    write_empty_pictures(tmp_path / "empty", 20, seed=0)
+    write_empty_images(tmp_path / "empty", 20, seed=0)
     empty = load_empty(tmp_path / "empty")
     manifest = build_scene_dataset(samples + empty, tmp_path / "scenes", labels="domain")
     placed = [entry["file"].split("/")[1] for entry in manifest["samples"] if entry["dataset"] == "empty"]
@@ -185,5 +185,5 @@ def test_images_without_people_are_added_as_sparse(tmp_path: Path, samples: list
 
 
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"training\.empty_pictures"):
+    with pytest.raises(DatasetError, match=r"training\.data\.negatives_folder"):
         load_empty(tmp_path)

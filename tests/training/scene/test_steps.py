@@ -187,8 +187,8 @@ def test_record_describes_the_training(scenes: Path, model: Path, extractor: Fea
     assert record["features"] == extractor.contract()
     assert str(scenes) not in json.dumps(record)
     assert json.loads((scenes / "report.json").read_text()) == training
-    with Image.open(scenes / "confusion.png") as picture:
-        assert picture.width > picture.height > 200
+    with Image.open(scenes / "confusion.png") as image:
+        assert image.width > image.height > 200
 
 
 def test_classifier_records_the_network_of_its_features(model: Path, extractor: FeatureExtractor) -> None:

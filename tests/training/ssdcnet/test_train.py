@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ REPOSITORY, PHOTO = ROOT / "model_repository", ROOT / "examples" / "pedestrians.
 RECIPE = Recipe(steps=2, crops=1, crop_cells=8, warmup_steps=1, negatives=1, trained_blocks=1, seed=5)
 
 
+@cache
 def random_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Random weights instead of ImageNet's, which would need a download."""
     draw = np.random.default_rng(0)
@@ -42,17 +43,9 @@ def random_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def vgg16_weights() -> Iterator[None]:
-    weights = random_weights()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("training.ssdcnet.net.load_vgg16_weights", lambda: weights)
-        yield
-
-
 def run(dataset: Path, folder: Path, recipe: Recipe, *, every: int = 1, start_from: Path | None = None) -> TrainingNet:
     torch.manual_seed(recipe.seed)
-    net = TrainingNet(CARD, recipe)
+    net = TrainingNet(CARD, recipe, random_weights())
     photos = make_photos([dataset], net, folder / "features")
     train(CARD, begin(folder / "run", recipe, start_from), net, *photos, every=every)
     return net
@@ -117,7 +110,7 @@ def test_run_can_start_from_another(dataset: Path, finished: Path, tmp_path: Pat
 def test_run_can_start_from_a_variant_with_more_classes(dataset: Path, finished: Path, tmp_path: Path) -> None:
     """The tables of counts have a common beginning."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
-    net = TrainingNet(find_card("ssdcnet_shb"), recipe)
+    net = TrainingNet(find_card("ssdcnet_shb"), recipe, random_weights())
     photos = make_photos([dataset], net, tmp_path / "features")
     train(find_card("ssdcnet_shb"), begin(tmp_path / "run", recipe, finished), net, *photos, every=1)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
@@ -131,7 +124,7 @@ def test_run_can_start_from_a_variant_with_more_classes(dataset: Path, finished:
 @pytest.mark.slow
 def test_only_the_selected_blocks_are_trained(dataset: Path, finished: Path) -> None:
     state = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
-    untrained = TrainingNet(CARD, RECIPE).net.front_end.features
+    untrained = TrainingNet(CARD, RECIPE, random_weights()).net.front_end.features
     for i, layer in enumerate(untrained):
         if isinstance(layer, nn.Conv2d):
             ratio = state[f"front_end.features.{i}.weight"] / layer.weight.detach()
@@ -140,12 +133,12 @@ def test_only_the_selected_blocks_are_trained(dataset: Path, finished: Path) -> 
 
 
 def assert_cached_is_whole(net: TrainingNet, dataset: Path) -> None:
-    picture = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
-    padded = np.pad(picture, ((0, 56), (0, 32), (0, 0)))
+    image = decode_image(next(iter(sorted(dataset.glob("*.png")))).read_bytes())
+    padded = np.pad(image, ((0, 56), (0, 32), (0, 0)))
     with torch.no_grad():
         pixels = torch.from_numpy(normalise(padded[np.newaxis], IMAGENET_UNIT)).permute(0, 3, 1, 2)
         whole = net.net.taps(pixels)
-        fresh = TrainingNet(CARD, net.recipe)  # the stem as it was when features were cached
+        fresh = TrainingNet(CARD, net.recipe, random_weights())  # the stem as it was when features were cached
         cached = net._taps(fresh.stem(padded)[None].float().permute(0, 3, 1, 2))
     for expected, found in zip(whole, cached, strict=True):
         torch.testing.assert_close(found, expected, rtol=5e-3, atol=5e-3)
@@ -153,7 +146,7 @@ def assert_cached_is_whole(net: TrainingNet, dataset: Path) -> None:
 
 @pytest.mark.slow
 def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset: Path, tmp_path: Path) -> None:
-    net = TrainingNet(CARD, RECIPE)
+    net = TrainingNet(CARD, RECIPE, random_weights())
     photos, _ = make_photos([dataset], net, tmp_path)
     net.scale_taps(photos)
     with torch.no_grad():
@@ -183,11 +176,11 @@ def test_invalid_recipe_is_refused(wrong: dict[str, Any], message: str) -> None:
 @pytest.mark.slow
 def test_winograd_gives_the_same_output_and_loss() -> None:
     torch.manual_seed(3)
-    plain = TrainingNet(CARD, RECIPE)
+    plain = TrainingNet(CARD, RECIPE, random_weights())
     torch.manual_seed(3)
-    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True))
-    picture = decode_image(PHOTO.read_bytes())[:128, :192]
-    features = [net.stem(picture).numpy()[np.newaxis] for net in (plain, fast)]
+    fast = TrainingNet(CARD, dataclasses.replace(RECIPE, winograd=True), random_weights())
+    image = decode_image(PHOTO.read_bytes())[:128, :192]
+    features = [net.stem(image).numpy()[np.newaxis] for net in (plain, fast)]
     np.testing.assert_allclose(features[1], features[0], atol=2e-3 * features[0].max())
     division = [net(features[0]) for net in (plain, fast)]
     for expected, found in zip(*division, strict=True):
@@ -207,7 +200,7 @@ def test_run_can_start_from_a_served_model(dataset: Path, tmp_path: Path) -> Non
     for name, (kernel, bias) in expected.items():
         np.testing.assert_array_equal(state[f"{name}.weight"], kernel, err_msg=name)
         np.testing.assert_array_equal(state[f"{name}.bias"], bias, err_msg=name)
-    assert not list((tmp_path / "features").glob("made*train*.npy")), "windows at random scales are not cached"
+    assert not list((tmp_path / "features").glob("made*train*.npy")), "crops at random scales are not cached"
 
 
 def test_start_with_another_normalisation_is_refused(tmp_path: Path) -> None:
@@ -219,7 +212,7 @@ def test_start_with_another_normalisation_is_refused(tmp_path: Path) -> None:
 
 
 def test_start_from_another_network_is_refused() -> None:
-    net = TrainingNet(CARD, RECIPE)
+    net = TrainingNet(CARD, RECIPE, random_weights())
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
     with pytest.raises(WeightsError, match="no model that export/ wrote"):

@@ -17,10 +17,10 @@ def test_values_and_gradients_match_direct_convolution(height: int, width: int, 
     fast = copy.deepcopy(direct)
     use_winograd(fast)
     assert type(fast) is WinogradConv2d
-    pictures = torch.randn(2, MIN_CHANNELS, height, width)
+    images = torch.randn(2, MIN_CHANNELS, height, width)
     found = []
     for layer in (direct, fast):
-        x = pictures.clone().requires_grad_()
+        x = images.clone().requires_grad_()
         y = layer(x)
         (y * torch.linspace(-1, 1, y.numel()).view_as(y)).sum().backward()
         found.append([y.detach(), x.grad, *(p.grad for p in layer.parameters())])

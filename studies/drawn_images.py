@@ -1,6 +1,6 @@
-"""Pictures without people that are drawn: surfaces, noise, patterns and text, the same on every machine.
+"""Drawn images without people: surfaces, noise, patterns and text, the same on every machine.
 
-Drawn by other code than the pictures that networks are trained on (`training.data.negatives`), from other numbers.
+Other code, with other random numbers, draws the images that networks are trained on (`training.data.negatives`).
 """
 
 from collections.abc import Callable, Mapping
@@ -22,8 +22,8 @@ Colour = tuple[int, int, int]
 _Plane = npt.NDArray[np.float64]
 
 
-def draw_pictures() -> dict[str, Rgb]:
-    """Every picture by its name: uint8 [`HEIGHT_PX`, `WIDTH_PX`, 3]."""
+def draw_images() -> dict[str, Rgb]:
+    """Every image by its name: uint8 [`HEIGHT_PX`, `WIDTH_PX`, 3]."""
     return {name: draw() for name, draw in _DRAWINGS.items()}
 
 
@@ -34,7 +34,7 @@ def _grid() -> tuple[_Plane, _Plane]:
 
 
 def _mix(share: npt.NDArray[np.generic], first: Colour, second: Colour) -> Rgb:
-    """From the first colour, share 0, to the second, share 1: share is [height, width]."""
+    """A mixture from the first colour, share 0, to the second, share 1; shares are [height, width]."""
     a, b = np.array(first, np.float64), np.array(second, np.float64)
     return np.rint(a + share.astype(np.float64)[..., np.newaxis] * (b - a)).astype(np.uint8)
 
@@ -54,8 +54,8 @@ def _vignette() -> Rgb:
 
 def _noise(deviation: float, blur_px: float = 0.0, mean: float = 120.0) -> Rgb:
     noise = np.random.default_rng(5).normal(mean, deviation, (HEIGHT_PX, WIDTH_PX, 3))
-    picture = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
-    return np.array(picture.filter(ImageFilter.GaussianBlur(blur_px)))
+    image = Image.fromarray(np.clip(noise, 0, 255).astype(np.uint8))
+    return np.array(image.filter(ImageFilter.GaussianBlur(blur_px)))
 
 
 def _salt_and_pepper() -> Rgb:
@@ -87,34 +87,34 @@ def _zigzag() -> Rgb:
 
 def _discs(pitch_px: int, jitter_px: float) -> Rgb:
     """Balls in rows, like oranges in a crate."""
-    draw, picture = np.random.default_rng(7), Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (60, 40, 30))
-    canvas, radius = ImageDraw.Draw(picture), 0.42 * pitch_px
+    draw, image = np.random.default_rng(7), Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (60, 40, 30))
+    canvas, radius = ImageDraw.Draw(image), 0.42 * pitch_px
     for top in range(0, HEIGHT_PX, pitch_px):
         for left in range(0, WIDTH_PX, pitch_px):
             x, y = np.array([left, top]) + pitch_px / 2 + draw.normal(0, jitter_px, 2)
             shade = int(draw.integers(-25, 25))
             canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(215 + shade, 130 + shade, 40))
-    return np.array(picture)
+    return np.array(image)
 
 
 def _confetti() -> Rgb:
-    draw, picture = np.random.default_rng(8), Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (120, 118, 115))
-    canvas = ImageDraw.Draw(picture)
+    draw, image = np.random.default_rng(8), Image.new("RGB", (WIDTH_PX, HEIGHT_PX), (120, 118, 115))
+    canvas = ImageDraw.Draw(image)
     for x, y in draw.uniform((0, 0), (WIDTH_PX, HEIGHT_PX), (2500, 2)):
         w, h = draw.integers(2, 8, 2)
         canvas.rectangle((x, y, x + w, y + h), fill=tuple(int(v) for v in draw.integers(0, 256, 3)))
-    return np.array(picture)
+    return np.array(image)
 
 
 def _page(size_px: int, *, ink: Colour = (20, 20, 20), paper: Colour = (250, 248, 240), text: str = _TEXT) -> Rgb:
     """A page of text in Pillow's own font, Aileron (CC0)."""
-    picture = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), paper)
-    canvas, font = ImageDraw.Draw(picture), ImageFont.load_default(size_px)
+    image = Image.new("RGB", (WIDTH_PX, HEIGHT_PX), paper)
+    canvas, font = ImageDraw.Draw(image), ImageFont.load_default(size_px)
     line = text * (2 + 2 * WIDTH_PX // (size_px * len(text)))
     for i, y in enumerate(range(size_px, HEIGHT_PX - size_px, round(1.4 * size_px))):
         start = 17 * i % len(text)
         canvas.text((size_px, y), line[start : start + round(1.8 * WIDTH_PX / size_px)], font=font, fill=ink)
-    return np.array(picture)
+    return np.array(image)
 
 
 _DRAWINGS: Mapping[str, Callable[[], Rgb]] = MappingProxyType(

@@ -1,6 +1,7 @@
-"""What exported models are checked on: a photo in several sizes.
+"""The images that exported models are checked on: a photo in several sizes.
 
-Not noise: a trained counting network answers 0 to it, whatever its weights are, and then nothing would be compared.
+A photo, not noise: a trained counting network answers 0 on noise, whatever its weights, so a comparison would prove
+nothing.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from crowdserve.cards import Geometry
 from crowdserve.errors import SetupError
 from crowdserve.images import Rgb, decode_image
-from export.verify.parity import Pictures
+from export.verify.parity import Images
 
 PHOTO = Path(__file__).resolve().parents[2] / "examples" / "pedestrians.jpg"
 
@@ -21,7 +22,7 @@ def read_photo(path: Path) -> Rgb:
 
     Raises:
         SetupError: If there is no file.
-        InvalidImage: If it is no picture.
+        InvalidImage: If the file is not an image.
     """
     try:
         return decode_image(path.read_bytes())
@@ -29,8 +30,8 @@ def read_photo(path: Path) -> Rgb:
         raise SetupError(f"cannot read the photo {path} ({err}); give another one with --photo") from err
 
 
-def check_pictures(photo: Rgb, geometry: Geometry) -> list[Pictures]:
-    """The photo in three sizes of different proportions, or in the one that the network takes; each size twice.
+def check_images(photo: Rgb, geometry: Geometry) -> list[Images]:
+    """The photo in three sizes of different proportions, or in the only size that the network takes; each size twice.
 
     First a batch of two, the photo and its mirror image, then the photo alone.
     """
@@ -42,6 +43,6 @@ def check_pictures(photo: Rgb, geometry: Geometry) -> list[Pictures]:
     return [batch for single in singles for batch in (np.concatenate([single, single[:, :, ::-1]]), single)]
 
 
-def scaled(photo: Rgb, height: int, width: int) -> Pictures:
+def scaled(photo: Rgb, height: int, width: int) -> Images:
     """The photo squeezed to a size, as a batch of one: uint8 [1, height, width, 3]."""
     return np.array(Image.fromarray(photo).resize((width, height), Image.Resampling.BILINEAR))[np.newaxis]
