@@ -15,7 +15,7 @@ import typer
 from crowdserve.errors import SetupError
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
-    from crowdserve.rollout.actions import Moves
+    from crowdserve.rollout.actions import Actions
     from crowdserve.rollout.gate import Gate, Margins
     from crowdserve.rollout.release import Release
 
@@ -56,8 +56,8 @@ def status(release: ReleaseArgument, namespace: NamespaceOption = None, context:
     """Show the rollout as the cluster has it."""
     from crowdserve.rollout.report import status_lines
 
-    with _moves(release, namespace, context) as moves:
-        for line in status_lines(moves.cluster, moves.read()):
+    with _actions(release, namespace, context) as actions:
+        for line in status_lines(actions.cluster, actions.read()):
             typer.echo(line)
 
 
@@ -74,10 +74,10 @@ def start(
     from crowdserve.rollout.report import start_values
     from crowdserve.rollout.state import Version
 
-    with _moves(release, namespace, context, dry_run=dry_run) as moves:
-        started = moves.start(Version(storage_uri, image))
+    with _actions(release, namespace, context, dry_run=dry_run) as actions:
+        started = actions.start(Version(storage_uri, image))
         typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
-        typer.echo(start_values(moves.cluster, started))
+        typer.echo(start_values(actions.cluster, started))
 
 
 @rollout_app.command()
@@ -94,12 +94,12 @@ def step(
     """Set the canary's share by hand; the gate is not asked."""
     from crowdserve.rollout.auto import next_step, parse_steps
 
-    with _moves(release, namespace, context, dry_run=dry_run) as moves:
-        before = moves.read()
+    with _actions(release, namespace, context, dry_run=dry_run) as actions:
+        before = actions.read()
         weight = next_step(parse_steps(steps), before) if to is None else to
         if weight is None:
             raise SetupError(f"the canary has {before.weight} %, the last of --steps {steps}; promote is next")
-        moves.step(before, weight)
+        actions.step(before, weight)
 
 
 @rollout_app.command()
@@ -111,10 +111,10 @@ def promote(
     ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
 ) -> None:
     """Give stable the canary's version, and then all traffic; the gate is not asked."""
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        before = moves.read()
-        moves.promote(before)
-        _tell_values(moves, before)
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        before = actions.read()
+        actions.promote(before)
+        _tell_values(actions, before)
 
 
 @rollout_app.command()
@@ -127,8 +127,8 @@ def abort(
     ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
 ) -> None:
     """Return all traffic to stable."""
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        moves.abort(reason)
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        actions.abort(reason)
 
 
 @rollout_app.command()
@@ -171,30 +171,30 @@ def auto(
 
     pace = Pace(parse_steps(steps), soak_seconds, patience_seconds, poll_seconds, no_verdict is NoVerdict.ABORT)
     margins = Margins(margin_errors, margin_latency, margin_mae, min_requests)
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        gate = _gate(moves, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
-        before = moves.read()
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        gate = _gate(actions, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
+        before = actions.read()
         try:
-            outcome = Auto(moves, gate, pace).run()
+            outcome = Auto(actions, gate, pace).run()
         finally:
             gate.close()
         if outcome is Outcome.PASSED:
-            _tell_values(moves, before)
+            _tell_values(actions, before)
     exits = {Outcome.FAILED: EXIT_GATE_FAILED, Outcome.UNKNOWN: EXIT_NO_VERDICT}
     raise typer.Exit(exits.get(outcome, 0))
 
 
 @contextmanager
-def _moves(
+def _actions(
     release: str,
     namespace: str | None,
     context: str | None,
     *,
     dry_run: bool = False,
     ready_seconds: float = DEFAULT_READY_SECONDS,
-) -> "Iterator[Moves]":
+) -> "Iterator[Actions]":
     try:
-        from crowdserve.rollout.actions import Moves
+        from crowdserve.rollout.actions import Actions
         from crowdserve.rollout.cluster import connect
 
         cluster = connect(namespace, context=context, dry_run=dry_run)
@@ -203,7 +203,7 @@ def _moves(
             f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
         ) from err
     try:
-        yield Moves(cluster, release, typer.echo, ready_seconds)
+        yield Actions(cluster, release, typer.echo, ready_seconds)
     except KeyboardInterrupt:
         typer.echo("stopped; the rollout stays as `status` shows it, and the same command goes on with it", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -212,7 +212,7 @@ def _moves(
 
 
 def _gate(
-    moves: "Moves",
+    actions: "Actions",
     margins: "Margins",
     prometheus: str | None,
     golden: Path | None,
@@ -231,14 +231,14 @@ def _gate(
         raise SetupError("the gate counts a golden set: give --golden FOLDER and --url, or --without golden")
     asked = golden_set = token = None
     if prometheus and Part.METRICS not in without:
-        asked = Prometheus(prometheus, moves.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
+        asked = Prometheus(prometheus, actions.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
         asked.check_access()
     if golden and Part.GOLDEN not in without:
         golden_set, token = load_golden(golden), read_token(SERVICE_TOKEN)
-    return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
+    return Gate(actions.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
 
 
-def _tell_values(moves: "Moves", release: "Release") -> None:
+def _tell_values(actions: "Actions", release: "Release") -> None:
     from crowdserve.rollout.report import promoted_values
 
-    typer.echo(promoted_values(moves.cluster, release))
+    typer.echo(promoted_values(actions.cluster, release))

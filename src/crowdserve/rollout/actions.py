@@ -1,8 +1,8 @@
 """start, step, promote, abort: each reads, decides and patches until the cluster is as it should be.
 
 A patch holds the resource version that was read. If the server says that it is out of date, or no answer comes, the
-move reads again and decides anew, so that two commands at once cannot undo each other: one of them sees what the other
-did. The record is written on every route, even where nothing else changes, because the new resource version is what
+action reads and decides again, so that two commands at once cannot undo each other: one of them sees what the other did.
+The record is written on every route, even where nothing else changes, because the new resource version is what
 stops a command that decided on the old state. An InferenceService holds no record, and so a late patch of it may come
 through; but whoever patched reads once more, and takes a patch that came after an abort back.
 """
@@ -37,8 +37,8 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """The moves of one release.
+class Actions:
+    """The actions on one release.
 
     Attributes:
         cluster: Of the release.
@@ -72,15 +72,15 @@ class Moves:
                 "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
                 f"({upgrade(before, {'canary.storageUri': version.storage_uri})}), then start without --storage-uri"
             )
-        wanted = _filled(version, before.canary_version)
+        wanted = _fill_missing(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
         if before.record.under_way:
             record, weight = before.record, before.weight  # an earlier start that was cut short
         else:
             record, weight = Record(RUNNING, stamp(), _stable_before(before, wanted), wanted), 0
-        self._settle(before, weight, record, version)
+        self._set_weight_and_record(before, weight, record, version)
         if not before.knative:
-            self._run(CANARY, wanted, record)
+            self._deploy(CANARY, wanted, record)
         return self.read()
 
     def step(
@@ -89,7 +89,7 @@ class Moves:
         """Set the canary's share.
 
         Args:
-            before: What the decision rests on; another command's move since then calls it off.
+            before: What the decision rests on; another command's action since then calls it off.
             weight: In percent.
             score: Of the stable track, for the record.
             reference: Of the stable track, for the record.
@@ -99,14 +99,14 @@ class Moves:
             raise RolloutRefused("in Knative mode 100 % ends a rollout, without a way back for KServe; use promote")
         known = before.record
         record = replace(known, since=stamp(), score=score or known.score, reference=reference or known.reference)
-        self._settle(before, weight, record)
+        self._set_weight_and_record(before, weight, record)
         self.say(f"canary: {before.weight} % -> {weight} % of the traffic")
 
     def promote(self, before: Release) -> None:
         """Give stable the canary's version while the canary has all traffic, then give stable all traffic.
 
         Args:
-            before: What the decision rests on; another command's move since then calls it off.
+            before: What the decision rests on; another command's action since then calls it off.
 
         Raises:
             RolloutRefused: If the canary is not ready or too small, or no rollout is under way.
@@ -119,7 +119,7 @@ class Moves:
         self._require_room(before)
         try:
             release = before if before.knative else self._replace_stable(before)
-            self._settle(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
+            self._set_weight_and_record(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
         except RolloutRefused:
             after = self.read().record
             if (after.phase, after.canary) != (PROMOTED, before.record.canary):
@@ -155,9 +155,9 @@ class Moves:
         promoting = before.record
         if promoting.phase == RUNNING:
             promoting = replace(promoting, phase=PROMOTING, since=stamp())
-        self._settle(before, 100, promoting)
+        self._set_weight_and_record(before, 100, promoting)
         self.say("all traffic to the canary while stable takes its version")
-        self._run(STABLE, promoting.canary, promoting)
+        self._deploy(STABLE, promoting.canary, promoting)
         return self._await_stable(PROMOTING)
 
     def abort(self, reason: str) -> None:
@@ -172,15 +172,15 @@ class Moves:
             return
         if before.record.phase in {PROMOTING, REVERTING}:
             reverting = replace(before.record, phase=REVERTING, reason=reason)
-            self._settle(before, before.weight, reverting)
+            self._set_weight_and_record(before, before.weight, reverting)
             self.say("stable takes its earlier version back before it gets its traffic back")
-            self._run(STABLE, reverting.stable, reverting)
+            self._deploy(STABLE, reverting.stable, reverting)
             self._await_stable(REVERTING)
-        self._insist(reason)
+        self._force_abort(reason)
         self.say(f"aborted, all traffic to stable: {reason}")
         self.say(aborted_values(before))
 
-    def _insist(self, reason: str) -> None:
+    def _force_abort(self, reason: str) -> None:
         """Abort over whatever other commands do meanwhile, save a promotion, which has to be turned back first."""
         since = stamp()
 
@@ -189,11 +189,13 @@ class Moves:
             _require(record.phase != PROMOTING, release, "another command was faster; run abort again")
             if record.phase != ABORTED or release.weight:
                 record = replace(record, phase=ABORTED, since=since, reason=reason, reference=None)
-            return _first(release, 0, record)
+            return _next_split_patch(release, 0, record)
 
         self._converge(plan)
 
-    def _settle(self, before: Release, weight: int, record: Record, version: Version | None = None) -> None:
+    def _set_weight_and_record(
+        self, before: Release, weight: int, record: Record, version: Version | None = None
+    ) -> None:
         """Set weight and record everywhere, unless another command has moved since `before` was read."""
         expected = (before.record, before.weight), (record, before.weight), (record, weight)
 
@@ -201,15 +203,15 @@ class Moves:
             now, wanted = release.record, record
             if (now, release.weight) not in expected:
                 if now.phase == ABORTED and release.weight:
-                    return _first(release, 0, now)  # our patch came after the abort: take it back
+                    return _next_split_patch(release, 0, now)  # our patch came after the abort: take it back
                 same_move = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
                 _require(same_move, release, "another command was faster; nothing more was changed")
                 wanted = now
-            return _first(release, weight, wanted, version)
+            return _next_split_patch(release, weight, wanted, version)
 
         self._converge(plan)
 
-    def _run(self, track: str, version: Version, record: Record) -> None:
+    def _deploy(self, track: str, version: Version, record: Record) -> None:
         """Make a track run a version, unless another command has moved since."""
 
         def plan(release: Release) -> Patch | None:
@@ -301,7 +303,7 @@ def _repository(image: str | None) -> str | None:
     return f"{folder}{slash}{name.partition(':')[0]}"
 
 
-def _first(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
+def _next_split_patch(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
     """The next patch of the objects that divide traffic; None if all are as they should be."""
     for split in release.splits:
         extra = {"version": version} if isinstance(split, RevisionSplit) and version else {}
@@ -311,7 +313,7 @@ def _first(release: Release, weight: int, record: Record, version: Version | Non
     return None
 
 
-def _filled(version: Version, other: Version) -> Version:
+def _fill_missing(version: Version, other: Version) -> Version:
     """A version with the parts that are None from another."""
     return Version(version.storage_uri or other.storage_uri, version.image or other.image)
 

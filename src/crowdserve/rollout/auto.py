@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from crowdserve.errors import SetupError
-from crowdserve.rollout.actions import Moves, describe
+from crowdserve.rollout.actions import Actions, describe
 from crowdserve.rollout.errors import RolloutRefused
 from crowdserve.rollout.gate import Check, Gate, Outcome, Verdict
 from crowdserve.rollout.release import Release
@@ -54,13 +54,13 @@ class Auto:
     """Runs a rollout from whatever state the cluster has it in.
 
     Args:
-        moves: Of the release.
+        actions: Of the release.
         gate: Asked before each of them.
         pace: How fast.
     """
 
-    def __init__(self, moves: Moves, gate: Gate, pace: Pace) -> None:
-        self._moves = moves
+    def __init__(self, actions: Actions, gate: Gate, pace: Pace) -> None:
+        self._actions = actions
         self._gate = gate
         self._pace = pace
         self._watched_seconds = gate.settle_seconds + pace.soak_seconds
@@ -68,7 +68,7 @@ class Auto:
 
     def run(self) -> Outcome:
         """Go on until the end: PASSED if promoted, FAILED if aborted, UNKNOWN if held for want of a verdict."""
-        release = self._moves.read()
+        release = self._actions.read()
         while release.record.phase == RUNNING:
             verdict = self._verdict(release)
             if verdict is not None:  # else another command has moved: look again
@@ -78,41 +78,41 @@ class Auto:
                 if weight is None:
                     break
                 self._step(release, weight, verdict)
-            release = self._moves.read()
+            release = self._actions.read()
         return self._finish(release)
 
     def _step(self, release: Release, weight: int, verdict: Verdict) -> None:
         try:
-            self._moves.step(release, weight, score=verdict.score, reference=verdict.reference)
+            self._actions.step(release, weight, score=verdict.score, reference=verdict.reference)
         except RolloutRefused:
-            if self._moves.read().record == release.record:
+            if self._actions.read().record == release.record:
                 raise  # else another command has moved: look again
 
     def _finish(self, release: Release) -> Outcome:
         if release.record.phase in {RUNNING, PROMOTING}:
-            self._moves.promote(release)
+            self._actions.promote(release)
         elif release.record.phase != PROMOTED:
             raise RolloutRefused(f"the rollout of {release.name!r} is {describe(release)}; begin one with start")
         return self._dry_verdict.outcome if self._dry_verdict else Outcome.PASSED
 
     def _stop(self, release: Release, verdict: Verdict) -> Outcome:
         if verdict.outcome is Outcome.FAILED or self._pace.abort_unknown:
-            self._moves.abort(f"gate at {release.weight} %: {verdict.reason}")
+            self._actions.abort(f"gate at {release.weight} %: {verdict.reason}")
             return Outcome.FAILED
         stays = f"no verdict, the canary stays at {release.weight} %: {verdict.reason}"
-        self._moves.say(f"{stays}; run auto again to go on, or abort")
+        self._actions.say(f"{stays}; run auto again to go on, or abort")
         return Outcome.UNKNOWN
 
     def _goes_on(self, verdict: Verdict) -> bool:
         """A dry run shows the steps that would follow once there is a verdict."""
-        return self._moves.cluster.dry_run and verdict.outcome is Outcome.UNKNOWN and not self._pace.abort_unknown
+        return self._actions.cluster.dry_run and verdict.outcome is Outcome.UNKNOWN and not self._pace.abort_unknown
 
     def _verdict(self, before: Release) -> Verdict | None:
         """The gate's verdict at a share, once it has been watched; None if another command has moved meanwhile."""
-        if self._moves.cluster.dry_run:
+        if self._actions.cluster.dry_run:
             return self._verdict_of_dry_run(before)
         patience_ends, said = None, ""
-        while (release := self._moves.read()).record == before.record:
+        while (release := self._actions.read()).record == before.record:
             soaked = release.weight == 0 or (now() - release.record.begin).total_seconds() >= self._watched_seconds
             verdict = self._gate.ask(release, with_golden=soaked)
             if verdict.outcome is Outcome.FAILED or (soaked and verdict.outcome is Outcome.PASSED):
@@ -127,7 +127,7 @@ class Auto:
                 else f"{self._watched_seconds:g} s from when it was set"
             )
             if waits_for != said:
-                self._moves.say(f"waiting at {release.weight} %: {waits_for}")
+                self._actions.say(f"waiting at {release.weight} %: {waits_for}")
                 said = waits_for
             time.sleep(self._pace.poll_seconds)
         return None
@@ -142,5 +142,5 @@ class Auto:
 
     def _said(self, release: Release, verdict: Verdict) -> Verdict:
         lines = [f"gate at {release.weight} %", *(str(check) for check in verdict.checks)]
-        self._moves.say("\n  ".join(lines))
+        self._actions.say("\n  ".join(lines))
         return verdict
