@@ -10,7 +10,7 @@ from statistics import fmean
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, Route
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, SceneRoute
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
 from export.graph.builder import OnnxGraph
@@ -45,7 +45,7 @@ def gain(card: ModelCard) -> float:
 
 
 def foretell(
-    gray: int, height_px: int, width_px: int, *, route: Route | None = None, counters: Sequence[str] = COUNTERS[:1]
+    gray: int, height_px: int, width_px: int, *, route: SceneRoute | None = None, counters: Sequence[str] = COUNTERS[:1]
 ) -> float:
     """The head count that the service answers for a picture of one brightness.
 

@@ -191,15 +191,15 @@ def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
             )
         for pictures, expected, got in answers:
             differences = np.abs(got[tensor.name] - expected[tensor.name])
-            difference = _largest_bound(differences, card.tolerance.stray_share) / largest
+            difference = _largest_bound(differences, card.tolerance.outlier_share) / largest
             yield _within(card, Comparison(pictures.shape, tensor.name, difference, card.tolerance.relative))
 
 
-def _largest_bound(differences: npt.NDArray[np.float32], stray_share: float) -> float:
+def _largest_bound(differences: npt.NDArray[np.float32], outlier_share: float) -> float:
     """The largest but for the share that may stray; NaN if there is one, since it sorts last."""
     if np.isnan(differences).any():
         return float("nan")
-    strays = int(stray_share * differences.size)
+    strays = int(outlier_share * differences.size)
     return float(np.sort(differences, axis=None)[differences.size - 1 - strays])
 
 

@@ -52,7 +52,7 @@ class Sample:
         return len(self.points)
 
     @property
-    def kept_for_judging(self) -> bool:
+    def is_official_test(self) -> bool:
         """Whether the photo is of the data set's official test half, which nobody learns or chooses from."""
         return self.subset.rpartition("/")[2] == "test"
 
@@ -91,7 +91,7 @@ def load_to_learn_from(folders: Iterable[Path]) -> list[Sample]:
     """
     samples: list[Sample] = []
     for folder in folders:
-        found = [sample for sample in load_dataset(folder) if not sample.kept_for_judging]
+        found = [sample for sample in load_dataset(folder) if not sample.is_official_test]
         if not found:
             raise DatasetError(
                 f"{folder} holds an official test half alone, which is kept for judging; give the training half, and "
@@ -110,7 +110,7 @@ def load_shanghaitech(folder: Path) -> Iterator[Sample]:
         truth = next((path for path in truths if path.is_dir()), None)
         if truth is None or part is None:
             continue
-        for image in _pictures(images):
+        for image in _image_files(images):
             points = _mat(truth / f"GT_{image.stem}.mat")["image_info"][0, 0][0, 0][0]
             yield Sample(image, _points(points), "shanghaitech", f"{part[1]}/{half}")
 
@@ -133,7 +133,7 @@ def load_jhu_crowd(folder: Path) -> Iterator[Sample]:
         truth = images.parent / "gt"
         if not truth.is_dir():
             continue
-        for image in _pictures(images):
+        for image in _image_files(images):
             lines = _text(truth / f"{image.stem}.txt").splitlines()
             points = [[float(value) for value in line.split()[:2]] for line in lines if line.strip()]
             yield Sample(image, _points(points), "jhu-crowd", images.parent.name)
@@ -185,7 +185,7 @@ def split_samples(samples: Iterable[Sample], seed: int) -> dict[Split, list[Samp
 
 
 def _annotated(folder: Path, dataset: str, subset: str, stem: str) -> Iterator[Sample]:
-    for image in _pictures(folder):
+    for image in _image_files(folder):
         truth = image.with_name(f"{image.stem}_ann.mat")
         if re.fullmatch(stem, image.stem) and (truth.exists() or dataset == "ucf-qnrf"):
             yield Sample(image, _points(_mat(truth)["annPoints"]), dataset, subset)
@@ -198,7 +198,7 @@ def _folders(folder: Path, name: str) -> list[Path]:
     return found or ([folder] if folder.name == name else [])
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 

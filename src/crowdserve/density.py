@@ -1,6 +1,6 @@
 """Head points and density maps: people a cell, so that the sum over any area is its head count.
 
-Every head spreads over a Gaussian that is cut off at the picture's border and scaled back to sum to one: no head is
+Every head spreads over a Gaussian that is cut off at the image's border and scaled back to sum to one: no head is
 lost. The maps are made at the network's output stride straight away, from the exact integral of the Gaussian over each
 cell, so nothing is resized.
 """
@@ -34,7 +34,7 @@ def adaptive_sigmas(points: Points, beta: float = ADAPTIVE_BETA, max_sigma_px: f
     Args:
         points: [heads, 2], (x, y).
         beta: Share of the summed distance to the three nearest other heads.
-        max_sigma_px: Bound for heads without near neighbours; also the width of the only head of a picture.
+        max_sigma_px: Bound for heads without near neighbours; also the width of the only head of an image.
     """
     from scipy.spatial import KDTree  # the training extra has scipy, the serving image has not
 
@@ -53,10 +53,10 @@ def density_map(
     """Density map of head points.
 
     Args:
-        points: [heads, 2], (x, y) in pixels; a point outside the picture counts at the nearest border.
+        points: [heads, 2], (x, y) in pixels; a point outside the image counts at the nearest border.
         sigmas: [heads], kernel widths in pixels.
-        height_px: Picture height.
-        width_px: Picture width.
+        height_px: Image height.
+        width_px: Image width.
         stride: Pixels a side of one cell.
 
     Returns:
@@ -82,7 +82,7 @@ def _cell_weights(centre: float, sigma: float, cells: int) -> tuple[int, npt.NDA
 
 
 def zone_count(density: Density, left: float, top: float, right: float, bottom: float, *, stride: int = 8) -> float:
-    """Head count inside a rectangle of the picture, in pixels; cells that it cuts count by their share."""
+    """Head count inside a rectangle of the image, in pixels; cells that it cuts count by their share."""
     rows, columns = density.shape
     share_y = _overlap(top / stride, bottom / stride, rows)
     share_x = _overlap(left / stride, right / stride, columns)

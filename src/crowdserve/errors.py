@@ -5,7 +5,7 @@
       │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer
       │          │         └───────────── InvalidRequest                    wrong name, dtype, shape, parameter
       │          └─────────────────────── ImageTooLarge                     over a pixel, side or body limit
-      └────────────────────────────────── InvalidImage                      not a picture, or a broken one
+      └────────────────────────────────── InvalidImage                      not an image, or a broken one
 
     CrowdServeError
     ├── InvalidRequest
@@ -43,11 +43,11 @@ class InvalidRequest(CrowdServeError):
 
 
 class InvalidImage(InvalidRequest):
-    """The bytes are not a picture that can be decoded whole."""
+    """The bytes are not an image that can be decoded whole."""
 
 
 class ImageTooLarge(InvalidRequest):
-    """The picture, the batch or the request body is over a limit of this service."""
+    """The image, the batch or the request body is over a limit of this service."""
 
     http_status = 413
 

@@ -65,7 +65,7 @@ def test_route_and_overlay_can_be_chosen(client: ServiceClient) -> None:
 
 
 def test_service_refuses_with_its_own_words(client: ServiceClient) -> None:
-    with pytest.raises(InvalidRequest, match="no picture"):
+    with pytest.raises(InvalidRequest, match="not an image"):
         client.count(b"not a photo")
     with pytest.raises(InvalidRequest, match="route"):
         client.count(photo(0), route="crowded")

@@ -148,7 +148,7 @@ def test_a_division_shares_out_all_people(scale: float) -> None:
 
 
 def test_a_picture_of_odd_size_is_refused(ssdcnet: SSDCNet) -> None:
-    with pytest.raises(ValueError, match="pictures of 64x72 px; both sides must be multiples of 64"):
+    with pytest.raises(ValueError, match="images of 64x72 px; both sides must be multiples of 64"):
         ssdcnet(torch.zeros(1, 3, 64, 72))
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.cards import COUNTERS, Route
+from crowdserve.cards import COUNTERS, SceneRoute
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.service import EmbeddedService
 from tools.stub_models import foretell
@@ -59,7 +59,7 @@ def people() -> Callable[..., float]:
     """`people(value, width, height, route, counter)`: what the small models find in a gray photo."""
 
     def count(
-        value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
+        value: int = 200, width: int = 96, height: int = 80, route: SceneRoute | None = None, counter: str = COUNTERS[0]
     ) -> float:
         counters = COUNTERS if counter == "average" else (counter,)
         return foretell(value, height, width, route=route, counters=counters)

@@ -1,7 +1,7 @@
 """Memory that is kept between requests instead of going back to the kernel.
 
-Every picture needs a few buffers of megabytes. By default glibc unmaps each one when it is freed, and the kernel clears
-a thousand pages for the next picture, which costs as much processor time as decoding the JPEG.
+Every image needs a few buffers of megabytes. By default glibc unmaps each one when it is freed, and the kernel clears
+a thousand pages for the next image, which costs as much processor time as decoding the JPEG.
 """
 
 import ctypes

@@ -15,7 +15,7 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
-from crowdserve_transformer.counting.counter import CrowdCounter, PictureCount
+from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
 from crowdserve_transformer.readiness.scene_network import SceneNetwork
@@ -37,7 +37,7 @@ class _Work:
     """A request on its way through the model; nothing about it is kept on the model."""
 
     request: CountRequest
-    pictures: list[PictureCount]
+    images: list[ImageCount]
 
 
 class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
@@ -86,13 +86,13 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return read_request(payload, self.settings, headers or {})
 
     async def predict(self, payload: CountRequest, headers: Mapping[str, str] | None = None) -> _Work:
-        """Count the people in every picture."""
+        """Count the people in every image."""
         passed_on = {name: value for name, value in (headers or {}).items() if name in _TRACE_HEADERS}
         return _Work(payload, await self.counter.count(payload, passed_on))
 
     async def postprocess(self, result: _Work, headers: Mapping[str, str] | None = None) -> InferResponse:
         """Turn counts into tensors."""
-        return write_response(result.request, result.pictures, self.name, self.version)
+        return write_response(result.request, result.images, self.name, self.version)
 
     def validate(self, payload: CountRequest) -> CountRequest:
         """Nothing is left to validate after `preprocess`."""

@@ -120,11 +120,11 @@ class Settings:
         COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
-    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest picture, pixels")
-    max_batch_size: int = _setting(16, _positive, "most pictures a request")
-    max_concurrent_pictures: int = _setting(4, _positive, "most pictures worked on at once, over all requests")
+    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    max_batch_size: int = _setting(16, _positive, "most photos per request")
+    max_concurrent_pictures: int = _setting(4, _positive, "most photos worked on at once, over all requests")
     cpu_threads: int = _setting(
-        min(4, _processors), _positive, "threads that decode pictures, classify scenes and draw heat maps"
+        min(4, _processors), _positive, "threads that decode photos, classify scenes and draw heat maps"
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
     ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")

@@ -37,7 +37,7 @@ from crowdserve.cards.schema import (
     ModelCard,
     Normalisation,
     Provenance,
-    Route,
+    SceneRoute,
     TensorSpec,
     Tolerance,
 )
@@ -64,7 +64,7 @@ __all__ = [
     "ModelCard",
     "Normalisation",
     "Provenance",
-    "Route",
+    "SceneRoute",
     "TensorSpec",
     "Tolerance",
     "cards_of",

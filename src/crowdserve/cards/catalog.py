@@ -19,7 +19,7 @@ from crowdserve.cards.schema import (
     ModelCard,
     Normalisation,
     Provenance,
-    Route,
+    SceneRoute,
     TensorSpec,
     Tolerance,
 )
@@ -62,7 +62,7 @@ def normalisation_name(normalisation: Normalisation) -> str:
 _PHOTO = TensorSpec("image", "UINT8", ("height", "width", 3), "RGB 0-255")
 
 
-def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
+def _csrnet(part: Literal["A", "B"], route: SceneRoute) -> ModelCard:
     return ModelCard(
         name=f"csrnet_{part.lower()}",
         family="csrnet",
@@ -91,7 +91,7 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
 
 
 def _ssdcnet(
-    variant: str, max_local_count: float, route: Route, dataset: str, published: Normalisation | None
+    variant: str, max_local_count: float, route: SceneRoute, dataset: str, published: Normalisation | None
 ) -> ModelCard:
     """SS-DCNet; variants differ in where their classes of count end, which the densest cells of a data set decide."""
     classes = 11 + round(2 * max_local_count)
@@ -107,10 +107,10 @@ def _ssdcnet(
             TensorSpec("count", "FP32", (1,), "people, padding included"),
         ),
         normalisation=IMAGENET_UNIT,
-        geometry=Geometry(pad_multiple=8, output_stride=16, min_side_px=64, max_side_px=2048, graph_multiple=64),
+        geometry=Geometry(pad_multiple=8, output_stride=16, min_side_px=64, max_side_px=2048, internal_pad_multiple=64),
         batching=Batching(max_batch_size=4, max_queue_delay_microseconds=2_000),
         # Half a person, the step between two classes, or 1 %: one cell may come down on the other side of an edge.
-        tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, stray_share=0.02),
+        tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, outlier_share=0.02),
         provenance=Provenance(
             paper="Xiong et al.: From Open Set to Closed Set, 2020 (SS-DCNet)",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), last blocks trained further in runs with "
@@ -166,7 +166,7 @@ VARIANTS: Mapping[str, ModelCard] = MappingProxyType(
 To serve one, move its card into `CARDS`, in the place of that of its family and route, and run `make generate`.
 """
 
-ENSEMBLES: Mapping[Route, EnsembleCard] = MappingProxyType(
+ENSEMBLES: Mapping[SceneRoute, EnsembleCard] = MappingProxyType(
     {
         route: EnsembleCard(f"crowd_{route}", route, tuple(c for c in CARDS.values() if route in c.routes))
         for route in ROUTES

@@ -6,8 +6,8 @@ from typing import Literal
 from crowdserve.errors import CardError
 
 Dtype = Literal["UINT8", "FP32"]
-Route = Literal["dense", "sparse"]
-ROUTES: tuple[Route, ...] = ("dense", "sparse")
+SceneRoute = Literal["dense", "sparse"]
+ROUTES: tuple[SceneRoute, ...] = ("dense", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,22 +51,22 @@ class Normalisation:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Picture sizes that a network takes, in pixels.
+    """Image sizes that a network takes, in pixels.
 
     Attributes:
         pad_multiple: Height and width must be multiples of this; callers pad bottom and right.
         output_stride: Pixels a side of one density cell; None where the output is not a map.
         min_side_px: Smallest side after padding.
-        max_side_px: Longest side; a larger picture is scaled down.
-        graph_multiple: What the network's own graph pads to, with black; None where it pads nothing. A map covers the
-            picture with that padding.
+        max_side_px: Longest side; a larger image is scaled down.
+        internal_pad_multiple: Multiple to which the network's own graph pads height and width, with black; None
+            where it pads nothing. A map covers the image with that padding.
     """
 
     pad_multiple: int
     output_stride: int | None
     min_side_px: int
     max_side_px: int
-    graph_multiple: int | None = None
+    internal_pad_multiple: int | None = None
 
     def __post_init__(self) -> None:
         if self.min_side_px > self.max_side_px:
@@ -75,9 +75,10 @@ class Geometry:
         for name, side_px in sizes.items():
             if side_px % self.pad_multiple:
                 raise CardError(f"{name} {side_px} is not a multiple of pad_multiple {self.pad_multiple}")
-        if self.graph_multiple is not None and self.graph_multiple % self.pad_multiple:
+        if self.internal_pad_multiple is not None and self.internal_pad_multiple % self.pad_multiple:
             raise CardError(
-                f"graph_multiple {self.graph_multiple} is not a multiple of pad_multiple {self.pad_multiple}"
+                f"internal_pad_multiple {self.internal_pad_multiple} is not a multiple of "
+                f"pad_multiple {self.pad_multiple}"
             )
         multiple = self.map_multiple
         if self.output_stride is not None and multiple % self.output_stride:
@@ -86,7 +87,7 @@ class Geometry:
     @property
     def map_multiple(self) -> int:
         """What height and width of the pixels that a map covers are multiples of."""
-        return self.graph_multiple or self.pad_multiple
+        return self.internal_pad_multiple or self.pad_multiple
 
     @property
     def fixed_side_px(self) -> int | None:
@@ -115,14 +116,14 @@ class Tolerance:
         count_people: Largest difference of a head count, as a share of ``max(count, count_floor)``; None if nothing is
             counted.
         count_floor: People below which a count's difference is judged absolutely.
-        stray_share: Share of an output's elements that `relative` does not bind: a network that chooses a class may
+        outlier_share: Share of an output's elements that `relative` does not bind: a network that chooses a class may
             choose its neighbour where two are all but equal, and then jumps by a whole class.
     """
 
     relative: float
     count_people: float | None = None
     count_floor: float = 1.0
-    stray_share: float = 0.0
+    outlier_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ class ModelCard:
         family: The architecture; for a counting network also the value of the `counter` request parameter.
         title: For people.
         parameters: Number of trained parameters.
-        input: The picture tensor.
+        input: The image tensor.
         outputs: In graph order.
         routes: Scenes that this network counts; empty for a network that does not count.
         density_output: The output that is a density map (people a cell); None for a network that does not count.
@@ -163,7 +164,7 @@ class ModelCard:
     batching: Batching
     tolerance: Tolerance
     provenance: Provenance
-    routes: tuple[Route, ...] = ()
+    routes: tuple[SceneRoute, ...] = ()
     density_output: str | None = None
     max_local_count: float | None = None
     published_normalisation: Normalisation | None = None
@@ -196,14 +197,14 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class EnsembleCard:
-    """A Triton ensemble that runs every counting network of one route side by side on one picture.
+    """A Triton ensemble that runs every counting network of one route side by side on one image.
 
     An output of a member is called ``<family>_<output>`` here, for instance ``csrnet_density``. Triton runs only the
     members whose outputs a request asks for.
     """
 
     name: str
-    route: Route
+    route: SceneRoute
     members: tuple[ModelCard, ...]
 
     def __post_init__(self) -> None:
@@ -213,7 +214,7 @@ class EnsembleCard:
 
     @property
     def input(self) -> TensorSpec:
-        """The picture tensor, the same for every member."""
+        """The image tensor, the same for every member."""
         return self.members[0].input
 
     @property

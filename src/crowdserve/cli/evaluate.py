@@ -53,7 +53,7 @@ def evaluate(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     threads: ThreadsOption = None,
 ) -> None:
-    """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a picture."""
+    """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a scatter plot."""
     from crowdserve.evaluation.api import Job
     from crowdserve.evaluation.counting import Choices
 

@@ -91,7 +91,7 @@ def _of_split(samples: list[Sample], split: str | None) -> list[Sample]:
         return samples
     for known in SPLITS:
         if split == known:
-            divided = [sample for sample in samples if not sample.kept_for_judging]
+            divided = [sample for sample in samples if not sample.is_official_test]
             kept = {id(sample) for sample in split_samples(divided, SPLIT_SEED)[known]}
             return [sample for sample in samples if id(sample) in kept]
     raise SetupError(f"--split is {split!r}; expected one of {', '.join(SPLITS)}")

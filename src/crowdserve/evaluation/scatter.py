@@ -17,14 +17,14 @@ _OTHER = "#8c8c8c"
 
 
 def check_matplotlib() -> None:
-    """Check that the picture can be drawn.
+    """Check that the scatter plot can be drawn.
 
     Raises:
         PlatformError: If matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise PlatformError(
-            "matplotlib draws the picture of an evaluation and is not installed: pip install 'crowdserve[evaluate]'"
+            "matplotlib draws the scatter plot and is not installed: pip install 'crowdserve[evaluate]'"
         )
 
 

@@ -25,7 +25,7 @@ from crowdserve.local.processes import ChildProcess, choose_ports
 
 HOST = "127.0.0.1"
 MIN_SHM_BYTES = 48 << 20
-"""What /dev/shm must have free: pictures reach the python backend through it, a 2048 px one takes 13 MB."""
+"""What /dev/shm must have free: images reach the python backend through it, a 2048 px one takes 13 MB."""
 
 READY_TIMEOUT_SECONDS = 60.0
 _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight

@@ -20,16 +20,16 @@ FRONT_END_CONVS: tuple[str, ...] = CONV_NAMES[:10]
 def build_front_end(*, batch_norm: bool = False) -> keras.Model:
     """VGG16 conv1_1 to conv4_3 with three poolings.
 
-    Normalised pictures [batch, H, W, 3] -> features [batch, H//8, W//8, 512].
+    Normalised images [batch, H, W, 3] -> features [batch, H//8, W//8, 512].
     """
-    pictures = keras.Input((None, None, 3), name="pictures")
-    return keras.Model(pictures, add_blocks(pictures, blocks=4, pools=3, batch_norm=batch_norm), name="front_end")
+    images = keras.Input((None, None, 3), name="images")
+    return keras.Model(images, add_blocks(images, blocks=4, pools=3, batch_norm=batch_norm), name="front_end")
 
 
 def split_front_end(front_end: keras.Model) -> tuple[keras.Model, keras.Model]:
     """The front-end as two models that share its layers: up to the third pooling, and its last block.
 
-    Normalised pictures [batch, H, W, 3] -> features [batch, H//8, W//8, 256] -> features [batch, H//8, W//8, 512].
+    Normalised images [batch, H, W, 3] -> features [batch, H//8, W//8, 256] -> features [batch, H//8, W//8, 512].
     """
     names = [layer.name for layer in front_end.layers]
     boundary = front_end.get_layer("block3_pool")
@@ -63,14 +63,14 @@ def build_back_end(*, output_activation: str | None = "relu") -> keras.Model:
 
 
 def build_csrnet(*, batch_norm: bool = False) -> keras.Model:
-    """CSRNet: normalised pictures [batch, H, W, 3] of any size -> density [batch, H//8, W//8, 1], people a cell.
+    """CSRNet: normalised images [batch, H, W, 3] of any size -> density [batch, H//8, W//8, 1], people a cell.
 
     16,263,489 parameters; the sum of a map is the head count. `batch_norm` adds a normalisation after every convolution
     of the front-end; ported VGG16 weights then start from it being the identity, up to its epsilon.
     """
-    pictures = keras.Input((None, None, 3), name="pictures")
+    images = keras.Input((None, None, 3), name="images")
     front_end, back_end = build_front_end(batch_norm=batch_norm), build_back_end()
-    return keras.Model(pictures, back_end(front_end(pictures)), name="csrnet")
+    return keras.Model(images, back_end(front_end(images)), name="csrnet")
 
 
 def fill_from_served(model: keras.Model, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a network's ONNX graph does to a picture first, in numpy: for training, and to check the graph against."""
+"""What a network's ONNX graph does to an image first, in numpy: for training, and to check the graph against."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,30 +6,30 @@ import numpy.typing as npt
 from crowdserve.cards import Normalisation
 
 
-def normalise(pictures: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
+def normalise(images: npt.NDArray[np.uint8], normalisation: Normalisation) -> npt.NDArray[np.float32]:
     """``(pixels[channel_order] / divisor - mean) / std``.
 
     Args:
-        pictures: uint8 RGB [..., 3].
+        images: uint8 RGB [..., 3].
         normalisation: What the network's weights expect.
 
     Returns:
         float32 [..., 3] in the normalisation's channel order.
     """
-    ordered = pictures[..., ::-1] if normalisation.channel_order == "BGR" else pictures
+    ordered = images[..., ::-1] if normalisation.channel_order == "BGR" else images
     scaled = ordered.astype(np.float32) / np.float32(normalisation.divisor)
     mean, std = (np.array(values, np.float32) for values in (normalisation.mean, normalisation.std))
     normalised: npt.NDArray[np.float32] = (scaled - mean) / std
     return normalised
 
 
-def pad_black(pictures: npt.NDArray[np.uint8], multiple: int) -> npt.NDArray[np.uint8]:
+def pad_black(images: npt.NDArray[np.uint8], multiple: int) -> npt.NDArray[np.uint8]:
     """Extend height and width to multiples of `multiple` with black pixels at the bottom and right.
 
     Args:
-        pictures: uint8 [..., height, width, 3].
-        multiple: The card's `graph_multiple`.
+        images: uint8 [..., height, width, 3].
+        multiple: The card's `internal_pad_multiple`.
     """
-    height, width = pictures.shape[-3:-1]
-    missing = [(0, 0)] * (pictures.ndim - 3) + [(0, -height % multiple), (0, -width % multiple), (0, 0)]
-    return np.pad(pictures, missing)
+    height, width = images.shape[-3:-1]
+    missing = [(0, 0)] * (images.ndim - 3) + [(0, -height % multiple), (0, -width % multiple), (0, 0)]
+    return np.pad(images, missing)

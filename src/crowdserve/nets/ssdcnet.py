@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crowdserve.nets.imagenet import Weights
 
 STRIDE = 64
-"""Pictures' height and width must be multiples of this many px: side of a cell before it is divided."""
+"""Images' height and width must be multiples of this many px: side of a cell before it is divided."""
 
 STATE = "net_state_dict"
 """Entry of a checkpoint file that holds the tensors, as in the published ones."""
@@ -32,7 +32,7 @@ TAPS = (16, 23, 30)
 
 
 class Taps(NamedTuple):
-    """Features of the front-end for N pictures of H x W px.
+    """Features of the front-end for N images of H x W px.
 
     Attributes:
         conv3: [N, 256, H/8, W/8].
@@ -46,7 +46,7 @@ class Taps(NamedTuple):
 
 
 class Division(NamedTuple):
-    """Every step of the answer for N pictures of H x W px and C classes of count, people a cell.
+    """Every step of the answer for N images of H x W px and C classes of count, people a cell.
 
     Attributes:
         logits0: Classes of the cells of 64 px, [N, C, H/64, W/64].
@@ -98,7 +98,7 @@ def class_counts(edges: Tensor) -> Tensor:
 
 
 class SSDCNet(nn.Module):
-    """SS-DCNet: normalised pictures of a multiple of 64 px a side -> counts of cells of 16 px, and their sum.
+    """SS-DCNet: normalised images of a multiple of 64 px a side -> counts of cells of 16 px, and their sum.
 
     28,510,585 parameters with 55 classes, which a `max_local_count` of 22 gives.
 
@@ -121,16 +121,16 @@ class SSDCNet(nn.Module):
         self.back_end_lw_fc = _pooled_head(1)
         self.back_end_denisty = nn.Sequential(*_head(1))
 
-    def taps(self, pictures: Tensor) -> Taps:
-        """Normalised pictures [N, 3, H, W] -> features at three strides.
+    def taps(self, images: Tensor) -> Taps:
+        """Normalised images [N, 3, H, W] -> features at three strides.
 
         Raises:
             ValueError: If a side is no multiple of 64 px.
         """
-        height, width = pictures.shape[2:]
+        height, width = images.shape[2:]
         if height % STRIDE or width % STRIDE:
-            raise ValueError(f"pictures of {height}x{width} px; both sides must be multiples of {STRIDE}: pad with 0")
-        return self.front_end(pictures)
+            raise ValueError(f"images of {height}x{width} px; both sides must be multiples of {STRIDE}: pad with 0")
+        return self.front_end(images)
 
     def divide(self, taps: Taps, *, straight_through: bool = False) -> Division:
         """Classify and divide; differentiable in everything but the choice of a class.
@@ -150,9 +150,9 @@ class SSDCNet(nn.Module):
         div2 = (1 - w2) * _repeat(div1) * den1 + w2 * c2
         return Division(logits0, logits1, logits2, c0, c1, c2, den0, den1, w1, w2, c0, div1, div2)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised pictures [N, 3, H, W] -> people a cell of 16 px [N, H/16, W/16], and people [N, 1]."""
-        counts = self.divide(self.taps(pictures)).div2[:, 0]
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Normalised images [N, 3, H, W] -> people a cell of 16 px [N, H/16, W/16], and people [N, 1]."""
+        counts = self.divide(self.taps(images)).div2[:, 0]
         return counts, counts.sum(dim=(1, 2))[:, None]
 
     def _counts(self, logits: Tensor) -> Tensor:

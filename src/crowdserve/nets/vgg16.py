@@ -10,7 +10,7 @@ def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: boo
     """Append the first blocks of VGG16 to a graph.
 
     Args:
-        x: Normalised pictures [batch, height, width, 3].
+        x: Normalised images [batch, height, width, 3].
         blocks: How many blocks, 1 to 5.
         pools: How many of them end with a 2x2 max pooling.
         batch_norm: Normalise after each convolution, before its ReLU.
@@ -31,13 +31,13 @@ def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: boo
 
 
 def build_vgg16() -> keras.Model:
-    """VGG16 without head: normalised pictures [batch, H, W, 3] -> feature map [batch, H/32, W/32, 512].
+    """VGG16 without head: normalised images [batch, H, W, 3] -> feature map [batch, H/32, W/32, 512].
 
     224x224 px give 7x7x512 = 25,088 features. 14,714,688 parameters; load them with
     `crowdserve.nets.imagenet.load_vgg16_weights`.
     """
-    pictures = keras.Input((None, None, 3), name="pictures")
-    return keras.Model(pictures, add_blocks(pictures, blocks=5, pools=5), name="vgg16")
+    images = keras.Input((None, None, 3), name="images")
+    return keras.Model(images, add_blocks(images, blocks=5, pools=5), name="vgg16")
 
 
 def conv_layers(model: keras.Model) -> list[keras.layers.Conv2D]:

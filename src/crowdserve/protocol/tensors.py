@@ -12,7 +12,7 @@ IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1,
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """An output of the service; its first axis is the picture.
+    """An output of the service; its first axis is the image.
 
     Attributes:
         optional: Whether it is returned only when asked for.
@@ -49,6 +49,6 @@ OUTPUTS: Mapping[str, OutputTensor] = {
             True,
         ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
-        OutputTensor("heatmap", "BYTES", (-1,), "PNG: the picture with its density laid over it", True, True),
+        OutputTensor("heatmap", "BYTES", (-1,), "PNG: the photo with its density laid over it", True, True),
     )
 }

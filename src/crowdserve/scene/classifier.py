@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 
-from crowdserve.cards import ROUTES, VGG16, Route
+from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network
 from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_record
 
-LABELS: Mapping[Route, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
+LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
 
 
@@ -149,7 +149,7 @@ def probe_features() -> npt.NDArray[np.float32]:
 
 def _columns(classes: list[Any], path: Path) -> tuple[int, ...]:
     """Where each of `ROUTES` is among an estimator's classes, which may be 0/1, '0'/'1' or the routes' names."""
-    names: dict[str, Route] = {str(label): route for route, label in LABELS.items()} | {
+    names: dict[str, SceneRoute] = {str(label): route for route, label in LABELS.items()} | {
         route: route for route in ROUTES
     }
     found = [names.get(_label_text(label)) for label in classes]

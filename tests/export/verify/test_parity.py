@@ -180,9 +180,9 @@ def move_cell(pictures: Pictures, people: float) -> Outputs:
 def test_a_share_of_the_cells_may_stray_if_the_count_holds(model: onnx.ModelProto) -> None:
     """The smallest map has 15 cells, so that a twentieth of them is less than one and a tenth is one."""
     content, strayed = model.SerializeToString(), lambda pictures: move_cell(pictures, 0.5)
-    for stray_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
+    for outlier_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
         card = replace(
-            CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=stray_share)
+            CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, outlier_share=outlier_share)
         )
         if passes:
             check_parity(content, card, strayed, PICTURES)
@@ -192,7 +192,7 @@ def test_a_share_of_the_cells_may_stray_if_the_count_holds(model: onnx.ModelProt
 
 
 def test_counts_are_judged_absolutely_below_the_floor(model: onnx.ModelProto) -> None:
-    tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=0.1)
+    tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, outlier_share=0.1)
     with pytest.raises(ParityError, match="differs from the framework: sum of density"):
         check_parity(
             model.SerializeToString(),

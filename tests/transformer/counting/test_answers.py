@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve.scene.files import FILE_NAME
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 Call = Callable[..., Any]
 
 
-def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
+def members(route: SceneRoute, counters: Sequence[str] = COUNTERS) -> list[str]:
     """Names of the networks of a route."""
     return [card.name for card in ENSEMBLES[route].members if card.family in counters]
 
@@ -43,7 +43,7 @@ def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]
 
 @pytest.mark.parametrize(("value", "scene"), [(200, "dense"), (60, "sparse")])
 def test_a_photo_is_counted_by_the_networks_of_its_scene(
-    infer: Call, gray_photo: Call, people: Call, value: int, scene: Route, small_repository: Path
+    infer: Call, gray_photo: Call, people: Call, value: int, scene: SceneRoute, small_repository: Path
 ) -> None:
     outputs = infer(gray_photo(value), parameters={"counter": "average"})
     assert set(outputs) == {name for name, tensor in OUTPUTS.items() if not tensor.optional}
@@ -114,7 +114,7 @@ def test_a_counter_can_be_chosen(infer: Call, gray_photo: Call, people: Call, co
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
 def test_triton_runs_the_networks_that_are_asked_for_and_no_other(
-    infer: Call, gray_photo: Call, small_service: EmbeddedService, client: httpx.Client, route: Route,
+    infer: Call, gray_photo: Call, small_service: EmbeddedService, client: httpx.Client, route: SceneRoute,
     counter: str,
 ) -> None:  # fmt: skip
     before = executions(client, small_service)

@@ -93,10 +93,10 @@ def test_a_large_batch_is_refused(
 ) -> None:
     photo = gray_photo()
     assert client.post(url, json=json_body(photo, photo)).status_code == 200
-    assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 pictures in one request; the limit is 2")
+    assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 images in one request; the limit is 2")
     instances = [{"image_bytes": {"b64": base64.b64encode(photo).decode()}}] * 3
     v1 = client.post(f"{limited.http_url}/v1/models/crowdserve:predict", json={"instances": instances})
-    assert refused(v1, "3 pictures in one request")
+    assert refused(v1, "3 images in one request")
 
 
 def test_grpc_has_the_same_limits(limited: Any, gray_photo: Call) -> None:

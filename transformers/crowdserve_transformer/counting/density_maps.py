@@ -2,7 +2,7 @@
 
 Networks have different strides: CSRNet's cells are 8 px a side, SSDCNet's 16 px. One network's map is returned as it
 is. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells that it
-covers, the picture's only, so that none is lost where the last coarse cell reaches over the border.
+covers, the image's only, so that none is lost where the last coarse cell reaches over the border.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from crowdserve.images import Density
 
 @dataclass(frozen=True, slots=True)
 class CountMap:
-    """People in the cells of one picture.
+    """People in the cells of one image.
 
     Attributes:
         density: float32 [rows, columns], people a cell.
@@ -32,7 +32,7 @@ class CountMap:
 
 
 def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
-    """The weighted sum of some maps of one picture; its people are the weighted sum of theirs.
+    """The weighted sum of some maps of one image; its people are the weighted sum of theirs.
 
     Args:
         maps: At least one, each without padding: ``ceil(side / stride)`` cells a side. Each stride must be a multiple
@@ -49,7 +49,7 @@ def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
 
 
 def stacked(densities: Sequence[Density]) -> Density:
-    """Maps of several pictures in one zero-padded array [pictures, rows, columns]."""
+    """Maps of several images in one zero-padded array [images, rows, columns]."""
     rows, columns = (max(density.shape[axis] for density in densities) for axis in (0, 1))
     batch = np.zeros((len(densities), rows, columns), np.float32)
     for row, density in zip(batch, densities, strict=True):

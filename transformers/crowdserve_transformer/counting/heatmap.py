@@ -35,11 +35,11 @@ def overlay_png(image: Rgb, density: Density, *, people: float | None = None, ce
     Returns:
         The PNG file, as large as the image.
     """
-    picture = Image.fromarray(overlay(image, density, cell_px))
+    drawn = Image.fromarray(overlay(image, density, cell_px))
     if people is not None:
-        _write_caption(picture, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
+        _write_caption(drawn, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
     file = io.BytesIO()
-    picture.save(file, format="PNG", compress_level=_PNG_COMPRESSION)
+    drawn.save(file, format="PNG", compress_level=_PNG_COMPRESSION)
     return file.getvalue()
 
 
@@ -74,9 +74,9 @@ def heat(density: Density, height_px: int, width_px: int, cell_px: int | None = 
 
 
 def cell_side_px(density: Density, height_px: int, width_px: int) -> int:
-    """Pixels a side of the square cells of a map that covers a picture, the last cells partly.
+    """Pixels a side of the square cells of a map that covers an image, the last cells partly.
 
-    Too few for a picture whose sides are under the square of the cell's: its last row and column hide the difference.
+    Too few for an image whose sides are under the square of the cell's: its last row and column hide the difference.
     """
     rows, columns = density.shape
     return max(math.ceil(height_px / rows), math.ceil(width_px / columns))
@@ -99,15 +99,15 @@ def _smoothed(density: Density) -> npt.NDArray[np.float64]:
     return blurred
 
 
-def _write_caption(picture: Image.Image, text: str) -> None:
-    """In the lower left corner, on a dark plate; left out where the picture is too small to read it."""
-    size = max(_MIN_CAPTION_PX, round(picture.height * _CAPTION_SHARE))
+def _write_caption(image: Image.Image, text: str) -> None:
+    """In the lower left corner, on a dark plate; left out where the image is too small to read it."""
+    size = max(_MIN_CAPTION_PX, round(image.height * _CAPTION_SHARE))
     font = ImageFont.load_default(size)
     left, top, right, bottom = font.getbbox(text)
     margin = size // 3
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
-    if width > picture.width or height > picture.height:
+    if width > image.width or height > image.height:
         return
-    draw = ImageDraw.Draw(picture, "RGBA")
-    draw.rectangle((0, picture.height - height, width, picture.height), fill=(0, 0, 0, 176))
-    draw.text((margin - left, picture.height - height + margin - top), text, fill=(255, 255, 255), font=font)
+    draw = ImageDraw.Draw(image, "RGBA")
+    draw.rectangle((0, image.height - height, width, image.height), fill=(0, 0, 0, 176))
+    draw.text((margin - left, image.height - height + margin - top), text, fill=(255, 255, 255), font=font)

@@ -1,4 +1,4 @@
-"""What a request may choose besides its pictures: parameters, and the outputs it wants back."""
+"""What a request may choose besides its images: parameters, and the outputs it wants back."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _OF_THE_PROTOCOL = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What to compute for every picture of a request.
+    """What to compute for every image of a request.
 
     Attributes:
         route: auto, dense, sparse or blend.

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, Route
+from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, SceneRoute
 from crowdserve.errors import InvalidRequest
 from crowdserve_transformer.counting.density_maps import CountMap, combine
 
@@ -26,12 +26,12 @@ class RouteCount:
         return sum(m.people for m in self.maps.values()) / len(self.maps)
 
 
-def likely_scene(probabilities: Mapping[Route, float]) -> Route:
+def likely_scene(probabilities: Mapping[SceneRoute, float]) -> SceneRoute:
     """The more probable scene."""
     return max(ROUTES, key=lambda route: probabilities[route])
 
 
-def route_weights(route: str, probabilities: Mapping[Route, float] | None) -> dict[Route, float]:
+def route_weights(route: str, probabilities: Mapping[SceneRoute, float] | None) -> dict[SceneRoute, float]:
     """The routes to take and how much each counts; the weights sum to 1.
 
     Args:
@@ -69,7 +69,7 @@ def density_name(ensemble: EnsembleCard, card: ModelCard) -> str:
     return ensemble.output_name(card, card.output(card.density_output or ""))
 
 
-def weighted_people(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> dict[str, float]:
+def weighted_people(weights: Mapping[SceneRoute, float], counts: Mapping[SceneRoute, RouteCount]) -> dict[str, float]:
     """Head counts by family; where routes are blended, over those that have the family."""
     families = dict.fromkeys(family for count in counts.values() for family in count.maps)
     people = {}
@@ -80,7 +80,7 @@ def weighted_people(weights: Mapping[Route, float], counts: Mapping[Route, Route
     return people
 
 
-def combined_map(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> CountMap:
+def combined_map(weights: Mapping[SceneRoute, float], counts: Mapping[SceneRoute, RouteCount]) -> CountMap:
     """One map whose people are the weighted head count of all routes."""
     maps: list[CountMap] = []
     shares: list[float] = []

@@ -36,7 +36,7 @@ class _LimitedBody:
             await self._swallow_rest(message.get("more_body", False))
             raise ImageTooLarge(
                 f"the request body is over {self._max_body_bytes:,} bytes, the limit of this service; send fewer or "
-                "smaller pictures"
+                "smaller images"
             )
         return message
 

@@ -151,7 +151,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             seen.seconds = time.perf_counter() - start
 
     async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
-        """Maps and pictures take a thread; a few numbers are quicker written than handed over."""
+        """Maps and images take a thread; a few numbers are quicker written than handed over."""
         if any(OUTPUTS[output.name].optional for output in response.outputs):
             return await self.model.threads.run(encode)
         return encode()

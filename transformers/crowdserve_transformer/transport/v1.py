@@ -35,12 +35,12 @@ def decode_v1(body: bytes, model_name: str) -> InferRequest:
 
 
 def encode_v1(response: InferResponse) -> bytes:
-    """One prediction a picture, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
-    pictures = response.outputs[0].shape[0]
+    """One prediction per image, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
+    images = response.outputs[0].shape[0]
     tensors = {output.name: output for output in response.outputs}
     shapes = tensors.pop("density_shape", None)
     predictions = []
-    for index in range(pictures):
+    for index in range(images):
         prediction = {name: _value(output, index) for name, output in tensors.items()}
         if shapes is not None:
             rows, columns = shapes.data[index]
