@@ -116,7 +116,7 @@ def test_official_test_halves_are_loaded_but_never_learnt_from(tmp_path):
     assert {s.subset for s in load_dataset(tmp_path / "st")} == {"A/train", "A/test"}
     assert [s.subset for s in load_to_learn_from([tmp_path / "st"])] == ["A/train"]
     for folder in (tmp_path / "qnrf", tmp_path / "st" / "part_A" / "test_data"):
-        with pytest.raises(DatasetError, match="holds an official test half alone"):
+        with pytest.raises(DatasetError, match="holds only an official test half"):
             load_to_learn_from([tmp_path / "st", folder])
 
 

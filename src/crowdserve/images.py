@@ -1,4 +1,4 @@
-"""Images: bytes to RGB, limits, sizes; the same functions in training and in serving.
+"""Images: decoding to RGB, limits, resizing and padding; the same functions in training and in serving.
 
 An image here is a uint8 array [height, width, 3], RGB.
 """
@@ -18,10 +18,10 @@ Rgb = npt.NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
 
 Density = npt.NDArray[np.float32]
-"""float32 [height / stride, width / stride], people a cell."""
+"""float32 [height / stride, width / stride], people per cell."""
 
 MAX_PIXELS = 50_000_000
-"""Largest image taken by default: 50 megapixels, a professional camera's."""
+"""Largest image accepted by default: 50 megapixels, as of a professional camera."""
 
 PIXELS_CEILING = 178_956_970
 """Pillow refuses to open larger images, whatever the limit."""
@@ -32,7 +32,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SCENE_SIDE_PX = VGG16.geometry.max_side_px
 _BACKGROUND = (255, 255, 255)
 
-# Pillow's advice on odd files is nobody's concern. Set once: changing filters around each call is not thread-safe.
+# Pillow's advice on odd files is of no use here. Set once: changing filters around each call is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -40,14 +40,14 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
     """Decode a photo to upright RGB, whatever its mode.
 
     The EXIF orientation is applied; grayscale, palette, CMYK and 16-bit images are converted; transparent ones are
-    laid on white.
+    composited on white.
 
     Args:
-        data: A whole file of one of `FORMATS`.
-        max_pixels: The size is read from the header, so that a decompression bomb is never unpacked.
+        data: The content of a file in one of `FORMATS`.
+        max_pixels: Largest height x width; read from the header, so that a decompression bomb is never unpacked.
 
     Raises:
-        InvalidImage: If the bytes are no such file, or a truncated or broken one.
+        InvalidImage: If the bytes are not such a file, or a truncated or broken one.
         ImageTooLarge: If the image has more than `max_pixels`.
     """
     if not data:
@@ -82,7 +82,7 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Apply the EXIF orientation; a broken EXIF block is no reason to refuse an image whose pixels are intact."""
+    """Apply the EXIF orientation; a broken EXIF block is ignored, as the pixels may be intact."""
     with suppress(Exception):  # the EXIF parser raises SyntaxError, struct.error, KeyError and more
         ImageOps.exif_transpose(image, in_place=True)
 
@@ -100,7 +100,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit integers by their high byte; float images, which have no agreed range, by their own."""
+    """Scale 16-bit integers to their high byte; float images, which have no agreed range, to their own range."""
     values = np.asarray(image, dtype=np.float64)
     if image.mode == "F":
         finite = values[np.isfinite(values)]
@@ -138,13 +138,13 @@ def _padded(side_px: int, multiple: int, min_side_px: int) -> int:
 
 
 def crop_density(density: Density, height_px: int, width_px: int, stride: int) -> Density:
-    """The cells of a padded image's density map that its real pixels touch.
+    """The cells of a padded image's density map that its original pixels touch.
 
     Args:
         density: [..., padded height / stride, padded width / stride].
-        height_px: Height before padding.
-        width_px: Width before padding.
-        stride: Pixels a side of one cell.
+        height_px: Image height before padding.
+        width_px: Image width before padding.
+        stride: Side of one cell, pixels.
 
     Returns:
         [..., ceil(height_px / stride), ceil(width_px / stride)], a view.
@@ -153,9 +153,9 @@ def crop_density(density: Density, height_px: int, width_px: int, stride: int) -
 
 
 def scene_input(image: Rgb) -> Rgb:
-    """The 224x224 px image that the scene classifier looks at: the whole photo, squeezed to a square, antialiased.
+    """The 224x224 px input of the scene classifier: the whole photo, squeezed to a square, antialiased.
 
-    Averaged over whole blocks first (a `reducing_gap` of 1), which takes half the time of filtering every pixel.
+    It is averaged over whole blocks first (a `reducing_gap` of 1), in half the time of filtering every pixel.
     """
     size = (SCENE_SIDE_PX, SCENE_SIDE_PX)
     return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))

@@ -113,15 +113,15 @@ def test_a_variant_takes_the_place_of_its_family_in_its_route(variant: ModelCard
     swapped = EnsembleCard(ensemble.name, ensemble.route, (*others, variant))
     names = {swapped.output_name(variant, tensor) for tensor in variant.outputs}
     assert names == {ensemble.output_name(served, tensor) for tensor in served.outputs}
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard(ensemble.name, ensemble.route, (*ensemble.members, variant))
 
 
 def test_ensemble_needs_one_member_a_family() -> None:
     (member, *_) = ENSEMBLES["dense"].members
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard("twice", "dense", (member, member))
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard("nobody", "dense", ())
 
 

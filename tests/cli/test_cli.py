@@ -144,7 +144,7 @@ def test_model_and_token_are_those_of_the_service_asked(
     assert "answered 404 Not Found: no model 'people' there; check the URL" in other.stderr
     blank = run(*ask, CROWDSERVE_TOKEN="s3cret s3cret")
     assert (blank.returncode, "s3cret" in blank.stderr) == (2, False)
-    assert "CROWDSERVE_TOKEN is no bearer token" in blank.stderr
+    assert "CROWDSERVE_TOKEN is not a bearer token" in blank.stderr
 
 
 def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dict[str, Path]) -> None:

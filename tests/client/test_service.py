@@ -150,6 +150,6 @@ def test_a_token_is_read_without_the_line_break_of_its_file(monkeypatch: pytest.
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "schlüssel", "nul\x7f"])
 def test_what_could_not_stand_in_a_header_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("CROWDSERVE_TOKEN", token)
-    with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is no bearer token") as caught:
+    with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is not a bearer token") as caught:
         read_token("CROWDSERVE_TOKEN")
     assert token not in str(caught.value)

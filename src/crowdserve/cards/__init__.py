@@ -5,7 +5,7 @@
                   └──────► records      what training and evaluation found, beside each model file
 
     schema.py    what a card consists of          catalog.py   the cards: CARDS, ENSEMBLES, VARIANTS
-    records.py   meta.json and evaluation.json of a version folder
+    records.py   meta.json and evaluation.json in a model's version folder
 
 Import cards from here: `from crowdserve.cards import CARDS`.
 """

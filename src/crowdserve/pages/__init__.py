@@ -2,7 +2,7 @@
 
 cards, records ──► sections ──► models ──► markdown ──► the marked places of a page
 
-markdown.py   tables, and the marks between which a generated part stands
-sections.py   what a page says of one model
+markdown.py   tables, and the marks around a generated part
+sections.py   the section of one model
 models.py     the tables of all models; writes pages, or checks that they are up to date
 """

@@ -1,7 +1,7 @@
-"""What Markdown pages say about the models, generated from the cards and from the records beside the model files.
+"""Tables about the models in Markdown pages, generated from the cards and the records beside the model files.
 
-A page says where by marks, see `crowdserve.pages.markdown`: `models`, `accuracy`, and
-`card-<name>` for all about one model.
+Marks say where a page holds them, see `crowdserve.pages.markdown`: `models`, `accuracy`, and `card-<name>` for the
+section of one model.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from crowdserve.pages.sections import card_section, megabytes, tensor_text
 
 
 def model_table(repository: Path) -> str:
-    """What each network takes and gives, how large it is and where it comes from."""
+    """Parameters, file size, input and outputs of each network, and the members of each ensemble."""
     rows = []
     for card in CARDS.values():
         gives = ", ".join(tensor_text(tensor) for tensor in card.outputs)
@@ -41,9 +41,8 @@ def accuracy_table(repository: Path) -> str:
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
             rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", training_time(meta)))
-    return markdown_table(
-        ("network", "validation split", "MAE", "RMSE", "bias", "mean-predictor MAE", "training"), rows
-    )
+    header = ("network", "validation split", "MAE", "RMSE", "bias", "mean-predictor MAE", "training")
+    return markdown_table(header, rows)
 
 
 PARTS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
@@ -57,7 +56,7 @@ PARTS: Mapping[str, Callable[[Path], str]] = MappingProxyType(
 
 
 def fill_page(text: str, repository: Path) -> str:
-    """A page's text with every generated part in it made anew.
+    """A page's text with every generated part regenerated.
 
     Raises:
         RepositoryError: If an end mark is missing.
@@ -74,7 +73,7 @@ def write_tables(page: Path, repository: Path, *, only_check: bool = False) -> N
     Args:
         page: A Markdown file.
         repository: The committed model repository.
-        only_check: Write nothing.
+        only_check: Whether to fail on a difference instead of writing.
 
     Raises:
         RepositoryError: If the page is out of date and `only_check`, or an end mark is missing.

@@ -1,10 +1,10 @@
 """start, step, promote, abort: each reads, decides and patches until the cluster is as it should be.
 
-A patch holds the resource version that was read. If the server says that it is out of date, or no answer comes, the
-action reads and decides again, so that two commands at once cannot undo each other: one of them sees what the other did.
-The record is written on every route, even where nothing else changes, because the new resource version is what
-stops a command that decided on the old state. An InferenceService holds no record, and so a late patch of it may come
-through; but whoever patched reads once more, and takes a patch that came after an abort back.
+A patch holds the resource version that was read. If the server calls it outdated, or no answer comes, the action reads
+and decides again, so that two commands at once cannot undo each other: one of them sees what the other did. The record
+is written on every route, even where nothing else changes, because the new resource version stops a command that
+decided on the old state. An InferenceService holds no record, so a late patch of it may get through; but the command
+that sent it reads once more, and takes back a patch that came after an abort.
 """
 
 import time

@@ -1,13 +1,13 @@
 """Model card → `config.pbtxt`, for each profile of the Triton repository.
 
-    gpu        onnxruntime backend on a GPU with the TensorRT accelerator (FP16); what the repository carries
+    gpu        onnxruntime backend on a GPU with the TensorRT accelerator (FP16); the committed profile
     tensorrt   tensorrt backend, `model.plan` built from `model.onnx` on the GPU that serves it
     cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
                `tritonserver --model-config-name=cpu` takes instead
     embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU
 
-Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are the same to
-the byte.
+Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are identical byte
+for byte.
 """
 
 from collections.abc import Mapping
@@ -31,10 +31,10 @@ ONNX_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 
 COMMON_SIZES_PX = ((768, 1024), (1024, 768), (1080, 1920), (1920, 1080))
-"""(height, width) that cameras send most; GPU profiles run one image of each before they report ready."""
+"""(height, width) that cameras send most often; GPU profiles run one image of each before they report ready."""
 
 ENGINE_CACHE = "/tmp/crowdserve/engines"
-"""Where the gpu profile keeps TensorRT engines; mount a volume here to keep them over a restart, one for each bundle:
+"""Folder of the gpu profile's TensorRT engines; mount a volume here to keep them over a restart, one per bundle:
 onnxruntime names an engine after the names in a network, not its weights. The chart links folders named after both."""
 
 _GIB = 1 << 30
@@ -136,7 +136,7 @@ def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
 
 
 def _warmups(card: ModelCard, profile: Profile) -> list[Message]:
-    """Requests that Triton answers before it is ready; on a CPU one small image, which loads the weights' pages."""
+    """Requests that Triton answers before it is ready; on a CPU one small image, which pages the weights in."""
     smallest = (card.geometry.min_side_px, card.geometry.min_side_px)
     sizes = warmup_sizes_px(card) if profile in GPU_PROFILES else [smallest]
     return [_warmup(card, height, width) for height, width in sizes]

@@ -18,14 +18,14 @@ import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]  # exists inside Triton only
 
 _KEEP_PIXELS = 1 << 20
-"""After an image over a megapixel the memory of its activations is given back, which costs 6% of its time."""
+"""After an image over a megapixel the memory of its activations is freed, which costs 6% of its time."""
 
 
-class _Handed:
+class _HandedOver:
     """An array that Triton takes over as DLPack.
 
-    Triton marks the capsule that it has taken in another way than the standard's, at which the capsule's destructor, of
-    numpy, complains. Triton frees the array itself, so the destructor is taken away.
+    Triton does not mark the capsule that it has taken as the standard asks, and numpy's destructor of the capsule then
+    complains. Triton frees the array itself, so the destructor is removed.
     """
 
     def __init__(self, values: Any) -> None:
@@ -41,7 +41,7 @@ class _Handed:
 
 
 class TritonPythonModel:
-    """What the python backend asks for: `initialize` once, `execute` for each batch."""
+    """The class that the python backend expects: `initialize` runs once, `execute` for each batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the network; an error here keeps Triton from becoming ready."""
@@ -63,7 +63,7 @@ class TritonPythonModel:
             names = [name for name in self._outputs if name in wanted]
             return triton.InferenceResponse(
                 [
-                    triton.Tensor.from_dlpack(name, _Handed(values))
+                    triton.Tensor.from_dlpack(name, _HandedOver(values))
                     for name, values in zip(names, self._run(images, names), strict=True)
                 ]
             )
@@ -71,7 +71,7 @@ class TritonPythonModel:
             return triton.InferenceResponse(error=triton.TritonError(f"{self._name}: {err}"))
 
     def _run(self, images: Any, names: list[str]) -> list[Any]:
-        """Run one image at a time: on a CPU a batch is no faster, and takes its multiple of memory."""
+        """Run one image at a time: on a CPU a batch is no faster, and its memory grows with its size."""
         options = _run_options(images[0])
         runs = [self._session.run(names, {self._input: image[np.newaxis]}, options) for image in images]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
