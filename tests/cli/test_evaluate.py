@@ -93,7 +93,7 @@ def test_tables_are_for_people_and_json_is_for_programs(evaluate, dataset, tmp_p
     line = next(line for line in told.stdout.splitlines() if line.startswith("all photos"))
     assert line.split()[2:5] == ["5", "45.4", f"{figures['mae']:.1f}"]
     assert "95 % confidence interval of the MAE over all photos: " in told.stdout
-    assert "MAPE leaves out 1 of the photos: they show nobody." in told.stdout
+    assert "MAPE leaves out 1 of the photos, which show no people." in told.stdout
     assert "by policy" not in told.stdout
     again = evaluate(dataset, "--json")
     assert json.loads(again.stdout) == summary(tmp_path)

@@ -176,7 +176,7 @@ def test_a_canary_that_somebody_changed_loses_its_traffic(world):
         "inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(storageUri="s3://other")
     )
     assert world.auto().code == 1
-    assert "canary is told to run s3://other" in world.record().reason
+    assert "canary is set to run s3://other" in world.record().reason
     assert world.weights() == [0, 0]
 
 

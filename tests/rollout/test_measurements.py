@@ -32,7 +32,7 @@ def test_traffic_is_of_the_tracks_own_pods_in_the_window(world):
     client.close()
 
 
-@pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "no Prometheus reply")])
+@pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "not a Prometheus reply")])
 def test_a_strange_answer_is_no_measurement(world, mood, message):
     world.prometheus.mood = mood
     client = Prometheus(world.prometheus.url, "demo")
@@ -200,7 +200,7 @@ def test_a_record_survives_its_annotation():
     found = {"kind": "HTTPRoute", "metadata": {"name": "x", "annotations": {"crowdserve.io/rollout": record.text()}}}
     assert parse_record(found) == record
     found["metadata"]["annotations"]["crowdserve.io/rollout"] = '{"phase": "running"}'
-    with pytest.raises(RolloutRefused, match="is no record of a rollout"):
+    with pytest.raises(RolloutRefused, match="is not a record of a rollout"):
         parse_record(found)
 
 

@@ -1,4 +1,4 @@
-"""start, step, promote, abort: each reads, decides and patches until the cluster is as it should be.
+"""start, step, promote, abort: each reads, decides and patches until the cluster has the wanted state.
 
 A patch holds the resource version that was read. If the server calls it outdated, or no answer comes, the action reads
 and decides again, so that two commands at once cannot undo each other: one of them sees what the other did. The record
@@ -41,9 +41,9 @@ class Actions:
     """The actions on one release.
 
     Attributes:
-        cluster: Of the release.
-        name: Of the release.
-        say: Told what is done.
+        cluster: The cluster that runs the release.
+        name: Name of the Helm release.
+        say: Function that shows a line to the user.
         ready_seconds: Time limit for a track to become ready.
     """
 
@@ -60,7 +60,7 @@ class Actions:
         """Give the canary a version and no traffic.
 
         Args:
-            version: Parts that are None stay as the canary has them.
+            version: The version; parts that are None stay as the canary has them.
 
         Raises:
             RolloutRefused: If another rollout is under way, stable runs the version already, or only the chart can
@@ -89,10 +89,10 @@ class Actions:
         """Set the canary's share.
 
         Args:
-            before: What the decision rests on; another command's action since then calls it off.
-            weight: In percent.
-            score: Of the stable track, for the record.
-            reference: Of the stable track, for the record.
+            before: The release as the decision saw it; another command's action since then cancels this one.
+            weight: New share of the canary in percent.
+            score: Score of the stable track, for the record.
+            reference: Traffic of the stable track, for the record.
         """
         _require(before.record.phase == RUNNING, before, "start one first")
         if before.knative and weight == 100:
@@ -106,7 +106,7 @@ class Actions:
         """Give stable the canary's version while the canary has all traffic, then give stable all traffic.
 
         Args:
-            before: What the decision rests on; another command's action since then calls it off.
+            before: The release as the decision saw it; another command's action since then cancels this one.
 
         Raises:
             RolloutRefused: If the canary is not ready or too small, or no rollout is under way.
@@ -127,7 +127,7 @@ class Actions:
         self.say(f"promoted: stable runs {before.record.canary} and has all traffic")
 
     def _require_same_triton(self, before: Release) -> None:
-        """A promotion copies models and transformer; Triton's image is the ServingRuntime's, and so the chart's."""
+        """Refuse another Triton: a promotion copies models and transformer, the chart sets Triton's image."""
         canary, stable = (triton_image(self.cluster, each) for each in (before.canary, before.stable))
         if canary != stable:
             raise RolloutRefused(
@@ -136,7 +136,7 @@ class Actions:
             )
 
     def _require_room(self, before: Release) -> None:
-        """A canary that answers everything already has shown that it can; any other needs the replicas of stable."""
+        """Refuse a canary with fewer replicas than stable, unless it answers all traffic already."""
         if before.knative or before.record.phase != RUNNING or before.weight == 100:
             return
         canary, stable = (available_replicas(self.cluster, each) for each in (before.canary, before.stable))
@@ -161,10 +161,10 @@ class Actions:
         return self._await_stable(PROMOTING)
 
     def abort(self, reason: str) -> None:
-        """Return all traffic to stable; in the midst of a promotion stable's version goes back first.
+        """Return all traffic to stable; during a promotion stable's version goes back first.
 
         Args:
-            reason: For the record.
+            reason: Reason for the record.
         """
         before = self.read()
         if before.record.phase in {IDLE, PROMOTED} and not any(split.weight for split in before.splits):
@@ -181,7 +181,7 @@ class Actions:
         self.say(aborted_values(before))
 
     def _force_abort(self, reason: str) -> None:
-        """Abort over whatever other commands do meanwhile, save a promotion, which has to be turned back first."""
+        """Abort despite other commands' actions, except a promotion, which has to be reverted first."""
         since = stamp()
 
         def plan(release: Release) -> Patch | None:
@@ -196,7 +196,7 @@ class Actions:
     def _set_weight_and_record(
         self, before: Release, weight: int, record: Record, version: Version | None = None
     ) -> None:
-        """Set weight and record everywhere, unless another command has moved since `before` was read."""
+        """Set weight and record everywhere, unless another command has acted since `before` was read."""
         expected = (before.record, before.weight), (record, before.weight), (record, weight)
 
         def plan(release: Release) -> Patch | None:
@@ -204,15 +204,15 @@ class Actions:
             if (now, release.weight) not in expected:
                 if now.phase == ABORTED and release.weight:
                     return _next_split_patch(release, 0, now)  # our patch came after the abort: take it back
-                same_move = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
-                _require(same_move, release, "another command was faster; nothing more was changed")
+                same_action = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
+                _require(same_action, release, "another command was faster; nothing more was changed")
                 wanted = now
             return _next_split_patch(release, weight, wanted, version)
 
         self._converge(plan)
 
     def _deploy(self, track: str, version: Version, record: Record) -> None:
-        """Make a track run a version, unless another command has moved since."""
+        """Make a track run a version, unless another command has acted since."""
 
         def plan(release: Release) -> Patch | None:
             if release.record.phase == record.phase:
@@ -224,7 +224,7 @@ class Actions:
         self._converge(plan)
 
     def _converge(self, plan: Callable[[Release], Patch | None]) -> None:
-        """Read, plan and apply one patch after the other until none is needed."""
+        """Read, plan and apply one patch after another until none is needed."""
         failures = 0
         while patch := plan(self.read()):
             try:
@@ -280,7 +280,7 @@ def _workload(release: Release, track: str) -> Workload:
 
 
 def _stable_before(before: Release, wanted: Version) -> Version:
-    """What stable runs as a rollout of a version begins; Knative keeps no word of an earlier revision's version."""
+    """Stable's version as a rollout begins; Knative does not keep the version of an earlier revision."""
     split = before.splits[0]
     if isinstance(split, RevisionSplit) and split.divided:
         return before.record.stable
@@ -304,7 +304,7 @@ def _repository(image: str | None) -> str | None:
 
 
 def _next_split_patch(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
-    """The next patch of the objects that divide traffic; None if all are as they should be."""
+    """The next patch of the objects that divide traffic; None if all are up to date."""
     for split in release.splits:
         extra = {"version": version} if isinstance(split, RevisionSplit) and version else {}
         patch = split.shift(weight, record, **extra)
@@ -314,7 +314,7 @@ def _next_split_patch(release: Release, weight: int, record: Record, version: Ve
 
 
 def _fill_missing(version: Version, other: Version) -> Version:
-    """A version with the parts that are None from another."""
+    """A version whose parts that are None come from another."""
     return Version(version.storage_uri or other.storage_uri, version.image or other.image)
 
 
