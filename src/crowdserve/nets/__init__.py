@@ -1,1 +1,1 @@
-"""Network architectures, one module a family; the only place of this package that imports a deep-learning framework."""
+"""Network architectures, one module per family; only they import a deep-learning framework in this package."""

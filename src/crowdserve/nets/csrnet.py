@@ -40,10 +40,10 @@ def split_front_end(front_end: keras.Model) -> tuple[keras.Model, keras.Model]:
 
 
 def build_back_end(*, output_activation: str | None = "relu") -> keras.Model:
-    """Features [batch, h, w, 512] -> density [batch, h, w, 1], people a cell of 8x8 px.
+    """Features [batch, h, w, 512] -> density [batch, h, w, 1], people per 8x8 px cell.
 
     Args:
-        output_activation: "relu" as served; None gives the values before it, which training needs.
+        output_activation: "relu" in serving; None for the values before it, which training needs.
     """
     features = keras.Input((None, None, FEATURES), name="features")
     x = features
@@ -63,10 +63,10 @@ def build_back_end(*, output_activation: str | None = "relu") -> keras.Model:
 
 
 def build_csrnet(*, batch_norm: bool = False) -> keras.Model:
-    """CSRNet: normalised images [batch, H, W, 3] of any size -> density [batch, H//8, W//8, 1], people a cell.
+    """CSRNet: normalised images [batch, H, W, 3] of any size -> density [batch, H//8, W//8, 1], people per cell.
 
     16,263,489 parameters; the sum of a map is the head count. `batch_norm` adds a normalisation after every convolution
-    of the front-end; ported VGG16 weights then start from it being the identity, up to its epsilon.
+    of the front-end; with ported VGG16 weights it starts as the identity, up to its epsilon.
     """
     images = keras.Input((None, None, 3), name="images")
     front_end, back_end = build_front_end(batch_norm=batch_norm), build_back_end()
@@ -74,10 +74,10 @@ def build_csrnet(*, batch_norm: bool = False) -> keras.Model:
 
 
 def fill_from_served(model: keras.Model, folder: Path) -> None:
-    """Fill a CSRNet without batch normalisation with the weights of a served one.
+    """Load the weights of a served CSRNet into one without batch normalisation.
 
     Args:
-        model: What `build_csrnet` gives.
+        model: A model of `build_csrnet`.
         folder: Version folder of a model, such as `model_repository/csrnet_a/1`.
 
     Raises:

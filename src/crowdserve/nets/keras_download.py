@@ -1,4 +1,4 @@
-"""Writes Keras' VGG16 with its ImageNet weights, downloaded by Keras, to a file: run as a process of its own.
+"""Download Keras' VGG16 with its ImageNet weights into a file; run as a process of its own.
 
     python -m crowdserve.nets.keras_download vgg16.npz
 

@@ -1,4 +1,4 @@
-"""What a network's ONNX graph does to an image first, in numpy: for training, and to check the graph against."""
+"""Normalisation and padding of a network's ONNX graph, in numpy: for training, and to check the graph against."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ def normalise(images: npt.NDArray[np.uint8], normalisation: Normalisation) -> np
 
     Args:
         images: uint8 RGB [..., 3].
-        normalisation: What the network's weights expect.
+        normalisation: Normalisation that the network's weights expect.
 
     Returns:
         float32 [..., 3] in the normalisation's channel order.

@@ -1,4 +1,4 @@
-"""CSRNet checkpoints published by others: weights-only HDF5 files of Keras 2, read with h5py alone.
+"""CSRNet checkpoints published by others: weights-only HDF5 files of Keras 2, read with only h5py.
 
 The files name their layers differently: `conv2d_1` is the first convolution of the front-end in one and the first
 dilated one in another. So layers are taken in the order of the root attribute `layer_names`, never by name. The
@@ -30,13 +30,13 @@ def read_published_csrnet(path: Path) -> ConvWeights:
     """Read a published checkpoint.
 
     Raises:
-        WeightsError: If the file is truncated or no such file, or its convolutions are not CSRNet's 17.
+        WeightsError: If the file is truncated or not such a file, or its convolutions are not CSRNet's 17.
     """
     try:
         with h5py.File(path) as file:
             weights = _read_layers(path, file)
-    except (OSError, RuntimeError) as err:  # h5py's errors for a file that ends early or is none
-        raise WeightsError(f"{path} is truncated or no HDF5 file ({err}); fetch it again") from err
+    except (OSError, RuntimeError) as err:  # h5py's errors for a truncated file or another format
+        raise WeightsError(f"{path} is truncated or not an HDF5 file ({err}); fetch it again") from err
     _check_shapes(path, weights)
     return weights
 

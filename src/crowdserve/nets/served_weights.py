@@ -1,4 +1,4 @@
-"""Weights of a model as it is served, to train or export it again: the way back of the export."""
+"""Weights of a served model, to train or export it again: the inverse of the export."""
 
 from pathlib import Path
 
@@ -31,6 +31,4 @@ def read_served_weights(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]
             name: tuple(arrays[f"{name}/{part}"].astype(np.float32) for part in ("kernel", "bias")) for name in names
         }
     except (OSError, KeyError, IndexError, ValueError) as err:
-        raise WeightsError(
-            f"{path} is no model that export/ wrote ({err}); give a folder of a model's version"
-        ) from err
+        raise WeightsError(f"{path} is not a model that export/ wrote ({err}); give a model's version folder") from err

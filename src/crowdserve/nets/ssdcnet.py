@@ -1,8 +1,8 @@
 """SS-DCNet in PyTorch (Xiong et al., "From Open Set to Closed Set: Supervised Spatial Divide-and-Conquer", 2020).
 
 Counts are classified instead of regressed: a cell's count is one of a fixed table of values, which ends where the
-training set's dense cells begin. A cell that holds more is divided in four, and in four again: at each of two steps the
-network decides, cell by cell, between the coarse count shared out by a learned density and a fresh classification.
+training set's dense cells begin. A cell with more people is divided in four, and in four again: at each of two steps
+the network weights, cell by cell, the coarse count distributed by a learned density against a new classification.
 Module names, misspellings included, are those of the published checkpoints.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crowdserve.nets.imagenet import Weights
 
 STRIDE = 64
-"""Images' height and width must be multiples of this many px: side of a cell before it is divided."""
+"""Side in px of a cell before it is divided; images' height and width must be multiples of it."""
 
 STATE = "net_state_dict"
 """Entry of a checkpoint file that holds the tensors, as in the published ones."""
@@ -46,7 +46,7 @@ class Taps(NamedTuple):
 
 
 class Division(NamedTuple):
-    """Every step of the answer for N images of H x W px and C classes of count, people a cell.
+    """Every step of the answer for N images of H x W px and C classes of count, people per cell.
 
     Attributes:
         logits0: Classes of the cells of 64 px, [N, C, H/64, W/64].
@@ -55,13 +55,13 @@ class Division(NamedTuple):
         c0: Count of each cell's likeliest class, [N, 1, H/64, W/64].
         c1: The same for cells of 32 px.
         c2: The same for cells of 16 px.
-        den0: How a cell of 64 px shares out its count over its four quarters, [N, 1, H/32, W/32]; four sum to 1.
+        den0: Shares of a 64 px cell's count in its four quarters, [N, 1, H/32, W/32]; four sum to 1.
         den1: The same for cells of 32 px, [N, 1, H/16, W/16].
-        w1: How far a cell of 32 px trusts its own class instead of its share, 0 to 1, [N, 1, H/32, W/32].
+        w1: Weight of a 32 px cell's own class against its share, 0 to 1, [N, 1, H/32, W/32].
         w2: The same for cells of 16 px, [N, 1, H/16, W/16].
         div0: Counts before any division, `c0`.
-        div1: After one division, [N, 1, H/32, W/32].
-        div2: After two, the answer, [N, 1, H/16, W/16].
+        div1: Counts after one division, [N, 1, H/32, W/32].
+        div2: Counts after two divisions, the answer, [N, 1, H/16, W/16].
     """
 
     logits0: Tensor
@@ -80,7 +80,7 @@ class Division(NamedTuple):
 
 
 def class_edges(max_local_count: float) -> Tensor:
-    """Where one class of count ends and the next begins, people a cell: fine steps below one half, then halves.
+    """Edges between classes of count, people per cell: fine steps below one half, then halves.
 
     Args:
         max_local_count: The last edge; a multiple of one half.
@@ -93,17 +93,17 @@ def class_edges(max_local_count: float) -> Tensor:
 
 
 def class_counts(edges: Tensor) -> Tensor:
-    """The count that each class stands for: nobody, the middle of each interval, the last edge."""
+    """The count that each class stands for: zero, the middle of each interval, the last edge."""
     return torch.cat([edges.new_zeros(1), (edges[:-1] + edges[1:]) / 2, edges[-1:]])
 
 
 class SSDCNet(nn.Module):
-    """SS-DCNet: normalised images of a multiple of 64 px a side -> counts of cells of 16 px, and their sum.
+    """SS-DCNet: normalised images with sides that are multiples of 64 px -> counts of 16 px cells, and their sum.
 
     28,510,585 parameters with 55 classes, which a `max_local_count` of 22 gives.
 
     Attributes:
-        edges: Limits of the classes, people a cell, [C - 1].
+        edges: Edges of the classes, people per cell, [C - 1].
         table: Count that each class stands for, [C].
     """
 
@@ -125,7 +125,7 @@ class SSDCNet(nn.Module):
         """Normalised images [N, 3, H, W] -> features at three strides.
 
         Raises:
-            ValueError: If a side is no multiple of 64 px.
+            ValueError: If a side is not a multiple of 64 px.
         """
         height, width = images.shape[2:]
         if height % STRIDE or width % STRIDE:
@@ -137,7 +137,7 @@ class SSDCNet(nn.Module):
 
         Args:
             taps: Features of the front-end.
-            straight_through: Let the choice pass the gradient of the count that the classes' probabilities expect.
+            straight_through: Whether the choice passes the gradient of the expected count.
         """
         f1 = self.back_end_up[0](taps.conv5, taps.conv4)
         f2 = self.back_end_up[1](f1, taps.conv3)
@@ -151,7 +151,7 @@ class SSDCNet(nn.Module):
         return Division(logits0, logits1, logits2, c0, c1, c2, den0, den1, w1, w2, c0, div1, div2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised images [N, 3, H, W] -> people a cell of 16 px [N, H/16, W/16], and people [N, 1]."""
+        """Normalised images [N, 3, H, W] -> people per 16 px cell [N, H/16, W/16], and people [N, 1]."""
         counts = self.divide(self.taps(images)).div2[:, 0]
         return counts, counts.sum(dim=(1, 2))[:, None]
 
@@ -171,22 +171,22 @@ class SSDCNet(nn.Module):
 def softmax_in_blocks(logits: Tensor) -> Tensor:
     """Softmax over the four values of each 2x2 block, [N, 1, h, w] -> the same shape, each block's sum 1.
 
-    Written with poolings alone: folding blocks back, or writing them by stride, gives ONNX operators (Col2Im,
-    ScatterND) that TensorRT does not have.
+    It uses only poolings: folding blocks back, or writing them by stride, gives ONNX operators (Col2Im, ScatterND) that
+    TensorRT does not have.
     """
     shifted = torch.exp(logits - _repeat(functional.max_pool2d(logits, 2)).detach())
     return shifted / _repeat(4 * functional.avg_pool2d(shifted, 2))
 
 
 def port_vgg16(net: SSDCNet, weights: "Weights") -> SSDCNet:
-    """Give the front-end Keras' ImageNet weights of VGG16; returns the net.
+    """Load Keras' ImageNet weights of VGG16 into the front-end; returns the net.
 
-    The weights expect BGR of 0 to 255 less a mean. The first kernel is turned so that the net takes RGB of 0 to 1 less
-    the same mean: `crowdserve.cards.IMAGENET_UNIT`.
+    The weights expect BGR of 0 to 255 less a mean. The first kernel is flipped and scaled so that the net takes RGB of 0
+    to 1 less the same mean: `crowdserve.cards.IMAGENET_UNIT`.
 
     Args:
-        net: What to fill.
-        weights: As `crowdserve.nets.imagenet.load_vgg16_weights` gives them.
+        net: The network to fill.
+        weights: Weights from `crowdserve.nets.imagenet.load_vgg16_weights`.
     """
     convs = [layer for layer in net.front_end.features if isinstance(layer, nn.Conv2d)]
     for i, (conv, name) in enumerate(zip(convs, CONV_NAMES, strict=True)):
@@ -202,7 +202,8 @@ def served_state(folder: Path) -> dict[str, Tensor]:
     """The state dict of a served SSDCNet, whose kernels were rounded to 16 bits.
 
     Args:
-        folder: Version folder of a model, such as `model_repository/ssdcnet_sha/1`. Of another network, its names come.
+        folder: Version folder of a model, such as `model_repository/ssdcnet_sha/1`. The folder of another
+            network gives that network's names.
 
     Raises:
         WeightsError: If the folder has no model file that `export/` wrote.
@@ -239,7 +240,7 @@ class _FrontEnd(nn.Module):
 
 
 class _Up(nn.Module):
-    """Features at twice the resolution, joined with the front-end's own there."""
+    """Features at twice the resolution, concatenated with the front-end's features there."""
 
     def __init__(self, skip_channels: int) -> None:
         super().__init__()

@@ -11,9 +11,9 @@ def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: boo
 
     Args:
         x: Normalised images [batch, height, width, 3].
-        blocks: How many blocks, 1 to 5.
-        pools: How many of them end with a 2x2 max pooling.
-        batch_norm: Normalise after each convolution, before its ReLU.
+        blocks: Number of blocks, 1 to 5.
+        pools: Number of blocks that end with a 2x2 max pooling.
+        batch_norm: Whether to normalise after each convolution, before its ReLU.
 
     Returns:
         Feature map [batch, height / 2**pools, width / 2**pools, filters of the last block].
@@ -52,7 +52,7 @@ def conv_layers(model: keras.Model) -> list[keras.layers.Conv2D]:
 
 
 def port_vgg16_weights(model: keras.Model) -> keras.Model:
-    """Give the VGG16 convolutions of a model, and of the models in it, their ImageNet weights; returns the model."""
+    """Load ImageNet weights into the VGG16 convolutions of a model and its inner models; returns the model."""
     weights = load_vgg16_weights()
     for layer in conv_layers(model):
         if layer.name in weights:

@@ -1,4 +1,4 @@
-"""How VGG16's convolutions are laid out (Simonyan and Zisserman, ICLR 2015, configuration D), for every framework."""
+"""Layout of VGG16's convolutions (Simonyan and Zisserman, ICLR 2015, configuration D), for every framework."""
 
 BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Filters of each 3x3 convolution, by block; a 2x2 max pooling ends a block."""

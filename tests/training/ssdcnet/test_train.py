@@ -219,7 +219,7 @@ def test_another_network_is_no_start():
     net = TrainingNet(CARD, RECIPE)
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
-    with pytest.raises(WeightsError, match="no model that export/ wrote"):
+    with pytest.raises(WeightsError, match="not a model that export/ wrote"):
         net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
 
 
