@@ -1,4 +1,4 @@
-"""The service's one model, in the terms of the KServe SDK."""
+"""The service's one model, as a model of the KServe SDK."""
 
 import logging
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ _TRACE_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A request on its way through the model; nothing about it is kept on the model."""
+    """A request on its way through the model, which keeps no state of requests."""
 
     request: CountRequest
     images: list[ImageCount]
@@ -62,7 +62,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
     async def healthy(self) -> bool:
         """Whether a request would be answered now.
 
-        Triton and its models are ready, its VGG16 is the scene classifier's, and nobody asked us to stop.
+        That is so if Triton and its models are ready, its VGG16 is the scene classifier's and no stop was requested.
         """
         if self.draining:
             return False
@@ -95,7 +95,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return write_response(result.request, result.images, self.name, self.version)
 
     def validate(self, payload: CountRequest) -> CountRequest:
-        """Nothing is left to validate after `preprocess`."""
+        """Return the payload; `preprocess` has validated it."""
         return payload
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -103,11 +103,11 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return [{"name": IMAGE, "datatype": "BYTES", "shape": list(IMAGE_SHAPES["BYTES"])}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        """Every output that can be asked for."""
+        """Every output that a request can name."""
         return [{"name": o.name, "datatype": o.datatype, "shape": list(o.shape)} for o in OUTPUTS.values()]
 
     async def close(self) -> None:
-        """Let go of threads and connections."""
+        """Release threads and connections."""
         self.threads.close()
         await self.network.close()
         await self.client.close()
@@ -117,7 +117,7 @@ def load_classifier(settings: Settings) -> SceneClassifier:
     """Read the selected scene classifier beside the highest version of VGG16 in the repository.
 
     Raises:
-        SetupError: If there is none of that name, or it is not the recorded one.
+        SetupError: If there is none with that name, or it is not the recorded one.
     """
     folder = settings.repository / VGG16.name
     versions = model_versions(settings.repository, VGG16.name)

@@ -1,4 +1,4 @@
-"""What an operator may set, read once at start: flag > environment variable CROWDSERVE_<NAME> > default."""
+"""Settings of an operator, read once at start: flag > environment variable CROWDSERVE_<NAME> > default."""
 
 import argparse
 import os
@@ -88,7 +88,7 @@ _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One transformer's settings. The help texts below are those of `--help`."""
+    """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
     host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
@@ -140,7 +140,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     """The settings of a command line and its environment.
 
     Raises:
-        SetupError: If a value cannot be used; the message names the flag or variable it came from.
+        SetupError: If a value cannot be used; the message names the flag or variable.
     """
     flags = vars(_parser().parse_args(list(arguments)))
     chosen: dict[str, Any] = {}
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m crowdserve_transformer",
         description="KServe transformer of crowdserve: counts the people in photos with the models of a Triton server.",
-        epilog="Each setting may come from the environment variable in brackets; a flag wins over it.",
+        epilog="Each setting may come from the environment variable in brackets; a flag takes precedence.",
         allow_abbrev=False,
     )
     for setting in fields(Settings):

@@ -1,4 +1,4 @@
-"""Images to people: the scene, the route it leads to, the networks of that route, their maps, the counts."""
+"""Images to head counts: the scene, its route, the networks of that route, their maps, the counts."""
 
 import asyncio
 import time
@@ -25,12 +25,12 @@ from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
 SHA256_CHARACTERS = 12
-"""How much of the scene classifier's hash is reported as its version."""
+"""Length of the hash prefix that is reported as the scene classifier's version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the scene classifier says of an image, and the versions that said it."""
+    """Scene probabilities of an image, and the versions of the models that gave them."""
 
     probabilities: Mapping[SceneRoute, float]
     models: Mapping[str, str]
@@ -38,16 +38,16 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class ImageCount:
-    """What was found in one image.
+    """Result for one image.
 
     Attributes:
         people: The head count.
         by_counter: Head count of each family that ran.
-        scene: None if the classifier was not asked.
-        routes: Routes taken.
+        scene: The scene; None if the classifier did not run.
+        routes: The routes whose networks counted.
         models: Version of each model that answered.
-        density: Map without padding [rows, columns]; None if not asked for.
-        heatmap: PNG file; None if not asked for.
+        density: Map without padding [rows, columns]; None if not requested.
+        heatmap: PNG file; None if not requested.
     """
 
     people: float
@@ -83,10 +83,10 @@ class CrowdCounter:
 
         Args:
             request: The images and what to compute.
-            headers: Passed on to Triton, for tracing.
+            headers: HTTP headers passed on to Triton, for tracing.
 
         Raises:
-            CrowdServeError: Of the first image that fails; the others are given up.
+            CrowdServeError: The error of the first image that fails; the others are cancelled.
         """
         total = len(request.images)
         tasks = [
@@ -172,8 +172,8 @@ def _summed_up(
     counts: Mapping[SceneRoute, RouteCount],
 ) -> ImageCount:
     people = sum(weights[route] * count.people for route, count in counts.items())
-    wants_map = choices.needs_density or choices.needs_heatmap
-    combined = routing.combined_map(weights, counts) if wants_map else None
+    needs_map = choices.needs_density or choices.needs_heatmap
+    combined = routing.combined_map(weights, counts) if needs_map else None
     heatmap = None
     if combined is not None and choices.needs_heatmap:
         with metrics.stage("heatmap"):

@@ -1,8 +1,8 @@
-"""Density maps of several networks as one map that keeps their people.
+"""Density maps of several networks combined into one map that preserves the head count.
 
-Networks have different strides: CSRNet's cells are 8 px a side, SSDCNet's 16 px. One network's map is returned as it
-is. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells that it
-covers, the image's only, so that none is lost where the last coarse cell reaches over the border.
+Networks have different strides: CSRNet's cells are 8x8 px, SSDCNet's 16x16 px. One network's map is returned
+unchanged. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells
+inside the image that it covers, so that none is lost where the last coarse cell reaches over the border.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ class CountMap:
     """People in the cells of one image.
 
     Attributes:
-        density: float32 [rows, columns], people a cell.
-        stride: Pixels a side of a cell.
+        density: float32 [rows, columns], people per cell.
+        stride: Side of a cell, pixels.
     """
 
     density: Density
@@ -32,12 +32,12 @@ class CountMap:
 
 
 def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
-    """The weighted sum of some maps of one image; its people are the weighted sum of theirs.
+    """The weighted sum of some maps of one image; its head count is the weighted sum of theirs.
 
     Args:
-        maps: At least one, each without padding: ``ceil(side / stride)`` cells a side. Each stride must be a multiple
+        maps: At least one, each without padding: ``ceil(side / stride)`` cells per side. Each stride must be a multiple
             of the finest.
-        weights: One a map.
+        weights: One weight per map.
     """
     if len(maps) == 1 and weights[0] == 1:
         return maps[0]
@@ -58,7 +58,7 @@ def stacked(densities: Sequence[Density]) -> Density:
 
 
 def _refined(coarse: CountMap, fine: CountMap) -> Density:
-    """A map on another's cells, its people spread evenly inside each of its own."""
+    """A map on the cells of a finer one; the people of each coarse cell are spread evenly."""
     if coarse.stride == fine.stride:
         return coarse.density
     factor = coarse.stride // fine.stride

@@ -1,4 +1,4 @@
-"""One image, from what was sent to what the networks take. Runs in worker threads; holds no state."""
+"""One image: from the bytes or pixels sent to the networks' input. Runs in worker threads; holds no state."""
 
 import math
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ class PreparedImage:
     """A decoded image.
 
     Attributes:
-        image: Fitted within the networks' largest side; not padded.
-        scene: What the scene classifier looks at, uint8 [224, 224, 3]; None if it is not asked.
+        image: RGB pixels, fitted within the networks' largest side and not padded.
+        scene: Input of the scene classifier, uint8 [224, 224, 3]; None if it does not run.
     """
 
     image: Rgb
@@ -30,12 +30,12 @@ def read_image(sent: bytes | Rgb, *, max_pixels: int, max_side_px: int, with_sce
 
     Raises:
         InvalidImage: If an encoded file cannot be decoded.
-        ImageTooLarge: If it has more than `max_pixels`.
+        ImageTooLarge: If the image has more than `max_pixels`.
     """
     with metrics.stage("decode"):
         image = decode_image(sent, max_pixels=max_pixels) if isinstance(sent, bytes) else _checked(sent, max_pixels)
         metrics.MEGAPIXELS.observe(image.shape[0] * image.shape[1] / 1e6)
-        # The classifier was trained on whole photos squeezed in one step, so it gets the image as sent.
+        # The classifier was trained on whole photos squeezed in one step, so it takes the image as sent.
         return PreparedImage(fit_within(image, max_side_px), scene_input(image) if with_scene else None)
 
 
@@ -46,13 +46,13 @@ def batch_of_one(image: Rgb, members: tuple[ModelCard, ...]) -> Rgb:
 
 
 def needs_padding(image: Rgb, members: tuple[ModelCard, ...]) -> bool:
-    """Whether `batch_of_one` has to copy the image, which is work for a thread."""
+    """Whether `batch_of_one` has to copy the image, which a worker thread should do."""
     multiple, min_side_px = _common_geometry(members)
     return any(side % multiple or side < min_side_px for side in image.shape[:2])
 
 
 def cropped(density: np.ndarray[tuple[int, ...], np.dtype[np.float32]], image: Rgb, card: ModelCard) -> CountMap:
-    """A network's answer [1, rows, columns] without its padding."""
+    """A network's map [1, rows, columns] without its padding."""
     stride = card.geometry.output_stride or 1
     height_px, width_px = image.shape[:2]
     return CountMap(crop_density(density[0], height_px, width_px, stride), stride)

@@ -1,4 +1,4 @@
-"""v2 tensors to images: everything about a request that can be refused before an image is decoded."""
+"""v2 tensors to images: every check of a request that needs no image decoded."""
 
 import math
 import uuid
@@ -23,7 +23,7 @@ class CountRequest:
     Attributes:
         images: Encoded files (bytes), or RGB pixels uint8 [height, width, 3].
         choices: What to compute.
-        request_id: The caller's, or a new one; never empty.
+        request_id: The caller's id, or a new one; never empty.
     """
 
     images: tuple[bytes | Rgb, ...]
@@ -35,7 +35,7 @@ def read_request(request: InferRequest, settings: Settings, headers: Mapping[str
     """Validate a v2 request whose tensors `codec` has decoded.
 
     Raises:
-        InvalidRequest: If anything about it is not as the service's metadata says.
+        InvalidRequest: If the request does not match the service's metadata.
     """
     outputs = [output.name for output in request.request_outputs or []]
     choices = read_choices(request.parameters or {}, outputs, settings)

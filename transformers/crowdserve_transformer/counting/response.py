@@ -1,4 +1,4 @@
-"""People to v2 tensors: the outputs that were asked for, over all images of a request."""
+"""Head counts to v2 tensors: the requested outputs, over all images of a request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
