@@ -73,7 +73,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "secret on a foreign account",
         "s3",
         {"serviceAccount": {"enabled": False, "name": "mine"}},
-        "hang the Secret on your own service account",
+        "attach the Secret to your own service account",
     ),
     (
         "placement nobody has",
@@ -135,7 +135,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "one host name for REST and gRPC",
         "canary",
         {"route": {"grpc": {"hostnames": ["grpc.example.com", "count.example.com"]}}},
-        "a gateway takes a host name for one of REST and gRPC only",
+        "a gateway accepts a host name for either REST or gRPC",
     ),
     ("every host name for REST and gRPC", "canary", {"route": {"hostnames": []}}, "give each its own"),
     ("gRPC without REST", "default", {"route": {"grpc": {"enabled": True}}}, "needs route.enabled"),

@@ -41,7 +41,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* repository:tag or repository@digest. Takes {image, tag}; tag is what stands in for a missing one. */}}
+{{/* repository:tag or repository@digest. Takes {image, tag}; tag is the default for a missing one. */}}
 {{- define "crowdserve.image" -}}
 {{- with .image -}}
 {{- if .digest -}}
@@ -57,7 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- ternary "transformer" "predictor" (eq .Values.transformer.mode "standalone") -}}
 {{- end }}
 
-{{/* Where a client in the cluster finds the service: host names without a scheme. */}}
+{{/* Addresses of the service in the cluster: host names without a scheme. */}}
 {{- define "crowdserve.restAddress" -}}
 {{- printf "%s-%s.%s.svc" (include "crowdserve.fullname" .) (include "crowdserve.front" .) .Release.Namespace -}}
 {{- end }}

@@ -96,7 +96,7 @@ volumeMounts:
 {{- toJson (concat $flags .Values.triton.extraArgs) -}}
 {{- end }}
 
-{{/* onnxruntime would take every core of the node, whatever the limit. */}}
+{{/* Without this, onnxruntime would use every core of the node, whatever the limit. */}}
 {{- define "crowdserve.cpuThreads" -}}
 {{- $limit := ((.Values.triton.resources).limits).cpu | default 1 | toString -}}
 {{- $cores := ternary (divf ($limit | trimSuffix "m" | float64) 1000) ($limit | float64) (hasSuffix "m" $limit) -}}
@@ -107,7 +107,7 @@ volumeMounts:
 {{- and .Values.engineCache.enabled (eq .Values.device "gpu") -}}
 {{- end }}
 
-{{/* In the same pod Triton outlives the transformer; in its own it leaves the Service before it stops. */}}
+{{/* In the same pod Triton stops after the transformer; in its own it leaves the Service before it stops. */}}
 {{- define "crowdserve.tritonStopDelay" -}}
 {{- if eq .Values.transformer.mode "collocated" -}}
 {{- include "crowdserve.transformerStopSeconds" . -}}

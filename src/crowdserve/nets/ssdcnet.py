@@ -181,8 +181,8 @@ def softmax_in_blocks(logits: Tensor) -> Tensor:
 def port_vgg16(net: SSDCNet, weights: "Weights") -> SSDCNet:
     """Load Keras' ImageNet weights of VGG16 into the front-end; returns the net.
 
-    The weights expect BGR of 0 to 255 less a mean. The first kernel is flipped and scaled so that the net takes RGB of 0
-    to 1 less the same mean: `crowdserve.cards.IMAGENET_UNIT`.
+    The weights expect BGR of 0 to 255 less a mean. The first kernel is flipped and scaled so that the net takes RGB of
+    0 to 1 less the same mean: `crowdserve.cards.IMAGENET_UNIT`.
 
     Args:
         net: The network to fill.
