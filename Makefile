@@ -41,11 +41,13 @@ coverage: .venv/development  ## Run every test and list the files below 95 %; ht
 	.venv/bin/coverage report | awk '$$4 + 0 < 95 || $$1 == "TOTAL"'; \
 	exit $$failed
 
-check: .venv/development  ## Lint, types, import directions
+check: .venv/development  ## Lint, types, import directions, spelling, language
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/codespell
+	.venv/bin/python -m tools.check_language
 
 format: .venv/development  ## Lay out the code anew and mend what the linter can
 	.venv/bin/ruff format
@@ -72,7 +74,7 @@ image-test: .venv/development  ## Run the Dockerfiles' build steps without Docke
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
 
-false-positives: .venv/development  ## Count the people in 66 pictures without any; writes docs/false_positives.md
+false-positives: .venv/development  ## Count the people in 66 photos and drawings without any; writes docs/false_positives.md
 	.venv/bin/python -m studies.false_positives --page docs/false_positives.md
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it

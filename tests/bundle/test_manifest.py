@@ -99,7 +99,7 @@ def test_a_manifest_is_read_back_and_its_digest_tells_bundles_apart(bundle: Path
         (lambda content: content.update(files={}), "no files"),
         (lambda content: content["files"].update({"../x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
         (lambda content: content["files"].update({"/x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
-        (lambda content: content["files"].update({"x": {"sha256": "0"}}), "no manifest of a bundle"),
+        (lambda content: content["files"].update({"x": {"sha256": "0"}}), "not a manifest of a bundle"),
     ],
 )
 def test_a_broken_manifest_is_refused(bundle: Path, change: Callable[[dict], object], message: str) -> None:
