@@ -86,9 +86,9 @@ def _python_texts(content: str) -> Iterator[tuple[int, str]]:
     nodes = list(ast.walk(ast.parse(content)))
     formatted = [node for node in nodes if isinstance(node, ast.JoinedStr)]
     inside = {id(part) for node in formatted for part in node.values}
-    for node in formatted:
-        parts = [part.value if isinstance(part, ast.Constant) else "_" for part in node.values]
-        yield node.lineno, "".join(map(str, parts))
+    for text in formatted:
+        parts = [part.value if isinstance(part, ast.Constant) else "_" for part in text.values]
+        yield text.lineno, "".join(map(str, parts))
     for node in nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inside:
             yield node.lineno, node.value

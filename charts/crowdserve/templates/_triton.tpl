@@ -1,7 +1,7 @@
 {{/*
 Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell,
-which draws a key that nobody learns: the endpoints it guards load models, read shared memory, trace and set logging.
-Before that the shell looks after the models and the engines: in a pod of its own nobody else compares the download.
+which draws a random key and stores it nowhere: it guards the endpoints that load models, read shared memory, trace and
+set logging. Before that the shell handles models and engines: in its own pod nothing else verifies the download.
 Takes {root, version}.
 */}}
 {{- define "crowdserve.tritonContainer" -}}
