@@ -128,7 +128,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
             {"maxSurge": 0, "maxUnavailable": "00%"},
         )
     ),
-    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut Knative's activator"),
+    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut off Knative's activator"),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
     (
