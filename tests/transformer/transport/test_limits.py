@@ -114,7 +114,7 @@ def test_grpc_has_the_same_limits(limited: Any, gray_photo: Call) -> None:
 
     assert call(gray_photo()).id
     assert refusal(bytes(MAX_BODY_BYTES + 1)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    for error, message in ((refusal(gray_photo(200, 101, 100)), "101x100"), (refusal(*[gray_photo()] * 3), "3 pict")):
+    for error, message in ((refusal(gray_photo(200, 101, 100)), "101x100"), (refusal(*[gray_photo()] * 3), "3 images")):
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert message in error.details()
 
