@@ -41,11 +41,13 @@ coverage: .venv/development  ## Run every test and list the files below 95 %; ht
 	.venv/bin/coverage report | awk '$$4 + 0 < 95 || $$1 == "TOTAL"'; \
 	exit $$failed
 
-check: .venv/development  ## Lint, types, import directions
+check: .venv/development  ## Lint, types, import directions, spelling, language
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/codespell
+	.venv/bin/python -m tools.check_language
 
 format: .venv/development  ## Lay out the code anew and mend what the linter can
 	.venv/bin/ruff format

@@ -117,7 +117,7 @@ def test_official_test_halves_are_in_no_split(tmp_path: Path) -> None:
     assert {s.subset for s in load_dataset(tmp_path / "st")} == {"A/train", "A/test"}
     assert [s.subset for s in load_to_learn_from([tmp_path / "st"])] == ["A/train"]
     for folder in (tmp_path / "qnrf", tmp_path / "st" / "part_A" / "test_data"):
-        with pytest.raises(DatasetError, match="holds an official test half alone"):
+        with pytest.raises(DatasetError, match="holds only an official test half"):
             load_to_learn_from([tmp_path / "st", folder])
 
 

@@ -11,7 +11,7 @@ from statistics import fmean
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, Route
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, VGG16, ModelCard, Normalisation, SceneRoute
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from crowdserve.triton.repository import render_repository
 from export.graph.builder import OnnxGraph
@@ -46,7 +46,7 @@ def gain(card: ModelCard) -> float:
 
 
 def expected_count(
-    gray: int, height_px: int, width_px: int, *, route: Route | None = None, counters: Sequence[str] = COUNTERS[:1]
+    gray: int, height_px: int, width_px: int, *, route: SceneRoute | None = None, counters: Sequence[str] = COUNTERS[:1]
 ) -> float:
     """The head count that the service answers for an image of one brightness.
 

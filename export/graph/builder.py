@@ -57,13 +57,13 @@ class OnnxGraph:
     def normalised_image(self, normalisation: Normalisation) -> str:
         """uint8 RGB [batch, height, width, 3] -> float32 [batch, 3, height, width] in the normalisation's order.
 
-        Height and width are padded to multiples of the card's `graph_multiple`, if it has one.
+        Height and width are padded to multiples of the card's `internal_pad_multiple`, if it has one.
         """
         # TensorRT takes UINT8 only where it feeds a Cast directly, so the transpose comes after.
         x = self.add("Cast", self.card.input.name, name="image/float", to=TensorProto.FLOAT)
         x = self.add("Transpose", x, name="image/nchw", perm=[0, 3, 1, 2])
-        if self.card.geometry.graph_multiple is not None:
-            x = self._padded(x, self.card.geometry.graph_multiple)
+        if self.card.geometry.internal_pad_multiple is not None:
+            x = self._padded(x, self.card.geometry.internal_pad_multiple)
         if normalisation.channel_order == "BGR":
             x = self.add("Gather", x, self.constant("image/bgr_order", np.array([2, 1, 0])), name="image/bgr", axis=1)
         for op, name, values, neutral in (

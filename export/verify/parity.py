@@ -191,7 +191,7 @@ def _check_values(card: ModelCard, answers: Answers) -> Iterator[Comparison]:
             )
         for images, expected, got in answers:
             differences = np.abs(got[tensor.name] - expected[tensor.name])
-            difference = _largest_inlier(differences, card.tolerance.stray_share) / largest
+            difference = _largest_inlier(differences, card.tolerance.outlier_share) / largest
             yield _within(card, Comparison(images.shape, tensor.name, difference, card.tolerance.relative))
 
 

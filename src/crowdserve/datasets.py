@@ -5,10 +5,10 @@
 | shanghaitech | `part_{A,B}[_final]/{train,test}_data/{images,ground[-_]truth}` | `GT_IMG_n.mat`, image_info |
 | ucf-qnrf | `{Train,Test}/img_0001.jpg` | `img_0001_ann.mat`, annPoints |
 | ucf-cc-50 | `1.jpg` | `1_ann.mat`, annPoints |
-| jhu-crowd | `{train,val,test}/{images,gt}` | `0001.txt`, `x y w h ...` a line |
+| jhu-crowd | `{train,val,test}/{images,gt}` | `0001.txt`, `x y w h ...` per line |
 | nwpu-crowd | `images/`, `jsons/`, `{train,val,test}.txt` | `0001.json`, points |
 
-`load_dataset` finds out which layout a folder has. Points are head positions, (x, y) in pixels of the upright image.
+`load_dataset` detects a folder's layout. Points are head positions, (x, y) in pixels of the upright image.
 """
 
 import json
@@ -35,7 +35,7 @@ class Sample:
     """One labelled photo.
 
     Attributes:
-        image: The photo's file.
+        image: Path of the photo.
         points: Head points [heads, 2]; a few lie outside the image in some data sets.
         dataset: Layout name, for instance "shanghaitech".
         subset: The data set's own part and half, for instance "A/train"; empty where it has none.
@@ -52,8 +52,8 @@ class Sample:
         return len(self.points)
 
     @property
-    def kept_for_judging(self) -> bool:
-        """Whether the photo is of the data set's official test half, which nobody learns or chooses from."""
+    def is_official_test(self) -> bool:
+        """Whether the photo is in the data set's official test half, never used for training or model selection."""
         return self.subset.rpartition("/")[2] == "test"
 
     @property
@@ -81,20 +81,20 @@ def load_dataset(folder: Path) -> list[Sample]:
 
 
 def load_to_learn_from(folders: Iterable[Path]) -> list[Sample]:
-    """Every labelled photo of data sets but those of their official test halves, which are for judging alone.
+    """Every labelled photo of data sets except their official test halves, which are for final evaluation only.
 
     Args:
-        folders: Roots of data sets, or parts of them.
+        folders: Root folders of data sets, or parts of them.
 
     Raises:
-        DatasetError: As `load_dataset`, or if nothing is left of a folder.
+        DatasetError: As `load_dataset`, or if a folder holds only an official test half.
     """
     samples: list[Sample] = []
     for folder in folders:
-        found = [sample for sample in load_dataset(folder) if not sample.kept_for_judging]
+        found = [sample for sample in load_dataset(folder) if not sample.is_official_test]
         if not found:
             raise DatasetError(
-                f"{folder} holds an official test half alone, which is kept for judging; give the training half, and "
+                f"{folder} holds only an official test half, which is kept for evaluation; give the training half, and "
                 "photos of your own in a folder called train"
             )
         samples += found
@@ -110,7 +110,7 @@ def load_shanghaitech(folder: Path) -> Iterator[Sample]:
         truth = next((path for path in truths if path.is_dir()), None)
         if truth is None or part is None:
             continue
-        for image in _pictures(images):
+        for image in _image_files(images):
             points = _mat(truth / f"GT_{image.stem}.mat")["image_info"][0, 0][0, 0][0]
             yield Sample(image, _points(points), "shanghaitech", f"{part[1]}/{half}")
 
@@ -128,19 +128,19 @@ def load_ucf_cc_50(folder: Path) -> Iterator[Sample]:
 
 
 def load_jhu_crowd(folder: Path) -> Iterator[Sample]:
-    """JHU-CROWD++: `x y w h occlusion blur` a line; an empty file is a photo without people."""
+    """JHU-CROWD++: `x y w h occlusion blur` per line; an empty file is a photo without people."""
     for images in _folders(folder, "images"):
         truth = images.parent / "gt"
         if not truth.is_dir():
             continue
-        for image in _pictures(images):
+        for image in _image_files(images):
             lines = _text(truth / f"{image.stem}.txt").splitlines()
             points = [[float(value) for value in line.split()[:2]] for line in lines if line.strip()]
             yield Sample(image, _points(points), "jhu-crowd", images.parent.name)
 
 
 def load_nwpu_crowd(folder: Path) -> Iterator[Sample]:
-    """NWPU-Crowd: `jsons/0001.json` with `points`; split files name a photo first on each line; test has no labels."""
+    """NWPU-Crowd: `jsons/0001.json` with `points`; split files name one photo per line, first; test is unlabelled."""
     images, truths = folder / "images", folder / "jsons"
     if not images.is_dir() or not truths.is_dir():
         return
@@ -166,8 +166,8 @@ def split_samples(samples: Iterable[Sample], seed: int) -> dict[Split, list[Samp
     """Divide samples 80/10/10 into train, test and validate, the same way for every network.
 
     Stratified by data set part and by head count: the samples of a part are ordered by count, and of each ten
-    neighbours one goes to test and one to validate, drawn with `seed`. What is drawn does not depend on which other
-    parts are loaded.
+    neighbours one goes to test and one to validate, drawn with `seed`. The draw does not depend on which other parts
+    are loaded.
     """
     splits: dict[Split, list[Sample]] = {"train": [], "test": [], "validate": []}
     parts: dict[tuple[str, str], list[Sample]] = {}
@@ -185,20 +185,20 @@ def split_samples(samples: Iterable[Sample], seed: int) -> dict[Split, list[Samp
 
 
 def _annotated(folder: Path, dataset: str, subset: str, stem: str) -> Iterator[Sample]:
-    for image in _pictures(folder):
+    for image in _image_files(folder):
         truth = image.with_name(f"{image.stem}_ann.mat")
         if re.fullmatch(stem, image.stem) and (truth.exists() or dataset == "ucf-qnrf"):
             yield Sample(image, _points(_mat(truth)["annPoints"]), dataset, subset)
 
 
 def _folders(folder: Path, name: str) -> list[Path]:
-    """Folders of a name at most three levels below, or `folder` itself."""
+    """Folders called `name` at most three levels below, or `folder` itself."""
     levels = (f"{'*/' * depth}{name}" for depth in range(4))
     found = [path for level in levels for path in sorted(folder.glob(level)) if path.is_dir()]
     return found or ([folder] if folder.name == name else [])
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in {".jpg", ".jpeg", ".png"})
 
 

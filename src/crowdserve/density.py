@@ -1,7 +1,7 @@
-"""Head points and density maps: people a cell, so that the sum over any area is its head count.
+"""Head points to density maps: people per cell, so that the sum over any area is its head count.
 
-Every head spreads over a Gaussian that is cut off at the picture's border and scaled back to sum to one: no head is
-lost. The maps are made at the network's output stride straight away, from the exact integral of the Gaussian over each
+Every head spreads over a Gaussian that is cut off at the image's border and scaled back to sum to one: no head is
+lost. The maps are made directly at the network's output stride, from the exact integral of the Gaussian over each
 cell, so nothing is resized.
 """
 
@@ -34,7 +34,7 @@ def adaptive_sigmas(points: Points, beta: float = ADAPTIVE_BETA, max_sigma_px: f
     Args:
         points: [heads, 2], (x, y).
         beta: Share of the summed distance to the three nearest other heads.
-        max_sigma_px: Bound for heads without near neighbours; also the width of the only head of a picture.
+        max_sigma_px: Upper bound, for heads without near neighbours; also the width of the only head of an image.
     """
     from scipy.spatial import KDTree  # the training extra has scipy, the serving image has not
 
@@ -53,14 +53,14 @@ def density_map(
     """Density map of head points.
 
     Args:
-        points: [heads, 2], (x, y) in pixels; a point outside the picture counts at the nearest border.
+        points: [heads, 2], (x, y) in pixels; a point outside the image counts at the nearest border.
         sigmas: [heads], kernel widths in pixels.
-        height_px: Picture height.
-        width_px: Picture width.
-        stride: Pixels a side of one cell.
+        height_px: Image height, pixels.
+        width_px: Image width, pixels.
+        stride: Side of one cell, pixels.
 
     Returns:
-        float32 [height_px // stride, width_px // stride], people a cell; its sum is the number of heads to 1e-3.
+        float32 [height_px // stride, width_px // stride], people per cell; its sum is the number of heads to 1e-3.
     """
     rows, columns = height_px // stride, width_px // stride
     density = np.zeros((rows, columns))
@@ -73,7 +73,7 @@ def density_map(
 
 
 def _cell_weights(centre: float, sigma: float, cells: int) -> tuple[int, npt.NDArray[np.float64]]:
-    """The first cell that a Gaussian reaches along one axis, and its integral over each cell from there; sums to 1."""
+    """The first cell that a Gaussian reaches along an axis, and its integral over each cell from there; sum 1."""
     reach = _REACH_SIGMAS * sigma
     first, last = max(0, math.floor(centre - reach)), min(cells, math.floor(centre + reach) + 1)
     edges = (np.arange(first, last + 1) - centre) / (sigma * math.sqrt(2))

@@ -1,11 +1,11 @@
-"""Every error that crowdserve raises on purpose, by the step of the data flow that it belongs to.
+"""Every error that crowdserve raises on purpose, by step of the data flow.
 
     bytes ──► image ──► tensor ──► density ──► people
       │          │         │           │
       │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer
       │          │         └───────────── InvalidRequest                    wrong name, dtype, shape, parameter
       │          └─────────────────────── ImageTooLarge                     over a pixel, side or body limit
-      └────────────────────────────────── InvalidImage                      not a picture, or a broken one
+      └────────────────────────────────── InvalidImage                      not an image, or a broken one
 
     CrowdServeError
     ├── InvalidRequest
@@ -13,17 +13,17 @@
     │   └── ImageTooLarge
     ├── TritonUnavailable
     ├── TritonFailed
-    └── SetupError             wrong files, flags or machine: met by an operator, never by a caller
+    └── SetupError             wrong files, flags or machine: seen by an operator, never by a caller
         ├── CardError          a model card contradicts itself
-        ├── DatasetError       a data set on disk is not laid out as it should be
-        ├── WeightsError       a checkpoint is not the one it should be
+        ├── DatasetError       a data set on disk does not have the expected layout
+        ├── WeightsError       a checkpoint is not the expected one
         ├── ParityError        an exported model differs from its framework model
         ├── RepositoryError    a Triton model repository is incomplete or out of date
-        ├── BundleError        a bundle's files are not those of its manifest, or it cannot be pushed or pulled
+        ├── BundleError        a bundle's files differ from its manifest, or it cannot be pushed or pulled
         ├── ClassifierError    a scene classifier file is not the recorded one
         └── PlatformError      this machine cannot run the embedded Triton
 
-A message says what came, what was expected and what to do. The two codes on each class are what a caller sees over
+A message says what came, what was expected and what to do. The two codes of each class are what a caller sees over
 REST and over gRPC.
 """
 
@@ -43,11 +43,11 @@ class InvalidRequest(CrowdServeError):
 
 
 class InvalidImage(InvalidRequest):
-    """The bytes are not a picture that can be decoded whole."""
+    """The bytes are not an image that can be decoded whole."""
 
 
 class ImageTooLarge(InvalidRequest):
-    """The picture, the batch or the request body is over a limit of this service."""
+    """The image, the batch or the request body is over a limit of this service."""
 
     http_status = 413
 
@@ -72,11 +72,11 @@ class CardError(SetupError):
 
 
 class DatasetError(SetupError):
-    """A data set on disk is not laid out as its loader expects."""
+    """A data set on disk does not have the layout that its loader expects."""
 
 
 class WeightsError(SetupError):
-    """A checkpoint does not hold the weights that it should."""
+    """A checkpoint does not hold the expected weights."""
 
 
 class ParityError(SetupError):
@@ -88,7 +88,7 @@ class RepositoryError(SetupError):
 
 
 class BundleError(SetupError):
-    """A model bundle is not what its manifest says, or cannot be brought where it should go."""
+    """A model bundle differs from its manifest, or cannot be brought where it should go."""
 
 
 class ClassifierError(SetupError):

@@ -1,4 +1,4 @@
-"""Pictures: bytes to RGB, limits, sizes; the same functions in training and in serving.
+"""Images: decoding to RGB, limits, resizing and padding; the same functions in training and in serving.
 
 An image here is a uint8 array [height, width, 3], RGB.
 """
@@ -18,13 +18,13 @@ Rgb = npt.NDArray[np.uint8]
 """uint8 [height, width, 3], RGB."""
 
 Density = npt.NDArray[np.float32]
-"""float32 [height / stride, width / stride], people a cell."""
+"""float32 [height / stride, width / stride], people per cell."""
 
 MAX_PIXELS = 50_000_000
-"""Largest picture taken by default: 50 megapixels, a professional camera's."""
+"""Largest image accepted by default: 50 megapixels, as of a professional camera."""
 
 PIXELS_CEILING = 178_956_970
-"""Pillow refuses to open larger pictures, whatever the limit."""
+"""Pillow refuses to open larger images, whatever the limit."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 """Formats that are decoded; of an animated one, the first frame."""
@@ -32,32 +32,32 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 SCENE_SIDE_PX = VGG16.geometry.max_side_px
 _BACKGROUND = (255, 255, 255)
 
-# Pillow's advice on odd files is nobody's concern. Set once: changing filters around each call is not thread-safe.
+# Pillow's advice on odd files is of no use here. Set once: changing filters around each call is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
     """Decode a photo to upright RGB, whatever its mode.
 
-    The EXIF orientation is applied; grayscale, palette, CMYK and 16-bit pictures are converted; transparent ones are
-    laid on white.
+    The EXIF orientation is applied; grayscale, palette, CMYK and 16-bit images are converted; transparent ones are
+    composited on white.
 
     Args:
-        data: A whole file of one of `FORMATS`.
-        max_pixels: The size is read from the header, so that a decompression bomb is never unpacked.
+        data: The content of a file in one of `FORMATS`.
+        max_pixels: Largest height x width; read from the header, so that a decompression bomb is never unpacked.
 
     Raises:
-        InvalidImage: If the bytes are no such file, or a truncated or broken one.
-        ImageTooLarge: If the picture has more than `max_pixels`.
+        InvalidImage: If the bytes are not such a file, or a truncated or broken one.
+        ImageTooLarge: If the image has more than `max_pixels`.
     """
     if not data:
         raise InvalidImage(f"the image is empty (0 bytes); send the bytes of a {', '.join(FORMATS)} file")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            _check_pixels(picture.width, picture.height, max_pixels)
-            picture.load()
-            _turn_upright(picture)
-            return np.array(_to_rgb(picture), dtype=np.uint8)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+            _check_pixels(file.width, file.height, max_pixels)
+            file.load()
+            _turn_upright(file)
+            return np.array(_to_rgb(file), dtype=np.uint8)
     except (ImageTooLarge, MemoryError):
         raise
     except Image.DecompressionBombError as err:
@@ -65,7 +65,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
         raise ImageTooLarge(f"the image has over {limit:,} pixels, the limit; scale it down") from err
     except UnidentifiedImageError as err:
         raise InvalidImage(
-            f"{len(data):,} bytes that are no picture (they start with {data[:8]!r}); send the bytes of a "
+            f"{len(data):,} bytes that are not an image (they start with {data[:8]!r}); send the bytes of a "
             f"{', '.join(FORMATS)} file, base64-encoded inside JSON"
         ) from err
     except Exception as err:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
@@ -81,28 +81,28 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
         )
 
 
-def _turn_upright(picture: Image.Image) -> None:
-    """Apply the EXIF orientation; a broken EXIF block is no reason to refuse a picture whose pixels are whole."""
+def _turn_upright(image: Image.Image) -> None:
+    """Apply the EXIF orientation; a broken EXIF block is ignored, as the pixels may be intact."""
     with suppress(Exception):  # the EXIF parser raises SyntaxError, struct.error, KeyError and more
-        ImageOps.exif_transpose(picture, in_place=True)
+        ImageOps.exif_transpose(image, in_place=True)
 
 
-def _to_rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture
-    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
-        return _to_eight_bits(picture).convert("RGB")
-    if picture.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in picture.info:
-        layered = picture.convert("RGBA")
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode in {"I", "F"}:
+        return _to_eight_bits(image).convert("RGB")
+    if image.mode in {"RGBA", "LA", "PA", "La", "RGBa"} or "transparency" in image.info:
+        layered = image.convert("RGBA")
         background = Image.new("RGBA", layered.size, (*_BACKGROUND, 255))
         return Image.alpha_composite(background, layered).convert("RGB")
-    return picture.convert("RGB")
+    return image.convert("RGB")
 
 
-def _to_eight_bits(picture: Image.Image) -> Image.Image:
-    """16-bit integers by their high byte; float pictures, which have no agreed range, by their own."""
-    values = np.asarray(picture, dtype=np.float64)
-    if picture.mode == "F":
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit integers to their high byte; float images, which have no agreed range, to their own range."""
+    values = np.asarray(image, dtype=np.float64)
+    if image.mode == "F":
         finite = values[np.isfinite(values)]
         low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
         values = np.nan_to_num((values - low) * (255.0 / (high - low if high > low else 1.0)))
@@ -138,13 +138,13 @@ def _padded(side_px: int, multiple: int, min_side_px: int) -> int:
 
 
 def crop_density(density: Density, height_px: int, width_px: int, stride: int) -> Density:
-    """The cells of a padded picture's density map that its real pixels touch.
+    """The cells of a padded image's density map that its original pixels touch.
 
     Args:
         density: [..., padded height / stride, padded width / stride].
-        height_px: Height before padding.
-        width_px: Width before padding.
-        stride: Pixels a side of one cell.
+        height_px: Image height before padding.
+        width_px: Image width before padding.
+        stride: Side of one cell, pixels.
 
     Returns:
         [..., ceil(height_px / stride), ceil(width_px / stride)], a view.
@@ -153,9 +153,9 @@ def crop_density(density: Density, height_px: int, width_px: int, stride: int) -
 
 
 def scene_input(image: Rgb) -> Rgb:
-    """The 224x224 px picture that the scene classifier looks at: the whole photo, squeezed to a square, antialiased.
+    """The 224x224 px input of the scene classifier: the whole photo, squeezed to a square, antialiased.
 
-    Averaged over whole blocks first (a `reducing_gap` of 1), which takes half the time of filtering every pixel.
+    It is averaged over whole blocks first (a `reducing_gap` of 1), in half the time of filtering every pixel.
     """
-    picture = Image.fromarray(image)
-    return np.array(picture.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=1.0))
+    size = (SCENE_SIDE_PX, SCENE_SIDE_PX)
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=1.0))

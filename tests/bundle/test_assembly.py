@@ -146,7 +146,7 @@ def test_missing_or_empty_file_is_named(source: Path, tmp_path: Path) -> None:
 def test_damaged_record_of_a_classifier_is_named(source: Path, tmp_path: Path, text: str | bytes) -> None:
     record = source / "vgg16" / "1" / f"{CLASSIFIER}.json"
     record.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(BundleError, match=rf"^{record} is no record of a scene classifier"):
+    with pytest.raises(BundleError, match=rf"^{record} is not a record of a scene classifier"):
         build_bundle(source, tmp_path / "bundle", "gpu")
 
 

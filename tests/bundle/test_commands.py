@@ -20,7 +20,7 @@ def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stan
     assert f"{archive}: gpu profile, " in built.stderr
     verified = run_bundle("verify", archive, "--digest", digest)
     assert (verified.returncode, verified.stdout) == (0, f"{digest}\n")
-    assert f"{archive}: whole; gpu profile, " in verified.stderr
+    assert f"{archive}: intact; gpu profile, " in verified.stderr
     targets = {f"s3://{s3}/crowd/1": "", f"{tmp_path}/claim": "", f"oci://{stand_in.address}/m:1": "--base=scratch"}
     for target, option in targets.items():
         pushed = run_bundle("push", archive, target, *filter(None, [option]))

@@ -98,7 +98,7 @@ def test_manifest_round_trip_and_digest_identify_the_bundle(bundle: Path, manife
         (lambda content: content.update(files={}), "no files"),
         (lambda content: content["files"].update({"../x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
         (lambda content: content["files"].update({"/x": {"sha256": "0", "size_bytes": 1}}), "inside the bundle"),
-        (lambda content: content["files"].update({"x": {"sha256": "0"}}), "no manifest of a bundle"),
+        (lambda content: content["files"].update({"x": {"sha256": "0"}}), "not a manifest of a bundle"),
         (lambda content: content["files"].update({"x": {"sha256": "0", "size_bytes": -1}}), "inside the bundle"),
         *(
             (lambda content, path=path: content["files"].update({path: {"sha256": "0", "size_bytes": 1}}), "inside")

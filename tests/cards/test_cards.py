@@ -53,7 +53,7 @@ def test_input_matches_geometry(card: ModelCard) -> None:
 
 @every_counter
 def test_density_axes_name_the_output_stride(card: ModelCard) -> None:
-    stride, multiple = card.geometry.output_stride, card.geometry.graph_multiple
+    stride, multiple = card.geometry.output_stride, card.geometry.internal_pad_multiple
     assert card.density_output is not None
     assert stride is not None
     cells = [
@@ -113,15 +113,15 @@ def test_variant_replaces_its_family_in_its_route(variant: ModelCard) -> None:
     swapped = EnsembleCard(ensemble.name, ensemble.route, (*others, variant))
     names = {swapped.output_name(variant, tensor) for tensor in variant.outputs}
     assert names == {ensemble.output_name(served, tensor) for tensor in served.outputs}
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard(ensemble.name, ensemble.route, (*ensemble.members, variant))
 
 
 def test_ensemble_needs_one_member_per_family() -> None:
     (member, *_) = ENSEMBLES["dense"].members
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard("twice", "dense", (member, member))
-    with pytest.raises(CardError, match="one member a family"):
+    with pytest.raises(CardError, match="one member per family"):
         EnsembleCard("nobody", "dense", ())
 
 
@@ -150,7 +150,7 @@ def test_contradictions_are_refused(card: ModelCard) -> None:
         ((8, 8, 64, 100), "max_side_px 100 is not a multiple"),
         ((8, 3, 64, 128), "map_multiple 8 is not a multiple of stride 3"),
         ((8, 16, 64, 128), "map_multiple 8 is not a multiple of stride 16"),
-        ((8, 16, 64, 128, 60), "graph_multiple 60 is not a multiple of pad_multiple 8"),
+        ((8, 16, 64, 128, 60), "internal_pad_multiple 60 is not a multiple of pad_multiple 8"),
     ],
 )
 def test_impossible_geometry_is_refused(sides: tuple[int, ...], message: str) -> None:

@@ -103,9 +103,9 @@ def test_evaluation_of_several_networks_is_refused(summary: dict[str, Any], repo
 def test_another_file_or_version_is_refused(summary: dict[str, Any], repository: Path) -> None:
     with pytest.raises(RepositoryError, match="has no version 4 of csrnet_b"):
         keep({**summary, "models": {"csrnet_b": "4"}}, repository)
-    with pytest.raises(RepositoryError, match=r"is no summary\.json"):
+    with pytest.raises(RepositoryError, match=r"is not a summary\.json"):
         keep({"choices": {"route": "sparse", "counter": "csrnet"}}, repository)
-    with pytest.raises(RepositoryError, match=r"is no summary\.json"):
+    with pytest.raises(RepositoryError, match=r"is not a summary\.json"):
         keep_evaluation(repository / "none.json", repository)
     assert not list(repository.rglob(EVALUATION_FILE))
 

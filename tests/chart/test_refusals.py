@@ -73,7 +73,7 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "secret on a foreign account",
         "s3",
         {"serviceAccount": {"enabled": False, "name": "mine"}},
-        "hang the Secret on your own service account",
+        "attach the Secret to your own service account",
     ),
     (
         "placement nobody has",
@@ -128,14 +128,14 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
             {"maxSurge": 0, "maxUnavailable": "00%"},
         )
     ),
-    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut Knative's activator"),
+    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut off Knative's activator"),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
     (
         "one host name for REST and gRPC",
         "canary",
         {"route": {"grpc": {"hostnames": ["grpc.example.com", "count.example.com"]}}},
-        "a gateway takes a host name for one of REST and gRPC only",
+        "a gateway accepts a host name for either REST or gRPC",
     ),
     ("every host name for REST and gRPC", "canary", {"route": {"hostnames": []}}, "give each its own"),
     ("gRPC without REST", "default", {"route": {"grpc": {"enabled": True}}}, "needs route.enabled"),

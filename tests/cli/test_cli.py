@@ -89,7 +89,7 @@ def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, p
     assert result.returncode == 1
     broken, absent, dark = map(json.loads, result.stdout.splitlines())
     assert broken == {"photo": str(photos["broken"]), "error": broken["error"]}
-    assert "no picture" in broken["error"]
+    assert "not an image" in broken["error"]
     assert absent["error"] == "No such file or directory"
     assert dark["count"] == pytest.approx(people("dark"), rel=1e-4)
     assert (dark["scene"], dark["route"], dark["models"]["csrnet_b"]) == ("sparse", "sparse", "1")
@@ -142,7 +142,7 @@ def test_model_and_token_reach_the_service(small_service: EmbeddedService, photo
     assert "answered 404 Not Found: no model 'people' there; check the URL" in other.stderr
     blank = run(*ask, CROWDSERVE_TOKEN="s3cret s3cret")
     assert (blank.returncode, "s3cret" in blank.stderr) == (2, False)
-    assert "CROWDSERVE_TOKEN is no bearer token" in blank.stderr
+    assert "CROWDSERVE_TOKEN is not a bearer token" in blank.stderr
 
 
 def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dict[str, Path]) -> None:

@@ -150,6 +150,6 @@ def test_token_is_stripped_of_its_line_break(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("token", ["two words", "line\nbreak", "schlüssel", "nul\x7f"])
 def test_invalid_header_value_is_refused_without_printing_it(monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     monkeypatch.setenv("CROWDSERVE_TOKEN", token)
-    with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is no bearer token") as caught:
+    with pytest.raises(SetupError, match="CROWDSERVE_TOKEN is not a bearer token") as caught:
         read_token("CROWDSERVE_TOKEN")
     assert token not in str(caught.value)

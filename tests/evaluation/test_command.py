@@ -95,7 +95,7 @@ def test_stdout_has_tables_or_json(evaluate: Evaluate, dataset: Path, tmp_path: 
     line = next(line for line in told.stdout.splitlines() if line.startswith("all photos"))
     assert line.split()[2:5] == ["5", "45.4", f"{figures['mae']:.1f}"]
     assert "95 % confidence interval of the MAE over all photos: " in told.stdout
-    assert "MAPE leaves out 1 of the photos: they show nobody." in told.stdout
+    assert "MAPE leaves out 1 of the photos, which show no people." in told.stdout
     assert "by policy" not in told.stdout
     again = evaluate(dataset, "--json")
     assert json.loads(again.stdout) == summary(tmp_path)
@@ -146,7 +146,7 @@ def test_failed_photo_does_not_stop_the_others_and_is_retried(
     (dataset / "3.jpg").write_bytes(b"not a photo")
     result = evaluate(dataset)
     assert result.exit_code == 1
-    assert f"{dataset / '3.jpg'}: 11 bytes that are no picture" in result.stderr
+    assert f"{dataset / '3.jpg'}: 11 bytes that are not an image" in result.stderr
     assert "1 of the photos failed" in result.stdout
     assert summary(tmp_path)["photos"] == {"counted": 4, "failed": 1}
     assert [failure["key"] for failure in summary(tmp_path)["failures"]] == ["ucf-cc-50-3"]

@@ -94,7 +94,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     path.unlink()
     write(path, make_prediction())
     path.write_text(path.read_text().replace(",10,", ",ten,"))
-    with pytest.raises(SetupError, match=r"predictions\.csv, line 2, is no row"):
+    with pytest.raises(SetupError, match=r"predictions\.csv, line 2, is not a row"):
         PredictionsFile(path)
 
 

@@ -66,7 +66,7 @@ def test_route_and_overlay_can_be_chosen(client: ServiceClient) -> None:
 
 
 def test_errors_quote_the_service(client: ServiceClient) -> None:
-    with pytest.raises(InvalidRequest, match="no picture"):
+    with pytest.raises(InvalidRequest, match="not an image"):
         client.count(b"not a photo")
     with pytest.raises(InvalidRequest, match="route"):
         client.count(photo(0), route="crowded")

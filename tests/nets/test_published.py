@@ -61,7 +61,7 @@ def test_truncated_file_is_refused(csrnet_weights: ConvWeights, tmp_path: Path, 
     path = write_published(tmp_path / "a.h5", csrnet_weights)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(WeightsError, match="truncated or no HDF5 file"):
+    with pytest.raises(WeightsError, match="truncated or not an HDF5 file"):
         published.read_published_csrnet(path)
 
 

@@ -178,7 +178,7 @@ def test_canary_changed_by_hand_is_aborted(world: World) -> None:
         "inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(storageUri="s3://other")
     )
     assert world.auto().code == 1
-    assert "canary is told to run s3://other" in world.record().reason
+    assert "canary is set to run s3://other" in world.record().reason
     assert world.weights() == [0, 0]
 
 

@@ -33,7 +33,7 @@ def test_traffic_is_measured_per_track_within_the_window(world: World) -> None:
     client.close()
 
 
-@pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "no Prometheus reply")])
+@pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "not a Prometheus reply")])
 def test_malformed_reply_is_no_measurement(world: World, mood: str, message: str) -> None:
     world.prometheus.mood = mood
     client = Prometheus(world.prometheus.url, "demo")
@@ -205,7 +205,7 @@ def test_record_round_trips_through_its_annotation() -> None:
     found = {"kind": "HTTPRoute", "metadata": {"name": "x", "annotations": {"crowdserve.io/rollout": record.text()}}}
     assert parse_record(found) == record
     found["metadata"]["annotations"]["crowdserve.io/rollout"] = '{"phase": "running"}'
-    with pytest.raises(RolloutRefused, match="is no record of a rollout"):
+    with pytest.raises(RolloutRefused, match="is not a record of a rollout"):
         parse_record(found)
 
 

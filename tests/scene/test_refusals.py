@@ -53,8 +53,8 @@ def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression)
     ("content", "message"),
     [
         (None, "is missing: a classifier is not opened without its record"),
-        ("{", "is no JSON record"),
-        ("7", "is no JSON record"),
+        ("{", "is not a JSON record"),
+        ("7", "is not a JSON record"),
         ('{"type": "oracle"}', "the type 'oracle', expected one of scikit-learn, dense-head"),
         ('{"type": "dense-head"}', "lacks features, probe, sha256"),
         ('{"sha256": ""}', "lacks features, probe, scikit_learn"),

@@ -60,7 +60,7 @@ def test_metrics_have_status_route_model_and_stage(
 
     before = metrics()
     client.post(infer_url, json=json_body(gray_photo(), gray_photo(), parameters={"route": "sparse", "heatmap": True}))
-    client.post(infer_url, json=json_body(b"no picture"))
+    client.post(infer_url, json=json_body(b"not an image"))
     client.post(infer_url, json=json_body(gray_photo(), parameters={"route": "made up"}))
     after = metrics()
 

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from crowdserve.cards import ROUTES, ModelCard, Route
+from crowdserve.cards import ROUTES, ModelCard, SceneRoute
 from crowdserve.datasets import Sample, load_to_learn_from
 from crowdserve.errors import DatasetError, SetupError
 from crowdserve.images import Rgb, decode_image
@@ -88,7 +88,7 @@ def _decode(sample: Sample) -> Rgb:
 def count_photos(
     samples: Sequence[Sample],
     folds: dict[str, int],
-    load: Callable[[Route, int], Callable[[Sample], float]],
+    load: Callable[[SceneRoute, int], Callable[[Sample], float]],
     output: Path,
 ) -> None:
     """Count the photos that the output lacks, fold by fold, so that one pair of networks is in memory at a time.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from crowdserve.cards import ROUTES, ModelCard, Route, find_card
+from crowdserve.cards import ROUTES, ModelCard, SceneRoute, find_card
 from crowdserve.cards.records import META_FILE
 from crowdserve.errors import SetupError, WeightsError
 from training.csrnet.net import Recipe
@@ -76,7 +76,7 @@ def _draws(meta: dict[str, Any]) -> set[tuple[Any, ...]]:
     return {own} | (_draws(meta["started_from"]) if meta.get("started_from") else set())
 
 
-def arrange_checkpoints(checkpoints: Sequence[FoldCheckpoint]) -> dict[Route, list[FoldCheckpoint]]:
+def arrange_checkpoints(checkpoints: Sequence[FoldCheckpoint]) -> dict[SceneRoute, list[FoldCheckpoint]]:
     """The checkpoints of each route, by fold.
 
     Raises:
@@ -86,7 +86,7 @@ def arrange_checkpoints(checkpoints: Sequence[FoldCheckpoint]) -> dict[Route, li
     if len(draws) != 1:
         raise WeightsError(f"the checkpoints have {sorted(draws)} as (folds, split_seed); train all with the same")
     ((folds, _),) = draws
-    arranged: dict[Route, list[FoldCheckpoint]] = {}
+    arranged: dict[SceneRoute, list[FoldCheckpoint]] = {}
     for route in ROUTES:
         arranged[route] = sorted((c for c in checkpoints if route in c.card.routes), key=lambda c: c.fold)
         left_out = [each.fold for each in arranged[route]]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedKFold
 
-from crowdserve.cards import ROUTES, Route
+from crowdserve.cards import ROUTES, SceneRoute
 from crowdserve.errors import DatasetError
 from crowdserve.scene.classifier import LABELS, SceneClassifier
 from training.scene.dataset import MANIFEST, THRESHOLD, find_domain
@@ -38,7 +38,7 @@ class HeldOut:
     counts: tuple[RouteCounts, ...]
     features: npt.NDArray[np.float32]
     parts: tuple[str, ...]
-    domains: tuple[Route | None, ...]
+    domains: tuple[SceneRoute | None, ...]
 
     @property
     def true(self) -> npt.NDArray[np.float64]:
@@ -88,7 +88,7 @@ def load_held_out(folder: Path, counts: Mapping[str, RouteCounts], split: str) -
     )
 
 
-def one_route(routes: Sequence[Route]) -> Weights:
+def one_route(routes: Sequence[SceneRoute]) -> Weights:
     """The policy that sends each photo to one route."""
     return np.array([[float(route == chosen) for route in ROUTES] for chosen in routes])
 
@@ -134,5 +134,5 @@ def cross_fitted_policies(photos: HeldOut, *, seed: int) -> dict[str, Weights]:
 
 
 def _both_policies(name: str, probabilities: Weights) -> dict[str, Weights]:
-    chosen: list[Route] = [ROUTES[column] for column in probabilities.argmax(axis=1)]
+    chosen: list[SceneRoute] = [ROUTES[column] for column in probabilities.argmax(axis=1)]
     return {f"{name}, hard": one_route(chosen), f"{name}, blended": probabilities}

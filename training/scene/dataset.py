@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from crowdserve.cards import COUNTERS, ROUTES, Route
+from crowdserve.cards import COUNTERS, ROUTES, SceneRoute
 from crowdserve.datasets import Sample, Split, load_to_learn_from, split_samples
 from crowdserve.errors import DatasetError, SetupError
 from training.data.negatives import PHOTO_SUFFIXES
@@ -40,7 +40,7 @@ STRATEGIES = ("count", "domain", "best-counter")
 THRESHOLD = 100
 SEED = 0
 
-DOMAINS: dict[tuple[str, str], Route] = {
+DOMAINS: dict[tuple[str, str], SceneRoute] = {
     ("shanghaitech", "A"): "dense",
     ("shanghaitech", "B"): "sparse",
     ("ucf-qnrf", ""): "dense",
@@ -64,17 +64,17 @@ def load_empty(folder: Path) -> list[Sample]:
     return [Sample(path, np.zeros((0, 2)), "empty", "") for path in paths]
 
 
-def find_domain(dataset: str, subset: str) -> Route | None:
+def find_domain(dataset: str, subset: str) -> SceneRoute | None:
     """The scenes that a part of a data set shows; None if it shows both kinds."""
     return DOMAINS.get((dataset, subset.split("/")[0] if dataset == "shanghaitech" else ""))
 
 
-def label_by_count(sample: Sample, threshold: int) -> Route:
+def label_by_count(sample: Sample, threshold: int) -> SceneRoute:
     """Sparse up to `threshold` heads, dense above."""
     return "sparse" if sample.count <= threshold else "dense"
 
 
-def label_by_domain(sample: Sample) -> Route:
+def label_by_domain(sample: Sample) -> SceneRoute:
     """The kind of scenes that the data set of a photo shows.
 
     Raises:
@@ -90,7 +90,7 @@ def label_by_domain(sample: Sample) -> Route:
     return domain
 
 
-def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -> Route:
+def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -> SceneRoute:
     """The route whose networks err less.
 
     Args:
@@ -110,7 +110,7 @@ def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -
 
 def make_labeller(
     strategy: str, *, threshold: int = THRESHOLD, counts: Mapping[str, RouteCounts] | None = None
-) -> Callable[[Sample], Route]:
+) -> Callable[[Sample], SceneRoute]:
     """The function by which a strategy labels a photo.
 
     Raises:
@@ -172,7 +172,7 @@ def build_scene_dataset(
     return manifest
 
 
-def _label_all(splits: dict[Split, list[Sample]], label: Callable[[Sample], Route]) -> list[dict[str, Any]]:
+def _label_all(splits: dict[Split, list[Sample]], label: Callable[[Sample], SceneRoute]) -> list[dict[str, Any]]:
     entries = [
         {
             "file": f"{split}/{label(sample)}/{sample.key}{sample.image.suffix.lower()}",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from crowdserve.cards import ROUTES, Route
+from crowdserve.cards import ROUTES, SceneRoute
 from crowdserve.errors import DatasetError
 from crowdserve.evaluation.predictions import count_column
 
@@ -33,12 +33,12 @@ class RouteCounts:
     dense: float
     sparse: float
 
-    def error(self, route: Route) -> float:
+    def error(self, route: SceneRoute) -> float:
         """Absolute error of a route's count."""
         return abs(float(getattr(self, route)) - self.true)
 
     @property
-    def better_route(self) -> Route:
+    def better_route(self) -> SceneRoute:
         """The route that errs less; the dense one if the errors are equal."""
         return min(ROUTES, key=self.error)
 

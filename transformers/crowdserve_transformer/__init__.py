@@ -5,9 +5,9 @@ bytes ─ transport ─► tensors ─ counting ─► people ─ counting ─�
                                   └─ Triton (crowdserve.triton.client) and the scene classifier
 
 transport/   bytes <-> tensors: REST, gRPC, v1, limits, errors
-model.py     what the KServe SDK calls for every request
+model.py     the model that the KServe SDK calls for every request
 counting/    tensors -> people -> tensors
-readiness/   may this service answer?
+readiness/   checks before the service answers
 server.py    the process: ports, signals, draining     settings.py  flags and environment
-metrics.py   Prometheus                                threads.py   what would block the event loop
+metrics.py   Prometheus                                threads.py   work that would block the event loop
 """

@@ -2,7 +2,7 @@
 
     python -m crowdserve_transformer --predictor_host 127.0.0.1:8000 --repository model_repository
 
-It answers at once, reports ready as soon as Triton and its models are, and stops cleanly on SIGTERM. See --help.
+It answers at once, reports ready when Triton and its models are, and stops cleanly on SIGTERM. See --help.
 """
 
 import logging
@@ -19,8 +19,8 @@ from crowdserve_transformer.server import serve
 from crowdserve_transformer.settings import read_settings
 
 try:
-    import uvloop as loops  # cheaper in sending megabytes
-except ImportError:  # there is none for Windows
+    import uvloop as loops  # sends megabytes at less cost
+except ImportError:  # uvloop does not exist for Windows
     import asyncio as loops  # type: ignore[no-redef]
 
 EXIT_SETUP = 2
@@ -34,7 +34,7 @@ def main() -> int:
         keep_freed_memory()
         wait_for_repository(settings, os.environ)
         verify_repository(settings)
-        # The classifier is one small matrix product a photo; more BLAS threads would only spin.
+        # The classifier is one small matrix product per photo; more BLAS threads would only spin.
         with threadpoolctl.threadpool_limits(limits=1):
             loops.run(serve(settings, load_classifier(settings)))
     except SetupError as err:

@@ -1,14 +1,14 @@
-"""Memory that is kept between requests instead of going back to the kernel.
+"""Allocator options that keep memory between requests instead of returning it to the kernel.
 
-Every picture needs a few buffers of megabytes. By default glibc unmaps each one when it is freed, and the kernel clears
-a thousand pages for the next picture, which costs as much processor time as decoding the JPEG.
+Every image needs a few buffers of megabytes. By default glibc unmaps each one when it is freed, and the kernel clears
+a thousand pages for the next image, which costs as much processor time as decoding the JPEG.
 """
 
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
 _KEPT_BYTES = 128 * 2**20
-_LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc takes
+_LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc accepts
 _ARENAS = 2
 
 
@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep up to 128 MiB in each of two arenas; call before any thread starts.
 
     Returns:
-        Whether it was done: other C libraries have no such option and need none.
+        Whether glibc accepted: other C libraries have no such option and need none.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:

@@ -13,10 +13,10 @@ REQUEST_SECONDS = Histogram(
     "crowdserve_request_seconds", "Time from a whole request to its answer", ["protocol"], buckets=_SECONDS
 )
 IN_FLIGHT = Gauge("crowdserve_requests_in_flight", "Inference requests being answered")
-PICTURES = Counter("crowdserve_pictures", "Pictures counted, by the route taken", ["route"])
+IMAGES = Counter("crowdserve_pictures", "Photos counted, by the route taken", ["route"])
 STAGE_SECONDS = Histogram(
     "crowdserve_stage_seconds",
-    "Time spent in one stage of a request: parse (bytes to tensors), decode (a picture's bytes to pixels), scene, "
+    "Time spent in one stage of a request: parse (bytes to tensors), decode (a photo's bytes to pixels), scene, "
     "count, heatmap, encode (tensors to bytes)",
     ["stage"],
     buckets=_SECONDS,
@@ -25,10 +25,10 @@ TRITON_SECONDS = Histogram(
     "crowdserve_triton_seconds", "Time of a call to Triton", ["model", "outcome"], buckets=_SECONDS
 )
 MEGAPIXELS = Histogram(
-    "crowdserve_picture_megapixels", "Size of pictures as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
+    "crowdserve_picture_megapixels", "Size of photos as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
 )
 PEOPLE = Histogram(
-    "crowdserve_picture_people", "People counted in a picture", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
+    "crowdserve_picture_people", "People counted in a photo", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 )
 
 

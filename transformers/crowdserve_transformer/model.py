@@ -1,4 +1,4 @@
-"""The service's one model, in the terms of the KServe SDK."""
+"""The service's one model, as a model of the KServe SDK."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
-from crowdserve_transformer.counting.counter import CrowdCounter, PictureCount
+from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
 from crowdserve_transformer.readiness.scene_network import SceneNetwork
@@ -34,10 +34,10 @@ _TRACE_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A request on its way through the model; nothing about it is kept on the model."""
+    """A request on its way through the model, which keeps no state of requests."""
 
     request: CountRequest
-    pictures: list[PictureCount]
+    images: list[ImageCount]
 
 
 class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
@@ -62,7 +62,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
     async def healthy(self) -> bool:
         """Whether a request would be answered now.
 
-        Triton and its models are ready, its VGG16 is the scene classifier's, and nobody asked us to stop.
+        That is so if Triton and its models are ready, its VGG16 is the scene classifier's and no stop was requested.
         """
         if self.draining:
             return False
@@ -86,16 +86,16 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return read_request(payload, self.settings, headers or {})
 
     async def predict(self, payload: CountRequest, headers: Mapping[str, str] | None = None) -> _Work:
-        """Count the people in every picture."""
+        """Count the people in every image."""
         passed_on = {name: value for name, value in (headers or {}).items() if name in _TRACE_HEADERS}
         return _Work(payload, await self.counter.count(payload, passed_on))
 
     async def postprocess(self, result: _Work, headers: Mapping[str, str] | None = None) -> InferResponse:
         """Turn counts into tensors."""
-        return write_response(result.request, result.pictures, self.name, self.version)
+        return write_response(result.request, result.images, self.name, self.version)
 
     def validate(self, payload: CountRequest) -> CountRequest:
-        """Nothing is left to validate after `preprocess`."""
+        """Return the payload; `preprocess` has validated it."""
         return payload
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -103,11 +103,11 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return [{"name": IMAGE, "datatype": "BYTES", "shape": list(IMAGE_SHAPES["BYTES"])}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        """Every output that can be asked for."""
+        """Every output that a request can name."""
         return [{"name": o.name, "datatype": o.datatype, "shape": list(o.shape)} for o in OUTPUTS.values()]
 
     async def close(self) -> None:
-        """Let go of threads and connections."""
+        """Release threads and connections."""
         self.threads.close()
         await self.network.close()
         await self.client.close()
@@ -117,7 +117,7 @@ def load_classifier(settings: Settings) -> SceneClassifier:
     """Read the selected scene classifier beside the highest version of VGG16 in the repository.
 
     Raises:
-        SetupError: If there is none of that name, or it is not the recorded one.
+        SetupError: If there is none with that name, or it is not the recorded one.
     """
     folder = settings.repository / VGG16.name
     versions = model_versions(settings.repository, VGG16.name)

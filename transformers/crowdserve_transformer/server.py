@@ -1,7 +1,7 @@
-"""The process: REST and gRPC on one event loop, and a stop that loses no request.
+"""The server process: REST and gRPC on one event loop, and a stop that loses no request.
 
 The SDK's own server closes its listeners the moment SIGTERM arrives, while load balancers still send requests, and
-opens endpoints that load and unload models to everyone; so this one starts the same protocols itself.
+offers endpoints that load and unload models to every caller; so this one starts the same protocols itself.
 """
 
 import asyncio
@@ -24,26 +24,26 @@ from crowdserve_transformer.transport.rest import create_app
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time of common proxies, so that it is the proxy that closes a connection."""
+"""Longer than the idle time of common proxies, so that the proxy closes a connection first."""
 
 
 class _RestServer(uvicorn.Server):
-    """uvicorn, without its own ideas about signals."""
+    """uvicorn without its own signal handlers."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals alone."""
+        """Install no signal handlers."""
         yield
 
 
 async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     """Serve until SIGTERM or SIGINT.
 
-    On SIGTERM the service turns unready, serves on for `drain_seconds`, then stops listening and finishes what is in
-    flight. SIGINT, and a second signal, skip the draining.
+    On SIGTERM the service turns unready, continues to serve for `drain_seconds`, then stops listening and finishes
+    the requests in flight. SIGINT, and a second signal, skip the draining.
 
     Raises:
-        SetupError: If a port cannot be had.
+        SetupError: If a port cannot be used.
     """
     model = CrowdModel(settings, classifier)
     plane = CrowdDataPlane(model)

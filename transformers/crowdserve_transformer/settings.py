@@ -1,4 +1,4 @@
-"""What an operator may set, read once at start: flag > environment variable CROWDSERVE_<NAME> > default."""
+"""Settings of an operator, read once at start: flag > environment variable CROWDSERVE_<NAME> > default."""
 
 import argparse
 import os
@@ -88,7 +88,7 @@ _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """One transformer's settings. The help texts below are those of `--help`."""
+    """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
     host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
@@ -120,11 +120,11 @@ class Settings:
         COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
-    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest picture, pixels")
-    max_batch_size: int = _setting(16, _positive, "most pictures per request")
-    max_concurrent_pictures: int = _setting(4, _positive, "most pictures in progress at once, over all requests")
+    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    max_batch_size: int = _setting(16, _positive, "most photos per request")
+    max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
     cpu_threads: int = _setting(
-        min(4, _processors), _positive, "threads that decode pictures, classify scenes and draw heat maps"
+        min(4, _processors), _positive, "threads that decode photos, classify scenes and draw heat maps"
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
     ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
@@ -140,7 +140,7 @@ def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> S
     """The settings of a command line and its environment.
 
     Raises:
-        SetupError: If a value cannot be used; the message names the flag or variable it came from.
+        SetupError: If a value cannot be used; the message names the flag or variable.
     """
     flags = vars(_parser().parse_args(list(arguments)))
     chosen: dict[str, Any] = {}
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m crowdserve_transformer",
         description="KServe transformer of crowdserve: counts the people in photos with the models of a Triton server.",
-        epilog="Each setting may come from the environment variable in brackets; a flag wins over it.",
+        epilog="Each setting may come from the environment variable in brackets; a flag takes precedence.",
         allow_abbrev=False,
     )
     for setting in fields(Settings):

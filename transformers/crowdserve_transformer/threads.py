@@ -10,19 +10,19 @@ _T = TypeVar("_T")
 
 
 class Threads:
-    """A bounded pool of threads, shared by everything that one event loop does.
+    """A bounded pool of threads, shared by all work of one event loop.
 
     Args:
-        size: The number of threads; further work waits.
+        size: Number of threads; further work waits.
     """
 
     def __init__(self, size: int) -> None:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="worker")
 
     async def run(self, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        """What `work` returns, or its exception, from a thread."""
+        """Run `work` in a thread; return its result or raise its exception."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: work(*args, **kwargs))
 
     def close(self) -> None:
-        """Give up work that has not begun, and let go of the threads."""
+        """Cancel work that has not begun, and release the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,5 +1,5 @@
 # Build model.plan beside every model.onnx of a bundle, once: build-plans.sh SOURCE TARGET TRTEXEC_FLAGS…
-# Networks come on standard input, one a line: NAME INPUT SMALLEST TYPICAL LARGEST, shapes as 1x64x64x3.
+# Networks come on standard input, one per line: NAME INPUT SMALLEST TYPICAL LARGEST, shapes as 1x64x64x3.
 set -eu
 PATH=$PATH:/opt/tensorrt/bin:/usr/src/tensorrt/bin
 source=$1 target=$2
@@ -15,7 +15,7 @@ while read -r name input smallest typical largest; do
     [ -e "$onnx" ] || { echo "$target has no $name/<version>/model.onnx; is storage.uri a bundle?" >&2; exit 1; }
     plan=$(dirname "$onnx")/model.plan
     [ -e "$plan" ] && continue
-    # Elsewhere until it is whole: a Job that was interrupted starts again where it was.
+    # In another place until complete: a Job that was interrupted continues there.
     trtexec --onnx="$onnx" --saveEngine="$target.partial" "$@" \
       --minShapes="$input:$smallest" --optShapes="$input:$typical" --maxShapes="$input:$largest" < /dev/null
     mv "$target.partial" "$plan"

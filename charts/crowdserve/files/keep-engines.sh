@@ -8,12 +8,12 @@ for network in /mnt/models/*; do
   ln -sfn "$folder" "$engines/$name"
   if [ -n "$kept" ] && ls "$kept/$folder"/* > /dev/null 2>&1; then
     cp "$kept/$folder"/* "$engines/$folder/" || {
-      rm -f "$engines/$folder"/* # Triton would load half an engine, and builds a missing one
+      rm -f "$engines/$folder"/* # Triton would load a partial engine, and builds a missing one
       echo "cannot take engines from $kept/$folder" >&2
     }
   fi
 done
-# What this pod builds goes to the claim once Triton serves it, by a rename: no pod ever finds half an engine.
+# Copy this pod's engines to the claim once Triton serves them, by a rename: no pod ever finds a partial engine.
 keep_engines() {
   command -v curl > /dev/null || { echo "cannot keep engines in $kept: the image has no curl" >&2; return; }
   read -r part < /proc/sys/kernel/random/uuid
@@ -23,6 +23,6 @@ keep_engines() {
     [ -e "$place" ] && continue
     mkdir -p "${place%/*}" && cp "$file" "$kept/.$part" && mv "$kept/.$part" "$place" || echo "cannot keep $place" >&2
   done
-  rm -f "$kept/.$part" # of a copy that failed
+  rm -f "$kept/.$part" # from a failed copy
 }
 if [ -n "$kept" ]; then keep_engines & fi

@@ -33,7 +33,7 @@ deploymentStrategy:
 namespace="{{ .root.Release.Namespace }}",release="{{ .root.Release.Name }}",track="{{ .track }}"
 {{- end }}
 
-{{/* PromQL for "not an ensemble": what waits in one waits in its networks' queues. */}}
+{{/* PromQL for "not an ensemble": requests that wait in one wait in its networks' queues. */}}
 {{- define "crowdserve.networksOnly" -}}
 model!~"{{ (.Files.Get "files/models.json" | fromJson).ensembles | join "|" }}"
 {{- end }}

@@ -1,14 +1,14 @@
 {{/*
-Names and labels, which `crowdserve rollout` and everything that selects pods rely on:
+Names and labels, on which `crowdserve rollout` and every selector of pods rely:
 
   InferenceService, ServingRuntime   <fullname> and <fullname>-canary
-  their Deployments and Services     <InferenceService>-predictor and, standalone, -transformer: KServe's doing
+  their Deployments and Services     <InferenceService>-predictor and, standalone, -transformer: named by KServe
   HTTPRoute, GRPCRoute               <fullname> and <fullname>-grpc; stable is the first of two weighted backends, and
-                                     an earlier rule sends the header x-crowdserve-track: canary to the canary alone
+                                     an earlier rule sends x-crowdserve-track: canary to the canary only
   labels                             app.kubernetes.io/name=crowdserve, app.kubernetes.io/instance=<release>, and on
-                                     what belongs to one version, its pods too, crowdserve.io/track=stable|canary
+                                     objects of one version, pods included, crowdserve.io/track=stable|canary
 
-The full name is the release's, not <release>-<chart>: only so do releases "a" and "a-crowdserve" stay apart. KServe
+The full name is the release's, not <release>-<chart>: otherwise releases "a" and "a-crowdserve" could collide. KServe
 appends up to 12 characters and a Service's name has 63, so a name over 33 is cut, with a hash that keeps it unique.
 */}}
 {{- define "crowdserve.fullname" -}}
@@ -41,7 +41,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
-{{/* repository:tag or repository@digest. Takes {image, tag}; tag is what stands in for a missing one. */}}
+{{/* repository:tag or repository@digest. Takes {image, tag}; tag is the default for a missing one. */}}
 {{- define "crowdserve.image" -}}
 {{- with .image -}}
 {{- if .digest -}}
@@ -57,7 +57,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- ternary "transformer" "predictor" (eq .Values.transformer.mode "standalone") -}}
 {{- end }}
 
-{{/* Where a client in the cluster finds the service: host names without a scheme. */}}
+{{/* Addresses of the service in the cluster: host names without a scheme. */}}
 {{- define "crowdserve.restAddress" -}}
 {{- printf "%s-%s.%s.svc" (include "crowdserve.fullname" .) (include "crowdserve.front" .) .Release.Namespace -}}
 {{- end }}

@@ -22,7 +22,7 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 {{- include "crowdserve.transformerStopSeconds" . | int | add .Values.triton.exitTimeoutSeconds 5 -}}
 {{- end }}
 
-{{/* Seconds from SIGTERM until the transformer asks Triton for nothing any more. */}}
+{{/* Seconds from SIGTERM until the transformer no longer calls Triton. */}}
 {{- define "crowdserve.transformerStopSeconds" -}}
 {{- with .Values.transformer.settings -}}
 {{- addf .drainSeconds .graceSeconds | ceil -}}
@@ -39,7 +39,7 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 {{- toJson $resources -}}
 {{- end }}
 
-{{/* Security contexts; a value that was set to null leaves them to the cluster, as OpenShift wants it. */}}
+{{/* Security contexts; null leaves them to the cluster, as OpenShift requires. */}}
 {{- define "crowdserve.podSecurityContext" -}}
 {{- toJson (.Values.podSecurityContext | default dict) -}}
 {{- end }}
@@ -47,7 +47,7 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 {{- toJson (.Values.containerSecurityContext | default dict) -}}
 {{- end }}
 
-{{/* The security context of a container that nothing is copied from. */}}
+{{/* The security context of a container whose context KServe does not copy. */}}
 {{- define "crowdserve.readOnlySecurityContext" -}}
 {{- toJson (mergeOverwrite (include "crowdserve.securityContext" . | fromJson) (dict "readOnlyRootFilesystem" true)) -}}
 {{- end }}

@@ -1,5 +1,5 @@
 {{/*
-Rules of a route: the tester's header to the canary alone, then stable and canary by weight.
+Rules of a route: the tester's header to the canary only, then stable and canary by weight.
 Takes {root, port, timeouts}; timeouts is whether rules of this kind of route have any.
 */}}
 {{- define "crowdserve.routeRules" -}}

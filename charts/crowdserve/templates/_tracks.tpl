@@ -44,7 +44,7 @@ of the one InferenceService, so there is one track, of the canary's version, who
 {{- end -}}
 {{- end }}
 
-{{/* Where KServe finds a track's bundle: at its source, or where the plan builder put it. Takes {root, track…}. */}}
+{{/* Address of a track's bundle for KServe: its source, or the plan builder's folder. Takes {root, track…}. */}}
 {{- define "crowdserve.storageUri" -}}
 {{- if .root.Values.planBuilder.enabled -}}
 {{- printf "pvc://%s/%s" .root.Values.planBuilder.existingClaim (include "crowdserve.planFolder" .) -}}
@@ -53,7 +53,7 @@ of the one InferenceService, so there is one track, of the canary's version, who
 {{- end -}}
 {{- end }}
 
-{{/* A folder for all that plans depend on: another bundle, TensorRT, option or kind of node leaves those in use alone. */}}
+{{/* A folder name from all that plans depend on: another bundle, TensorRT, option or type of node gets its own. */}}
 {{- define "crowdserve.planFolder" -}}
 {{- with .root.Values.planBuilder -}}
 {{- $nodes := pick $.root.Values.pod "nodeSelector" "affinity" "runtimeClassName" -}}

@@ -33,7 +33,7 @@ ports:
   - {name: http1, containerPort: 8080, protocol: TCP}
   {{- end }}
 {{- if eq $values.deploymentMode "Standard" }}
-# It answers once the bundle is there and compared; with oci:// it waits two minutes for the sidecar that brings it.
+# It answers once the bundle is present and verified; with oci:// it waits two minutes for the sidecar that brings it.
 startupProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 5 "failures" 36) | nindent 2 }}
 {{- end }}
@@ -43,7 +43,7 @@ livenessProbe:
   {{- if eq $values.deploymentMode "Standard" }}
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 10 "failures" 6) | nindent 2 }}
   {{- else }}
-  # Knative puts the one port in the place of any other here, and HTTP/1 gets no answer on gRPC's.
+  # Knative replaces any other port here by its one port, and HTTP/1 gets no answer on gRPC's.
   {{- if eq $values.knative.protocol "grpc" }}
   tcpSocket: {port: 8081}
   {{- else }}

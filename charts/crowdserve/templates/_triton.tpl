@@ -1,7 +1,7 @@
 {{/*
 Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell,
-which draws a key that nobody learns: the endpoints it guards load models, read shared memory, trace and set logging.
-Before that the shell looks after the models and the engines: in a pod of its own nobody else compares the download.
+which draws a random key and stores it nowhere: it guards the endpoints that load models, read shared memory, trace and
+set logging. Before that the shell handles models and engines: in its own pod nothing else verifies the download.
 Takes {root, version}.
 */}}
 {{- define "crowdserve.tritonContainer" -}}
@@ -96,7 +96,7 @@ volumeMounts:
 {{- toJson (concat $flags .Values.triton.extraArgs) -}}
 {{- end }}
 
-{{/* onnxruntime would take every core of the node, whatever the limit. */}}
+{{/* Without this, onnxruntime would use every core of the node, whatever the limit. */}}
 {{- define "crowdserve.cpuThreads" -}}
 {{- $limit := ((.Values.triton.resources).limits).cpu | default 1 | toString -}}
 {{- $cores := ternary (divf ($limit | trimSuffix "m" | float64) 1000) ($limit | float64) (hasSuffix "m" $limit) -}}
@@ -107,7 +107,7 @@ volumeMounts:
 {{- and .Values.engineCache.enabled (eq .Values.device "gpu") -}}
 {{- end }}
 
-{{/* In the same pod Triton outlives the transformer; in its own it leaves the Service before it stops. */}}
+{{/* In the same pod Triton stops after the transformer; in its own it leaves the Service before it stops. */}}
 {{- define "crowdserve.tritonStopDelay" -}}
 {{- if eq .Values.transformer.mode "collocated" -}}
 {{- include "crowdserve.transformerStopSeconds" . -}}

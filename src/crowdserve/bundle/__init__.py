@@ -1,14 +1,14 @@
-"""The bundle: everything that a cluster needs to serve, as one folder, in S3, on a claim or in an OCI image.
+"""The bundle: everything that a cluster needs to serve, as one folder in S3, on a volume claim or in an OCI image.
 
     manifest.json                            SHA-256 and size of every other file, profile, versions
     <model>/config.pbtxt                     the Triton repository in one profile
     <model>/<version>/model.onnx
-    vgg16/<version>/scene_classifier.*       what the transformer reads
+    vgg16/<version>/scene_classifier.*       read by the transformer
     <ensemble>/1/ensemble.txt                an ensemble has no model, but needs its version folder
 
-A bundle is a Triton repository as it stands: KServe mounts it at /mnt/models, Triton serves it from there, and the
-transformer compares it with its manifest before it starts. No file of it is empty, because KServe's download from S3
-leaves empty objects out.
+A bundle is a complete Triton repository: KServe mounts it at /mnt/models, Triton serves it from there, and the
+transformer compares it with its manifest before it starts. No file is empty, because KServe's download from S3 skips
+empty objects.
 
     repository ──build──► folder or .tar ──push──► folder (a mounted claim), s3://…, oci://…
                                │  └─verify─► every file that is missing, extra or changed

@@ -1,4 +1,4 @@
-"""Bundles as `.tar` files: the same folder gives the same bytes, whoever packs it, wherever and whenever."""
+"""Bundles as `.tar` files: the same folder gives the same bytes for every user, machine and time."""
 
 import io
 import shutil
@@ -26,10 +26,10 @@ def write_tar(stream: IO[bytes], folder: Path, paths: Iterable[str], *, prefix: 
     The manifest comes first, so that a download is known by its first bytes.
 
     Args:
-        stream: Where the archive goes.
-        folder: Where the files are.
-        paths: Relative to `folder`, with forward slashes.
-        prefix: Put before every path in the archive.
+        stream: Stream that the archive is written to.
+        folder: Folder of the files.
+        paths: Paths relative to `folder`, with forward slashes.
+        prefix: Prefix of every path in the archive.
     """
     files = {f"{prefix}{path}": folder / path for path in paths}
     parents = {str(parent) for name in files for parent in PurePosixPath(name).parents} - {"."}
@@ -47,10 +47,10 @@ def write_tar(stream: IO[bytes], folder: Path, paths: Iterable[str], *, prefix: 
 
 @contextmanager
 def opened_bundle(path: Path) -> Iterator[tuple[Path, Manifest]]:
-    """A bundle's folder and its manifest; a `.tar` is unpacked for as long as the block runs. Nothing is verified.
+    """Yield a bundle's folder and its manifest; a `.tar` is unpacked while the block runs. Nothing is verified.
 
     Raises:
-        BundleError: If there is no bundle.
+        BundleError: If `path` is not a bundle.
     """
     if path.is_dir():
         yield path, read_manifest(path)
@@ -68,14 +68,14 @@ def _unpack(path: Path, folder: Path) -> None:
             for member in archive:
                 _unpack_member(archive, member, folder)
     except (tarfile.TarError, EOFError, OSError, ValueError) as err:
-        raise BundleError(f"{path} cannot be unpacked ({err}); expected a whole {SUFFIX} file") from err
+        raise BundleError(f"{path} cannot be unpacked ({err}); expected a complete {SUFFIX} file") from err
 
 
 def _unpack_member(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write one file or folder, with nothing of the archive's owners, modes and links.
+    """Write one file or folder, without the archive's owners, modes and links.
 
     Raises:
-        ValueError: If it is something else, or lies outside of the folder.
+        ValueError: If the member is neither, or lies outside the folder.
     """
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:

@@ -1,4 +1,4 @@
-"""Model repository → bundle."""
+"""Assembly of a bundle from a model repository."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ from crowdserve.triton.config import Profile
 from crowdserve.triton.repository import PLACEHOLDER, model_versions, render_repository
 
 CLASSIFIER = "scene_classifier"
-"""What the names of its files begin with; `crowdserve.scene.files` needs scikit-learn, a bundle does not."""
+"""Prefix of its files' names; `crowdserve.scene.files` needs scikit-learn, a bundle does not."""
 
 ENSEMBLE_FILE = "ensemble.txt"
 ENSEMBLE_NOTE = "Triton needs this folder. It is not empty, so that object stores keep it.\n"
@@ -60,7 +60,7 @@ def _build(source: Path, target: Path, profile: Profile) -> Manifest:
                 write_tar(stream, folder, list_files(folder))
             packed.replace(target)
         else:
-            os.replace(folder, target)  # takes the place of an empty folder, and of nothing else
+            os.replace(folder, target)  # replaces only an empty folder
     return manifest
 
 
@@ -70,7 +70,7 @@ def _assemble(source: Path, folder: Path, profile: Profile) -> Manifest:
         if path.is_symlink():
             _replace_by_copy(path)
         elif path.name.startswith(".") and path.name != PLACEHOLDER:
-            path.unlink()  # an editor's or a file manager's
+            path.unlink()  # left by an editor or a file manager
     for ensemble in ENSEMBLES.values():
         (folder / ensemble.name / "1" / PLACEHOLDER).unlink()
         (folder / ensemble.name / "1" / ENSEMBLE_FILE).write_text(ENSEMBLE_NOTE)
@@ -81,12 +81,12 @@ def _assemble(source: Path, folder: Path, profile: Profile) -> Manifest:
         raise BundleError(f"{source} has empty files, which not every store keeps: {', '.join(empty)}; remove them")
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     for path in (folder, *folder.rglob("*")):
-        path.chmod(0o755 if path.is_dir() else 0o644)  # pods read it, whatever the umask
+        path.chmod(0o755 if path.is_dir() else 0o644)  # readable by pods, whatever the umask
     return manifest
 
 
 def _replace_by_copy(link: Path) -> None:
-    """Put the file in the place of a link to it."""
+    """Replace a link by a copy of its file."""
     content = link.resolve()
     link.unlink()
     shutil.copyfile(content, link)
@@ -101,10 +101,10 @@ def _check_target(target: Path) -> None:
 
 
 def _check_classifiers(source: Path) -> None:
-    """Refuse classifiers that the transformer would refuse: this machine is where they can be mended."""
+    """Refuse classifiers that the transformer would refuse, while they can still be repaired."""
     versions = model_versions(source, VGG16.name)
     if not versions:
-        return  # rendering says which models are missing, and how they are made
+        return  # rendering names the missing models, and how to make them
     folder = source / VGG16.name / str(versions[-1])
     records = sorted(folder.glob(f"{CLASSIFIER}*.json"))
     if folder / f"{CLASSIFIER}.json" not in records:
@@ -126,5 +126,5 @@ def _recorded(record: Path) -> str:
     except (ValueError, LookupError, TypeError) as err:
         reason = f"{type(err).__name__}: {err}"
         raise BundleError(
-            f"{record} is no record of a scene classifier ({reason}); copy it again from where it was made"
+            f"{record} is not a record of a scene classifier ({reason}); copy it again from where it was made"
         ) from err

@@ -1,7 +1,7 @@
 """A prefix of an S3 bucket as a store of bundles.
 
-boto3 finds credentials, region and endpoint as every AWS tool does: environment, ~/.aws, the role of a pod. For another
-S3 than Amazon's set `AWS_ENDPOINT_URL_S3`.
+boto3 finds credentials, region and endpoint as every AWS tool does: environment, ~/.aws, the role of a pod. For an
+S3 other than Amazon's set `AWS_ENDPOINT_URL_S3`.
 """
 
 import base64
@@ -17,7 +17,7 @@ from crowdserve.errors import BundleError, PlatformError
 
 SCHEME = "s3://"
 _SHA256 = "sha256"
-"""Key of an object's metadata; a checksum of S3's own is not kept by every store that speaks S3."""
+"""Key of an object's metadata; not every store that speaks S3 keeps S3's own checksums."""
 
 
 class BucketStore:
@@ -41,12 +41,12 @@ class BucketStore:
             raise PlatformError("S3 needs boto3, which is not installed; run: pip install 'crowdserve[bundle]'")
         import boto3  # type: ignore[import-untyped]
 
-        with self._told():
+        with self._errors_reported():
             self._client: Any = boto3.client("s3")
 
     def listing(self) -> dict[str, str]:
         """SHA-256 of every object under the prefix, from its metadata."""
-        with self._told():
+        with self._errors_reported():
             return {path: self._sha256(f"{self._prefix}/{path}") for path in self.names()}
 
     def names(self) -> list[str]:
@@ -66,7 +66,7 @@ class BucketStore:
 
     def put(self, path: str, file: Path, entry: FileEntry) -> None:
         """Upload a file; Amazon's S3, and most others, compare what arrives with its SHA-256."""
-        with self._told(), file.open("rb") as content:
+        with self._errors_reported(), file.open("rb") as content:
             self._client.put_object(
                 Bucket=self._bucket,
                 Key=f"{self._prefix}/{path}",
@@ -81,8 +81,8 @@ class BucketStore:
         return str(metadata.get(_SHA256, "unknown"))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """boto3's errors, which name what was refused, as one of ours."""
+    def _errors_reported(self) -> Iterator[None]:
+        """Turn boto3's errors, which name the refused operation, into a `BundleError`."""
         from boto3.exceptions import Boto3Error  # type: ignore[import-untyped]
         from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
@@ -91,5 +91,5 @@ class BucketStore:
         except (BotoCoreError, ClientError, Boto3Error, ValueError) as err:
             raise BundleError(
                 f"{self.address}: {err}; check the bucket, the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID …) and, "
-                "for another S3 than Amazon's, AWS_ENDPOINT_URL_S3"
+                "for an S3 other than Amazon's, AWS_ENDPOINT_URL_S3"
             ) from err

@@ -1,4 +1,4 @@
-"""Credentials of registries, where `docker login`, `podman login` and their helpers keep them."""
+"""Credentials of registries, read from where `docker login`, `podman login` and their helpers keep them."""
 
 import base64
 import json
@@ -21,7 +21,8 @@ class Credentials:
     """A user of a registry.
 
     Attributes:
-        secret: Password or, for the user ``<token>``, a token that is exchanged for others.
+        user: Name of the user.
+        secret: Password or, for the user ``<token>``, a refresh token that is exchanged for others.
     """
 
     user: str
@@ -34,16 +35,17 @@ class Credentials:
 
     @property
     def is_refresh_token(self) -> bool:
-        """Whether the secret is such a token."""
+        """Whether the secret is a refresh token."""
         return self.user == _TOKEN_USER
 
 
 def find_credentials(registry: str, environment: Mapping[str, str] = os.environ) -> Credentials | None:
-    """What the login of a registry left behind: None if nobody logged in.
+    """The credentials that a login to a registry stored; None without a login.
 
     Args:
-        registry: As in an image's reference.
-        environment: `REGISTRY_AUTH_FILE` names the file, `DOCKER_CONFIG` its folder; ``~/.docker`` otherwise.
+        registry: Registry as in an image's reference.
+        environment: Environment variables: `REGISTRY_AUTH_FILE` names the file, `DOCKER_CONFIG` its folder, else
+            ``~/.docker``.
 
     Raises:
         BundleError: If the file cannot be read, or its helper fails.
@@ -73,7 +75,7 @@ def _ask_helper(helper: str, key: str) -> Credentials | None:
         result = subprocess.run(
             [command, "get"], input=key, capture_output=True, text=True, timeout=_HELPER_TIMEOUT_SECONDS, check=False
         )
-        if result.returncode:  # how a helper says that it has none
+        if result.returncode:  # a helper's reply if it has none
             return None
         found = json.loads(result.stdout)
         return Credentials(found["Username"], found["Secret"])

@@ -1,7 +1,7 @@
-"""Bundle → OCI image, as an image layout on disk: no Docker needed, and the same bundle gives the same digest.
+"""OCI image of a bundle, as an image layout on disk: no Docker needed, and the same bundle gives the same digest.
 
-The bundle lies under /models, where KServe looks for it. Each model is a layer of its own, so that a node which has
-pulled one version of the bundle pulls no more of the next than the models that changed.
+The bundle lies under /models, where KServe looks for it. Each model is a layer of its own, so that a node with one
+version of the bundle pulls only the changed models of the next.
 """
 
 import hashlib
@@ -24,16 +24,16 @@ ARCHITECTURES = ("amd64", "arm64")
 DIGEST_LABEL = "crowdserve.bundle.digest"
 
 Descriptor = dict[str, Any]
-"""What OCI calls so: mediaType, digest, size in bytes, platform."""
+"""OCI descriptor: mediaType, digest, size in bytes, platform."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaseImage:
-    """What the bundle is laid on, for one architecture.
+    """Base image of a bundle, for one architecture.
 
     Attributes:
-        config: Its OCI configuration.
-        layers: Descriptors of its layers.
+        config: OCI configuration of the image.
+        layers: Descriptors of the image's layers.
         blobs: Content of the layers, by digest.
     """
 
@@ -47,7 +47,7 @@ SCRATCH = tuple(BaseImage({"architecture": architecture, "os": "linux"}) for arc
 
 
 class ImageLayout:
-    """An OCI image layout in a folder: blobs by digest, and the index of what there is."""
+    """An OCI image layout in a folder: blobs by digest, and their index."""
 
     def __init__(self, folder: Path) -> None:
         self._blobs = folder / "blobs" / "sha256"
@@ -70,7 +70,7 @@ class ImageLayout:
         return self.add(json.dumps(content, sort_keys=True, separators=(",", ":")).encode(), media_type, **more)
 
     def finish(self, image: Descriptor) -> None:
-        """Write down which blob is the image."""
+        """Write the index, which names the image's blob."""
         index = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [image]}
         (self._folder / "index.json").write_text(json.dumps(index))
 
@@ -79,10 +79,10 @@ def write_image(folder: Path, manifest: Manifest, bases: Sequence[BaseImage], la
     """Write a bundle as an image for every architecture of the base.
 
     Args:
-        folder: The bundle.
-        manifest: The bundle's.
-        bases: The base image, once for each architecture.
-        layout: Where the image goes.
+        folder: Folder of the bundle.
+        manifest: Manifest of the bundle.
+        bases: The base image, once per architecture.
+        layout: Layout that the image is written to.
 
     Returns:
         The descriptor of the image's index.
@@ -97,7 +97,7 @@ def write_image(folder: Path, manifest: Manifest, bases: Sequence[BaseImage], la
 
 
 def _layer_tars(folder: Path, manifest: Manifest) -> list[bytes]:
-    """One for each model, the one with the manifest last: it changes whenever any of them does."""
+    """One layer per model, then one with the manifest, which changes whenever a model does."""
     groups = [list(paths) for _, paths in groupby(sorted(manifest.files), key=lambda path: path.partition("/")[0])]
     tars = []
     for paths in [*groups, [MANIFEST_FILE]]:

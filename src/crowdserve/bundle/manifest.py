@@ -1,6 +1,6 @@
-"""What a bundle holds: `manifest.json`, and the comparison of a folder with it.
+"""The manifest of a bundle, `manifest.json`, and the comparison of a folder with it.
 
-Reads nothing but the standard library, so that the transformer checks its repository at no cost in imports.
+It imports little beyond the standard library, so that the transformer checks its repository at no cost in imports.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 """Far more than the manifest of any bundle has."""
 
 PLAN_FILE = "model.plan"
-"""Built on the GPU that serves it, after the bundle: allowed beside a model of the tensorrt profile."""
+"""Engine built after the bundle on the serving GPU: allowed beside a model of the tensorrt profile."""
 
 FOREIGN_FOLDERS = frozenset({"lost+found"})  # of a volume's file system
 _SHOWN_PROBLEMS = 20
@@ -35,13 +35,13 @@ class FileEntry:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle holds.
+    """Contents of a bundle.
 
     Attributes:
         crowdserve: Version of crowdserve that built it.
         profile: Profile of its Triton repository.
-        models: Versions of every network, rising; Triton serves the last.
-        files: Every file but the manifest, by its path with forward slashes.
+        models: Versions of every network, ascending; Triton serves the last.
+        files: Every file except the manifest, by its path with forward slashes.
     """
 
     crowdserve: str
@@ -65,9 +65,9 @@ class Manifest:
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
     def differences(self, folder: Path) -> list[str]:
-        """What is wrong with a folder, one line a file: missing, extra, or changed.
+        """The differences of a folder, one line per file: missing, extra or changed.
 
-        Hidden files, which are nobody's models, are not looked at, nor is a `model.plan` of the tensorrt profile.
+        Hidden files are ignored, as they are no models, and so is a `model.plan` of the tensorrt profile.
         """
         found = set(list_files(folder))
         problems = [
@@ -81,11 +81,11 @@ class Manifest:
         """Check that a folder holds exactly the files of this manifest.
 
         Args:
-            folder: Where they should be.
-            shown_as: What an error calls the folder, if it is a temporary one.
+            folder: Folder with the files.
+            shown_as: Name of the folder in errors, if it is a temporary one.
 
         Raises:
-            BundleError: Naming every file that is missing, extra or changed.
+            BundleError: If a file is missing, extra or changed; the message names each.
         """
         problems = self.differences(folder)
         if not problems:
@@ -95,7 +95,7 @@ class Manifest:
             shown.append(f"and {len(problems) - len(shown)} more")
         raise BundleError(
             f"{shown_as or folder} is not what its {MANIFEST_FILE} says:\n  " + "\n  ".join(shown) + "\n"
-            "copy or push the whole bundle again; after a change on purpose build a new one: crowdserve bundle build"
+            "copy or push the whole bundle again; after an intended change build a new one: crowdserve bundle build"
         )
 
     def _may_have(self, path: str) -> bool:
@@ -105,13 +105,13 @@ class Manifest:
 
 
 def describe_files(folder: Path) -> dict[str, FileEntry]:
-    """Size and SHA-256 of every file of a folder but its manifest."""
+    """Size and SHA-256 of every file of a folder except its manifest."""
     paths = [path for path in list_files(folder) if path != MANIFEST_FILE]
     return {path: FileEntry(hash_file(folder / path), (folder / path).stat().st_size) for path in paths}
 
 
 def list_files(folder: Path) -> Iterator[str]:
-    """Paths of the files in a folder, sorted, with forward slashes; hidden ones and a volume's own are left out."""
+    """Paths of the files in a folder, sorted, with forward slashes; without hidden ones and a volume's own."""
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         if path.is_file() and not any(p.startswith(".") or p in FOREIGN_FOLDERS for p in parts):
@@ -122,18 +122,18 @@ def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
     """The manifest of a bundle's folder.
 
     Args:
-        folder: The bundle.
-        shown_as: What an error calls the folder, if it is a temporary one.
+        folder: Folder of the bundle.
+        shown_as: Name of the folder in errors, if it is a temporary one.
 
     Raises:
-        BundleError: If there is none, or it cannot be read.
+        BundleError: If there is no manifest, or it cannot be read.
     """
     path = (shown_as or folder) / MANIFEST_FILE
     try:
         content = (folder / MANIFEST_FILE).read_bytes()
     except FileNotFoundError:
         raise BundleError(
-            f"{shown_as or folder} has no {MANIFEST_FILE}: it is no bundle, or its copy was interrupted; "
+            f"{shown_as or folder} has no {MANIFEST_FILE}: it is not a bundle, or its copy was interrupted; "
             "make one with crowdserve bundle build, or push it again"
         ) from None
     except OSError as err:
@@ -169,7 +169,9 @@ def _parsed(content: Any, path: Path | str) -> Manifest:
             files={name: FileEntry(str(f["sha256"]), int(f["size_bytes"])) for name, f in content["files"].items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as err:
-        raise BundleError(f"{path} is no manifest of a bundle ({type(err).__name__}: {err}); build it again") from err
+        raise BundleError(
+            f"{path} is not a manifest of a bundle ({type(err).__name__}: {err}); build it again"
+        ) from err
     strange = [name for name, entry in manifest.files.items() if not _is_inside(name) or entry.size_bytes < 0]
     if strange or not manifest.files:
         raise BundleError(f"{path} names {strange or 'no files'}, expected files inside the bundle; build it again")

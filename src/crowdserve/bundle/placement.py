@@ -1,8 +1,8 @@
-"""Bundle → a place that keeps files: a folder, such as a mounted claim, or a prefix in S3.
+"""Placement of a bundle in a store: a folder, such as a mounted volume claim, or a prefix in S3.
 
-An address holds one bundle for ever, since a running service may read from it: what is there already is skipped, what
-differs is refused. The manifest comes last, so that a bundle that has one is whole; an interrupted push is taken up by
-running it again.
+An address holds one bundle forever, since a running service may read from it: equal files there are skipped, different
+ones are refused. The manifest comes last, so that a bundle that has one is complete; an interrupted push continues when
+it is run again.
 """
 
 import os
@@ -15,30 +15,30 @@ from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, descr
 from crowdserve.errors import BundleError
 
 Progress = Callable[[int], None]
-"""Called with the number of bytes that were dealt with since the last call."""
+"""Function that takes the number of bytes handled since its last call."""
 
 
 class Store(Protocol):
     """A place that keeps files under paths."""
 
     address: str
-    """As an operator writes it into `storageUri`, or a folder's path."""
+    """The address for `storageUri`, or a folder's path."""
 
     def listing(self) -> dict[str, str]:
         """SHA-256 of every file there, by path; "unknown" where the store cannot tell."""
 
     def put(self, path: str, file: Path, entry: FileEntry) -> None:
-        """Store a file, whole or not at all."""
+        """Store a file, completely or not at all."""
 
 
 def place_bundle(folder: Path, manifest: Manifest, store: Store, progress: Progress = lambda _: None) -> None:
-    """Bring a bundle to a store.
+    """Copy a bundle to a store.
 
     Args:
-        folder: The bundle; it was compared with its manifest.
-        manifest: The bundle's.
-        store: Where it goes.
-        progress: Called after each file.
+        folder: Folder of the bundle, already compared with its manifest.
+        manifest: Manifest of the bundle.
+        store: Store that takes the bundle.
+        progress: Function called after each file.
 
     Raises:
         BundleError: If another bundle, or anything else, is there already, or the store refuses a file.
@@ -69,7 +69,7 @@ def _shortened(names: Iterable[str], at_most: int = 5) -> str:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, which every pod may enter whatever the umask."""
+    """Make a folder and its missing parents, open to every pod whatever the umask."""
     for each in reversed([folder, *folder.parents]):
         if not each.is_dir():
             each.mkdir(exist_ok=True)
@@ -98,7 +98,7 @@ class FolderStore:
             raise BundleError(f"{place} cannot be read: {err.strerror}; check the volume and its rights") from err
 
     def put(self, path: str, file: Path, entry: FileEntry) -> None:
-        """Copy a file beside its place, then put it there."""
+        """Copy a file beside its target, then rename it."""
         target = self._folder / path
         partial = target.with_name(f".{target.name}.partial")
         try:

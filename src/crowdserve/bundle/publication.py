@@ -1,4 +1,4 @@
-"""Bundle → image in a registry, by way of an image layout in a temporary folder."""
+"""Push of a bundle to a registry as an image, by way of an image layout in a temporary folder."""
 
 import hashlib
 import json
@@ -36,18 +36,18 @@ def push_image(
     """Push a bundle as an image.
 
     Args:
-        folder: The bundle; it was compared with its manifest.
-        manifest: The bundle's.
-        target: Where it goes; a tag.
-        base: Image to lay it on, or ``scratch``.
+        folder: Folder of the bundle, already compared with its manifest.
+        manifest: Manifest of the bundle.
+        target: Reference with the tag to push to.
+        base: Base image, or ``scratch``.
         plain_http: Whether the registries speak HTTP without TLS.
-        progress: Called after each model.
+        progress: Function called after each model.
 
     Returns:
         Its address by digest, for `storageUri`.
 
     Raises:
-        BundleError: If the tag is another image's, or a registry refuses.
+        BundleError: If the tag names another image, or a registry refuses.
     """
     bases = SCRATCH if base == NO_BASE else read_base(parse_reference(base), plain_http=plain_http)
     with (
@@ -67,10 +67,10 @@ def push_image(
 
 
 def read_base(reference: ImageReference, *, plain_http: bool = False) -> list[BaseImage]:
-    """A base image for each architecture that it is there for.
+    """A base image for each supported architecture that it exists for.
 
     Raises:
-        BundleError: If it cannot be read, or is not there for Linux on any of them.
+        BundleError: If it cannot be read, or exists for none of them on Linux.
     """
     with Registry(reference, plain_http=plain_http) as registry:
         content = _read_json(registry, reference, reference.version)
@@ -116,7 +116,7 @@ def _checked(content: bytes, digest: str) -> bytes:
 
 
 def _push(layout: ImageLayout, index: Descriptor, registry: Registry, tag: str, progress: Progress) -> None:
-    """Blobs, then what names them, the tag last: a broken push leaves no image behind."""
+    """Push blobs, then the manifests, the tag last: a broken push leaves no image behind."""
     content = layout.blob(index).read_bytes()
     manifests = {image["digest"]: layout.blob(image).read_bytes() for image in json.loads(content)["manifests"]}
     described = [json.loads(manifest) for manifest in manifests.values()]

@@ -19,8 +19,9 @@ class ImageReference:
     """An image in a registry.
 
     Attributes:
-        registry: Host, with a port if it has one.
-        version: Its tag, or its digest where one is named.
+        registry: Host of the registry, with a port if it has one.
+        repository: Name in the registry.
+        version: Tag of the image, or its digest where one is named.
     """
 
     registry: str
@@ -29,12 +30,12 @@ class ImageReference:
 
     @property
     def host(self) -> str:
-        """Where the registry answers; Docker Hub's is not the name that people write."""
+        """Host that answers for the registry; Docker Hub's differs from the name in references."""
         return _DOCKER_HUB.get(self.registry, self.registry)
 
     @property
     def is_local(self) -> bool:
-        """Whether the registry runs on this machine, where none has a certificate."""
+        """Whether the registry runs on this machine, and so without a certificate."""
         return self.registry.partition(":")[0] in {"localhost", "127.0.0.1"}
 
     def __str__(self) -> str:
@@ -43,10 +44,11 @@ class ImageReference:
 
 
 def parse_reference(text: str) -> ImageReference:
-    """The image that a text names, with or without ``oci://``.
+    """Parse an image reference, with or without ``oci://``.
 
     Raises:
-        BundleError: If it names none, or neither a tag nor a digest: `latest` would change under a running service.
+        BundleError: If the text is not a reference, or has neither tag nor digest: `latest` would change under a
+            running service.
     """
     match = _PATTERN.fullmatch(text.removeprefix(SCHEME))
     if match is None or not (match["tag"] or match["digest"]):

@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 
 
 class _PassingFailure(Exception):
-    """The registry may answer if it is asked again."""
+    """A failure after which the same request may succeed."""
 
 
 class _Login(httpx.Auth):
@@ -43,7 +43,7 @@ class _Login(httpx.Auth):
         self._header = ""
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a request, and once more with what the registry asks for."""
+        """Send a request, and once more with the credentials that the registry asks for."""
         if request.url.netloc.decode() != self._host:  # an upload to a signed address elsewhere
             yield request
             return
@@ -81,7 +81,7 @@ class Registry:
 
     Args:
         reference: Any image in the repository.
-        plain_http: Whether to speak HTTP without TLS; always so with a registry on this machine.
+        plain_http: Whether to speak HTTP without TLS, as always with a registry on this machine.
     """
 
     def __init__(self, reference: ImageReference, *, plain_http: bool = False) -> None:
@@ -105,7 +105,7 @@ class Registry:
         """A manifest or index, and its media type; None if there is none.
 
         Args:
-            version: Tag or digest.
+            version: Tag or digest of it.
 
         Raises:
             BundleError: If the registry refuses.
@@ -121,7 +121,7 @@ class Registry:
         """A blob's content.
 
         Raises:
-            BundleError: If there is none, or the registry refuses.
+            BundleError: If there is no such blob, or the registry refuses.
         """
         return self._retried(lambda: self._send("GET", f"blobs/{digest}", {200})).content
 
@@ -203,7 +203,7 @@ class Registry:
         except _PassingFailure as err:
             raise BundleError(
                 f"{self._reference}: {err}, {_ATTEMPTS} times; check the address, or --plain-http for a registry "
-                "without TLS, and try again: what has arrived is not sent again"
+                "without TLS, and try again: blobs that have arrived are not sent again"
             ) from err
 
     @property
@@ -212,7 +212,7 @@ class Registry:
 
 
 def _reason(response: httpx.Response) -> str:
-    """What the registry says, in the form that the distribution API gives to errors."""
+    """The registry's message, in the distribution API's form of errors."""
     try:
         errors = response.json()["errors"]
         return "; ".join(f"{error.get('code', '')} {error.get('message', '')}".strip() for error in errors)

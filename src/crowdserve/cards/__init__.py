@@ -5,7 +5,7 @@
                   └──────► records      what training and evaluation found, beside each model file
 
     schema.py    what a card consists of          catalog.py   the cards: CARDS, ENSEMBLES, VARIANTS
-    records.py   meta.json and evaluation.json of a version folder
+    records.py   meta.json and evaluation.json in a model's version folder
 
 Import cards from here: `from crowdserve.cards import CARDS`.
 """
@@ -37,7 +37,7 @@ from crowdserve.cards.schema import (
     ModelCard,
     Normalisation,
     Provenance,
-    Route,
+    SceneRoute,
     TensorSpec,
     Tolerance,
 )
@@ -64,7 +64,7 @@ __all__ = [
     "ModelCard",
     "Normalisation",
     "Provenance",
-    "Route",
+    "SceneRoute",
     "TensorSpec",
     "Tolerance",
     "cards_of",

@@ -19,23 +19,23 @@ from crowdserve.cards.schema import (
     ModelCard,
     Normalisation,
     Provenance,
-    Route,
+    SceneRoute,
     TensorSpec,
     Tolerance,
 )
 from crowdserve.errors import CardError
 
 MODEL_NAME = "crowdserve"
-"""What the whole service is called in the Open Inference protocol, unless an operator calls it otherwise."""
+"""Default name of the whole service in the Open Inference protocol; an operator may set another."""
 
 IMAGENET_CAFFE = Normalisation("BGR", 1.0, (103.939, 116.779, 123.68), (1.0, 1.0, 1.0))
-"""What Keras' VGG16 weights expect: BGR 0–255 less the ImageNet mean (Simonyan and Zisserman 2015)."""
+"""Input of Keras' VGG16 weights: BGR 0–255 less the ImageNet mean (Simonyan and Zisserman 2015)."""
 
 IMAGENET_TORCH = Normalisation("RGB", 255.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-"""What torchvision's VGG16 weights, and the published CSRNet checkpoints, expect."""
+"""Input of torchvision's VGG16 weights and of the published CSRNet checkpoints."""
 
 IMAGENET_UNIT = Normalisation("RGB", 255.0, (123.68 / 255, 116.779 / 255, 103.939 / 255), (1.0, 1.0, 1.0))
-"""`IMAGENET_CAFFE` for networks that take RGB 0–1: what SSDCNets trained here expect."""
+"""`IMAGENET_CAFFE` for networks that take RGB 0–1: input of the SSDCNets trained here."""
 
 SHANGHAITECH_A = Normalisation("RGB", 255.0, (0.4095, 0.3692, 0.3595), (1.0, 1.0, 1.0))
 """RGB 0–1 less the mean of Part A, as published with the SS-DCNet checkpoint that was trained on it."""
@@ -62,7 +62,7 @@ def normalisation_name(normalisation: Normalisation) -> str:
 _PHOTO = TensorSpec("image", "UINT8", ("height", "width", 3), "RGB 0-255")
 
 
-def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
+def _csrnet(part: Literal["A", "B"], route: SceneRoute) -> ModelCard:
     return ModelCard(
         name=f"csrnet_{part.lower()}",
         family="csrnet",
@@ -91,9 +91,9 @@ def _csrnet(part: Literal["A", "B"], route: Route) -> ModelCard:
 
 
 def _ssdcnet(
-    variant: str, max_local_count: float, route: Route, dataset: str, published: Normalisation | None
+    variant: str, max_local_count: float, route: SceneRoute, dataset: str, published: Normalisation | None
 ) -> ModelCard:
-    """SS-DCNet; variants differ in where their classes of count end, which the densest cells of a data set decide."""
+    """SS-DCNet; a variant's classes of count end at `max_local_count`, set by the densest cells of its data set."""
     classes = 11 + round(2 * max_local_count)
     side = "4 ceil({}/64)"
     return ModelCard(
@@ -107,10 +107,10 @@ def _ssdcnet(
             TensorSpec("count", "FP32", (1,), "people, padding included"),
         ),
         normalisation=IMAGENET_UNIT,
-        geometry=Geometry(pad_multiple=8, output_stride=16, min_side_px=64, max_side_px=2048, graph_multiple=64),
+        geometry=Geometry(pad_multiple=8, output_stride=16, min_side_px=64, max_side_px=2048, internal_pad_multiple=64),
         batching=Batching(max_batch_size=4, max_queue_delay_microseconds=2_000),
-        # Half a person, the step between two classes, or 1 %: one cell may come down on the other side of an edge.
-        tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, stray_share=0.02),
+        # Half a person, the step between two classes, or 1 %: one cell may fall on the other side of an edge.
+        tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, outlier_share=0.02),
         provenance=Provenance(
             paper="Xiong et al.: From Open Set to Closed Set, 2020 (SS-DCNet)",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), last blocks trained further in runs with "
@@ -161,12 +161,12 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType(
 VARIANTS: Mapping[str, ModelCard] = MappingProxyType(
     {card.name: card for card in (_ssdcnet("QNRF", 8, "dense", "UCF-QNRF, training half", None),)}
 )
-"""Networks that can be trained and exported but are not served: a route runs one network a family.
+"""Networks that can be trained and exported but are not served: a route runs one network per family.
 
-To serve one, move its card into `CARDS`, in the place of that of its family and route, and run `make generate`.
+To serve one, put its card into `CARDS` in place of the one of its family and route, and run `make generate`.
 """
 
-ENSEMBLES: Mapping[Route, EnsembleCard] = MappingProxyType(
+ENSEMBLES: Mapping[SceneRoute, EnsembleCard] = MappingProxyType(
     {
         route: EnsembleCard(f"crowd_{route}", route, tuple(c for c in CARDS.values() if route in c.routes))
         for route in ROUTES
@@ -178,7 +178,7 @@ COUNTERS: tuple[str, ...] = tuple(dict.fromkeys(m.family for e in ENSEMBLES.valu
 """Families that count, in the order of their cards: the values of the `counter` request parameter."""
 
 ROUTE_CHOICES: tuple[str, ...] = ("auto", *ROUTES, "blend")
-"""Values of the `route` request parameter: the classifier's choice, a route, or both weighed by its probabilities."""
+"""Values of the `route` request parameter: the classifier's choice, a route, or both weighted by its probabilities."""
 
 COUNTER_CHOICES: tuple[str, ...] = (*COUNTERS, "average")
 """Values of the `counter` request parameter."""

@@ -1,9 +1,10 @@
-"""What lies beside a model file: the record of its training and of its evaluation.
+"""Records beside a model file: its training and its evaluation.
 
     <repository>/<card>/<version>/meta.json         written by the export: data, recipe, validation
     <repository>/<card>/<version>/evaluation.json   errors through the service, all photos and by head count
 
-The second is what `crowdserve evaluate` found for this one network, less everything that names a photo or a machine:
+`evaluation.json` holds what `crowdserve evaluate` found for this network, less everything that names a photo or a
+machine:
 
     crowdserve evaluate DATASET --split validate --route dense --counter csrnet --output evaluation
     crowdserve repository keep-evaluation evaluation/summary.json
@@ -38,13 +39,13 @@ def read_record(repository: Path, card: ModelCard, name: str) -> dict[str, Any] 
 
 
 def wall_seconds(meta: Mapping[str, Any]) -> float:
-    """Training time of a run and of the runs that it started from."""
+    """Training time of a run and of the runs that it continued."""
     earlier = meta.get("started_from")
     return float(meta["wall_seconds"]) + (wall_seconds(earlier) if earlier else 0.0)
 
 
 def training_time(meta: Mapping[str, Any]) -> str:
-    """Training time for people, with the machine that it was taken on."""
+    """Training time as text, with the number of cores."""
     return f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
 
 
@@ -59,7 +60,7 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
         Path of the record.
 
     Raises:
-        RepositoryError: If the file is no such summary, or its model version is not in the repository.
+        RepositoryError: If the file is not such a summary, or its model version is not in the repository.
     """
     try:
         summary = json.loads(summary_file.read_text())
@@ -72,7 +73,7 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
             "errors": {name: summary["errors"][name] for name in KEPT_ERRORS},
         }
     except (OSError, ValueError, KeyError, TypeError) as err:
-        raise RepositoryError(f"{summary_file} is no summary.json of crowdserve evaluate ({err!r})") from err
+        raise RepositoryError(f"{summary_file} is not a summary.json of crowdserve evaluate ({err!r})") from err
     if not folder.is_dir():
         raise RepositoryError(f"{repository} has no version {folder.name} of {card.name}, which was evaluated")
     (folder / EVALUATION_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
@@ -80,7 +81,7 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
 
 
 def _evaluated_card(choices: Mapping[str, Any]) -> ModelCard:
-    """The one network that was asked."""
+    """The one network that answered."""
     route, counter = choices["route"], choices["counter"]
     try:
         return ENSEMBLES[route].member(counter)

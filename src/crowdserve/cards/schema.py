@@ -1,4 +1,4 @@
-"""What a model card consists of, and what it must not contradict; the cards themselves are in `crowdserve.cards`."""
+"""Types of a model card and their consistency checks; the cards themselves are in `crowdserve.cards.catalog`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -6,8 +6,8 @@ from typing import Literal
 from crowdserve.errors import CardError
 
 Dtype = Literal["UINT8", "FP32"]
-Route = Literal["dense", "sparse"]
-ROUTES: tuple[Route, ...] = ("dense", "sparse")
+SceneRoute = Literal["dense", "sparse"]
+ROUTES: tuple[SceneRoute, ...] = ("dense", "sparse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class TensorSpec:
     Attributes:
         name: Name in ONNX and in Triton.
         dtype: KServe v2 datatype.
-        axes: One entry an axis after the batch axis: an int is a fixed length, a str names a dynamic axis.
-        unit: What one element means.
+        axes: One entry per axis after the batch axis: an int is a fixed length, a str names a dynamic axis.
+        unit: Meaning of one element.
     """
 
     name: str
@@ -34,7 +34,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Normalisation:
-    """What a network's graph does to uint8 RGB first: ``(pixels[channel_order] / divisor - mean) / std``.
+    """First step of a network's graph on uint8 RGB: ``(pixels[channel_order] / divisor - mean) / std``.
 
     `mean` and `std` are in `channel_order`, in units of ``pixel / divisor``.
     """
@@ -51,22 +51,22 @@ class Normalisation:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """Picture sizes that a network takes, in pixels.
+    """Image sizes that a network takes, in pixels.
 
     Attributes:
         pad_multiple: Height and width must be multiples of this; callers pad bottom and right.
-        output_stride: Pixels a side of one density cell; None where the output is not a map.
+        output_stride: Side of one density cell; None where the output is not a map.
         min_side_px: Smallest side after padding.
-        max_side_px: Longest side; a larger picture is scaled down.
-        graph_multiple: What the network's own graph pads to, with black; None where it pads nothing. A map covers the
-            picture with that padding.
+        max_side_px: Longest side; a larger image is scaled down.
+        internal_pad_multiple: Multiple to which the network's own graph pads height and width, with black; None
+            where it pads nothing. A map covers the image with that padding.
     """
 
     pad_multiple: int
     output_stride: int | None
     min_side_px: int
     max_side_px: int
-    graph_multiple: int | None = None
+    internal_pad_multiple: int | None = None
 
     def __post_init__(self) -> None:
         if self.min_side_px > self.max_side_px:
@@ -75,9 +75,10 @@ class Geometry:
         for name, side_px in sizes.items():
             if side_px % self.pad_multiple:
                 raise CardError(f"{name} {side_px} is not a multiple of pad_multiple {self.pad_multiple}")
-        if self.graph_multiple is not None and self.graph_multiple % self.pad_multiple:
+        if self.internal_pad_multiple is not None and self.internal_pad_multiple % self.pad_multiple:
             raise CardError(
-                f"graph_multiple {self.graph_multiple} is not a multiple of pad_multiple {self.pad_multiple}"
+                f"internal_pad_multiple {self.internal_pad_multiple} is not a multiple of "
+                f"pad_multiple {self.pad_multiple}"
             )
         multiple = self.map_multiple
         if self.output_stride is not None and multiple % self.output_stride:
@@ -85,8 +86,8 @@ class Geometry:
 
     @property
     def map_multiple(self) -> int:
-        """What height and width of the pixels that a map covers are multiples of."""
-        return self.graph_multiple or self.pad_multiple
+        """Multiple that height and width of the area covered by a map have."""
+        return self.internal_pad_multiple or self.pad_multiple
 
     @property
     def fixed_side_px(self) -> int | None:
@@ -96,7 +97,7 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Batching:
-    """How Triton may merge requests of equal shape."""
+    """Limits within which Triton may merge requests of equal shape."""
 
     max_batch_size: int
     max_queue_delay_microseconds: int
@@ -104,30 +105,30 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """How far an exported model may be from its framework model (both in FP32 arithmetic).
+    """Largest allowed difference between an exported model and its framework model (both in FP32 arithmetic).
 
     Exported weights are stored in FP16. That alone makes differences of up to 8e-4 in the trained networks here and of
     4e-3 in a CSRNet of random weights; a graph of FP32 weights differs by 2e-6. In an SSDCNet of random weights up to
-    0.5 % of the cells get another class by it, and the count changes by up to 3e-3.
+    0.5 % of the cells get another class, and the count changes by up to 3e-3.
 
     Attributes:
         relative: Largest difference of any element, as a share of the framework output's largest magnitude.
         count_people: Largest difference of a head count, as a share of ``max(count, count_floor)``; None if nothing is
             counted.
         count_floor: People below which a count's difference is judged absolutely.
-        stray_share: Share of an output's elements that `relative` does not bind: a network that chooses a class may
-            choose its neighbour where two are all but equal, and then jumps by a whole class.
+        outlier_share: Share of an output's elements that `relative` does not bind: a network that chooses a class may
+            choose its neighbour where two are all but equal; the output then jumps by a whole class.
     """
 
     relative: float
     count_people: float | None = None
     count_floor: float = 1.0
-    stray_share: float = 0.0
+    outlier_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a network comes from."""
+    """Origin of a network."""
 
     paper: str
     weights: str
@@ -142,14 +143,14 @@ class ModelCard:
     Attributes:
         name: Name in the Triton repository.
         family: The architecture; for a counting network also the value of the `counter` request parameter.
-        title: For people.
+        title: Name in texts for people.
         parameters: Number of trained parameters.
-        input: The picture tensor.
-        outputs: In graph order.
+        input: The image tensor.
+        outputs: The output tensors, in graph order.
         routes: Scenes that this network counts; empty for a network that does not count.
-        density_output: The output that is a density map (people a cell); None for a network that does not count.
-        max_local_count: Where a network that classifies counts ends its classes, people a cell; None for the others.
-        published_normalisation: What weights that others published for this network expect; None if unknown.
+        density_output: Name of the density map output (people per cell); None for a network that does not count.
+        max_local_count: Upper end of the classes of a network that classifies counts, people per cell; None for others.
+        published_normalisation: Input of the weights that others published for this network; None if unknown.
     """
 
     name: str
@@ -163,7 +164,7 @@ class ModelCard:
     batching: Batching
     tolerance: Tolerance
     provenance: Provenance
-    routes: tuple[Route, ...] = ()
+    routes: tuple[SceneRoute, ...] = ()
     density_output: str | None = None
     max_local_count: float | None = None
     published_normalisation: Normalisation | None = None
@@ -196,24 +197,24 @@ class ModelCard:
 
 @dataclass(frozen=True, slots=True)
 class EnsembleCard:
-    """A Triton ensemble that runs every counting network of one route side by side on one picture.
+    """A Triton ensemble that runs every counting network of one route side by side on one image.
 
     An output of a member is called ``<family>_<output>`` here, for instance ``csrnet_density``. Triton runs only the
     members whose outputs a request asks for.
     """
 
     name: str
-    route: Route
+    route: SceneRoute
     members: tuple[ModelCard, ...]
 
     def __post_init__(self) -> None:
         families = [member.family for member in self.members]
         if not families or len(set(families)) != len(families):
-            raise CardError(f"{self.name}: needs one member a family, has {families}")
+            raise CardError(f"{self.name}: needs one member per family, has {families}")
 
     @property
     def input(self) -> TensorSpec:
-        """The picture tensor, the same for every member."""
+        """The image tensor, the same for every member."""
         return self.members[0].input
 
     @property
@@ -233,5 +234,5 @@ class EnsembleCard:
         raise CardError(f"{self.name} has no {family!r}, only {[m.family for m in self.members]}")
 
     def output_name(self, member: ModelCard, tensor: TensorSpec) -> str:
-        """What the ensemble calls a member's output."""
+        """Name of a member's output in the ensemble."""
         return f"{member.family}_{tensor.name}"

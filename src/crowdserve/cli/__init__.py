@@ -8,6 +8,6 @@ app ──► up ─────────► local
     ├─► bundle ─────► bundle
     └─► rollout ────► rollout
 
-options.py   what every command that asks a service has in common
-report.py    what `count` prints
+options.py   options shared by the commands that use a service
+report.py    output of `count`
 """

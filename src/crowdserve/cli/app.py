@@ -1,4 +1,4 @@
-"""The command line, see `crowdserve --help`.
+"""Entry point of the command line, see `crowdserve --help`.
 
 Results go to stdout, everything else to stderr. Exit code 1: a photo was not counted; 2: the command could not run.
 """
@@ -36,7 +36,7 @@ app.add_typer(rollout_app, name="rollout")
 
 
 def main() -> None:
-    """Entry point: runs the command, turns an expected error into one line."""
+    """Run the command; an expected error is printed as one line."""
     try:
         app()
     except CrowdServeError as err:

@@ -1,6 +1,6 @@
-"""The command line: `crowdserve bundle build`, `verify` and `push`.
+"""`crowdserve bundle build`, `verify` and `push`.
 
-stdout has what a script goes on with: the bundle's digest, or the address to put into `storageUri`.
+stdout holds only what a script needs: the bundle's digest, or the address for `storageUri`.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  
 
 DEFAULT_PROFILE = ProfileName("gpu")
 
-bundle_app = typer.Typer(help="The models as one bundle, for S3, a claim or an OCI image.", no_args_is_help=True)
+bundle_app = typer.Typer(help="The models as one bundle, for S3, a volume claim or an OCI image.", no_args_is_help=True)
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a .tar.")]
 
@@ -47,9 +47,7 @@ def build(
 @bundle_app.command("verify")
 def verify(
     bundle: BundleArgument,
-    digest: Annotated[
-        str | None, typer.Option(help="The digest that build printed, to be sure it is that one.")
-    ] = None,
+    digest: Annotated[str | None, typer.Option(help="The digest that build printed; another one is an error.")] = None,
 ) -> None:
     """Compare a bundle with its manifest; name every file that is missing, extra or changed."""
     from crowdserve.bundle.archive import opened_bundle
@@ -57,8 +55,8 @@ def verify(
     with opened_bundle(bundle) as (folder, manifest):
         manifest.check(folder, shown_as=bundle)
         if digest not in (None, manifest.digest):
-            raise BundleError(f"{bundle} is whole, but has the digest {manifest.digest}, expected {digest}")
-        typer.echo(f"{bundle}: whole; {described(manifest)}", err=True)
+            raise BundleError(f"{bundle} is intact, but has the digest {manifest.digest}, expected {digest}")
+        typer.echo(f"{bundle}: intact; {described(manifest)}", err=True)
         typer.echo(manifest.digest)
 
 
@@ -69,13 +67,13 @@ def push(
         str, typer.Argument(metavar="TARGET", help="A folder, s3://BUCKET/PREFIX or oci://REGISTRY/REPOSITORY:TAG.")
     ],
     base: Annotated[
-        str | None, typer.Option(help="Image to lay an oci:// bundle on, busybox if left out; scratch for none.")
+        str | None, typer.Option(help="Base image of an oci:// bundle; busybox if left out, scratch for none.")
     ] = None,
     plain_http: Annotated[bool, typer.Option("--plain-http", help="The registry speaks HTTP without TLS.")] = False,
 ) -> None:
-    """Bring a bundle to where a cluster reads it. Prints the address for `storageUri`.
+    """Copy a bundle to where a cluster reads it. Prints the address for `storageUri`.
 
-    An address holds one bundle for ever: pushing the same again does nothing, pushing another is refused.
+    An address holds one bundle forever: pushing the same again does nothing, pushing another is refused.
     """
     from crowdserve.bundle.archive import opened_bundle
 
@@ -128,7 +126,7 @@ def described(manifest: "Manifest") -> str:
 
 @contextmanager
 def progress_bar(total_bytes: int, description: str) -> "Iterator[Progress]":
-    """A bar on a terminal, nothing elsewhere."""
+    """Show a progress bar on a terminal, nothing elsewhere."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 

@@ -27,7 +27,7 @@ def count(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Image files.", show_default=False)],
     url: UrlOption = None,
     model: ModelOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a photo and line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo, one per line.")] = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
     ] = None,
@@ -60,7 +60,7 @@ def count(
 
 
 def _overlay_paths(photos: list[Path], overlay: Path | None) -> list[Path | None]:
-    """Where each photo's overlay goes: the named file for one photo, `<folder>/<photo>.overlay.png` for several."""
+    """The file of each photo's overlay: the named file for one photo, `<folder>/<photo>.overlay.png` for several."""
     if overlay is None:
         return [None] * len(photos)
     if len(photos) == 1 and not overlay.is_dir():
@@ -84,7 +84,7 @@ def _count_photo(
         if target is not None:
             target.write_bytes(result.overlay or b"")
     except SetupError:
-        raise  # no other photo would fare better
+        raise  # every other photo would fail too
     except (CrowdServeError, OSError) as err:
         return PhotoReport(photo, error=err.strerror or str(err) if isinstance(err, OSError) else str(err))
     return PhotoReport(photo, result, overlay=target)

@@ -1,4 +1,4 @@
-"""`crowdserve evaluate DATASET…`: how far the service's counts are from labelled ones."""
+"""`crowdserve evaluate DATASET…`: errors of the service's counts on labelled photos."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def evaluate(
     ],
     url: UrlOption = None,
     model: ModelOption = None,
-    output: Annotated[Path, typer.Option(help="Folder of the results; a second run goes on in it.")] = Path(
+    output: Annotated[Path, typer.Option(help="Folder of the results; a second run continues in it.")] = Path(
         "evaluation"
     ),
     subset: Annotated[str | None, typer.Option(help="The data set's own part or half: test, A, A/test, val …")] = None,
@@ -41,18 +41,18 @@ def evaluate(
         str | None,
         typer.Option(help="train, test or validate of this project's own division of training halves, 80/10/10."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many photos, drawn from all of them.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number of photos, drawn from all of them.")] = None,
     route: RouteOption = None,
     counter: CounterOption = None,
     every_route: Annotated[
-        bool, typer.Option("--every-route", help="Ask each route by itself too, and compare ways of routing.")
+        bool, typer.Option("--every-route", help="Also count by each route alone, and compare ways of routing.")
     ] = False,
     concurrency: Annotated[int, typer.Option(min=1, max=MAX_CONCURRENCY, help="Photos counted at a time.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a picture."""
+    """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a scatter plot."""
     from crowdserve.evaluation.api import Job
     from crowdserve.evaluation.counting import Choices
 
@@ -62,13 +62,13 @@ def evaluate(
     with open_service(url, model, repository, threads) as client:
         outcome = _count(evaluation, client, concurrency)
     summary = job.close(outcome)
-    _tell(outcome, output, json.dumps(summary) if as_json else None)
+    _report(outcome, output, json.dumps(summary) if as_json else None)
     if outcome.failures:
         raise typer.Exit(EXIT_PHOTO_FAILED)
 
 
 def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) -> "Outcome":
-    """Count what is left under a progress bar; a run that is stopped says how far it came."""
+    """Count the remaining photos under a progress bar; a stopped run prints its progress."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -92,13 +92,13 @@ def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) 
             return evaluation.count(client, concurrency=concurrency, watch=watch)
         except (KeyboardInterrupt, CrowdServeError) as err:
             done = int(progress.tasks[0].completed)
-            progress.console.print(f"stopped after {done} of {total} photos; what was counted is kept")
+            progress.console.print(f"stopped after {done} of {total} photos; the counts so far are kept")
             if isinstance(err, KeyboardInterrupt):
                 raise typer.Exit(EXIT_INTERRUPTED) from err
             raise
 
 
-def _tell(outcome: "Outcome", output: Path, summary: str | None) -> None:
+def _report(outcome: "Outcome", output: Path, summary: str | None) -> None:
     from crowdserve.evaluation.report import print_outcome
     from crowdserve.evaluation.run import PREDICTIONS_FILE, SCATTER_FILE, SUMMARY_FILE
 

@@ -1,4 +1,4 @@
-"""What every command that asks a service has in common: its options, and the service behind them."""
+"""Options shared by the commands that use a service, and the service behind them."""
 
 import sys
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ REPOSITORY_VARIABLE = "CROWDSERVE_REPOSITORY"
 EXIT_PHOTO_FAILED = 1
 
 _UNFOLDED_COLUMNS = 1_000
-"""Width of a table in a file or a pipe, where nobody wants its cells folded."""
+"""Width of a table in a file or a pipe, where cells should not be folded."""
 
 RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
@@ -40,8 +40,10 @@ ModelOption = Annotated[
         help="Name of the model at --url: the chart's transformer.modelName; crowdserve if left out.",
     ),
 ]
-RouteOption = Annotated[RouteName | None, typer.Option(help="Which networks count; auto asks the classifier.")]
-CounterOption = Annotated[CounterName | None, typer.Option(help="Which counter answers, or average.")]
+RouteOption = Annotated[
+    RouteName | None, typer.Option(help="Networks that count; auto leaves the choice to the classifier.")
+]
+CounterOption = Annotated[CounterName | None, typer.Option(help="Counter that answers, or average.")]
 RepositoryOption = Annotated[
     Path | None,
     typer.Option(
@@ -54,7 +56,7 @@ ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of o
 
 
 def stdout_console() -> "Console":
-    """Where tables go: as wide as the terminal, and unfolded where there is none."""
+    """The console for tables: as wide as the terminal, unfolded where there is none."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else _UNFOLDED_COLUMNS)
@@ -89,9 +91,9 @@ def find_repository(named: Path | None) -> Path:
 def open_service(
     url: str | None, model: str | None, repository: Path | None, threads: int | None
 ) -> "Iterator[ServiceClient]":
-    """A client of the service at `url`, or of one that is started now and stopped at the end.
+    """Yield a client of the service at `url`, or of one that is started now and stopped at the end.
 
-    Only the former gets the token of the environment and the name of the model.
+    Only a service at `url` gets the token from the environment and the name of the model.
     """
     from crowdserve.client.service import ServiceClient
     from crowdserve.client.tokens import SERVICE_TOKEN, read_token

@@ -1,4 +1,4 @@
-"""What `crowdserve count` prints: a few lines for one photo, a table for several, JSON lines for programs."""
+"""Output of `crowdserve count`: a few lines for one photo, a table for several, JSON lines for programs."""
 
 import json
 from collections.abc import Iterable
@@ -15,13 +15,13 @@ from crowdserve.client.service import PhotoCount
 
 @dataclass(frozen=True, slots=True)
 class PhotoReport:
-    """One photo of a call: its count, or why there is none.
+    """One photo of a call: its count, or the reason why there is none.
 
     Attributes:
-        photo: As named on the command line.
-        result: None if it failed.
-        error: None if it was counted.
-        overlay: Where its overlay was written.
+        photo: The photo's path, as given on the command line.
+        result: The count; None if the photo failed.
+        error: Why the photo failed; None if it was counted.
+        overlay: File of the heat-map overlay; None if not written.
     """
 
     photo: Path

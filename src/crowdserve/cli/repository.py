@@ -31,7 +31,7 @@ def render(
 def check(
     repository: Annotated[Path, typer.Option(help="The committed repository.")] = DEFAULT_REPOSITORY,
 ) -> None:
-    """Fail if the generated files of the repository are not what the model cards give."""
+    """Fail if the generated files of the repository differ from the model cards."""
     from crowdserve.triton.repository import check_repository
 
     check_repository(repository)
@@ -44,7 +44,7 @@ def tables(
     repository: Annotated[Path, typer.Option(help="The committed repository.")] = DEFAULT_REPOSITORY,
     only_check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a table is out of date.")] = False,
 ) -> None:
-    """Write the tables about the models in Markdown pages anew."""
+    """Regenerate the tables about the models in Markdown pages."""
     from crowdserve.pages.models import write_tables
 
     for page in pages:

@@ -15,7 +15,7 @@ import typer
 from crowdserve.errors import SetupError
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
-    from crowdserve.rollout.actions import Moves
+    from crowdserve.rollout.actions import Actions
     from crowdserve.rollout.gate import Gate, Margins
     from crowdserve.rollout.release import Release
 
@@ -24,7 +24,7 @@ EXIT_NO_VERDICT = 3
 EXIT_INTERRUPTED = 130
 DEFAULT_STEPS = "5,25,50,100"
 
-rollout_app = typer.Typer(help="Roll a new version out by canary.", no_args_is_help=True)
+rollout_app = typer.Typer(help="Roll out a new version by canary.", no_args_is_help=True)
 
 
 class Part(StrEnum):
@@ -35,7 +35,7 @@ class Part(StrEnum):
 
 
 class NoVerdict(StrEnum):
-    """What to do when the gate cannot tell."""
+    """Action when the gate has no verdict."""
 
     HOLD = "hold"
     ABORT = "abort"
@@ -43,7 +43,7 @@ class NoVerdict(StrEnum):
 
 ReleaseArgument = Annotated[str, typer.Argument(metavar="RELEASE", help="Helm release.", show_default=False)]
 NamespaceOption = Annotated[
-    str | None, typer.Option("--namespace", "-n", help="Of the release; the kubeconfig's own if left out.")
+    str | None, typer.Option("--namespace", "-n", help="Namespace of the release; the kubeconfig's own if left out.")
 ]
 ContextOption = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show the patches; the server checks and drops them.")]
@@ -56,16 +56,16 @@ def status(release: ReleaseArgument, namespace: NamespaceOption = None, context:
     """Show the rollout as the cluster has it."""
     from crowdserve.rollout.report import status_lines
 
-    with _moves(release, namespace, context) as moves:
-        for line in status_lines(moves.cluster, moves.read()):
+    with _actions(release, namespace, context) as actions:
+        for line in status_lines(actions.cluster, actions.read()):
             typer.echo(line)
 
 
 @rollout_app.command()
 def start(
     release: ReleaseArgument,
-    storage_uri: Annotated[str | None, typer.Option(help="The canary's models; as they are if left out.")] = None,
-    image: Annotated[str | None, typer.Option(help="The canary's transformer image; as it is if left out.")] = None,
+    storage_uri: Annotated[str | None, typer.Option(help="The canary's models; unchanged if left out.")] = None,
+    image: Annotated[str | None, typer.Option(help="The canary's transformer image; unchanged if left out.")] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     dry_run: DryRunOption = False,
@@ -74,10 +74,10 @@ def start(
     from crowdserve.rollout.report import start_values
     from crowdserve.rollout.state import Version
 
-    with _moves(release, namespace, context, dry_run=dry_run) as moves:
-        started = moves.start(Version(storage_uri, image))
+    with _actions(release, namespace, context, dry_run=dry_run) as actions:
+        started = actions.start(Version(storage_uri, image))
         typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
-        typer.echo(start_values(moves.cluster, started))
+        typer.echo(start_values(actions.cluster, started))
 
 
 @rollout_app.command()
@@ -91,15 +91,15 @@ def step(
     context: ContextOption = None,
     dry_run: DryRunOption = False,
 ) -> None:
-    """Set the canary's share by hand; the gate is not asked."""
+    """Set the canary's share by hand, without the gate."""
     from crowdserve.rollout.auto import next_step, parse_steps
 
-    with _moves(release, namespace, context, dry_run=dry_run) as moves:
-        before = moves.read()
+    with _actions(release, namespace, context, dry_run=dry_run) as actions:
+        before = actions.read()
         weight = next_step(parse_steps(steps), before) if to is None else to
         if weight is None:
             raise SetupError(f"the canary has {before.weight} %, the last of --steps {steps}; promote is next")
-        moves.step(before, weight)
+        actions.step(before, weight)
 
 
 @rollout_app.command()
@@ -110,25 +110,25 @@ def promote(
     dry_run: DryRunOption = False,
     ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
 ) -> None:
-    """Give stable the canary's version, and then all traffic; the gate is not asked."""
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        before = moves.read()
-        moves.promote(before)
-        _tell_values(moves, before)
+    """Give stable the canary's version, and then all traffic, without the gate."""
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        before = actions.read()
+        actions.promote(before)
+        _print_values(actions, before)
 
 
 @rollout_app.command()
 def abort(
     release: ReleaseArgument,
-    reason: Annotated[str, typer.Option(help="For the record.")] = "aborted by hand",
+    reason: Annotated[str, typer.Option(help="Reason for the record.")] = "aborted by hand",
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     dry_run: DryRunOption = False,
     ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
 ) -> None:
     """Return all traffic to stable."""
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        moves.abort(reason)
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        actions.abort(reason)
 
 
 @rollout_app.command()
@@ -144,57 +144,59 @@ def auto(
         str | None,
         typer.Option(
             envvar="CROWDSERVE_URL",
-            help="Of the service, as its callers use it. It gets the bearer token in CROWDSERVE_TOKEN, if set.",
+            help="URL of the service, as its callers use it. It gets the bearer token in CROWDSERVE_TOKEN, if set.",
         ),
     ] = None,
     without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
-    soak_seconds: Annotated[float, typer.Option(min=0, help="How long each share is watched at least.")] = 600.0,
-    patience_seconds: Annotated[float, typer.Option(min=0, help="How long to wait for a verdict after that.")] = 3600.0,
+    soak_seconds: Annotated[float, typer.Option(min=0, help="Shortest time to watch each share.")] = 600.0,
+    patience_seconds: Annotated[float, typer.Option(min=0, help="Longest wait for a verdict after that.")] = 3600.0,
     settle_seconds: Annotated[
-        float, typer.Option(min=0, help="From a change to the measurement: Prometheus' scrape interval or more.")
+        float, typer.Option(min=0, help="Time from a change to the measurement: Prometheus' scrape interval or more.")
     ] = 30.0,
-    poll_seconds: Annotated[float, typer.Option(min=0.01, help="Between two questions to the gate.")] = 15.0,
-    no_verdict: Annotated[NoVerdict, typer.Option(help="What to do if the gate cannot tell.")] = NoVerdict.HOLD,
-    margin_errors: Annotated[float, typer.Option(min=0, help="Added to stable's error rate, 0 to 1.")] = 0.01,
-    margin_latency: Annotated[float, typer.Option(min=0, help="Added to stable's p95 latency, as a part of it.")] = 0.2,
-    margin_mae: Annotated[float, typer.Option(min=0, help="Added to stable's MAE, as a part of it.")] = 0.05,
-    min_requests: Annotated[int, typer.Option(min=1, help="Requests to a track that a verdict needs.")] = 100,
+    poll_seconds: Annotated[float, typer.Option(min=0.01, help="Time between two questions to the gate.")] = 15.0,
+    no_verdict: Annotated[NoVerdict, typer.Option(help="Action when the gate has no verdict.")] = NoVerdict.HOLD,
+    margin_errors: Annotated[float, typer.Option(min=0, help="Margin added to stable's error rate, 0 to 1.")] = 0.01,
+    margin_latency: Annotated[
+        float, typer.Option(min=0, help="Margin added to stable's p95 latency, as a fraction.")
+    ] = 0.2,
+    margin_mae: Annotated[float, typer.Option(min=0, help="Margin added to stable's MAE, as a fraction.")] = 0.05,
+    min_requests: Annotated[int, typer.Option(min=1, help="Requests per track needed for a verdict.")] = 100,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
     dry_run: DryRunOption = False,
     ready_seconds: ReadyOption = DEFAULT_READY_SECONDS,
 ) -> None:
-    """Raise the canary's share by steps; before each one the gate has to pass, or stable gets all traffic back."""
+    """Raise the canary's share in steps; the gate must pass before each, or stable gets all traffic back."""
     from crowdserve.rollout.auto import Auto, Pace, parse_steps
     from crowdserve.rollout.gate import Margins, Outcome
 
     pace = Pace(parse_steps(steps), soak_seconds, patience_seconds, poll_seconds, no_verdict is NoVerdict.ABORT)
     margins = Margins(margin_errors, margin_latency, margin_mae, min_requests)
-    with _moves(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as moves:
-        gate = _gate(moves, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
-        before = moves.read()
+    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+        gate = _gate(actions, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
+        before = actions.read()
         try:
-            outcome = Auto(moves, gate, pace).run()
+            outcome = Auto(actions, gate, pace).run()
         finally:
             gate.close()
         if outcome is Outcome.PASSED:
-            _tell_values(moves, before)
+            _print_values(actions, before)
     exits = {Outcome.FAILED: EXIT_GATE_FAILED, Outcome.UNKNOWN: EXIT_NO_VERDICT}
     raise typer.Exit(exits.get(outcome, 0))
 
 
 @contextmanager
-def _moves(
+def _actions(
     release: str,
     namespace: str | None,
     context: str | None,
     *,
     dry_run: bool = False,
     ready_seconds: float = DEFAULT_READY_SECONDS,
-) -> "Iterator[Moves]":
+) -> "Iterator[Actions]":
     try:
-        from crowdserve.rollout.actions import Moves
+        from crowdserve.rollout.actions import Actions
         from crowdserve.rollout.cluster import connect
 
         cluster = connect(namespace, context=context, dry_run=dry_run)
@@ -203,16 +205,16 @@ def _moves(
             f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
         ) from err
     try:
-        yield Moves(cluster, release, typer.echo, ready_seconds)
+        yield Actions(cluster, release, typer.echo, ready_seconds)
     except KeyboardInterrupt:
-        typer.echo("stopped; the rollout stays as `status` shows it, and the same command goes on with it", err=True)
+        typer.echo("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         cluster.close()
 
 
 def _gate(
-    moves: "Moves",
+    actions: "Actions",
     margins: "Margins",
     prometheus: str | None,
     golden: Path | None,
@@ -231,14 +233,14 @@ def _gate(
         raise SetupError("the gate counts a golden set: give --golden FOLDER and --url, or --without golden")
     asked = golden_set = token = None
     if prometheus and Part.METRICS not in without:
-        asked = Prometheus(prometheus, moves.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
+        asked = Prometheus(prometheus, actions.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
         asked.check_access()
     if golden and Part.GOLDEN not in without:
         golden_set, token = load_golden(golden), read_token(SERVICE_TOKEN)
-    return Gate(moves.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
+    return Gate(actions.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
 
 
-def _tell_values(moves: "Moves", release: "Release") -> None:
+def _print_values(actions: "Actions", release: "Release") -> None:
     from crowdserve.rollout.report import promoted_values
 
-    typer.echo(promoted_values(moves.cluster, release))
+    typer.echo(promoted_values(actions.cluster, release))

@@ -1,4 +1,4 @@
-"""`crowdserve up`: the service on this machine until Ctrl-C."""
+"""`crowdserve up`: run the service on this machine until Ctrl-C."""
 
 import signal
 import sys
@@ -13,9 +13,13 @@ from crowdserve.cli.options import RepositoryOption, ThreadsOption, find_reposit
 
 
 def up(
-    port: Annotated[int | None, typer.Option(help="REST port; 8080 or else a free one if left out.")] = None,
-    grpc_port: Annotated[int | None, typer.Option(help="gRPC port; 8081 or else a free one if left out.")] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for every one.")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="REST port; 8080 if left out, or a free one if that is taken.")
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(help="gRPC port; 8081 if left out, or a free one if that is taken.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -54,7 +58,7 @@ Ctrl-C stops the service."""
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Leave the block in order on SIGINT and SIGTERM; a second signal does not disturb the clean-up."""
+    """Leave the block cleanly on SIGINT and SIGTERM; a second signal does not interrupt the clean-up."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         for each in (signal.SIGINT, signal.SIGTERM):

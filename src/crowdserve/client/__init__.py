@@ -1,5 +1,5 @@
-"""Asking a running service: one photo, one v2 REST request.
+"""Client of a running service: one v2 REST request per photo.
 
 photo ──► service ──► protocol ──► HTTP ──► PhotoCount
-             └─ tokens      bearer tokens out of the environment
+             └─ tokens      bearer tokens from the environment
 """

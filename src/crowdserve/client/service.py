@@ -1,4 +1,4 @@
-"""A client of a running service: one photo, one v2 REST request with the binary tensor extension.
+"""Client of a running service: one v2 REST request per photo, with the binary tensor extension.
 
 The photo's bytes travel as they are, and so does the overlay that comes back.
 """
@@ -37,16 +37,16 @@ _ERRORS: Mapping[int, type[CrowdServeError]] = {
 
 @dataclass(frozen=True, slots=True)
 class PhotoCount:
-    """What the service says about one photo.
+    """The service's answer for one photo.
 
     Attributes:
-        count: People.
+        count: Number of people.
         scene: The more probable scene.
         scene_probability: Probability of that scene.
         route: The scene whose networks counted.
-        counts: People by each counter that ran.
+        counts: Number of people by each counter that ran.
         models: Versions of the models that answered, by name.
-        seconds: From sending the photo to the last byte of the answer.
+        seconds: Time from sending the photo to the last byte of the answer.
         overlay: PNG of the photo with its heat map, if asked for.
     """
 
@@ -63,12 +63,12 @@ class PhotoCount:
 class ServiceClient:
     """Context manager around the connection to one service.
 
-    Redirects are not followed, so that neither photo nor token reaches a host that nobody named.
+    Redirects are not followed, so that neither photo nor token reaches a host that the caller did not name.
 
     Args:
-        url: Such as ``http://127.0.0.1:8080``; a path in it is kept.
+        url: The service's URL, such as ``http://127.0.0.1:8080``; a path in it is kept.
         model: Name of the model in its URLs.
-        token: Sent as bearer token.
+        token: Bearer token to send; None for none.
         use_proxy: Whether the proxy settings of the environment apply.
     """
 
@@ -101,7 +101,7 @@ class ServiceClient:
 
         Raises:
             SetupError: If no crowdserve answers at the URL, or not to this caller.
-            CrowdServeError: What the service answered instead of a count.
+            CrowdServeError: The error that the service answered instead of a count.
         """
         chosen = {"route": route, "counter": counter, "heatmap": overlay or None}
         parameters = {name: value for name, value in chosen.items() if value is not None}
@@ -127,7 +127,7 @@ class ServiceClient:
         return reply
 
     def _check_access(self, reply: httpx.Response) -> None:
-        """Fail if URL, model or token is to blame, with which no other photo would fare better."""
+        """Fail if URL, model or token is the cause, which would fail every other photo too."""
         answer = f"{self._shown} answered {reply.status_code} {reply.reason_phrase}"
         if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             sent = "Authorization" in self._http.headers
@@ -142,7 +142,7 @@ class ServiceClient:
 
 
 def without_user(url: str) -> str:
-    """A URL as a message may show it: without the name and password before its host."""
+    """A URL fit for messages: without the user name and password before its host."""
     return re.sub(r"^(\w+://)?.*@", r"\1", url)
 
 
@@ -161,7 +161,7 @@ def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
     """The first element of every output tensor of a v2 reply, BYTES as bytes.
 
     Raises:
-        TritonFailed: If it is no such reply.
+        TritonFailed: If it is not such a reply.
     """
     try:
         length = int(header_length) if header_length else len(body)
@@ -171,14 +171,14 @@ def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
             if size is None:
                 values[output["name"]] = output["data"][0]
             else:
-                values[output["name"]] = _first(output["datatype"], body[offset : offset + size])
+                values[output["name"]] = _first_element(output["datatype"], body[offset : offset + size])
                 offset += size
     except (ValueError, LookupError, TypeError) as err:
-        raise TritonFailed("the service's answer is no v2 inference reply; check the URL") from err
+        raise TritonFailed("the service's answer is not a v2 inference reply; check the URL") from err
     return values
 
 
-def _first(datatype: str, raw: bytes) -> Any:
+def _first_element(datatype: str, raw: bytes) -> Any:
     return split_bytes(raw)[0] if datatype == "BYTES" else read_values(datatype, raw)[0].item()
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as a call: what `crowdserve evaluate` does, for other programs."""
+"""`crowdserve evaluate` as a function, for other programs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from crowdserve.evaluation.run import SCATTER_FILE, Evaluation, Outcome, write_s
 from crowdserve.evaluation.scatter import check_matplotlib, draw_scatter
 
 Watcher = Callable[[Prediction | Failure], None]
-"""Is called with each answer."""
+"""Function called with each answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Job:
 
     Attributes:
         datasets: Folders of labelled photos.
-        output: Folder of the results; a second run goes on in it.
-        choices: What the service is asked for.
-        subset: The data sets' own part or half, as test or A/test; all of them if None.
+        output: Folder of the results; a second run continues in it.
+        choices: Parameters of the requests to the service.
+        subset: The data sets' own part or half, such as test or A/test; all of them if None.
         split: train, test or validate of this project's division of training halves; no division if None.
-        limit: At most so many photos, drawn from all of them; all if None.
+        limit: Largest number of photos, drawn from all of them; all if None.
     """
 
     datasets: list[Path]
@@ -38,10 +38,10 @@ class Job:
     limit: int | None = None
 
     def open(self) -> Evaluation:
-        """The chosen photos, and what earlier runs in the output folder left to count.
+        """Choose the photos and find those that earlier runs in the output folder have not counted.
 
         Raises:
-            SetupError: If matplotlib is missing, or earlier runs asked something else.
+            SetupError: If matplotlib is missing, or earlier runs made other choices.
             DatasetError: If there are no such photos.
         """
         check_matplotlib()
@@ -67,13 +67,13 @@ def evaluate(job: Job, client: ServiceClient, *, concurrency: int = 1, watch: Wa
     """Count the photos of a job with a running service and write the results.
 
     Args:
-        job: What to evaluate.
-        client: Of the service.
-        concurrency: Photos that the service is asked for at a time.
-        watch: Called with each answer.
+        job: The evaluation.
+        client: Client of the service.
+        concurrency: Number of photos counted at a time.
+        watch: Function called with each answer.
 
     Raises:
-        CrowdServeError: What keeps the evaluation from going on; what was counted is kept.
+        CrowdServeError: An error that stops the evaluation; the counts so far are kept.
     """
     outcome = job.open().count(client, concurrency=concurrency, watch=watch)
     job.close(outcome)

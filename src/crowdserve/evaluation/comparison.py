@@ -1,4 +1,4 @@
-"""Whether one counter errs less than another on the same photos, or only seems to."""
+"""Comparison of counters on the same photos: the difference of their errors, with its confidence interval."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from crowdserve.evaluation.summary import ALL_PHOTOS, dataset_labels
 
 
 def compare_counters(predictions: Sequence[Prediction]) -> Mapping[str, Mapping[str, MaeDifference]]:
-    """Every two counters that answered for every photo, and their average -> group -> how much more the first one errs.
+    """Pairs of counters that answered for every photo, and their average -> group -> excess error of the first.
 
     Groups are all photos, and each of several data sets. "ssdcnet against csrnet" is below 0 where SSDCNet errs less.
     """

@@ -1,4 +1,4 @@
-"""Asking the service about labelled photos, several at a time."""
+"""Counting of labelled photos by the service, several at a time."""
 
 from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,12 +13,12 @@ from crowdserve.evaluation.predictions import DECIMALS, Prediction, count_column
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the service is asked to do with every photo.
+    """Parameters of the request for every photo.
 
     Attributes:
         route: The `route` parameter; the service's default if None.
         counter: The `counter` parameter; the service's default if None.
-        every_route: Whether each route is also asked by itself, to compare ways of routing.
+        every_route: Whether each route also counts alone, to compare ways of routing.
     """
 
     route: str | None = None
@@ -28,7 +28,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A photo that was not counted, and why."""
+    """A photo that was not counted, and the reason."""
 
     key: str
     image: str
@@ -38,10 +38,10 @@ class Failure:
 def count_photos(
     client: ServiceClient, photos: Iterable[LabelledPhoto], choices: Choices, concurrency: int = 1
 ) -> Generator[Prediction | Failure, None, None]:
-    """Count photos in the order in which the service answers; close the iterator to give up the rest.
+    """Count photos in the order in which the service answers; close the iterator to skip the rest.
 
     Raises:
-        SetupError: If no photo would fare better, for instance because the service is gone.
+        SetupError: If every other photo would fail too, for instance because the service is gone.
     """
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="evaluate")
     try:
@@ -52,10 +52,10 @@ def count_photos(
 
 
 def count_photo(client: ServiceClient, photo: LabelledPhoto, choices: Choices) -> Prediction | Failure:
-    """Count one photo; what is wrong with it alone is a `Failure`.
+    """Count one photo; an error of this photo alone is a `Failure`.
 
     Raises:
-        SetupError: If no photo would fare better.
+        SetupError: If every other photo would fail too.
     """
     sample = photo.sample
     try:
@@ -87,22 +87,22 @@ def count_photo(client: ServiceClient, photo: LabelledPhoto, choices: Choices) -
 
 
 def check_models(known: dict[str, str], found: Mapping[str, str]) -> None:
-    """Fail if a model is not the version that it was; remember the new ones.
+    """Check that no model has changed its version; remember new models.
 
     Raises:
-        SetupError: If so: counts of two versions must not be averaged.
+        SetupError: If one has: counts of two versions must not be averaged.
     """
     changed = [f"{name} {known[name]} → {v}" for name, v in found.items() if known.get(name, v) != v]
     if changed:
         raise SetupError(
             f"the service answers with other models than before: {', '.join(changed)}; counts of both must not be "
-            "mixed: go on with the earlier models, or name another --output"
+            "mixed: continue with the earlier models, or name another --output"
         )
     known.update(found)
 
 
 def _count_routes(client: ServiceClient, data: bytes, answer: PhotoCount, choices: Choices) -> dict[str, PhotoCount]:
-    """Each route's own answer; the one that was taken is not asked again."""
+    """Each route's own answer; the route of `answer` is not counted again."""
     return {
         route: answer if answer.route == route else client.count(data, route=route, counter=choices.counter)
         for route in ROUTES

@@ -1,4 +1,4 @@
-"""How far predicted head counts are from labelled ones: the errors that the literature reports."""
+"""Errors of predicted head counts against labelled ones, as the literature reports them."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ import numpy.typing as npt
 
 
 def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, float]:
-    """MAE, RMSE and bias of head counts, in people an image.
+    """MAE, RMSE and bias of head counts, in people per image.
 
     Args:
-        predicted: [images], at least one.
-        true: [images].
+        predicted: Predicted counts [images], at least one.
+        true: Labelled counts [images].
     """
     errors = np.asarray(predicted, dtype=np.float64) - np.asarray(true, dtype=np.float64)
     return {
@@ -22,30 +22,30 @@ def count_errors(predicted: npt.ArrayLike, true: npt.ArrayLike) -> dict[str, flo
 
 
 def mae_interval(predicted: npt.ArrayLike, true: npt.ArrayLike) -> tuple[float, float]:
-    """The MAE's 95 % confidence interval: how closely these images pin it down.
+    """The MAE's 95 % confidence interval on these images.
 
     Percentile bootstrap: 2.5th and 97.5th percentile over 2,000 draws of the images with replacement. (Efron,
     Tibshirani: An Introduction to the Bootstrap, 1993, chapter 13.)
 
     Args:
-        predicted: [images], at least one; of few, such bounds are too narrow.
-        true: [images].
+        predicted: Predicted counts [images], at least one; bounds from few images are too narrow.
+        true: Labelled counts [images].
 
     Returns:
-        In people an image, the same for the same images in the same order.
+        Bounds in people per image, the same for the same images in the same order.
     """
     return _mean_interval(_distances(predicted, true))
 
 
 @dataclass(frozen=True, slots=True)
 class MaeDifference:
-    """How much larger the MAE of one way of counting is than that of another one, on the same images.
+    """MAE of one way of counting less that of another, on the same images.
 
     Attributes:
-        photos: How many images.
-        difference: Of the MAEs, people an image; below 0 where the one way errs less than the other.
-        interval: Its 95 % confidence interval; where it holds 0, these images cannot tell the two apart.
-        closer: Images on which the one way is closer to the label than the other.
+        photos: Number of images.
+        difference: Difference of the MAEs, people per image; below 0 where the first way errs less.
+        interval: Its 95 % confidence interval; if it holds 0, these images do not distinguish the two ways.
+        closer: Number of images on which the first way is closer to the label.
     """
 
     photos: int
@@ -58,9 +58,9 @@ def mae_difference(predicted: npt.ArrayLike, other: npt.ArrayLike, true: npt.Arr
     """Compare two ways of counting by a paired bootstrap, drawn as for `mae_interval`.
 
     Args:
-        predicted: [images], at least one.
-        other: [images], by the other way.
-        true: [images].
+        predicted: Counts by the first way [images], at least one.
+        other: Counts by the other way [images].
+        true: Labelled counts [images].
     """
     more = _distances(predicted, true) - _distances(other, true)
     return MaeDifference(
@@ -72,16 +72,16 @@ def mae_difference(predicted: npt.ArrayLike, other: npt.ArrayLike, true: npt.Arr
 
 
 def percentage_error(predicted: npt.ArrayLike, true: npt.ArrayLike) -> float | None:
-    """MAPE: the mean absolute error in per cent of the labelled count, over the images that have heads.
+    """MAPE: the mean absolute error in percent of the labelled count, over the images with heads.
 
-    A share of nothing is undefined, so that images without heads are left out.
+    A share of zero is undefined, so images without heads are left out.
 
     Args:
-        predicted: [images].
-        true: [images].
+        predicted: Predicted counts [images].
+        true: Labelled counts [images].
 
     Returns:
-        Per cent; None if no image has a head.
+        Percentage; None if no image has a head.
     """
     labelled = np.asarray(true, dtype=np.float64)
     with_heads = labelled > 0

@@ -1,4 +1,4 @@
-"""Which labelled photos are judged: those of the named folders, less what --subset, --split and --limit leave out."""
+"""Choice of labelled photos: those of the named folders, less what --subset, --split and --limit leave out."""
 
 import random
 from collections import Counter
@@ -11,41 +11,41 @@ from crowdserve.datasets import Sample, Split, load_dataset, split_samples
 from crowdserve.errors import DatasetError, PlatformError, SetupError
 
 SPLIT_SEED = 0
-"""Of the split that the networks here were trained and validated on."""
+"""Seed of the split that the networks here were trained and validated on."""
 
 LIMIT_SEED = 0
-"""Of the draw of --limit; a larger limit keeps the photos of a smaller one."""
+"""Seed of the draw of --limit; a larger limit keeps the photos of a smaller one."""
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledPhoto:
-    """One photo to judge the service on, and the folder that it was found in."""
+    """One photo to evaluate the service on, and the folder in which it was found."""
 
     folder: Path
     sample: Sample
 
     @property
     def image(self) -> str:
-        """The file's absolute path: what a photo is known by."""
+        """The file's absolute path, which identifies a photo."""
         return str(self.sample.image.resolve())
 
 
 def choose_photos(
     folders: Sequence[Path], *, subset: str | None = None, split: str | None = None, limit: int | None = None
 ) -> list[LabelledPhoto]:
-    """The photos of all folders that are chosen, each once.
+    """The chosen photos of all folders, each once.
 
     Args:
         folders: Roots of data sets, or parts of them.
         subset: A data set's own part or half, such as test, A or A/test; everything if None.
-        split: train, test or validate of `split_samples`, in which no official test half is; everything if None.
-        limit: At most so many photos, drawn from all over the data sets; every one if None.
+        split: train, test or validate of `split_samples`, without official test halves; everything if None.
+        limit: Largest number of photos, drawn from all data sets; every one if None.
 
     Raises:
-        SetupError: If the split has no such name.
-        DatasetError: If a folder has no labelled photos, or none that is chosen.
+        SetupError: If there is no split of that name.
+        DatasetError: If a folder has no labelled photos, or no chosen ones.
     """
     chosen: dict[str, LabelledPhoto] = {}
     for folder in folders:
@@ -91,7 +91,7 @@ def _of_split(samples: list[Sample], split: str | None) -> list[Sample]:
         return samples
     for known in SPLITS:
         if split == known:
-            divided = [sample for sample in samples if not sample.kept_for_judging]
+            divided = [sample for sample in samples if not sample.is_official_test]
             kept = {id(sample) for sample in split_samples(divided, SPLIT_SEED)[known]}
             return [sample for sample in samples if id(sample) in kept]
     raise SetupError(f"--split is {split!r}; expected one of {', '.join(SPLITS)}")

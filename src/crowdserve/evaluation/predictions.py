@@ -1,4 +1,4 @@
-"""`predictions.csv`: one row a counted photo, appended as it comes, so that a run can go on where it was stopped."""
+"""`predictions.csv`: one row per counted photo, appended as it comes, so that a stopped run can continue."""
 
 import csv
 import dataclasses
@@ -13,24 +13,24 @@ from crowdserve.cards import COUNTERS, ROUTES
 from crowdserve.errors import SetupError
 
 DECIMALS = 4
-"""Of people; a prediction in memory is rounded like its row in the file."""
+"""Decimals of head counts; a prediction in memory is rounded like its row in the file."""
 
 _ODD_NAMES = "surrogateescape"
-"""Names of files that are no UTF-8 are written as they are."""
+"""Error handler that writes file names which are not UTF-8 unchanged."""
 
 
 def count_column(counter: str | None = None, route: str | None = None) -> str:
     """The column with the people that a counter found on a route.
 
     Args:
-        counter: A family of counting networks; what was asked for if None.
-        route: A route that was asked by itself; the route taken if None.
+        counter: A family of counting networks; the counter of the run if None.
+        route: A route that counted alone; the route taken if None.
     """
     return "_".join([*([route] if route else []), "count", *([counter] if counter else [])])
 
 
 COUNT_COLUMNS = tuple(count_column(counter, route) for route in (None, *ROUTES) for counter in (None, *COUNTERS))[1:]
-"""Columns of people besides the predicted count, empty where they were not asked for."""
+"""Columns of head counts besides the predicted count; empty if not requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +39,18 @@ class Prediction:
 
     Attributes:
         folder: The data set's folder, as named in the call.
-        dataset: Layout name.
+        dataset: Name of the layout.
         subset: The data set's own part and half.
         key: `Sample.key`.
         image: Absolute path of the file.
-        true_count: Labelled heads.
-        predicted_count: People, as the service answered.
-        counts: People by column, see `count_column`.
+        true_count: Number of labelled heads.
+        predicted_count: Number of people that the service answered.
+        counts: Number of people by column, see `count_column`.
         scene: The more probable scene.
-        scene_probability: Of that scene.
+        scene_probability: Probability of that scene.
         route: The route taken; ``dense+sparse`` where both were blended.
         models: Version of each model that answered.
-        milliseconds: From sending the photo to the last byte of the answer, for the predicted count alone.
+        milliseconds: Time from sending the photo to the last byte of the answer, for the predicted count only.
     """
 
     folder: str
@@ -69,7 +69,7 @@ class Prediction:
 
     @property
     def error(self) -> float:
-        """People counted too many; negative where too few."""
+        """Predicted less true count; positive where too many are counted."""
         return self.predicted_count - self.true_count
 
 
@@ -90,7 +90,7 @@ def read_row(row: Mapping[str, str]) -> Prediction:
     """A row of the file as a prediction.
 
     Raises:
-        ValueError: If a value is not what its column holds.
+        ValueError: If a value does not fit its column.
     """
     return Prediction(
         **{name: row[name] for name in ("folder", "dataset", "subset", "key", "image", "scene", "route")},
@@ -107,14 +107,14 @@ class PredictionsFile:
     """The file of one output folder, open for appending inside a `with` block.
 
     Attributes:
-        earlier: Rows of earlier runs, by image; those appended now are not added.
+        earlier: Rows of earlier runs, by image; rows appended now are not added.
     """
 
     def __init__(self, path: Path) -> None:
-        """Read what earlier runs left; a last row that was cut off by a crash is dropped.
+        """Read the rows of earlier runs; a last row that a crash cut off is dropped.
 
         Raises:
-            SetupError: If the file is not one of these.
+            SetupError: If the file is not a predictions file.
         """
         self.path = path
         data = path.read_bytes() if path.exists() else b""
@@ -147,7 +147,7 @@ class PredictionsFile:
     def _writer(self) -> "csv.DictWriter[str]":
         if self._file is None:
             raise ValueError("open the file first, in a `with` block")
-        # Texts in quotes, always: the csv module forgets them around a carriage return, which a file name may have.
+        # Always quote text: the csv module omits quotes around a carriage return, which a file name may have.
         return csv.DictWriter(self._file, COLUMNS, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
     def _read(self, data: bytes) -> list[Prediction]:
@@ -160,5 +160,5 @@ class PredictionsFile:
             return [read_row(row) for row in rows]
         except (ValueError, TypeError) as err:
             raise SetupError(
-                f"{self.path}, line {rows.line_num}, is no row of crowdserve evaluate ({err}); mend or remove it"
+                f"{self.path}, line {rows.line_num}, is not a row of crowdserve evaluate ({err}); repair or remove it"
             ) from err

@@ -1,4 +1,4 @@
-"""What `crowdserve evaluate` tells: tables for people, one JSON object for programs."""
+"""Output of `crowdserve evaluate`: tables for people, one JSON object for programs."""
 
 import statistics
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ from crowdserve.evaluation.summary import ALL_PHOTOS, GroupErrors, Tables, summa
 
 WORST_PHOTOS = 5
 FEW_PHOTOS = 10
-"""Of fewer, a bootstrap's interval is too narrow to judge by."""
+"""Fewest photos for a verdict; with fewer, a bootstrap's interval is too narrow."""
 
 _HEADINGS = ("photos", "mean heads", "MAE", "RMSE", "MAPE", "bias")
 
 
 def summary_of(outcome: Outcome, choices: Choices, selection: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything about an evaluation as JSON, without the single predictions.
+    """All results of an evaluation as JSON, without the single predictions.
 
     Args:
-        outcome: Of the run.
-        choices: What the service was asked.
-        selection: How the photos were chosen.
+        outcome: Outcome of the run.
+        choices: Parameters of the requests.
+        selection: Options that chose the photos.
     """
     tables = summarise(outcome.predictions)
     return {
@@ -100,12 +100,12 @@ def _cells(errors: GroupErrors) -> tuple[str, ...]:
 
 def _notes(outcome: Outcome, tables: Tables) -> list[str]:
     everything = tables["all"][ALL_PHOTOS]
-    lines = ["", "MAE, RMSE and bias in people a photo; bias above 0: too many counted."]
+    lines = ["", "MAE, RMSE and bias in people per photo; bias above 0: too many counted."]
     if everything.photos > 1:
         low, high = everything.mae_interval
         lines.append(f"95 % confidence interval of the MAE over all photos: {low:,.1f} to {high:,.1f} (bootstrap).")
     if everything.without_heads:
-        lines.append(f"MAPE leaves out {everything.without_heads} of the photos: they show nobody.")
+        lines.append(f"MAPE leaves out {everything.without_heads} of the photos, which show no people.")
     if "policy" in tables:
         lines.append("oracle takes the better route of each photo, which no classifier can know.")
     if outcome.failures:
@@ -114,11 +114,11 @@ def _notes(outcome: Outcome, tables: Tables) -> list[str]:
         )
     lines += _comparison_notes(outcome)
     versions = ", ".join(f"{name} {version}" for name, version in outcome.models.items())
-    return [*lines, f"models {versions}; median {_median_milliseconds(outcome):,.0f} ms a photo"]
+    return [*lines, f"models {versions}; median {_median_milliseconds(outcome):,.0f} ms per photo"]
 
 
 def _comparison_notes(outcome: Outcome) -> list[str]:
-    """A line a pair of counters and group: which errs less, and whether these photos can tell."""
+    """One line per pair of counters and group: the one that errs less, and whether these photos suffice."""
     return [
         f"{pair}, {group}: MAE {found.difference:+,.1f}, 95 % interval {found.interval[0]:+,.1f} to "
         f"{found.interval[1]:+,.1f} ({_verdict(found)}); closer on {found.closer:,} of {found.photos:,} photos"

@@ -1,4 +1,4 @@
-"""One evaluation in its output folder: counts what earlier runs left over, and refuses to mix what differs."""
+"""One evaluation in its output folder: continues earlier runs, and refuses to mix different ones."""
 
 import contextlib
 import dataclasses
@@ -21,15 +21,15 @@ SCATTER_FILE = "scatter.png"
 
 SAME_COUNT_SHARE = 0.01
 SAME_COUNT_PEOPLE = 0.5
-"""How far the same service may be from its own earlier count, on another machine for instance: the sum of both."""
+"""Largest difference from the same service's earlier count, for instance on another machine: the sum of both."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What is known of the chosen photos.
+    """Results for the chosen photos.
 
     Attributes:
-        predictions: In the order of the photos, earlier runs included.
+        predictions: Predictions in the order of the photos, earlier runs included.
         failures: Photos that were not counted.
         models: Version of every model that answered.
     """
@@ -44,14 +44,14 @@ class Evaluation:
 
     Attributes:
         photos: The chosen photos.
-        left: Those that no earlier run counted.
+        left: Photos that no earlier run counted.
     """
 
     def __init__(self, folder: Path, photos: Sequence[LabelledPhoto], choices: Choices) -> None:
-        """Read what earlier runs left in the folder.
+        """Read the results of earlier runs in the folder.
 
         Raises:
-            SetupError: If they asked the service something else, or the labels have changed since.
+            SetupError: If they made other choices, or the labels have changed since.
         """
         self.folder, self.photos = folder, photos
         self._choices = choices
@@ -71,12 +71,12 @@ class Evaluation:
     def count(
         self, client: ServiceClient, *, concurrency: int = 1, watch: Callable[[Prediction | Failure], None]
     ) -> Outcome:
-        """Count the photos that are left.
+        """Count the remaining photos.
 
         Args:
-            client: Of the service.
-            concurrency: Photos that the service is asked for at a time.
-            watch: Called with each answer.
+            client: Client of the service.
+            concurrency: Number of photos counted at a time.
+            watch: Function called with each answer.
 
         Raises:
             SetupError: If the service is gone, or not the one that counted the photos before.
@@ -103,13 +103,13 @@ class Evaluation:
             earlier = json.loads((self.folder / SUMMARY_FILE).read_text())["choices"]
         except (OSError, ValueError, LookupError, TypeError) as err:
             raise SetupError(
-                f"{self.folder / PREDICTIONS_FILE} has counts, but no {SUMMARY_FILE} beside it says how they were "
-                "asked for; name another --output"
+                f"{self.folder / PREDICTIONS_FILE} has counts, but no {SUMMARY_FILE} beside it says by which "
+                "options; name another --output"
             ) from err
         now = dataclasses.asdict(self._choices)
         if earlier != now:
             changed = [
-                f"{name} {_told(earlier.get(name))} → {_told(now[name])}"
+                f"{name} {_reported(earlier.get(name))} → {_reported(now[name])}"
                 for name in now
                 if now[name] != earlier.get(name)
             ]
@@ -128,8 +128,8 @@ class Evaluation:
                 )
 
     def _check_service(self, client: ServiceClient) -> None:
-        """Ask again for one earlier photo of each route: other models or settings must not pass as the same."""
-        for row in _one_a_route(self._file.earlier.values()):
+        """Count one earlier photo of each route again, to detect other models or settings."""
+        for row in _one_per_route(self._file.earlier.values()):
             answer = client.count(
                 Path(row.image).read_bytes(), route=self._choices.route, counter=self._choices.counter
             )
@@ -147,13 +147,13 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write `summary.json` in one step, so that a crash leaves the old one or the new one."""
     unfinished = folder / f"{SUMMARY_FILE}.unfinished"
     text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
+    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names need not be UTF-8
     os.replace(unfinished, folder / SUMMARY_FILE)
 
 
-def _one_a_route(rows: Iterable[Prediction]) -> list[Prediction]:
+def _one_per_route(rows: Iterable[Prediction]) -> list[Prediction]:
     return list({row.route: row for row in rows if Path(row.image).is_file()}.values())
 
 
-def _told(value: object) -> str:
+def _reported(value: object) -> str:
     return "default" if value is None else str(value)

@@ -17,14 +17,14 @@ _OTHER = "#8c8c8c"
 
 
 def check_matplotlib() -> None:
-    """Check that the picture can be drawn.
+    """Check that the scatter plot can be drawn.
 
     Raises:
         PlatformError: If matplotlib is not installed.
     """
     if importlib.util.find_spec("matplotlib") is None:
         raise PlatformError(
-            "matplotlib draws the picture of an evaluation and is not installed: pip install 'crowdserve[evaluate]'"
+            "matplotlib draws the scatter plot and is not installed: pip install 'crowdserve[evaluate]'"
         )
 
 
@@ -32,8 +32,8 @@ def draw_scatter(predictions: Sequence[Prediction], path: Path) -> None:
     """Draw every photo as a dot on logarithmic axes, coloured by its route; the diagonal is a perfect count.
 
     Args:
-        predictions: At least one.
-        path: A PNG file to write.
+        predictions: Predictions, at least one.
+        path: PNG file to write.
     """
     from matplotlib.figure import Figure
 
@@ -65,7 +65,7 @@ def _title(predictions: Sequence[Prediction]) -> str:
 
 
 def _scale(axes: "Axes", counts: Sequence[float]) -> None:
-    """The same logarithmic scale on both axes, linear below 1 where there are such counts; and the diagonal."""
+    """Set the same logarithmic scale on both axes, linear below 1 if there are such counts; draw the diagonal."""
     from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 
     low, high = min(counts), max(*counts, 1.0) * 1.3
@@ -84,6 +84,6 @@ def _scale(axes: "Axes", counts: Sequence[float]) -> None:
 
 
 def _round_numbers(low: float, high: float) -> list[float]:
-    """0 and 1, 2, 5, 10, 20, 50 … between two limits; powers of ten alone where those would crowd the axis."""
+    """0 and 1, 2, 5, 10, 20, 50 … between two limits; only powers of ten where those would crowd the axis."""
     steps = (1, 2, 5) if high < 1000 * max(low, 1) else (1,)
     return [n for n in (0, *(step * 10**power for power in range(7) for step in steps)) if low <= n <= high]

@@ -1,4 +1,4 @@
-"""From predictions to errors: over all photos and by route, true count, data set, counter and policy."""
+"""Errors of predictions: over all photos and by route, true count, data set, counter and policy."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,14 +19,14 @@ class GroupErrors:
     """Errors of a group of photos.
 
     Attributes:
-        photos: How many, those without heads included.
-        without_heads: How many of them have no head, and are not in `mape`.
-        mean_true_count: Labelled heads a photo.
-        mae: Mean absolute error, people a photo.
+        photos: Number of photos, those without heads included.
+        without_heads: Number of photos without heads, which are not in `mape`.
+        mean_true_count: Labelled heads per photo.
+        mae: Mean absolute error, people per photo.
         mae_interval: Its 95 % confidence interval, by bootstrap.
-        rmse: Root of the mean squared error, people a photo.
-        bias: Mean error, people a photo; positive where too many are counted.
-        mape: Mean absolute error in per cent of the true count; None if no photo has a head.
+        rmse: Root of the mean squared error, people per photo.
+        bias: Mean error, people per photo; positive where too many are counted.
+        mape: Mean absolute error in percent of the true count; None if no photo has a head.
     """
 
     photos: int
@@ -43,14 +43,14 @@ ALL_PHOTOS = "all photos"
 """The group of all photos."""
 
 Tables = Mapping[str, Mapping[str, GroupErrors]]
-"""What the photos are grouped by -> group -> errors."""
+"""Criterion of grouping -> group -> errors."""
 
 Grouping = Callable[[Prediction], Mapping[str, float]]
-"""A photo's groups, and the count that is judged in each."""
+"""A photo's groups, and its count in each."""
 
 
 def group_errors(pairs: Iterable[tuple[float, int]]) -> GroupErrors:
-    """Errors over (predicted, true) counts; there must be some."""
+    """Errors over (predicted, true) counts, at least one pair."""
     predicted, true = zip(*pairs, strict=True)
     return GroupErrors(
         photos=len(true),
@@ -63,7 +63,7 @@ def group_errors(pairs: Iterable[tuple[float, int]]) -> GroupErrors:
 
 
 def summarise(predictions: Sequence[Prediction]) -> Tables:
-    """Errors of all photos, and by everything that tells them apart; tables without a group are left out."""
+    """Errors of all photos, and by each criterion; tables without a group are left out."""
     label, counters = dataset_labels(predictions), counters_of(predictions)
     groupings: dict[str, Grouping] = {
         "all": lambda p: {ALL_PHOTOS: p.predicted_count},

@@ -17,14 +17,14 @@ _POLL_SECONDS = 0.02
 
 
 class ChildProcess:
-    """A server process in a process group of its own, which works in a folder of its own and logs there.
+    """A server process in its own process group, with its own working folder and a log there.
 
-    Ctrl-C in the terminal does not reach it: its parent stops it in order. If the parent dies, the kernel ends it.
-    The kernel watches the parent's thread that starts it, so start it in one that lives as long as it is needed.
+    Ctrl-C in the terminal does not reach it: its parent stops it cleanly. If the parent dies, the kernel ends it.
+    The kernel watches the parent's thread that starts it, so start it in one that lives as long as the process.
 
     Attributes:
-        name: For messages.
-        log: The file with everything that the process prints.
+        name: Name of the process in messages.
+        log: File with everything that the process prints.
     """
 
     def __init__(self, name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> None:
@@ -58,10 +58,10 @@ class ChildProcess:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def check_alive(self) -> None:
-        """Raise unless the process runs.
+        """Check that the process runs.
 
         Raises:
-            PlatformError: With the end of its log.
+            PlatformError: If it has ended; the message holds the end of its log.
         """
         if self.exit_code is not None:
             raise PlatformError(f"{self.name} ended with exit code {self.exit_code}; its log ends:\n{self.log_tail()}")
@@ -70,7 +70,7 @@ class ChildProcess:
         """Wait until `ready()` is true.
 
         Raises:
-            PlatformError: If the process ends first, or the time is over; with the end of its log.
+            PlatformError: If the process ends first or the time runs out; the message holds the end of its log.
         """
         deadline = time.monotonic() + timeout_seconds
         while not ready():
@@ -82,7 +82,7 @@ class ChildProcess:
             time.sleep(_POLL_SECONDS)
 
     def stop(self, grace_seconds: float) -> None:
-        """Ask the process to end, wait, then kill what is left of its process group; nothing if it is gone."""
+        """Ask the process to end, wait, then kill the rest of its process group; do nothing if it is gone."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
             deadline = time.monotonic() + grace_seconds
@@ -93,7 +93,7 @@ class ChildProcess:
             self._process.wait()
 
     def _has_ended(self) -> bool:
-        """Whether the process has ended, without reaping it: until then no other process group can take its id."""
+        """Whether the process has ended, without reaping it: its id stays reserved until then."""
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -111,7 +111,7 @@ def preferred_port(host: str, port: int) -> int:
     """`port` if it is free, else any free one.
 
     Raises:
-        PlatformError: If `host` is no address of this machine.
+        PlatformError: If `host` is not an address of this machine.
     """
     try:
         return choose_ports(host, port)[0]
@@ -121,7 +121,7 @@ def preferred_port(host: str, port: int) -> int:
 
 def _bind(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a connection that lingers is no obstacle
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a lingering connection does not block the port
     try:
         listener.bind((host, port))
     except OSError as err:

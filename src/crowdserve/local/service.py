@@ -1,4 +1,4 @@
-"""The whole service on this machine: the real Triton and the transformer in front of it, as child processes."""
+"""The whole service on this machine: the real Triton with the transformer in front of it, as child processes."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ from crowdserve.triton.repository import render_repository
 
 READY_TIMEOUT_SECONDS = 90.0
 TRITON_TIMEOUT_SECONDS = 600
-"""For one answer: a 2048 px photo takes a CPU of two cores most of a minute, and others may wait before it."""
+"""Limit for one answer: a 2048 px photo takes most of a minute on two cores, and others may be queued before it."""
 
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.25
@@ -36,8 +36,8 @@ class EmbeddedService:
 
     Attributes:
         triton: The Triton behind the transformer.
-        http_url: Such as ``http://127.0.0.1:8080``.
-        grpc_url: Such as ``127.0.0.1:8081``.
+        http_url: Address of REST, such as ``http://127.0.0.1:8080``.
+        grpc_url: Address of gRPC, such as ``127.0.0.1:8081``.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class EmbeddedService:
         """Block for as long as both processes run.
 
         Raises:
-            PlatformError: When one of them ends by itself.
+            PlatformError: When one of them ends on its own.
         """
         while True:
             self.triton.process.check_alive()
@@ -92,7 +92,7 @@ class EmbeddedService:
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
-        """Stop the transformer, then Triton; harmless if they are gone."""
+        """Stop the transformer, then Triton; do nothing if they are gone."""
         if self._transformer is not None:
             self._transformer.stop(_GRACE_SECONDS + 2.0)
             self._transformer = None
@@ -121,7 +121,7 @@ class EmbeddedService:
             "predictor_host": self.triton.http_url,
             "repository": self._repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
-            "drain_seconds": 0,  # no load balancer has to notice first
+            "drain_seconds": 0,  # there is no load balancer to notice first
             "grace_seconds": _GRACE_SECONDS,
         }
         flags = [text for name, value in settings.items() for text in (f"--{name}", str(value))]
@@ -132,7 +132,7 @@ def check_transformer() -> None:
     """Check that the transformer and the SDK that it is built on are installed.
 
     Raises:
-        PlatformError: If not.
+        PlatformError: If one of them is missing.
     """
     missing = [name for name in ("crowdserve_transformer", "kserve") if importlib.util.find_spec(name) is None]
     if missing:

@@ -1,7 +1,7 @@
-"""Ties a command's life to the process that starts it: `python tether.py PARENT_PID COMMAND…`.
+"""Tie a command's life to the process that starts it: `python tether.py PARENT_PID COMMAND…`.
 
 The kernel sends SIGTERM to this process, and to the command that takes its place, when its parent ends, even by
-SIGKILL. Run as a file by `crowdserve.local.processes`, so it imports nothing but the standard library.
+SIGKILL. `crowdserve.local.processes` runs this file as a script, so it imports only the standard library.
 """
 
 import ctypes
@@ -13,10 +13,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Become the command, tied to the parent."""
+    """Replace this process by the command, tied to the parent."""
     parent_pid, command = int(arguments[0]), arguments[1:]
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
-    if os.getppid() != parent_pid:  # the parent ended before it could be watched
+    if os.getppid() != parent_pid:  # the parent ended before the kernel watched it
         sys.exit(1)
     os.execvp(command[0], command)
 

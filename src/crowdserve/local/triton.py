@@ -1,7 +1,7 @@
 """The real Triton server from the `nvidia-pytriton` wheel, as a child process.
 
 The wheel holds `tritonserver` and its python backend for Linux on x86-64. Python 3.10 to 3.13 each have a stub, the
-process that runs a python-backend model; it is put beside the backend here, in a folder of links.
+process that runs a python-backend model; this module links it beside the backend, in a folder of links.
 """
 
 import http
@@ -25,7 +25,7 @@ from crowdserve.local.processes import ChildProcess, choose_ports
 
 HOST = "127.0.0.1"
 MIN_SHM_BYTES = 48 << 20
-"""What /dev/shm must have free: pictures reach the python backend through it, a 2048 px one takes 13 MB."""
+"""Free space needed in /dev/shm: images reach the python backend through it, 13 MB for one of 2048 px."""
 
 READY_TIMEOUT_SECONDS = 60.0
 _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
@@ -37,13 +37,13 @@ _STUB = "triton_python_backend_stub"
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
 
-    Everything listens on 127.0.0.1. Several can run side by side.
+    Every port is on 127.0.0.1. Several instances can run side by side.
 
     Args:
         repository: A rendered embedded-profile repository.
-        http_port: REST port; a free one if None, like the other two.
-        grpc_port: gRPC port.
-        metrics_port: Prometheus port.
+        http_port: REST port; a free one if None.
+        grpc_port: gRPC port; a free one if None.
+        metrics_port: Prometheus port; a free one if None.
         threads: CPU threads of one network; every core if None.
     """
 
@@ -113,12 +113,12 @@ class EmbeddedTriton:
         """Wait until every model is loaded and warm.
 
         Raises:
-            PlatformError: If Triton ends first or takes too long; with the end of its log.
+            PlatformError: If Triton ends first or takes too long; the message holds the end of its log.
         """
         self.process.wait_until(lambda: answers_ok(self.http_url, "/v2/health/ready"), timeout_seconds)
 
     def stop(self) -> None:
-        """Stop the server, its backend processes too, and remove what it left in /dev/shm; harmless if it is gone."""
+        """Stop the server and its backend processes, and clear its files in /dev/shm; do nothing if it is gone."""
         if self._process is not None:
             self._process.stop(_STOP_GRACE_SECONDS)
             self._process = None
@@ -129,7 +129,7 @@ class EmbeddedTriton:
             self._folder = None
 
     def _flags(self, backends: Path, http_port: int, grpc_port: int, metrics_port: int) -> list[str]:
-        closed = "model-repository,shared-memory,trace,logging"  # to everyone: nobody knows the key
+        closed = "model-repository,shared-memory,trace,logging"  # to every client: the random key is not stored
         key = f"crowdserve-admin={secrets.token_hex(16)}"
         return [
             f"--model-repository={self._repository}",
@@ -148,7 +148,7 @@ class EmbeddedTriton:
             "--exit-on-error=true",
             f"--exit-timeout-secs={_EXIT_TIMEOUT_SECONDS}",
             "--allow-gpu-metrics=false",
-            "--log-info=false",  # what is left is what an error message should show
+            "--log-info=false",  # the log then holds what an error message should show
             "--pinned-memory-pool-byte-size=0",
         ]
 
@@ -205,10 +205,10 @@ def link_backends(install: Path, folder: Path) -> Path:
 
 
 def check_stub(stub: Path, env: Mapping[str, str]) -> None:
-    """Run the stub without arguments: it complains and ends with 1, or with 127 where a shared library is missing.
+    """Run the stub without arguments: its exit code is 1, or 127 where a shared library is missing.
 
     Raises:
-        PlatformError: With the loader's message.
+        PlatformError: If a library is missing, with the loader's message.
     """
     result = subprocess.run([str(stub)], env=dict(env), capture_output=True, text=True, timeout=60)
     if result.returncode == 127:
@@ -221,7 +221,7 @@ def check_stub(stub: Path, env: Mapping[str, str]) -> None:
 
 
 def _environment(install: Path, threads: int | None) -> dict[str, str]:
-    """This environment, with the wheel's libraries and this Python's first: the stub takes its packages from PATH."""
+    """This environment with the libraries of the wheel and of this Python first; the stub finds packages by PATH."""
     libraries = [str(install.parents[1] / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
     env = dict(os.environ)
     env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
@@ -232,7 +232,7 @@ def _environment(install: Path, threads: int | None) -> dict[str, str]:
 
 
 def answers_ok(address: str, path: str) -> bool:
-    """Whether a local HTTP server answers 200."""
+    """Whether a local HTTP server answers a GET with 200."""
     with closing(http.client.HTTPConnection(address, timeout=2)) as connection:
         try:
             connection.request("GET", path)

@@ -1,6 +1,6 @@
-"""Markdown that is generated: tables, and the places of a page where they stand.
+"""Generated Markdown: tables, and the places of a page that hold them.
 
-A generated part stands between two comment lines, `<!-- NAME: generated -->` and `<!-- NAME: end -->`.
+A generated part lies between two comment lines, `<!-- NAME: generated -->` and `<!-- NAME: end -->`.
 """
 
 import re
@@ -16,12 +16,12 @@ def markdown_table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> 
 
 
 def has_mark(text: str, name: str) -> bool:
-    """Whether a page has a place for the generated part of a name."""
+    """Whether a page has a mark for the generated part called `name`."""
     return _begin(name) in text
 
 
 def fill_mark(text: str, name: str, part: str) -> str:
-    """A page's text with what stands between the two marks of a name replaced.
+    """A page's text with the part between the two marks of a name replaced.
 
     Raises:
         RepositoryError: If a mark is missing.
@@ -29,7 +29,7 @@ def fill_mark(text: str, name: str, part: str) -> str:
     begin, end = _begin(name), f"<!-- {name}: end -->"
     for mark in (begin, end):
         if mark not in text:
-            raise RepositoryError(f"the page has no mark {mark}; a generated part stands between {begin} and {end}")
+            raise RepositoryError(f"the page has no mark {mark}; a generated part lies between {begin} and {end}")
     between = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     return between.sub(lambda _: f"{begin}\n{part}\n{end}", text)
 

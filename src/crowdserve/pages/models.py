@@ -61,7 +61,8 @@ def accuracy_table(repository: Path) -> str:
             data = f"{', '.join(meta['data'])}: {meta['photos']['validation']} of {sum(meta['photos'].values())} photos"
             errors = [f"{found[name]:.1f}" for name in ("mae", "rmse", "bias")]
             rows.append((f"`{card.name}`", data, *errors, f"{mean['mae']:.1f}", training_time(meta)))
-    return markdown_table(("network", "validation split", "MAE", "RMSE", "bias", "MAE of the mean", "training"), rows)
+    header = ("network", "validation split", "MAE", "RMSE", "bias", "mean-predictor MAE", "training")
+    return markdown_table(header, rows)
 
 
 PARTS: Mapping[str, Callable[[Path], str]] = MappingProxyType(

@@ -1,4 +1,4 @@
-"""What a model's page says of it: facts of its card, the record of its training, its errors by head count."""
+"""The section of one model in a page: facts of its card, its training record, its errors by head count."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from crowdserve.pages.markdown import markdown_table
 
 
 def card_section(repository: Path, card: ModelCard) -> str:
-    """Everything that is known of a model, as Markdown."""
+    """Everything that is known about a model, as Markdown."""
     meta, evaluation = (read_record(repository, card, name) for name in (META_FILE, EVALUATION_FILE))
     rows = _facts(repository, card, meta or {}) | _training(meta or {})
     section = markdown_table((card.title, ""), list(rows.items()))
@@ -30,7 +30,7 @@ def tensor_text(tensor: TensorSpec) -> str:
 
 
 def _facts(repository: Path, card: ModelCard, meta: Mapping[str, Any]) -> dict[str, str]:
-    """Rows from the card; what the record beside the model file says of its weights goes first."""
+    """Rows from the card; the record beside the model file takes precedence for the weights."""
     geometry, folder = card.geometry, newest_version(repository, card)
     sides = f"{geometry.min_side_px} to {geometry.max_side_px} px per side, multiples of {geometry.pad_multiple}"
     fixed = geometry.fixed_side_px
@@ -39,9 +39,9 @@ def _facts(repository: Path, card: ModelCard, meta: Mapping[str, Any]) -> dict[s
     normalisation = NORMALISATIONS[meta["normalisation"]] if "normalisation" in meta else card.normalisation
     origin = card.provenance
     sources = {"weights": origin.weights, "licence": origin.licence, "data": origin.dataset}
-    if "source" in meta:  # published by others, whatever the card says of those trained here
-        told = f"{meta['source']}, {meta['file']}, SHA-256 {meta['sha256']}"
-        sources = {"weights": told, "licence": "its publishers'", "data": "as its publishers say"}
+    if "source" in meta:  # published by others; the card describes weights trained here
+        published = f"{meta['source']}, {meta['file']}, SHA-256 {meta['sha256']}"
+        sources = {"weights": published, "licence": "its publishers'", "data": "as its publishers say"}
     rows = {
         "architecture": f"{card.parameters:,} parameters; {card.provenance.paper}",
         "counts": counts,
@@ -82,13 +82,13 @@ _ERRORS = {"MAE": "mae", "RMSE": "rmse", "bias": "bias"}
 
 
 def _runs(meta: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The run and those that it started from, the first one first."""
+    """The run and those that it continued, the earliest first."""
     earlier = meta.get("started_from")
     return [*(_runs(earlier) if earlier else []), meta]
 
 
 def _recipe(meta: Mapping[str, Any]) -> str:
-    """Every parameter of a run but those that are off."""
+    """Every parameter of a run except those that are off."""
     chosen = {name: value for name, value in meta["recipe"].items() if value not in (False, None, "", [])}
     texts = {name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in chosen.items()}
     best = meta["validation"].get("step")

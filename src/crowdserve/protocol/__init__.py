@@ -3,6 +3,6 @@
 client ──► headers, binary, tensors ◄── transformer
 
 tensors.py   names, datatypes and shapes of the v2 tensors
-binary.py    the binary tensor extension: where JSON ends, how a BYTES element is written
+binary.py    the binary tensor extension: the end of the JSON part, the form of a BYTES element
 headers.py   the response header that names the serving pod
 """

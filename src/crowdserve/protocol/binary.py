@@ -2,7 +2,8 @@
 
     | JSON, as long as the header Inference-Header-Content-Length says | tensor | tensor | …
 
-A BYTES tensor is its elements one after the other, each after its length in 4 bytes. gRPC's raw contents are the same.
+A BYTES tensor is its elements one after the other, each preceded by its length in 4 bytes. gRPC's raw contents have the
+same form.
 Source: the Open Inference Protocol's extension for binary data, as Triton and KServe speak it.
 """
 
@@ -42,7 +43,7 @@ def read_values(datatype: str, raw: memoryview | bytes) -> "npt.NDArray[np.gener
     """The values of a binary tensor of numbers, flat, without a copy.
 
     Raises:
-        ValueError: If the datatype is none of this service's, or the length is no multiple of its size.
+        ValueError: If the service has no such datatype, or the length is not a multiple of its size.
     """
     if datatype not in _DTYPES:
         raise ValueError(f"datatype {datatype!r}; expected one of {', '.join(_DTYPES)}")

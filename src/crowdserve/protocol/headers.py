@@ -1,4 +1,4 @@
-"""Names of HTTP headers that both ends know."""
+"""HTTP header names shared by client and transformer."""
 
 from collections.abc import Mapping
 
@@ -10,5 +10,5 @@ POD_HEADER = "x-crowdserve-pod"
 
 
 def pod_name(environment: Mapping[str, str]) -> str | None:
-    """Name of the pod that a process runs in, which is its host name; None outside of Kubernetes."""
+    """Name of the pod that a process runs in, which is its host name; None outside Kubernetes."""
     return environment.get("HOSTNAME") if "KUBERNETES_SERVICE_HOST" in environment else None

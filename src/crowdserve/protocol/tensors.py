@@ -7,16 +7,20 @@ from crowdserve.cards import COUNTERS
 
 IMAGE = "image"
 IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1, -1, 3)}
-"""Datatypes that `image` comes in: encoded files [N], or RGB pixels [N, height, width, 3]."""
+"""Datatypes of the input `image`: encoded files [N], or RGB pixels [N, height, width, 3]."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
-    """An output of the service; its first axis is the picture.
+    """An output of the service; its first axis counts images.
 
     Attributes:
-        optional: Whether it is returned only when asked for.
-        binary: Whether it is a file, which JSON carries as base64, rather than text.
+        name: Name in v2.
+        datatype: Datatype in v2.
+        shape: Shape with -1 for a variable length.
+        meaning: Description for users.
+        optional: Whether it is returned only on request.
+        binary: Whether its elements are files, which JSON carries as base64, rather than text.
     """
 
     name: str
@@ -49,6 +53,6 @@ OUTPUTS: Mapping[str, OutputTensor] = {
             True,
         ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
-        OutputTensor("heatmap", "BYTES", (-1,), "PNG: the picture with its density laid over it", True, True),
+        OutputTensor("heatmap", "BYTES", (-1,), "PNG: the photo with its density laid over it", True, True),
     )
 }

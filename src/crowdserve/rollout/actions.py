@@ -1,10 +1,10 @@
-"""start, step, promote, abort: each reads, decides and patches until the cluster is as it should be.
+"""start, step, promote, abort: each reads, decides and patches until the cluster has the wanted state.
 
-A patch holds the resource version that was read. If the server says that it is out of date, or no answer comes, the
-move reads again and decides anew, so that two commands at once cannot undo each other: one of them sees what the other
-did. The record is written on every route, even where nothing else changes, because the new resource version is what
-stops a command that decided on the old state. An InferenceService holds no record, and so a late patch of it may come
-through; but whoever patched reads once more, and takes a patch that came after an abort back.
+A patch holds the resource version that was read. If the server calls it outdated, or no answer comes, the action reads
+and decides again, so that two commands at once cannot undo each other: one of them sees what the other did. The record
+is written on every route, even where nothing else changes, because the new resource version stops a command that
+decided on the old state. An InferenceService holds no record, so a late patch of it may get through; but the command
+that sent it reads once more, and takes back a patch that came after an abort.
 """
 
 import time
@@ -37,13 +37,13 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """The moves of one release.
+class Actions:
+    """The actions on one release.
 
     Attributes:
-        cluster: Of the release.
-        name: Of the release.
-        say: Told what is done.
+        cluster: The cluster that runs the release.
+        name: Name of the Helm release.
+        say: Function that shows a line to the user.
         ready_seconds: Time limit for a track to become ready.
     """
 
@@ -60,7 +60,7 @@ class Moves:
         """Give the canary a version and no traffic.
 
         Args:
-            version: Parts that are None stay as the canary has them.
+            version: The version; parts that are None stay as the canary has them.
 
         Raises:
             RolloutRefused: If another rollout is under way, stable runs the version already, or only the chart can
@@ -72,15 +72,15 @@ class Moves:
                 "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
                 f"({upgrade(before, {'canary.storageUri': version.storage_uri})}), then start without --storage-uri"
             )
-        wanted = _filled(version, before.canary_version)
+        wanted = _fill_missing(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
         if before.record.under_way:
             record, weight = before.record, before.weight  # an earlier start that was cut short
         else:
             record, weight = Record(RUNNING, stamp(), _stable_before(before, wanted), wanted), 0
-        self._settle(before, weight, record, version)
+        self._set_weight_and_record(before, weight, record, version)
         if not before.knative:
-            self._run(CANARY, wanted, record)
+            self._deploy(CANARY, wanted, record)
         return self.read()
 
     def step(
@@ -89,24 +89,24 @@ class Moves:
         """Set the canary's share.
 
         Args:
-            before: What the decision rests on; another command's move since then calls it off.
-            weight: In percent.
-            score: Of the stable track, for the record.
-            reference: Of the stable track, for the record.
+            before: The release as the decision saw it; another command's action since then cancels this one.
+            weight: New share of the canary in percent.
+            score: Score of the stable track, for the record.
+            reference: Traffic of the stable track, for the record.
         """
         _require(before.record.phase == RUNNING, before, "start one first")
         if before.knative and weight == 100:
             raise RolloutRefused("in Knative mode 100 % ends a rollout, without a way back for KServe; use promote")
         known = before.record
         record = replace(known, since=stamp(), score=score or known.score, reference=reference or known.reference)
-        self._settle(before, weight, record)
+        self._set_weight_and_record(before, weight, record)
         self.say(f"canary: {before.weight} % -> {weight} % of the traffic")
 
     def promote(self, before: Release) -> None:
         """Give stable the canary's version while the canary has all traffic, then give stable all traffic.
 
         Args:
-            before: What the decision rests on; another command's move since then calls it off.
+            before: The release as the decision saw it; another command's action since then cancels this one.
 
         Raises:
             RolloutRefused: If the canary is not ready or too small, or no rollout is under way.
@@ -119,7 +119,7 @@ class Moves:
         self._require_room(before)
         try:
             release = before if before.knative else self._replace_stable(before)
-            self._settle(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
+            self._set_weight_and_record(release, 0, replace(release.record, phase=PROMOTED, since=stamp()))
         except RolloutRefused:
             after = self.read().record
             if (after.phase, after.canary) != (PROMOTED, before.record.canary):
@@ -127,7 +127,7 @@ class Moves:
         self.say(f"promoted: stable runs {before.record.canary} and has all traffic")
 
     def _require_same_triton(self, before: Release) -> None:
-        """A promotion copies models and transformer; Triton's image is the ServingRuntime's, and so the chart's."""
+        """Refuse another Triton: a promotion copies models and transformer, the chart sets Triton's image."""
         canary, stable = (triton_image(self.cluster, each) for each in (before.canary, before.stable))
         if canary != stable:
             raise RolloutRefused(
@@ -136,7 +136,7 @@ class Moves:
             )
 
     def _require_room(self, before: Release) -> None:
-        """A canary that answers everything already has shown that it can; any other needs the replicas of stable."""
+        """Refuse a canary with fewer replicas than stable, unless it answers all traffic already."""
         if before.knative or before.record.phase != RUNNING or before.weight == 100:
             return
         canary, stable = (available_replicas(self.cluster, each) for each in (before.canary, before.stable))
@@ -155,16 +155,16 @@ class Moves:
         promoting = before.record
         if promoting.phase == RUNNING:
             promoting = replace(promoting, phase=PROMOTING, since=stamp())
-        self._settle(before, 100, promoting)
+        self._set_weight_and_record(before, 100, promoting)
         self.say("all traffic to the canary while stable takes its version")
-        self._run(STABLE, promoting.canary, promoting)
+        self._deploy(STABLE, promoting.canary, promoting)
         return self._await_stable(PROMOTING)
 
     def abort(self, reason: str) -> None:
-        """Return all traffic to stable; in the midst of a promotion stable's version goes back first.
+        """Return all traffic to stable; during a promotion stable's version goes back first.
 
         Args:
-            reason: For the record.
+            reason: Reason for the record.
         """
         before = self.read()
         if before.record.phase in {IDLE, PROMOTED} and not any(split.weight for split in before.splits):
@@ -172,16 +172,16 @@ class Moves:
             return
         if before.record.phase in {PROMOTING, REVERTING}:
             reverting = replace(before.record, phase=REVERTING, reason=reason)
-            self._settle(before, before.weight, reverting)
+            self._set_weight_and_record(before, before.weight, reverting)
             self.say("stable takes its earlier version back before it gets its traffic back")
-            self._run(STABLE, reverting.stable, reverting)
+            self._deploy(STABLE, reverting.stable, reverting)
             self._await_stable(REVERTING)
-        self._insist(reason)
+        self._force_abort(reason)
         self.say(f"aborted, all traffic to stable: {reason}")
         self.say(aborted_values(before))
 
-    def _insist(self, reason: str) -> None:
-        """Abort over whatever other commands do meanwhile, save a promotion, which has to be turned back first."""
+    def _force_abort(self, reason: str) -> None:
+        """Abort despite other commands' actions, except a promotion, which has to be reverted first."""
         since = stamp()
 
         def plan(release: Release) -> Patch | None:
@@ -189,28 +189,30 @@ class Moves:
             _require(record.phase != PROMOTING, release, "another command was faster; run abort again")
             if record.phase != ABORTED or release.weight:
                 record = replace(record, phase=ABORTED, since=since, reason=reason, reference=None)
-            return _first(release, 0, record)
+            return _next_split_patch(release, 0, record)
 
         self._converge(plan)
 
-    def _settle(self, before: Release, weight: int, record: Record, version: Version | None = None) -> None:
-        """Set weight and record everywhere, unless another command has moved since `before` was read."""
+    def _set_weight_and_record(
+        self, before: Release, weight: int, record: Record, version: Version | None = None
+    ) -> None:
+        """Set weight and record everywhere, unless another command has acted since `before` was read."""
         expected = (before.record, before.weight), (record, before.weight), (record, weight)
 
         def plan(release: Release) -> Patch | None:
             now, wanted = release.record, record
             if (now, release.weight) not in expected:
                 if now.phase == ABORTED and release.weight:
-                    return _first(release, 0, now)  # our patch came after the abort: take it back
-                same_move = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
-                _require(same_move, release, "another command was faster; nothing more was changed")
+                    return _next_split_patch(release, 0, now)  # our patch came after the abort: take it back
+                same_action = (now.phase, now.canary, release.weight) == (record.phase, record.canary, weight)
+                _require(same_action, release, "another command was faster; nothing more was changed")
                 wanted = now
-            return _first(release, weight, wanted, version)
+            return _next_split_patch(release, weight, wanted, version)
 
         self._converge(plan)
 
-    def _run(self, track: str, version: Version, record: Record) -> None:
-        """Make a track run a version, unless another command has moved since."""
+    def _deploy(self, track: str, version: Version, record: Record) -> None:
+        """Make a track run a version, unless another command has acted since."""
 
         def plan(release: Release) -> Patch | None:
             if release.record.phase == record.phase:
@@ -222,7 +224,7 @@ class Moves:
         self._converge(plan)
 
     def _converge(self, plan: Callable[[Release], Patch | None]) -> None:
-        """Read, plan and apply one patch after the other until none is needed."""
+        """Read, plan and apply one patch after another until none is needed."""
         failures = 0
         while patch := plan(self.read()):
             try:
@@ -278,7 +280,7 @@ def _workload(release: Release, track: str) -> Workload:
 
 
 def _stable_before(before: Release, wanted: Version) -> Version:
-    """What stable runs as a rollout of a version begins; Knative keeps no word of an earlier revision's version."""
+    """Stable's version as a rollout begins; Knative does not keep the version of an earlier revision."""
     split = before.splits[0]
     if isinstance(split, RevisionSplit) and split.divided:
         return before.record.stable
@@ -301,8 +303,8 @@ def _repository(image: str | None) -> str | None:
     return f"{folder}{slash}{name.partition(':')[0]}"
 
 
-def _first(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
-    """The next patch of the objects that divide traffic; None if all are as they should be."""
+def _next_split_patch(release: Release, weight: int, record: Record, version: Version | None = None) -> Patch | None:
+    """The next patch of the objects that divide traffic; None if all are up to date."""
     for split in release.splits:
         extra = {"version": version} if isinstance(split, RevisionSplit) and version else {}
         patch = split.shift(weight, record, **extra)
@@ -311,8 +313,8 @@ def _first(release: Release, weight: int, record: Record, version: Version | Non
     return None
 
 
-def _filled(version: Version, other: Version) -> Version:
-    """A version with the parts that are None from another."""
+def _fill_missing(version: Version, other: Version) -> Version:
+    """A version whose parts that are None come from another."""
     return Version(version.storage_uri or other.storage_uri, version.image or other.image)
 
 

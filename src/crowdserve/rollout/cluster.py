@@ -1,4 +1,4 @@
-"""The API server, with time limits and retries, and with a dry run that changes nothing."""
+"""Access to the API server, with time limits and retries, and with a dry run that changes nothing."""
 
 import json
 import time
@@ -23,12 +23,12 @@ def connect(namespace: str | None, *, context: str | None = None, dry_run: bool 
     """The cluster of the kubeconfig, or else the one that this process runs in.
 
     Args:
-        namespace: Of the release; the context's own if None.
-        context: Of the kubeconfig; the current one if None.
+        namespace: Namespace of the release; the context's own if None.
+        context: Context of the kubeconfig; the current one if None.
         dry_run: Whether patches are only checked.
 
     Raises:
-        ClusterError: If there is neither.
+        ClusterError: If there is no cluster.
     """
     import kubernetes
 
@@ -58,7 +58,7 @@ class Cluster:
 
     Args:
         api: `CustomObjectsApi` of the kubernetes client; its paths serve every group.
-        namespace: Of the release.
+        namespace: Namespace of the release.
         answer_seconds: Time limit of a request.
     """
 
@@ -98,13 +98,13 @@ class Cluster:
 
         Raises:
             Outdated: If the object has changed since it was read.
-            AnswerLost: If nobody knows whether the patch was applied.
+            AnswerLost: If it is unknown whether the patch was applied.
             ClusterError: If the server refuses the patch for good.
         """
         self._patch(patch, dry_run=None)
 
     def await_change(self, kind: Kind, found: Object, seconds: float) -> None:
-        """Return once an object has changed since it was read, after a time, or early when the watch breaks."""
+        """Return when an object has changed since it was read, at a time limit, or early if the watch breaks."""
         limit = max(1, round(seconds))
         options = {
             "watch": True,
@@ -117,13 +117,13 @@ class Cluster:
         started = time.monotonic()
         try:
             woken = _answer_of(lambda: self._first_byte(kind, options))
-        except (AnswerLost, Outdated, ClusterError):  # a watch only saves time: whoever waits reads again anyway
+        except (AnswerLost, Outdated, ClusterError):  # a watch only saves time: the caller reads again anyway
             woken = False
         if not woken:
             time.sleep(max(0.0, min(FIRST_PAUSE_SECONDS, seconds - (time.monotonic() - started))))
 
     def _first_byte(self, kind: Kind, options: dict[str, Any]) -> bool:
-        """Whether a watch told of an event before it ended."""
+        """Whether a watch reported an event before it ended."""
         path = kind.group, kind.version, self.namespace, kind.plural
         response = self._api.list_namespaced_custom_object(*path, **options)
         try:
@@ -176,7 +176,7 @@ class DryCluster(Cluster):
     def patch(self, patch: Patch) -> None:
         """Let the server check a patch (`dryRun=All`: admission, schema, rights) and remember its answer.
 
-        The server has stored none of the earlier patches, so that they are sent again before the new one.
+        The server has stored none of the earlier patches, so they are sent again before the new one.
         """
         key = patch.kind, patch.name
         operations = (*self._operations.get(key, ()), *patch.operations)

@@ -1,21 +1,21 @@
-"""What can go wrong between a rollout and the cluster.
+"""Errors between a rollout and the cluster.
 
 CrowdServeError
 └── SetupError
-    ├── ClusterError       the API server cannot be reached, or refuses for good
-    └── RolloutRefused     the release is in no state for what was asked
-Outdated and AnswerLost are not errors of a command: whoever sees them reads again and decides anew.
+    ├── ClusterError       the API server cannot be reached, or refuses permanently
+    └── RolloutRefused     the release's state does not allow the action
+Outdated and AnswerLost are not errors of a command: the code that catches them reads and decides again.
 """
 
 from crowdserve.errors import SetupError
 
 
 class ClusterError(SetupError):
-    """The API server cannot be reached, or refuses for good."""
+    """The API server cannot be reached, or refuses permanently."""
 
 
 class RolloutRefused(SetupError):
-    """The release is in no state for what was asked."""
+    """The release's state does not allow the action."""
 
 
 class Outdated(Exception):
@@ -23,4 +23,4 @@ class Outdated(Exception):
 
 
 class AnswerLost(Exception):
-    """The connection broke or timed out: the server may or may not have done what was asked."""
+    """The connection broke or timed out: the server may or may not have carried out the request."""

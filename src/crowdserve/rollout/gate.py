@@ -1,4 +1,4 @@
-"""The gate: whether the canary may have more traffic."""
+"""The gate: checks that decide whether the canary may have more traffic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from crowdserve.rollout.workload import unready
 
 
 class Outcome(StrEnum):
-    """Of a check, and of them all."""
+    """Outcome of a check, and of all checks together."""
 
     PASSED = "ok"
     FAILED = "FAILED"
@@ -28,9 +28,9 @@ class Check:
     """One question and its answer.
 
     Attributes:
-        name: What was asked about.
-        outcome: The answer.
-        reason: The figures that it rests on.
+        name: Subject of the check.
+        outcome: Outcome of the check.
+        reason: Figures behind the outcome.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says, and what it measured of the stable track on the way.
+    """The gate's checks, and its measurements of the stable track.
 
     Attributes:
-        checks: In the order asked; the ones after a check that did not pass are not asked.
-        score: The stable track's error on the golden set.
-        reference: The stable track's answers.
+        checks: Checks in the order made; none follows one that did not pass.
+        score: Error of the stable track on the golden set.
+        reference: Traffic of the stable track.
     """
 
     checks: Sequence[Check]
@@ -69,13 +69,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Margins:
-    """How much worse than the stable track the canary may be.
+    """Limits for the canary relative to the stable track.
 
     Attributes:
-        error_rate: Added to the share of failed requests, 0 to 1.
-        latency: Added to the 95th percentile, as a part of it.
-        mae: Added to the mean absolute error on the golden set, as a part of it.
-        requests: That a track must have answered for a verdict.
+        error_rate: Margin added to stable's share of failed requests, 0 to 1.
+        latency: Margin added to stable's 95th percentile, as a fraction of it.
+        mae: Margin added to stable's mean absolute error on the golden set, as a fraction of it.
+        requests: Number of requests that a track must have answered for a verdict.
     """
 
     error_rate: float = 0.01
@@ -86,17 +86,17 @@ class Margins:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Asks the cluster, Prometheus and the canary itself.
+    """Checks a canary by the cluster, Prometheus and the canary's own answers.
 
     Attributes:
-        cluster: Of the release.
-        margins: How much worse the canary may be.
-        prometheus: None to leave error rate and latency out.
-        golden: None to leave the golden set out.
-        url: Of the service, for the golden set.
-        settle_seconds: After the weight changed, before the measurement begins: a scrape interval of Prometheus at
-            least, or what came before the change is counted with what came after it.
-        token: For the service, sent as bearer token.
+        cluster: The cluster that runs the release.
+        margins: Limits for the canary.
+        prometheus: Source of error rate and latency; None to leave them out.
+        golden: The golden set; None to leave it out.
+        url: URL of the service, for the golden set.
+        settle_seconds: Time between a change of the weight and the measurement: at least a scrape interval of
+            Prometheus, or requests before the change are counted with those after it.
+        token: Bearer token for the service.
     """
 
     cluster: Cluster
@@ -113,10 +113,10 @@ class Gate:
             self.prometheus.close()
 
     def ask(self, release: Release, *, with_golden: bool = True) -> Verdict:
-        """Ask everything, cheap questions first; the golden set last, and only if nothing else speaks against it.
+        """Make every check, cheap ones first; the golden set last, and only if all others passed.
 
-        The photos of the golden set are requests to the canary as well. They come after one measurement and, as the
-        weight changes between them and the next one, are no part of that either.
+        The photos of the golden set are requests to the canary as well. They come after one measurement, and the
+        weight changes between them and the next, so that neither counts them.
         """
         checks = [self.versions(release), self.readiness(release)]
         reference = release.record.reference
@@ -130,15 +130,15 @@ class Gate:
         return Verdict(checks, score, reference)
 
     def versions(self, release: Release) -> Check:
-        """Whether both tracks still run what the rollout began with."""
+        """Whether both tracks still run the versions that the rollout began with."""
         record = release.record
         for track, was, runs in (
             (CANARY, record.canary, release.canary_version),
             (STABLE, record.stable, release.stable_version),
         ):
             if was != runs:
-                reason = f"{track} is told to run {runs}, the rollout began with {was}; start a new one"
-                # At no traffic the canary may be in the midst of `start`, which writes its version after the record.
+                reason = f"{track} is set to run {runs}, the rollout began with {was}; start a new one"
+                # Without traffic, `start` may still be running: it writes the canary's version after the record.
                 outcome = Outcome.UNKNOWN if release.weight == 0 and track == CANARY else Outcome.FAILED
                 return Check("versions", outcome, reason)
         return Check("versions", Outcome.PASSED, f"canary {record.canary}, stable {record.stable}")
@@ -151,7 +151,7 @@ class Gate:
         return Check("readiness", Outcome.UNKNOWN if release.weight == 0 else Outcome.FAILED, reason)
 
     def answers(self, release: Release) -> tuple[list[Check], Traffic | None]:
-        """Error rate and latency since the weight was set; the stable track's answers with them."""
+        """Checks of error rate and latency since the weight was set, and the stable track's traffic."""
         if self.prometheus is None or release.weight == 0:
             why = "not asked for" if self.prometheus is None else "the canary has no traffic yet"
             return [Check(name, Outcome.LEFT_OUT, why) for name in ("errors", "latency")], release.record.reference
@@ -177,7 +177,7 @@ class Gate:
         return [self._errors(canary, stable), self._latency(canary, stable)], stable
 
     def accuracy(self, release: Release) -> tuple[Check, Score | None]:
-        """The canary's error on the golden set beside the stable track's, and the latter."""
+        """Check of the canary's error on the golden set against the stable track's, and the stable track's score."""
         if self.golden is None:
             return Check("golden set", Outcome.LEFT_OUT, "not asked for"), None
         address = release.address(CANARY)
@@ -200,7 +200,7 @@ class Gate:
         return Check("golden set", _within(canary.mae, limit), reason), score
 
     def _stable_score(self, release: Release, golden: GoldenSet) -> Score | None:
-        """Of the record if it is for this set, else measured if something leads to the stable track alone."""
+        """The recorded score if it is for this set, else measured if requests can reach the stable track alone."""
         known = release.record.score
         if known and known.golden == golden.digest:
             return known

@@ -23,16 +23,16 @@ class GoldenFailed(Exception):
 
 
 class GoldenUnreachable(Exception):
-    """Nobody answers at the service's URL, or somebody else than the track, which cannot be blamed."""
+    """The service's URL does not answer, or another server than the track does: no fault of the track."""
 
 
 class TrackClient(ServiceClient):
-    """A client whose requests reach one track alone.
+    """A client whose requests reach only one track.
 
     Args:
-        url: Of the service.
-        address: Of the track; its own URL goes before `url`.
-        token: Sent as bearer token.
+        url: URL of the service.
+        address: Address of the track; its own URL takes precedence over `url`.
+        token: Bearer token to send.
     """
 
     def __init__(self, url: str, address: Address, token: str | None = None) -> None:
@@ -48,13 +48,13 @@ class TrackClient(ServiceClient):
         self._http.event_hooks = {"response": [self._check_pod]}
 
     def _check_pod(self, reply: httpx.Response) -> None:
-        """Fail unless the track has answered: a proxy may drop its header, a port-forward passes the route by."""
+        """Fail unless the track has answered: a proxy may drop its header, a port-forward bypasses the route."""
         pod = reply.headers.get(POD_HEADER)
         if pod is None and reply.status_code != httpx.codes.OK:
-            return  # a gateway's word for a track that does not answer
+            return  # a gateway's reply for a track that does not answer
         if pod is None:
             raise GoldenUnreachable(
-                f"an answer lacks the header {POD_HEADER}, so that nobody knows which track gave it: an older "
+                f"an answer lacks the header {POD_HEADER}, so that its track is unknown: an older "
                 "transformer does not send it, or a proxy drops it; let it pass, or use --without golden"
             )
         if not re.fullmatch(self._pods, pod):
@@ -69,8 +69,8 @@ class GoldenSet:
     """Labelled photos.
 
     Attributes:
-        samples: The photos.
-        digest: Changes with any photo or label.
+        samples: The labelled photos.
+        digest: Digest that changes with any photo or label.
     """
 
     samples: Sequence[Sample]
@@ -80,13 +80,13 @@ class GoldenSet:
         """The error of a track.
 
         Args:
-            url: Of the service.
-            address: Of the track; its own URL goes before `url`.
-            token: Sent as bearer token.
+            url: URL of the service.
+            address: Address of the track; its own URL takes precedence over `url`.
+            token: Bearer token to send.
 
         Raises:
             GoldenFailed: If the track does not count a photo.
-            GoldenUnreachable: If nobody answers, or not to this caller, or another track does.
+            GoldenUnreachable: If no server answers, the service refuses this caller, or another track answers.
         """
         with TrackClient(url, address, token) as client:
             errors = [abs(_count(client, sample) - sample.count) for sample in self.samples]
@@ -97,7 +97,7 @@ def load_golden(folder: Path) -> GoldenSet:
     """The golden set in a folder of any layout that `crowdserve.datasets` knows.
 
     Raises:
-        DatasetError: If there is none.
+        DatasetError: If the folder holds no data set.
     """
     try:
         samples = load_dataset(folder)

@@ -1,4 +1,4 @@
-"""How the tracks answered, from Prometheus."""
+"""Requests, errors and latency of a track, from Prometheus."""
 
 import math
 from contextlib import suppress
@@ -19,16 +19,16 @@ ANSWER_SECONDS = 20.0
 
 
 class PrometheusSilent(Exception):
-    """Prometheus gave no answer that a verdict could rest on."""
+    """Prometheus gave no answer to base a verdict on."""
 
 
 class Prometheus:
     """A client of Prometheus' query API.
 
     Args:
-        url: Such as ``http://prometheus.monitoring:9090``; a path in it is kept.
-        namespace: That the pods are in.
-        token: Sent as bearer token.
+        url: Prometheus' URL, such as ``http://prometheus.monitoring:9090``; a path in it is kept.
+        namespace: Namespace of the pods.
+        token: Bearer token to send.
     """
 
     def __init__(self, url: str, namespace: str, *, token: str | None = None) -> None:
@@ -50,18 +50,18 @@ class Prometheus:
         """Fail if Prometheus refuses this caller; if it does not answer, it may do so later.
 
         Raises:
-            SetupError: Naming the variable with the token.
+            SetupError: If it refuses; the message names the variable with the token.
         """
         with suppress(PrometheusSilent):
             self._ask("vector(1)", now())
 
     def traffic(self, pods: str, begin: datetime, end: datetime) -> Traffic:
-        """How the pods of a track answered for a time.
+        """Requests, errors and latency of a track's pods in a period.
 
         Args:
-            pods: Regular expression of their names.
-            begin: Of the time.
-            end: Of the time.
+            pods: Regular expression of the pods' names.
+            begin: Begin of the period.
+            end: End of the period.
 
         Raises:
             PrometheusSilent: If Prometheus does not answer, or not with numbers.
@@ -94,7 +94,9 @@ class Prometheus:
         except httpx.HTTPError as err:
             raise PrometheusSilent(f"Prometheus at {self._shown} does not answer ({type(err).__name__})") from err
         except (ValueError, LookupError, TypeError) as err:
-            raise PrometheusSilent(f"{self._shown} answered {reply.status_code}, which is no Prometheus reply") from err
+            raise PrometheusSilent(
+                f"{self._shown} answered {reply.status_code}, which is not a Prometheus reply"
+            ) from err
 
     def _check_token(self, reply: httpx.Response) -> None:
         if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
@@ -109,8 +111,8 @@ class Prometheus:
 def _grown(metric: str, where: str, window: str) -> str:
     """Growth of each counter in a window, from zero for one that appeared within it.
 
-    `increase` alone begins at a counter's first sample, so that it misses what a new pod, or a status seen for the
-    first time, had counted until then: the first errors of a canary above all.
+    `increase` alone begins at a counter's first sample, so that it misses the counts of a new pod, or of a status seen
+    for the first time, until then: above all the first errors of a canary.
     """
     series = f"{metric}{{{where}}}"
     before = f"{series} offset {window}"

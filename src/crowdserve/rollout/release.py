@@ -23,12 +23,12 @@ from crowdserve.rollout.workload import Workload, serving_runtime
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a track answers, and no other.
+    """Address at which only one track answers.
 
     Attributes:
-        url: Of the service; None for the URL that every caller uses.
-        headers: To send with each request.
-        model: Name of the model there.
+        url: URL of the track; None for the URL that every caller uses.
+        headers: Headers to send with each request.
+        model: Name of the model at that URL.
         pods: Regular expression of the names of the pods that answer there.
     """
 
@@ -43,11 +43,11 @@ class Release:
     """A release with a canary.
 
     Attributes:
-        name: Of the Helm release.
-        namespace: Of the Helm release.
+        name: Name of the Helm release.
+        namespace: Namespace of the Helm release.
         stable: The InferenceService that users had before.
         canary: The InferenceService that is rolled out; the same one in Knative mode.
-        splits: What divides the traffic, the object that decides first.
+        splits: Objects that divide the traffic, the decisive one first.
     """
 
     name: str
@@ -73,12 +73,12 @@ class Release:
 
     @property
     def stable_version(self) -> Version:
-        """What the stable track runs; in Knative mode what it ran when the rollout began."""
+        """Version of the stable track; in Knative mode the one at the begin of the rollout."""
         return self.record.stable if self.knative else self.stable.version
 
     @property
     def canary_version(self) -> Version:
-        """What the canary is told to run."""
+        """Version that the canary is set to run."""
         return self.canary.version
 
     def pods(self, track: str) -> str:
@@ -88,7 +88,7 @@ class Release:
         return f"{self._revision(track)}-deployment-[a-z0-9]+(-[a-z0-9]+)?"
 
     def address(self, track: str) -> Address | None:
-        """Where a track answers alone, under the name that callers use; None if nothing leads there now."""
+        """Address of one track alone, under the name that callers use; None if no route leads there now."""
         model, pods = self.stable.model, self.pods(track)
         if self.knative:
             url = self._target(track).get("url")
@@ -112,7 +112,7 @@ def read_release(cluster: Cluster, name: str) -> Release:
     """The release as it is now.
 
     Raises:
-        RolloutRefused: If it is not there or has no canary.
+        RolloutRefused: If the release does not exist or has no canary.
     """
     services = [Workload(each) for each in cluster.list(INFERENCE_SERVICE, f"{RELEASE_LABEL}={name}")]
     stable = _track(services, STABLE)
@@ -153,12 +153,12 @@ def _track(services: list[Workload], track: str) -> Workload | None:
 def _runtime(cluster: Cluster, workload: Workload) -> Object:
     found = serving_runtime(cluster, workload)
     if found is None:
-        raise RolloutRefused(f"{workload.name} names no ServingRuntime of its namespace, where the record would stand")
+        raise RolloutRefused(f"{workload.name} names no ServingRuntime of its namespace, which would hold the record")
     return found
 
 
 def _routes(cluster: Cluster, release: str, stable: Workload, canary: Workload) -> list[RouteSplit]:
-    """Routes that lead to both tracks; the one that is named like the release's service comes first."""
+    """Routes that lead to both tracks; the one with the name of the release's service comes first."""
     selector = f"{RELEASE_LABEL}={release}"
     routes = [
         RouteSplit(kind, found, stable.front, canary.front)

@@ -1,4 +1,4 @@
-"""What the commands tell a person: the state of a rollout, and the chart values that belong to it."""
+"""Output of the commands for people: the state of a rollout, and the chart values that belong to it."""
 
 import json
 import re
@@ -20,14 +20,14 @@ _NO_CANARY: Values = {
     "canary.triton.image.tag": "",
     "canary.triton.image.digest": "",
 }
-"""Empty values follow stable's: what one canary leaves behind, the next one would run."""
+"""Empty values follow stable's; values left by one canary would apply to the next."""
 
 _WITH_HELM_4 = " (with Helm 4 add --force-conflicts)"
-"""It applies on the server, where the fields that a rollout has patched belong to the rollout."""
+"""Helm 4 applies on the server, where the fields that a rollout has patched belong to the rollout."""
 
 
 def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
-    """The state of a rollout, one fact a line."""
+    """The state of a rollout, one fact per line."""
     record = release.record
     mode = "Knative" if release.knative else "Standard"
     yield f"release  {release.name} in {release.namespace} ({mode} mode)"
@@ -44,7 +44,7 @@ def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
 
 
 def start_values(cluster: Cluster, release: Release) -> str:
-    """What keeps `helm upgrade` from undoing `start`."""
+    """The command that keeps `helm upgrade` from undoing `start`."""
     canary = release.record.canary
     source = built_from(cluster, release.canary) or canary.storage_uri
     values: dict[str, str | int] = {"canary.enabled": True, "canary.trafficPercent": 0}
@@ -54,7 +54,7 @@ def start_values(cluster: Cluster, release: Release) -> str:
 
 
 def promoted_values(cluster: Cluster, release: Release) -> str:
-    """What makes a promotion the chart's own state, and frees what the canary held."""
+    """The command that makes a promotion the chart's own state and removes the canary."""
     record = release.record
     source = built_from(cluster, release.canary) or record.canary.storage_uri
     values: dict[str, str | int] = {"storage.uri": source} if source else {}
@@ -67,7 +67,7 @@ def promoted_values(cluster: Cluster, release: Release) -> str:
 
 
 def aborted_values(release: Release) -> str:
-    """What frees the GPU of a canary that gets no traffic any more."""
+    """The command that frees the GPU of a canary without traffic."""
     return f"remove the canary once you have seen enough of it{_WITH_HELM_4}: {upgrade(release, _NO_CANARY)}"
 
 
@@ -85,7 +85,7 @@ def _image(prefix: str, image: str | None) -> dict[str, str | int]:
 
 
 def _flag(name: str, value: str | int) -> str:
-    """A value as Helm's flags take it: a tag of digits stays text, and a comma begins no other value."""
+    """A value as Helm's flags take it: a tag of digits stays text, and a comma does not begin another value."""
     if not isinstance(value, str):
         return f"--set {name}={json.dumps(value)}"
     escaped = re.sub(r"([\\,])", r"\\\1", value)

@@ -1,4 +1,4 @@
-"""Kinds, labels and patches: the words that the rollout and the API server share."""
+"""Kinds, labels and patches: the vocabulary shared by rollout and API server."""
 
 import json
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ RELEASE_LABEL = "app.kubernetes.io/instance"
 TRACK_LABEL = "crowdserve.io/track"
 RECORD_ANNOTATION = "crowdserve.io/rollout"
 SOURCE_ANNOTATION = "crowdserve.io/models-source"
-"""On a ServingRuntime: the bundle that a plan builder made the models of."""
+"""Annotation of a ServingRuntime: the bundle from which a plan builder made the models."""
 TRACK_HEADER = "x-crowdserve-track"
 STABLE, CANARY = "stable", "canary"
 
@@ -21,10 +21,10 @@ class Kind:
     """A kind of object.
 
     Attributes:
-        title: As in `kind:`.
+        title: Name as in `kind:`.
         group: API group.
         version: API version of the group.
-        plural: As in the URL.
+        plural: Name as in the URL.
     """
 
     title: str
@@ -45,10 +45,10 @@ class Patch:
     """A JSON patch (RFC 6902) of one object at one resource version.
 
     Attributes:
-        kind: Of the object.
-        name: Of the object.
-        resource_version: The server answers 409 if the object is no longer at it.
-        operations: Of the JSON patch.
+        kind: Kind of the object.
+        name: Name of the object.
+        resource_version: Version that was read; the server answers 409 if the object has another.
+        operations: Operations of the JSON patch.
     """
 
     kind: Kind
@@ -58,7 +58,7 @@ class Patch:
 
     @property
     def body(self) -> list[Object]:
-        """The JSON patch with its precondition: an update with another resource version is refused by the server."""
+        """The JSON patch with its precondition: the server refuses it at another resource version."""
         precondition = {"op": "replace", "path": "/metadata/resourceVersion", "value": self.resource_version}
         return [precondition, *self.operations]
 

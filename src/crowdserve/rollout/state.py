@@ -1,4 +1,4 @@
-"""What a rollout writes down: one annotation, on every route, or on the ServingRuntime in Knative mode."""
+"""The record of a rollout: one annotation, on every route, or on the ServingRuntime in Knative mode."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -15,11 +15,11 @@ UNDER_WAY = frozenset({RUNNING, PROMOTING, REVERTING})
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a track runs.
+    """Version of a track.
 
     Attributes:
-        storage_uri: Where its models come from.
-        image: Of its transformer.
+        storage_uri: Address of its models.
+        image: Image of its transformer.
     """
 
     storage_uri: str | None = None
@@ -31,11 +31,11 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """How a track answered its share of the requests.
+    """A track's answers to its share of the requests.
 
     Attributes:
-        requests: Answered.
-        errors: Answered with a 5xx status.
+        requests: Number of requests answered.
+        errors: Number of requests answered with a 5xx status.
         p95_seconds: 95th percentile of the time from a whole request to its answer; None if there was none.
     """
 
@@ -54,9 +54,9 @@ class Score:
     """The error of a track on a golden set.
 
     Attributes:
-        golden: Digest of the set.
-        photos: In the set.
-        mae: Mean absolute error, people a photo.
+        golden: Digest of the golden set.
+        photos: Number of photos in the set.
+        mae: Mean absolute error, people per photo.
     """
 
     golden: str
@@ -66,13 +66,13 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """State of a rollout, apart from the weight, which is the route's own.
+    """State of a rollout, apart from the weight, which the route holds.
 
     Attributes:
         phase: idle, running, promoting, reverting, promoted or aborted.
-        since: When the weight was last set, ISO 8601 in UTC; what is measured begins there.
-        stable: What the stable track ran at the start.
-        canary: What is rolled out.
+        since: Time when the weight was last set, ISO 8601 in UTC; measurements begin there.
+        stable: Version of the stable track at the start.
+        canary: Version that is rolled out.
         score: The stable track's error on the golden set, measured while it had all the traffic.
         reference: The stable track's answers when it last had enough traffic for a verdict.
         reason: Why the rollout was aborted.
@@ -93,7 +93,7 @@ class Record:
 
     @property
     def begin(self) -> datetime:
-        """When the weight was last set."""
+        """Time when the weight was last set."""
         return datetime.fromisoformat(self.since)
 
     def text(self) -> str:
@@ -116,12 +116,12 @@ def parse_record(found: Object) -> Record:
         record = Record(
             **{name: parts.get(name, str)(**value) if name in parts else value for name, value in values.items()}
         )
-        datetime.fromisoformat(record.since)  # so that no later use of it can fail
+        datetime.fromisoformat(record.since)  # fail here, not at a later use
     except (ValueError, TypeError, AttributeError) as err:
         name = f"{found['kind']} {found['metadata']['name']}" if "kind" in found else found["metadata"]["name"]
         raise RolloutRefused(
-            f"{name}: annotation {RECORD_ANNOTATION} is no record of a rollout: {text!r}; "
-            f"remove it (kubectl annotate … {RECORD_ANNOTATION}-) to begin anew"
+            f"{name}: annotation {RECORD_ANNOTATION} is not a record of a rollout: {text!r}; "
+            f"remove it (kubectl annotate … {RECORD_ANNOTATION}-) to start over"
         ) from err
     return record
 

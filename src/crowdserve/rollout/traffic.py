@@ -1,4 +1,4 @@
-"""Where the weight of the canary is written, and how it is changed: in routes, or in Knative's split of revisions."""
+"""The weight of the canary, read and changed: in routes, or in Knative's split of revisions."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,7 +26,7 @@ class Split(Protocol):
 
     @property
     def record(self) -> Record:
-        """What a rollout wrote down on it."""
+        """Record of the rollout on it."""
 
     @property
     def weight(self) -> int:
@@ -42,7 +42,7 @@ class RouteSplit:
 
     Attributes:
         kind: HTTPRoute or GRPCRoute.
-        found: The object.
+        found: The route as read.
         stable: Service of the stable track.
         canary: Service of the canary.
     """
@@ -54,7 +54,7 @@ class RouteSplit:
 
     @property
     def record(self) -> Record:
-        """What a rollout wrote down on it."""
+        """Record of the rollout on it."""
         return parse_record(self.found)
 
     @property
@@ -68,7 +68,7 @@ class RouteSplit:
 
     @property
     def reaches_canary_alone(self) -> bool:
-        """Whether a rule sends what has the tester's header to the canary and nowhere else."""
+        """Whether a rule sends requests with the tester's header to the canary only."""
         for rule in self.found["spec"]["rules"]:
             headers = [header for match in rule.get("matches", []) for header in match.get("headers", [])]
             if any(each["name"].lower() == TRACK_HEADER and each["value"] == CANARY for each in headers):
@@ -114,7 +114,7 @@ class RevisionSplit:
 
     @property
     def record(self) -> Record:
-        """What a rollout wrote down."""
+        """Record of the rollout."""
         return parse_record(self.runtime)
 
     @property
@@ -135,7 +135,7 @@ class RevisionSplit:
     def shift(self, weight: int, record: Record, version: Version | None = None) -> Patch | None:
         """The next patch that sets record, weight and version of the newest revision; None if they are set.
 
-        A rollout that is promoted has no split any more: KServe then gives the newest revision everything.
+        A promoted rollout has no split any more: KServe then gives the newest revision all traffic.
         """
         if record != self.record:
             return patch_of(

@@ -1,4 +1,4 @@
-"""An InferenceService of a release: what it runs, whether that is ready, how its pods are called."""
+"""An InferenceService of a release: its version, readiness and pod names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 _STORAGE_PATH = "/spec/predictor/model/storageUri"
 _MODEL_FLAGS = "--model_name", "--model-name"
 _POD = "-[a-z0-9]+(-[a-z0-9]+)?"
-"""What Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
+"""Suffix that Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Workload:
     """An InferenceService, as it was read.
 
     Attributes:
-        found: The object.
+        found: The object as JSON.
     """
 
     found: Object
 
     @property
     def name(self) -> str:
-        """Of the InferenceService."""
+        """Name of the InferenceService."""
         return str(self.found["metadata"]["name"])
 
     @property
     def knative(self) -> bool:
-        """Whether KServe runs it in Knative mode; it says Serverless in older releases."""
+        """Whether KServe runs it in Knative mode, called Serverless in older releases."""
         mode = annotations(self.found).get(_MODE) or self.found.get("status", {}).get("deploymentMode", "")
         return mode in {"Knative", "Serverless"}
 
@@ -64,19 +64,19 @@ class Workload:
 
     @property
     def generation_to_observe(self) -> int:
-        """What KServe's status must have reached; nothing in Standard mode if KServe does not tell there."""
-        told = self.knative or "observedGeneration" in self.found.get("status", {})
-        return int(self.found["metadata"].get("generation", 0)) if told else 0
+        """Generation that KServe's status must have reached; 0 in Standard mode if the status has none."""
+        reported = self.knative or "observedGeneration" in self.found.get("status", {})
+        return int(self.found["metadata"].get("generation", 0)) if reported else 0
 
     @property
     def version(self) -> Version:
-        """What it is told to run."""
+        """Version that it is set to run."""
         image = self._image()
         return Version(self.found["spec"]["predictor"].get("model", {}).get("storageUri"), image and image[1])
 
     @property
     def model(self) -> str:
-        """Name of the model in every URL, as the transformer is told it."""
+        """Name of the model in every URL, from the transformer's flags."""
         words: list[str] = [word for _, each in self._transformer() for word in each.get("args", [])]
         for word, after in pairwise([*words, ""]):
             flag, _, value = word.partition("=")
@@ -85,16 +85,16 @@ class Workload:
         return MODEL_NAME
 
     def run(self, version: Version) -> Patch | None:
-        """The patch that makes it run a version; None if it is told to already. Parts that are None stay.
+        """The patch that makes it run a version; None if it is set to already. Parts that are None stay.
 
-        There is no record on it: KServe copies an InferenceService's annotations to its pods, so that each change of
-        one would replace them all.
+        It holds no record: KServe copies an InferenceService's annotations to its pods, so that each change would
+        replace them all.
         """
         operations = self.change(version)
         return patch_of(INFERENCE_SERVICE, self.found, operations) if operations else None
 
     def change(self, version: Version) -> list[Object]:
-        """Operations that change what it runs."""
+        """Operations that change its version."""
         operations = []
         if version.storage_uri and version.storage_uri != self.version.storage_uri:
             operations.append({"op": "add", "path": _STORAGE_PATH, "value": version.storage_uri})
@@ -110,7 +110,7 @@ class Workload:
         return next(((f"{path}/image", str(each["image"])) for path, each in self._transformer()), None)
 
     def _storage_variables(self) -> list[str]:
-        """JSON pointers of the variable by which KServe gives the transformer the models too."""
+        """JSON pointers of the variables by which KServe gives the models to the transformer as well."""
         return [
             f"{path}/env/{k}/value"
             for path, each in self._transformer()
@@ -119,7 +119,7 @@ class Workload:
         ]
 
     def _transformer(self) -> Iterator[tuple[str, Object]]:
-        """JSON pointer and value of the transformer's container, in whichever component it stands."""
+        """JSON pointer and value of the transformer's container, in the component that has it."""
         for component, container in (("predictor", "transformer-container"), ("transformer", "kserve-container")):
             for i, each in enumerate((self.found["spec"].get(component) or {}).get("containers", [])):
                 if each["name"] == container:
@@ -127,14 +127,14 @@ class Workload:
 
 
 def unready(cluster: Cluster, workload: Workload, *, whole: bool = False) -> str | None:
-    """Why a track is not ready, None if it is.
+    """The reason why a track is not ready; None if it is.
 
-    KServe's Ready condition stays true while a Deployment is being replaced, so the Deployments are asked as well.
+    KServe's Ready condition stays true while a Deployment is being replaced, so the Deployments are checked as well.
 
     Args:
-        cluster: Where it runs.
-        workload: As it was read.
-        whole: Whether every replica must be there, not only one.
+        cluster: The cluster that runs it.
+        workload: The track's InferenceService, as it was read.
+        whole: Whether every replica must be available, not only one.
     """
     status = workload.found.get("status", {})
     ready: Object = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), {})
@@ -170,7 +170,7 @@ def triton_image(cluster: Cluster, workload: Workload) -> str | None:
 
 
 def built_from(cluster: Cluster, workload: Workload) -> str | None:
-    """The bundle that a plan builder made a workload's models of; None without a plan builder."""
+    """The bundle from which a plan builder made a workload's models; None without a plan builder."""
     runtime = serving_runtime(cluster, workload)
     return annotations(runtime).get(SOURCE_ANNOTATION) if runtime else None
 

@@ -2,11 +2,11 @@
 
 files ──► classifier ──► P(dense), P(sparse)
   │           │
-  │           └─ contract     are these the features that it was trained on?
-  └─ dense_head               a hidden layer in numpy, for classifiers that have one
+  │           └─ contract     are the features those of training?
+  └─ dense_head               a hidden layer in numpy, if the classifier has one
 
 files.py        the classifiers beside VGG16's model.onnx, with their records
-contract.py     facts about the features: written down in training, compared in serving
+contract.py     facts about the features: recorded in training, compared in serving
 classifier.py   features in, probabilities out
 dense_head.py   a classifier with one hidden layer, without a deep-learning framework
 """

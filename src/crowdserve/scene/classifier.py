@@ -1,10 +1,10 @@
 """The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
 
-A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` tells how they lie
+A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` describes its files
 beside VGG16's `model.onnx`.
 
-Unpickling runs whatever a file tells it to, so a file is hashed first and refused when its hash is not the recorded
-one. That finds a mixed-up or damaged file; whoever can write both files can still forge both.
+Unpickling can run any code in a file, so a file is hashed first and refused when its hash is not the recorded one. That
+detects a mixed-up or damaged file; a person who can write both files can still forge both.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 import sklearn
 
-from crowdserve.cards import ROUTES, VGG16, Route
+from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network
 from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_record
 
-LABELS: Mapping[Route, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
+LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
 
 
@@ -33,8 +33,8 @@ class SceneClassifier:
 
     Attributes:
         estimator: A classifier with scikit-learn's `predict_proba` and `classes_`, of two classes.
-        sha256: Hash of its file, in hexadecimal.
-        record: What was written down when it was saved.
+        sha256: Hash of the classifier's file, in hexadecimal.
+        record: The record that was saved with it.
     """
 
     estimator: Any = field(repr=False)
@@ -47,10 +47,10 @@ class SceneClassifier:
         """Read a classifier: its record, then the file beside it (the same name, with the suffix of its type).
 
         Another scikit-learn version than the recorded one is accepted when it reproduces the recorded probabilities of
-        the probe features: it is the behaviour that counts, and version numbers alone would refuse good files.
+        the probe features: behaviour matters, and version numbers alone would refuse good files.
 
         Args:
-            path: Of the record or of the file.
+            path: Path of the record or of the file.
 
         Raises:
             ClassifierError: If a file is missing, its hash is not the recorded one, its features are not those that
@@ -75,10 +75,10 @@ class SceneClassifier:
 
     @classmethod
     def from_estimator(cls, estimator: Any, sha256: str, record: Mapping[str, Any], path: Path) -> "SceneClassifier":
-        """Wrap a fitted estimator; `path` is what errors name.
+        """Wrap a fitted estimator; errors name `path`.
 
         Raises:
-            ClassifierError: If it is no classifier of dense and sparse scenes on VGG16's features.
+            ClassifierError: If it is not a classifier of dense and sparse scenes on VGG16's features.
         """
         if not hasattr(estimator, "predict_proba") or not hasattr(estimator, "classes_"):
             raise ClassifierError(
@@ -92,7 +92,7 @@ class SceneClassifier:
         return cls(estimator, sha256, record, _columns(list(estimator.classes_), path))
 
     def probabilities(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Probabilities of the scenes; about 0.2 ms a photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).
+        """Probabilities of the scenes; about 0.2 ms per photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).
 
         Args:
             features: [photos, 25088], as Triton's `vgg16` returns them.
@@ -109,18 +109,18 @@ class SceneClassifier:
             raise ClassifierError(
                 f"features are not all finite; look for an overflow in {VGG16.name}, such as FP16 on GPU"
             )
-        # In FP64 whatever the training was in: a row of FP32 probabilities misses a sum of 1 by its rounding.
+        # In FP64 whatever the training used: a row of FP32 probabilities misses a sum of 1 by rounding.
         found: npt.NDArray[np.float64] = self.estimator.predict_proba(features.astype(np.float64))
         return found[:, self._columns]
 
     def check_network(self, features: npt.NDArray[np.float32]) -> None:
-        """Check that VGG16 as it is served gives the features that this classifier was trained on.
+        """Check that the served VGG16 gives the features that this classifier was trained on.
 
         Args:
-            features: [25088], of `crowdserve.scene.contract.probe_photo` prepared by `crowdserve.images.scene_input`.
+            features: [25088], those of `crowdserve.scene.contract.probe_photo` after `crowdserve.images.scene_input`.
 
         Raises:
-            ClassifierError: If they are other features.
+            ClassifierError: If the features differ.
         """
         check_network(self.record["features"], features)
 
@@ -141,15 +141,15 @@ class SceneClassifier:
 
 
 def probe_features() -> npt.NDArray[np.float32]:
-    """Three made-up feature rows [3, 25088] from faint to strong, the same on every machine."""
+    """Three synthetic feature rows [3, 25088] from faint to strong, the same on every machine."""
     waves = np.abs(np.sin(np.arange(FEATURE_COUNT) * np.array([[0.7], [1.3], [2.9]])))
     rows: npt.NDArray[np.float32] = (waves * np.array([[0.01], [1.0], [10.0]])).astype(np.float32)
     return rows
 
 
 def _columns(classes: list[Any], path: Path) -> tuple[int, ...]:
-    """Where each of `ROUTES` is among an estimator's classes, which may be 0/1, '0'/'1' or the routes' names."""
-    names: dict[str, Route] = {str(label): route for route, label in LABELS.items()} | {
+    """Position of each of `ROUTES` among an estimator's classes, which may be 0/1, '0'/'1' or the routes' names."""
+    names: dict[str, SceneRoute] = {str(label): route for route, label in LABELS.items()} | {
         route: route for route in ROUTES
     }
     found = [names.get(_label_text(label)) for label in classes]

@@ -1,8 +1,8 @@
-"""What the scene classifier's features are: written down in training, compared in serving.
+"""Contract of the scene classifier's features: recorded in training, compared in serving.
 
-A classifier is right only for the features that it was trained on: same network, same normalisation, same resizing.
-Facts are compared when a classifier is loaded. What a network really computes shows on the probe photo, whichever file,
-backend or precision it comes from: see `check_network`.
+A classifier is valid only for the features that it was trained on: same network, same normalisation, same resizing.
+Facts are compared when a classifier is loaded. The probe photo shows what a network really computes, whatever its file,
+backend or precision: see `check_network`.
 """
 
 import json
@@ -33,7 +33,7 @@ _EARLIER_NAMES = {
 
 
 def feature_facts() -> dict[str, Any]:
-    """Facts about the features that this version of crowdserve computes, as JSON holds them."""
+    """Facts about the features that this version of crowdserve computes, as parsed from JSON."""
     facts = {
         "model": VGG16.name,
         "output": VGG16.output("features").name,
@@ -50,7 +50,7 @@ def check_contract(contract: Any, path: Path) -> None:
     """Refuse features that this version of crowdserve does not compute.
 
     Raises:
-        ClassifierError: Naming every difference.
+        ClassifierError: If a fact differs; the message names every difference.
     """
     if not isinstance(contract, Mapping):
         raise ClassifierError(f"{path} has no feature contract but {contract!r}; extract the features and train again")
@@ -62,14 +62,14 @@ def check_contract(contract: Any, path: Path) -> None:
 
 
 def probe_photo() -> Rgb:
-    """A made-up photo [600, 800, 3] of slow and fast waves, the same on every machine."""
+    """A synthetic photo [600, 800, 3] of slow and fast waves, the same on every machine."""
     rows, columns, channels = np.ogrid[:600, :800, :3]
     photo: Rgb = ((rows * 7 + columns * columns // 5 + channels * 80) % 256).astype(np.uint8)
     return photo
 
 
 def summarise_features(features: npt.NDArray[np.float32]) -> list[float]:
-    """Means of 64 equal stretches of one photo's features [25088]."""
+    """Means of 64 equal blocks of one photo's features [25088]."""
     means = features.reshape(SUMMARY_BLOCKS, -1).mean(axis=1, dtype=np.float64)
     return [round(float(mean), 5) for mean in means]
 
@@ -79,10 +79,10 @@ def check_network(contract: Mapping[str, Any], features: npt.NDArray[np.float32]
 
     Args:
         contract: The recorded feature contract.
-        features: Of `probe_photo`, prepared by `scene_input`, from the network as it is served; [25088].
+        features: [25088], those of `probe_photo` after `scene_input`, from the served network.
 
     Raises:
-        ClassifierError: If they are other features.
+        ClassifierError: If the features differ.
     """
     recorded = np.array(contract["probe_summary"])
     found = np.array(summarise_features(features))

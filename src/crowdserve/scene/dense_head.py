@@ -1,6 +1,6 @@
 """A scene classifier with one hidden layer, computed with numpy: serving needs no deep-learning framework for it.
 
-Its file holds plain arrays and nothing to unpickle: FP16 weights of the hidden layer, 51 MB for 1024 units, and FP32
+Its file holds plain arrays, nothing to unpickle: FP16 weights of the hidden layer, 51 MB for 1024 units, and FP32
 for the rest. It is computed in FP32, the softmax in FP64.
 """
 
@@ -23,7 +23,7 @@ _ARRAYS = {"hidden_kernel": 2, "hidden_bias": 1, "kernel": 2, "bias": 1, "classe
 
 @dataclass(frozen=True, slots=True)
 class DenseHead:
-    """Features -> hidden layer, ReLU -> softmax over the classes. Dropout acts in training alone.
+    """Features -> hidden layer, ReLU -> softmax over the classes. Dropout acts only in training.
 
     Attributes:
         hidden_kernel: [features, units].
@@ -70,10 +70,10 @@ def write_head(head: DenseHead) -> bytes:
 
 
 def read_head(content: bytes, path: Path) -> DenseHead:
-    """Read what `write_head` wrote; `path` is what errors name.
+    """Read what `write_head` wrote; errors name `path`.
 
     Raises:
-        ClassifierError: If it is no such file, or its arrays do not fit together.
+        ClassifierError: If it is not such a file, or its arrays do not fit together.
     """
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:

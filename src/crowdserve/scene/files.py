@@ -1,8 +1,8 @@
 """Scene classifiers on disk, beside VGG16's `model.onnx`, where Triton ignores them.
 
-    scene_classifier.json          the record of the one that is taken by default
+    scene_classifier.json          the record of the default classifier
     scene_classifier.joblib        its file: fitted with scikit-learn
-    scene_classifier.NAME.json     the record of another one, which an operator may select by its name
+    scene_classifier.NAME.json     the record of another one, which an operator may select by name
     scene_classifier.NAME.npz      its file: a dense head
 
 A record holds the classifier's type, the SHA-256 of its file, its feature contract and its figures.
@@ -53,7 +53,7 @@ def unpickle(content: bytes, path: Path) -> Any:
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on versions; the probe decides
+            warnings.simplefilter("ignore")  # about versions; the probe decides
             return joblib.load(io.BytesIO(content))
     except ModuleNotFoundError as err:
         raise ClassifierError(f"{path} needs the module {err.name!r} to be read; install it, or train again") from err
@@ -66,14 +66,14 @@ def unpickle(content: bytes, path: Path) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierType:
-    """How classifiers of one type are kept.
+    """Storage of the classifiers of one type.
 
     Attributes:
-        suffix: Of the file.
+        suffix: Suffix of the classifier's file.
         read: (content, path for errors) -> an estimator with `predict_proba` and `classes_`.
         probe_tolerance: Largest difference of a probability on the probe features between the machine of training and
             this one: one product in FP64, or a hidden layer in FP32.
-        needs: What its record must hold.
+        needs: Keys that the record must hold.
     """
 
     suffix: str
@@ -95,14 +95,14 @@ TYPES: Mapping[str, ClassifierType] = MappingProxyType(
         DENSE_HEAD: ClassifierType(".npz", read_head, probe_tolerance=1e-3),
     }
 )
-"""A record without a type is scikit-learn's."""
+"""Types by name; a record without a type is scikit-learn's."""
 
 
 def check_name(name: str) -> str:
-    """A name that a classifier can be selected by.
+    """Check a name that a classifier can be selected by, and return it.
 
     Raises:
-        ValueError: If it is not of lower-case letters, digits and hyphens.
+        ValueError: If it does not consist of lower-case letters, digits and hyphens.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
         raise ValueError("expected a name of lower-case letters, digits and hyphens, such as count")
@@ -110,7 +110,7 @@ def check_name(name: str) -> str:
 
 
 def record_path(folder: Path, name: str = DEFAULT_NAME) -> Path:
-    """Where the record of a classifier lies."""
+    """Path of a classifier's record."""
     return folder / (f"{STEM}.json" if name == DEFAULT_NAME else f"{STEM}.{name}.json")
 
 
@@ -125,7 +125,7 @@ def classifier_name(record: Path) -> str:
 
 
 def find_classifier(folder: Path, name: str) -> Path:
-    """The record of the classifier of a name.
+    """Path of the record of the classifier called `name`.
 
     Raises:
         ClassifierError: If the folder has others, but none of that name.
@@ -151,7 +151,7 @@ def read_record(path: Path) -> dict[str, Any]:
             "you trust with `python -m training.scene.train --import FILE`"
         ) from None
     except (ValueError, AttributeError) as err:
-        raise ClassifierError(f"{path} is no JSON record of a classifier: {err}") from err
+        raise ClassifierError(f"{path} is not a JSON record of a classifier: {err}") from err
     if kind not in TYPES:
         raise ClassifierError(f"{path} has the type {kind!r}, expected one of {', '.join(TYPES)}; update crowdserve")
     if missing := TYPES[kind].needs - set(record):

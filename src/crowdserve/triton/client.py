@@ -1,4 +1,4 @@
-"""Asynchronous client of Triton's v2 REST protocol with binary tensors, in terms of crowdserve's errors.
+"""Asynchronous client of Triton's v2 REST protocol with binary tensors; it raises crowdserve's errors.
 
 The gRPC client is not used: its generated protobuf code cannot share a process with that of the KServe SDK, and binary
 HTTP is as fast.
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _AWAY_STATUSES = {"404", "408", "429", "502", "503", "504"}
 _AWAY_MESSAGES = ("unknown model", "is not found", "not ready", "unavailable", "exceeds maximum queue size")
-"""What Triton says, with status 400 in some releases, when a model is not loaded, being replaced or overloaded."""
+"""Parts of Triton's messages, status 400 in some releases, for a model not loaded, being replaced or overloaded."""
 
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 """aiohttp offers gzip otherwise, and Triton then spends more time compressing floats than some networks run."""
@@ -35,10 +35,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class TritonAnswer:
-    """What a model answered.
+    """Answer of a model.
 
     Attributes:
-        version: Version of the model that ran; for an ensemble, of the ensemble and not of its members.
+        version: Version of the model that ran; for an ensemble, that of the ensemble, not of its members.
         tensors: The outputs asked for, by name; read-only views of the reply.
     """
 
@@ -94,12 +94,12 @@ class TritonClient:
             model: Name in the repository; Triton picks the version.
             tensors: Inputs by name.
             outputs: Outputs to compute; an ensemble skips the steps that none of them needs.
-            request_id: Appears in Triton's log.
-            headers: Sent along, for tracing.
+            request_id: Identifier in Triton's log.
+            headers: HTTP headers to send along, for tracing.
 
         Raises:
             TritonUnavailable: If Triton cannot be reached, is too slow or has not loaded the model.
-            TritonFailed: If it refuses the request or fails in it.
+            TritonFailed: If Triton refuses the request or fails in it.
         """
         inputs = [_InputView(name, tensor) for name, tensor in tensors.items()]
         wanted = [InferRequestedOutput(name, binary_data=True) for name in outputs]
@@ -119,7 +119,7 @@ class TritonClient:
         """Check that Triton and some of its models are ready.
 
         Raises:
-            TritonUnavailable: If not, naming what is not.
+            TritonUnavailable: If one is not; the message names each that is not.
         """
         checks = {"Triton": self._is_ready(lambda client: client.is_server_ready())}
         checks |= {model: self._is_ready(methodcaller("is_model_ready", model)) for model in models}
@@ -162,7 +162,7 @@ class TritonClient:
 
 
 class _InputView(InferInput):  # type: ignore[misc]  # tritonclient is untyped
-    """An input tensor that is not copied before it is put into the request."""
+    """An input tensor that goes into the request without a copy."""
 
     def __init__(self, name: str, tensor: npt.NDArray[Any]) -> None:
         super().__init__(name, list(tensor.shape), np_to_triton_dtype(tensor.dtype))
@@ -171,7 +171,7 @@ class _InputView(InferInput):  # type: ignore[misc]  # tritonclient is untyped
 
 
 def _error_of(err: InferenceServerException, what: str) -> TritonUnavailable | TritonFailed:
-    """Triton's text goes to the log and never to a caller, who cannot act on it."""
+    """The error for a caller; Triton's text goes only to the log, as a caller cannot act on it."""
     status, message = str(err.status()), str(err.message())
     log.warning("%s: Triton answered %s: %s", what, status, message)
     if status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):

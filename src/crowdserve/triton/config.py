@@ -1,13 +1,13 @@
 """Model card → `config.pbtxt`, for each profile of the Triton repository.
 
-    gpu        onnxruntime backend on a GPU with the TensorRT accelerator (FP16); what the repository carries
+    gpu        onnxruntime backend on a GPU with the TensorRT accelerator (FP16); the committed profile
     tensorrt   tensorrt backend, `model.plan` built from `model.onnx` on the GPU that serves it
     cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
                `tritonserver --model-config-name=cpu` takes instead
     embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU
 
-Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are the same to
-the byte.
+Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are identical byte
+for byte.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,18 @@ ONNX_FILE = "model.onnx"
 PLAN_FILE = "model.plan"
 
 COMMON_SIZES_PX = ((768, 1024), (1024, 768), (1080, 1920), (1920, 1080))
-"""(height, width) that cameras send most; GPU profiles run one picture of each before they report ready."""
+"""(height, width) that cameras send most often; GPU profiles run one image of each before they report ready."""
 
 ENGINE_CACHE = "/tmp/crowdserve/engines"
-"""Where the gpu profile keeps TensorRT engines; mount a volume here to keep them over a restart, one for each bundle:
+"""Folder of the gpu profile's TensorRT engines; mount a volume here to keep them over a restart, one per bundle:
 onnxruntime names an engine after the names in a network, not its weights. The chart links folders named after both."""
 
 _GIB = 1 << 30
 
 _CUDA_OPTIONS: Mapping[str, str] = MappingProxyType(
     {
-        "cudnn_conv_algo_search": "1",  # heuristic: exhaustive search would benchmark again for every new picture size
-        "arena_extend_strategy": "1",  # as requested: doubling would waste memory with many picture sizes
+        "cudnn_conv_algo_search": "1",  # heuristic: exhaustive search would benchmark again for every new image size
+        "arena_extend_strategy": "1",  # as requested: doubling would waste memory with many image sizes
     }
 )
 
@@ -68,7 +68,7 @@ def shape_range(card: ModelCard) -> ShapeRange:
 
 
 def warmup_sizes_px(card: ModelCard) -> list[tuple[int, int]]:
-    """The common picture sizes as this network takes them: padded to its multiple, inside its limits."""
+    """The common image sizes as this network takes them: padded to its multiple, inside its limits."""
     sizes = [(_fitted(height, card), _fitted(width, card)) for height, width in COMMON_SIZES_PX]
     return list(dict.fromkeys(sizes))
 
@@ -89,7 +89,7 @@ def model_config(card: ModelCard, profile: Profile) -> str:
         "output": [_tensor(tensor) for tensor in card.outputs],
         # A canary is a second service with its own repository, so an older version left here costs no memory.
         "version_policy": {"latest": {"num_versions": 1}},
-        # No preferred sizes: a batch waits for nothing but the delay. Triton merges equal picture sizes only.
+        # No preferred sizes: a batch waits for nothing but the delay. Triton merges equal image sizes only.
         "dynamic_batching": {"max_queue_delay_microseconds": card.batching.max_queue_delay_microseconds},
         "instance_group": [{"count": 1, "kind": Symbol("KIND_GPU" if profile in GPU_PROFILES else "KIND_CPU")}],
     }
@@ -136,19 +136,19 @@ def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
 
 
 def _warmups(card: ModelCard, profile: Profile) -> list[Message]:
-    """Requests that Triton answers before it is ready; on a CPU one small picture, which loads the weights' pages."""
+    """Requests that Triton answers before it is ready; on a CPU one small image, which pages the weights in."""
     smallest = (card.geometry.min_side_px, card.geometry.min_side_px)
     sizes = warmup_sizes_px(card) if profile in GPU_PROFILES else [smallest]
     return [_warmup(card, height, width) for height, width in sizes]
 
 
 def _warmup(card: ModelCard, height_px: int, width_px: int) -> Message:
-    picture: Message = {
+    image: Message = {
         "data_type": Symbol(f"TYPE_{card.input.dtype}"),
         "dims": [height_px, width_px, 3],
         "zero_data": True,
     }
-    return {"name": f"{height_px}x{width_px}", "batch_size": 1, "inputs": entries({card.input.name: picture})}
+    return {"name": f"{height_px}x{width_px}", "batch_size": 1, "inputs": entries({card.input.name: image})}
 
 
 def ensemble_config(ensemble: EnsembleCard) -> str:

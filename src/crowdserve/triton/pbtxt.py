@@ -1,7 +1,7 @@
 """Protobuf text format, as much of it as a Triton `config.pbtxt` needs.
 
-Written by hand so that rendering needs no protobuf: its Python runtime clashes with the one that kserve brings. The
-tests parse every file back through Triton's own schema.
+It is written by hand so that rendering needs no protobuf, whose Python runtime clashes with the one that kserve brings.
+The tests parse every file back through Triton's own schema.
 """
 
 import json
@@ -28,7 +28,7 @@ def entries(mapping: Mapping[str, Scalar | Message]) -> list[Message]:
 
 
 def format_message(message: Message) -> str:
-    """The text of a message, one field a line, nested messages indented by two spaces."""
+    """The text of a message, one field per line, nested messages indented by two spaces."""
     return "".join(f"{line}\n" for field, value in message.items() for line in _lines(field, value))
 
 

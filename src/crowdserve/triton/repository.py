@@ -3,8 +3,8 @@
 <model>/config.pbtxt                     generated
 <model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
 <model>/<version>/model.onnx             from the export of the network
-<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores what it does not know
-<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder holds nothing, but must exist
+<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores files that it does not know
+<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must exist
 """
 
 import difflib
@@ -24,7 +24,7 @@ PLACEHOLDER = ".gitkeep"
 
 
 def model_versions(repository: Path, model: str) -> list[int]:
-    """The versions of a model that a repository holds, rising."""
+    """The versions of a model in a repository, ascending."""
     folder = repository / model
     names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdecimal())
@@ -43,7 +43,7 @@ def render_repository(source: Path, target: Path, profile: Profile) -> None:
         profile: Where the models will run.
 
     Raises:
-        RepositoryError: If a model is missing, or `target` is no place for a repository.
+        RepositoryError: If a model is missing, or `target` cannot hold a repository.
     """
     if source.resolve() == target.resolve():
         if profile != "gpu":
@@ -115,7 +115,7 @@ def check_repository(repository: Path) -> None:
     """Check that a gpu-profile repository holds every model and exactly the generated configs.
 
     Raises:
-        RepositoryError: With the difference and the command that mends it.
+        RepositoryError: If not; the message holds the difference and the command that repairs it.
     """
     _check_models(repository)
     expected = _generated("gpu")
@@ -126,7 +126,7 @@ def check_repository(repository: Path) -> None:
     ]
     if differences:
         raise RepositoryError(
-            f"{repository} is not what the model cards give (- found, + expected):\n" + "\n".join(differences) + "\n"
+            f"{repository} differs from the model cards (- found, + expected):\n" + "\n".join(differences) + "\n"
             f"run: crowdserve repository render --profile gpu --source {repository} --target {repository}, "
             "and delete the folder of a model that has no card"
         )

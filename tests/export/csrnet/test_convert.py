@@ -132,7 +132,7 @@ def test_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixtu
     ("arguments", "message"),
     [
         (["none.h5"], "error: none.h5 does not exist"),
-        ([str(PHOTO)], "truncated or no HDF5 file"),
+        ([str(PHOTO)], "truncated or not an HDF5 file"),
         (["none.h5", "--photo", "none.jpg"], "error: cannot read the photo none.jpg"),
     ],
 )

@@ -45,7 +45,7 @@ def test_normalises_as_the_card_says(normalisation: Normalisation, operators: li
 
 @pytest.mark.parametrize("size", [(5, 7), (8, 16), (1, 9)])
 def test_pads_to_the_multiple_of_the_card_before_normalising(size: tuple[int, int]) -> None:
-    geometry = Geometry(pad_multiple=4, output_stride=None, min_side_px=8, max_side_px=16, graph_multiple=8)
+    geometry = Geometry(pad_multiple=4, output_stride=None, min_side_px=8, max_side_px=16, internal_pad_multiple=8)
     graph = OnnxGraph(replace(CARD, geometry=geometry, routes=(), density_output=None))
     graph.add("Transpose", graph.normalised_image(IMAGENET_TORCH), name="density", perm=[0, 2, 3, 1])
     images = np.random.default_rng(1).integers(0, 256, (2, *size, 3), np.uint8)

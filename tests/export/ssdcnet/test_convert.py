@@ -18,7 +18,7 @@ from export.verify.images import PHOTO, read_photo, scaled
 from export.verify.parity import Images, Outputs, Reference, check_parity
 
 CARD = find_card("ssdcnet_sha")
-STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, stray_share=0.0))
+STRICT = replace(CARD, tolerance=replace(CARD.tolerance, relative=1e-5, count_people=1e-5, outlier_share=0.0))
 """For weights that are FP16 numbers: only the order of additions differs, so no class may flip."""
 
 TENSORRT = {"Add", "ArgMax", "AveragePool", "Cast", "Concat", "Conv", "Div", "Exp", "Gather", "MaxPool", "Mul", "Pad"}

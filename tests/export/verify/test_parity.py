@@ -180,9 +180,9 @@ def move_cell(images: Images, people: float) -> Outputs:
 def test_share_of_cells_may_deviate_if_the_count_agrees(model: onnx.ModelProto) -> None:
     """The smallest map has 15 cells, so that a twentieth of them is less than one and a tenth is one."""
     content, moved = model.SerializeToString(), lambda images: move_cell(images, 0.5)
-    for stray_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
+    for outlier_share, passes in ((0.0, False), (0.05, False), (0.1, True)):
         card = replace(
-            CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=stray_share)
+            CARD, tolerance=Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, outlier_share=outlier_share)
         )
         if passes:
             check_parity(content, card, moved, IMAGES)
@@ -192,7 +192,7 @@ def test_share_of_cells_may_deviate_if_the_count_agrees(model: onnx.ModelProto) 
 
 
 def test_small_counts_are_compared_absolutely(model: onnx.ModelProto) -> None:
-    tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, stray_share=0.1)
+    tolerance = Tolerance(relative=1e-3, count_people=1e-2, count_floor=50, outlier_share=0.1)
     with pytest.raises(ParityError, match="differs from the framework: sum of density"):
         check_parity(
             model.SerializeToString(),

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from crowdserve.cli.app import app
 from crowdserve.errors import CrowdServeError
-from crowdserve.rollout.actions import Moves
+from crowdserve.rollout.actions import Actions
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.state import Record, parse_record
 from tests.support.cluster.api_server import ApiServer, Key
@@ -59,9 +59,9 @@ class World:
         pace = ["--settle-seconds", "0", "--soak-seconds", "0", "--patience-seconds", "0", "--poll-seconds", "0.02"]
         return self.rollout("auto", "crowd", *asked, *pace, *arguments)
 
-    def moves(self, *, ready_seconds: float = 5.0) -> Moves:
+    def moves(self, *, ready_seconds: float = 5.0) -> Actions:
         """The moves of another, concurrent command."""
-        return Moves(connect(None), "crowd", lambda _: None, ready_seconds)
+        return Actions(connect(None), "crowd", lambda _: None, ready_seconds)
 
     def record(self) -> Record:
         """The record on the route."""

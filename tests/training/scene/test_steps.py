@@ -111,12 +111,12 @@ def test_photos_are_extracted_once(scenes: Path, extractor: FeatureExtractor) ->
     photo = next((scenes / "test" / "dense").iterdir())
     linked = photo.readlink()
     photo.unlink()
-    photo.write_bytes(b"no picture")
+    photo.write_bytes(b"not an image")
     try:
         before = load_npz(scenes / "test.npz")
         again = extract_split(scenes, "test", extractor, extractor.contract())
         np.testing.assert_array_equal(again.features, before.features)
-        with pytest.raises(DatasetError, match="no picture"):
+        with pytest.raises(DatasetError, match="not an image"):
             extract_split(scenes, "test", extractor, extractor.contract() | {"onnx_sha256": "another"})
     finally:
         photo.unlink()
@@ -130,7 +130,7 @@ def test_relabelled_photos_are_not_extracted_again(scenes: Path, extractor: Feat
         split, label, name = file.split("/")
         photo = tmp_path / split / {"dense": "sparse", "sparse": "dense"}[label] / name
         photo.parent.mkdir(parents=True, exist_ok=True)
-        photo.write_bytes(b"no picture")
+        photo.write_bytes(b"not an image")
     again = extract_split(tmp_path, "test", extractor, extractor.contract(), reuse=scenes)
     rows = {Path(file).name: row for file, row in zip(before.files, before.features, strict=True)}
     for file, label, row in zip(again.files, again.labels, again.features, strict=True):

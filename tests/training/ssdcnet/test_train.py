@@ -215,7 +215,7 @@ def test_start_from_another_network_is_refused() -> None:
     net = TrainingNet(CARD, RECIPE, random_weights())
     with pytest.raises(WeightsError, match="holds no SSDCNet"):
         net.start_from(REPOSITORY / "csrnet_a" / "1", "csrnet_a")
-    with pytest.raises(WeightsError, match="no model that export/ wrote"):
+    with pytest.raises(WeightsError, match="not a model that export/ wrote"):
         net.start_from(REPOSITORY / "crowd_dense" / "1", "crowd_dense")
 
 

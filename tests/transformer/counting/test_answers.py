@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, Route
+from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve.scene.files import FILE_NAME
@@ -23,7 +23,7 @@ from tests.support.requests import infer, json_body
 pytestmark = pytest.mark.e2e
 
 
-def members(route: Route, counters: Sequence[str] = COUNTERS) -> list[str]:
+def members(route: SceneRoute, counters: Sequence[str] = COUNTERS) -> list[str]:
     """Names of the networks of a route."""
     return [card.name for card in ENSEMBLES[route].members if card.family in counters]
 
@@ -42,7 +42,7 @@ def executions(client: httpx.Client, service: EmbeddedService) -> dict[str, int]
 
 @pytest.mark.parametrize(("value", "scene"), [(200, "dense"), (60, "sparse")])
 def test_photo_is_counted_by_the_networks_of_its_scene(
-    infer_url: str, value: int, scene: Route, small_repository: Path
+    infer_url: str, value: int, scene: SceneRoute, small_repository: Path
 ) -> None:
     outputs = infer(infer_url, gray_photo(value), parameters={"counter": "average"})
     assert set(outputs) == {name for name, tensor in OUTPUTS.items() if not tensor.optional}
@@ -113,7 +113,7 @@ def test_counter_can_be_chosen(infer_url: str, counter: str) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 @pytest.mark.parametrize("counter", [*COUNTERS, "average"])
 def test_triton_runs_only_the_requested_networks(
-    infer_url: str, small_service: EmbeddedService, client: httpx.Client, route: Route, counter: str
+    infer_url: str, small_service: EmbeddedService, client: httpx.Client, route: SceneRoute, counter: str
 ) -> None:
     before = executions(client, small_service)
     outputs = infer(

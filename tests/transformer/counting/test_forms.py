@@ -103,7 +103,7 @@ def test_exif_rotation_is_applied(client: httpx.Client, infer_url: str) -> None:
     ("file", "status", "message"),
     [
         (b"", 400, "empty"),
-        (b"no picture", 400, "no picture"),
+        (b"not an image", 400, "not an image"),
         (encoded(gray_picture("RGB"), "JPEG")[:300], 400, "send the complete file"),
         (encoded(gray_picture("RGB"), "PNG")[:60], 400, "send the complete file"),
         (encoded(Image.new("1", (12_000, 12_000)), "PNG"), 413, "12000x12000 px.*scale it down"),
@@ -117,4 +117,4 @@ def test_invalid_image_is_refused(client: httpx.Client, infer_url: str, file: by
     assert error[0] == "error"
     assert re.search(message, error[1])
     second = client.post(infer_url, json=json_body(gray_photo(), file)).json()["error"]
-    assert second == f"picture 2 of 2: {error[1]}"
+    assert second == f"image 2 of 2: {error[1]}"

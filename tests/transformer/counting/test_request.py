@@ -33,12 +33,12 @@ def test_pixels_are_views() -> None:
         ("BYTES", [], [], r"shape \[\]; expected \[N\] or \[N, 1\]"),
         ("BYTES", [1, 2], [b"a", b"b"], r"shape \[1, 2\]"),
         ("BYTES", [1, 1, 1], [b"a"], "shape"),
-        ("BYTES", [0], [], "holds no picture"),
+        ("BYTES", [0], [], "holds no image"),
         ("BYTES", [2], [b"a"], r"shape \[2\] but 1 elements"),
         ("UINT8", [4, 5, 3], np.zeros(60, np.uint8), r"expected \[N, height, width, 3\]"),
         ("UINT8", [1, 4, 5, 4], np.zeros(80, np.uint8), r"expected \[N, height, width, 3\]"),
         ("UINT8", [1, 0, 5, 3], np.zeros(0, np.uint8), r"expected \[N, height, width, 3\]"),
-        ("UINT8", [0, 4, 5, 3], np.zeros(0, np.uint8), "holds no picture"),
+        ("UINT8", [0, 4, 5, 3], np.zeros(0, np.uint8), "holds no image"),
         ("UINT8", [1, 4, 5, 3], np.zeros(59, np.uint8), "but 59 values"),
         ("UINT8", [1, 2**40, 2**40, 3], np.zeros(3, np.uint8), "but 3 values"),
     ],
@@ -53,7 +53,7 @@ def test_wrong_tensor_is_refused(datatype: str, shape: list[int], data: object, 
     [("BYTES", [4], [b"a"] * 4), ("UINT8", [4, 1, 1, 3], np.zeros(12, np.uint8)), ("BYTES", [10**12], [])],
 )
 def test_batch_over_the_limit_is_refused(datatype: str, shape: list[int], data: object) -> None:
-    with pytest.raises(ImageTooLarge, match="pictures in one request; the limit is 3"):
+    with pytest.raises(ImageTooLarge, match="images in one request; the limit is 3"):
         read_request(request(datatype, shape, data), SETTINGS, {})
 
 

@@ -220,8 +220,8 @@ class TestGrpcRefusal:
         assert message in found[1]
 
     def test_invalid_image_explains_why(self, stub: Any) -> None:
-        code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"no picture"]), timeout=60))
-        assert (code, "no picture" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
+        code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"not an image"]), timeout=60))
+        assert (code, "not an image" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)
 
     def test_typed_pixels(self, stub: Any) -> None:
         def request(values: list[int]) -> Any:

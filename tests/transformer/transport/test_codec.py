@@ -93,7 +93,7 @@ class TestRefusal:
             (b"[]", "the body must be a JSON object, not list"),
             (b"null", "must be a JSON object"),
             ({}, "'inputs' is missing"),
-            ({"inputs": {}}, "'inputs' is no list"),
+            ({"inputs": {}}, "'inputs' is not a list"),
             ({"inputs": ["image"]}, "element of 'inputs' must be a JSON object"),
             ({"inputs": [{**IMAGE, "name": None}]}, "'name' is None"),
             ({"inputs": [{**IMAGE, "datatype": 3}]}, "'datatype' is 3"),
@@ -108,7 +108,7 @@ class TestRefusal:
             ({"inputs": [{**IMAGE, "parameters": {"binary_data_size": 4}}]}, "both data and binary_data_size"),
             ({"inputs": [IMAGE], "id": 7}, "'id' is 7"),
             ({"inputs": [IMAGE], "id": {}}, "'id' is {}"),
-            ({"inputs": [IMAGE], "outputs": "count"}, "'outputs' is no list"),
+            ({"inputs": [IMAGE], "outputs": "count"}, "'outputs' is not a list"),
             ({"inputs": [IMAGE], "outputs": [{"name": 5}]}, "'name' is 5"),
         ],
     )

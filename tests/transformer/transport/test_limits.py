@@ -92,10 +92,10 @@ def test_large_image_is_refused(client: httpx.Client, url: str) -> None:
 def test_large_batch_is_refused(client: httpx.Client, limited: RunningTransformer, url: str) -> None:
     photo = gray_photo()
     assert client.post(url, json=json_body(photo, photo)).status_code == 200
-    assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 pictures in one request; the limit is 2")
+    assert refused(client.post(url, json=json_body(photo, photo, photo)), "3 images in one request; the limit is 2")
     instances = [{"image_bytes": {"b64": base64.b64encode(photo).decode()}}] * 3
     v1 = client.post(f"{limited.http_url}/v1/models/crowdserve:predict", json={"instances": instances})
-    assert refused(v1, "3 pictures in one request")
+    assert refused(v1, "3 images in one request")
 
 
 def test_grpc_has_the_same_limits(limited: RunningTransformer) -> None:
@@ -113,7 +113,7 @@ def test_grpc_has_the_same_limits(limited: RunningTransformer) -> None:
 
     assert call(gray_photo()).id
     assert refusal(bytes(MAX_BODY_BYTES + 1)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    for error, message in ((refusal(gray_photo(200, 101, 100)), "101x100"), (refusal(*[gray_photo()] * 3), "3 pict")):
+    for error, message in ((refusal(gray_photo(200, 101, 100)), "101x100"), (refusal(*[gray_photo()] * 3), "3 images")):
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert message in error.details()
 

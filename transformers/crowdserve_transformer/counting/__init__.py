@@ -1,10 +1,10 @@
-"""Tensors to people, and people to tensors.
+"""From tensors to head counts, and back to tensors.
 
 tensors ─ request, parameters ─► images ─► counter ─► routing ─► density_maps ─► (heatmap) ─► response ─► tensors
                                                │
                                                └─ Triton: vgg16, then the ensemble of the scene
 
-request.py   validates a request               counter.py       asks Triton, sums up
-images.py    decodes, turns upright, pads      routing.py       which networks, at which weights
+request.py   validates a request               counter.py       calls Triton, adds up
+images.py    decodes, turns upright, pads      routing.py       the networks of a request and their weights
 density_maps.py  maps of two grids as one      heatmap.py       the density drawn on the image
 """

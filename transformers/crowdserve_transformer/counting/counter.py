@@ -1,4 +1,4 @@
-"""Pictures to people: the scene, the route it leads to, the networks of that route, their maps, the counts."""
+"""Images to head counts: the scene, its route, the networks of that route, their maps, the counts."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, Route
+from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
 from crowdserve.images import Density, Rgb
 from crowdserve.scene.classifier import SceneClassifier
@@ -15,7 +15,7 @@ from crowdserve.triton.client import TritonAnswer, TritonClient
 from crowdserve_transformer import metrics
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
-from crowdserve_transformer.counting.images import batch_of_one, cropped, needs_padding, read_picture
+from crowdserve_transformer.counting.images import batch_of_one, cropped, needs_padding, read_image
 from crowdserve_transformer.counting.parameters import Choices
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
@@ -25,35 +25,35 @@ from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
 SHA256_CHARACTERS = 12
-"""How much of the scene classifier's hash is reported as its version."""
+"""Length of the hash prefix that is reported as the scene classifier's version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What the scene classifier says of a picture, and the versions that said it."""
+    """Scene probabilities of an image, and the versions of the models that gave them."""
 
-    probabilities: Mapping[Route, float]
+    probabilities: Mapping[SceneRoute, float]
     models: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class PictureCount:
-    """What was found in one picture.
+class ImageCount:
+    """Result for one image.
 
     Attributes:
         people: The head count.
         by_counter: Head count of each family that ran.
-        scene: None if the classifier was not asked.
-        routes: Routes taken.
+        scene: The scene; None if the classifier did not run.
+        routes: The routes whose networks counted.
         models: Version of each model that answered.
-        density: Map without padding [rows, columns]; None if not asked for.
-        heatmap: PNG file; None if not asked for.
+        density: Map without padding [rows, columns]; None if not requested.
+        heatmap: PNG file; None if not requested.
     """
 
     people: float
     by_counter: Mapping[str, float]
     scene: Scene | None
-    routes: tuple[Route, ...]
+    routes: tuple[SceneRoute, ...]
     models: Mapping[str, str]
     density: Density | None = None
     heatmap: bytes | None = None
@@ -78,15 +78,15 @@ class CrowdCounter:
         self._threads = threads
         self._slots = asyncio.Semaphore(settings.max_concurrent_pictures)
 
-    async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[PictureCount]:
-        """Count every picture of a request, several at a time.
+    async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[ImageCount]:
+        """Count every image of a request, several at a time.
 
         Args:
-            request: The pictures and what to compute.
-            headers: Passed on to Triton, for tracing.
+            request: The images and what to compute.
+            headers: HTTP headers passed on to Triton, for tracing.
 
         Raises:
-            CrowdServeError: Of the first picture that fails; the others are given up.
+            CrowdServeError: The error of the first image that fails; the others are cancelled.
         """
         total = len(request.images)
         tasks = [
@@ -101,7 +101,7 @@ class CrowdCounter:
 
     async def _count_numbered(
         self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
-    ) -> PictureCount:
+    ) -> ImageCount:
         call = _Call(self._client, request.request_id, headers)
         async with self._slots:
             try:
@@ -109,36 +109,36 @@ class CrowdCounter:
             except InvalidRequest as err:
                 if total == 1:
                     raise
-                raise type(err)(f"picture {number} of {total}: {err}") from err
+                raise type(err)(f"image {number} of {total}: {err}") from err
 
-    async def _count_one(self, sent: bytes | Rgb, choices: Choices, call: "_Call") -> PictureCount:
-        picture = await self._threads.run(
-            read_picture,
+    async def _count_one(self, sent: bytes | Rgb, choices: Choices, call: "_Call") -> ImageCount:
+        prepared = await self._threads.run(
+            read_image,
             sent,
             max_pixels=self._max_pixels,
             max_side_px=routing.max_side_px(choices.counters),
             with_scene=choices.needs_scene,
         )
-        scene = await self._classify(picture.scene, call) if picture.scene is not None else None
+        scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None
         weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
-        counts = await self._count_routes(picture.image, weights, choices.counters, call)
+        counts = await self._count_routes(prepared.image, weights, choices.counters, call)
         if choices.needs_density or choices.needs_heatmap:
-            return await self._threads.run(_summed_up, picture.image, choices, scene, weights, counts)
-        return _summed_up(picture.image, choices, scene, weights, counts)
+            return await self._threads.run(_summed_up, prepared.image, choices, scene, weights, counts)
+        return _summed_up(prepared.image, choices, scene, weights, counts)
 
-    async def _classify(self, picture: Rgb, call: "_Call") -> Scene:
+    async def _classify(self, image: Rgb, call: "_Call") -> Scene:
         await self._network.require_match()
         with metrics.stage("scene"):
             features = VGG16.outputs[0].name
-            answer = await call(VGG16.name, {VGG16.input.name: picture[np.newaxis]}, (features,))
+            answer = await call(VGG16.name, {VGG16.input.name: image[np.newaxis]}, (features,))
             found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
         version = self._classifier.sha256[:SHA256_CHARACTERS]
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         return Scene(probabilities, {VGG16.name: answer.version, "scene_classifier": version})
 
     async def _count_routes(
-        self, image: Rgb, weights: Mapping[Route, float], counters: tuple[str, ...], call: "_Call"
-    ) -> dict[Route, RouteCount]:
+        self, image: Rgb, weights: Mapping[SceneRoute, float], counters: tuple[str, ...], call: "_Call"
+    ) -> dict[SceneRoute, RouteCount]:
         with metrics.stage("count"):
             try:
                 counts = await asyncio.gather(*(self._count_route(image, route, counters, call) for route in weights))
@@ -147,7 +147,7 @@ class CrowdCounter:
                 raise
         return dict(zip(weights, counts, strict=True))
 
-    async def _count_route(self, image: Rgb, route: Route, counters: tuple[str, ...], call: "_Call") -> RouteCount:
+    async def _count_route(self, image: Rgb, route: SceneRoute, counters: tuple[str, ...], call: "_Call") -> RouteCount:
         ensemble = ENSEMBLES[route]
         cards = routing.members(ensemble, counters)
         outputs = {routing.density_name(ensemble, card): card for card in cards}
@@ -168,20 +168,20 @@ def _summed_up(
     image: Rgb,
     choices: Choices,
     scene: Scene | None,
-    weights: Mapping[Route, float],
-    counts: Mapping[Route, RouteCount],
-) -> PictureCount:
+    weights: Mapping[SceneRoute, float],
+    counts: Mapping[SceneRoute, RouteCount],
+) -> ImageCount:
     people = sum(weights[route] * count.people for route, count in counts.items())
-    wants_map = choices.needs_density or choices.needs_heatmap
-    combined = routing.combined_map(weights, counts) if wants_map else None
+    needs_map = choices.needs_density or choices.needs_heatmap
+    combined = routing.combined_map(weights, counts) if needs_map else None
     heatmap = None
     if combined is not None and choices.needs_heatmap:
         with metrics.stage("heatmap"):
             heatmap = overlay_png(image, combined.density, people=people, cell_px=combined.stride)
-    metrics.PICTURES.labels("+".join(counts)).inc()
+    metrics.IMAGES.labels("+".join(counts)).inc()
     metrics.PEOPLE.observe(people)
     members = {name: version for count in counts.values() for name, version in count.models.items()}
-    return PictureCount(
+    return ImageCount(
         people=people,
         by_counter=routing.weighted_people(weights, counts),
         scene=scene,

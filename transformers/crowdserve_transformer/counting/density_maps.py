@@ -1,8 +1,8 @@
-"""Density maps of several networks as one map that keeps their people.
+"""Density maps of several networks combined into one map that preserves the head count.
 
-Networks have different strides: CSRNet's cells are 8 px a side, SSDCNet's 16 px. One network's map is returned as it
-is. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells that it
-covers, the picture's only, so that none is lost where the last coarse cell reaches over the border.
+Networks have different strides: CSRNet's cells are 8x8 px, SSDCNet's 16x16 px. One network's map is returned
+unchanged. A combined map has the cells of the finest; a coarser cell's people are spread evenly over the fine cells
+inside the image that it covers, so that none is lost where the last coarse cell reaches over the border.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from crowdserve.images import Density
 
 @dataclass(frozen=True, slots=True)
 class CountMap:
-    """People in the cells of one picture.
+    """People in the cells of one image.
 
     Attributes:
-        density: float32 [rows, columns], people a cell.
-        stride: Pixels a side of a cell.
+        density: float32 [rows, columns], people per cell.
+        stride: Side of a cell, pixels.
     """
 
     density: Density
@@ -32,12 +32,12 @@ class CountMap:
 
 
 def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
-    """The weighted sum of some maps of one picture; its people are the weighted sum of theirs.
+    """The weighted sum of some maps of one image; its head count is the weighted sum of theirs.
 
     Args:
-        maps: At least one, each without padding: ``ceil(side / stride)`` cells a side. Each stride must be a multiple
+        maps: At least one, each without padding: ``ceil(side / stride)`` cells per side. Each stride must be a multiple
             of the finest.
-        weights: One a map.
+        weights: One weight per map.
     """
     if len(maps) == 1 and weights[0] == 1:
         return maps[0]
@@ -49,7 +49,7 @@ def combine(maps: Sequence[CountMap], weights: Sequence[float]) -> CountMap:
 
 
 def stacked(densities: Sequence[Density]) -> Density:
-    """Maps of several pictures in one zero-padded array [pictures, rows, columns]."""
+    """Maps of several images in one zero-padded array [images, rows, columns]."""
     rows, columns = (max(density.shape[axis] for density in densities) for axis in (0, 1))
     batch = np.zeros((len(densities), rows, columns), np.float32)
     for row, density in zip(batch, densities, strict=True):
@@ -58,7 +58,7 @@ def stacked(densities: Sequence[Density]) -> Density:
 
 
 def _refined(coarse: CountMap, fine: CountMap) -> Density:
-    """A map on another's cells, its people spread evenly inside each of its own."""
+    """A map on the cells of a finer one; the people of each coarse cell are spread evenly."""
     if coarse.stride == fine.stride:
         return coarse.density
     factor = coarse.stride // fine.stride

@@ -1,4 +1,4 @@
-"""Density maps as something to look at: a photo with its heat laid over it."""
+"""Heat maps: a photo with its density laid over it."""
 
 import io
 import math
@@ -16,11 +16,11 @@ survives grayscale printing and colour blindness."""
 _MAX_ALPHA = 0.8
 _PEAK_PERCENTILE = 99.5
 _MIN_PEAK_PEOPLE_PER_PX = 1e-3
-"""Full heat stands for this at least, so that the faint floor of an empty photo stays invisible."""
+"""Lowest density shown as full heat, so that the faint floor of an empty photo stays invisible."""
 
 _CAPTION_SHARE = 1 / 24
 _MIN_CAPTION_PX = 11
-_PNG_COMPRESSION = 1  # a photo hardly gets smaller beyond, only slower
+_PNG_COMPRESSION = 1  # higher levels hardly shrink a photo, and are slower
 
 
 def overlay_png(image: Rgb, density: Density, *, people: float | None = None, cell_px: int | None = None) -> bytes:
@@ -28,18 +28,18 @@ def overlay_png(image: Rgb, density: Density, *, people: float | None = None, ce
 
     Args:
         image: uint8 [height, width, 3].
-        density: float32 [rows, columns] of square cells that cover the image, the last ones partly: people a cell.
+        density: float32 [rows, columns] of square cells that cover the image, the last ones partly: people per cell.
         people: Head count to write in a corner; None for no caption.
         cell_px: Side of a cell; None for `cell_side_px`.
 
     Returns:
         The PNG file, as large as the image.
     """
-    picture = Image.fromarray(overlay(image, density, cell_px))
+    drawn = Image.fromarray(overlay(image, density, cell_px))
     if people is not None:
-        _write_caption(picture, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
+        _write_caption(drawn, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
     file = io.BytesIO()
-    picture.save(file, format="PNG", compress_level=_PNG_COMPRESSION)
+    drawn.save(file, format="PNG", compress_level=_PNG_COMPRESSION)
     return file.getvalue()
 
 
@@ -54,10 +54,10 @@ def overlay(image: Rgb, density: Density, cell_px: int | None = None) -> Rgb:
 
 
 def heat(density: Density, height_px: int, width_px: int, cell_px: int | None = None) -> npt.NDArray[np.float32]:
-    """How strongly each pixel glows, from 0 to 1; see `overlay_png` for the arguments.
+    """Heat of each pixel, from 0 to 1; see `overlay_png` for the arguments.
 
-    It is the square root of the density relative to the fullest cells, so that a lone head beside a packed crowd stays
-    visible.
+    Heat is the square root of the density relative to the fullest cells, so that a lone head beside a packed crowd
+    stays visible.
 
     Returns:
         float32 [height_px, width_px].
@@ -74,9 +74,9 @@ def heat(density: Density, height_px: int, width_px: int, cell_px: int | None = 
 
 
 def cell_side_px(density: Density, height_px: int, width_px: int) -> int:
-    """Pixels a side of the square cells of a map that covers a picture, the last cells partly.
+    """Side in pixels of the square cells of a map that covers an image, the last cells partly.
 
-    Too few for a picture whose sides are under the square of the cell's: its last row and column hide the difference.
+    It is too small for an image whose sides are under the square of the cell's: the last row and column hide that.
     """
     rows, columns = density.shape
     return max(math.ceil(height_px / rows), math.ceil(width_px / columns))
@@ -92,22 +92,22 @@ def colour_table() -> Rgb:
 
 
 def _smoothed(density: Density) -> npt.NDArray[np.float64]:
-    """A 3x3 binomial blur, which keeps the sum but for the border: hides the grid, not the heads."""
+    """A 3x3 binomial blur, which keeps the sum except at the border and hides the grid, not the heads."""
     padded = np.pad(density.astype(np.float64), 1, mode="edge")
     rows = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
     blurred: npt.NDArray[np.float64] = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:]) / 4
     return blurred
 
 
-def _write_caption(picture: Image.Image, text: str) -> None:
-    """In the lower left corner, on a dark plate; left out where the picture is too small to read it."""
-    size = max(_MIN_CAPTION_PX, round(picture.height * _CAPTION_SHARE))
+def _write_caption(image: Image.Image, text: str) -> None:
+    """Draw a caption in the lower left corner, on a dark plate, unless the image is too small for it."""
+    size = max(_MIN_CAPTION_PX, round(image.height * _CAPTION_SHARE))
     font = ImageFont.load_default(size)
     left, top, right, bottom = font.getbbox(text)
     margin = size // 3
     width, height = right - left + 2 * margin, bottom - top + 2 * margin
-    if width > picture.width or height > picture.height:
+    if width > image.width or height > image.height:
         return
-    draw = ImageDraw.Draw(picture, "RGBA")
-    draw.rectangle((0, picture.height - height, width, picture.height), fill=(0, 0, 0, 176))
-    draw.text((margin - left, picture.height - height + margin - top), text, fill=(255, 255, 255), font=font)
+    draw = ImageDraw.Draw(image, "RGBA")
+    draw.rectangle((0, image.height - height, width, image.height), fill=(0, 0, 0, 176))
+    draw.text((margin - left, image.height - height + margin - top), text, fill=(255, 255, 255), font=font)

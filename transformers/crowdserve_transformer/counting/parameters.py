@@ -1,4 +1,4 @@
-"""What a request may choose besides its pictures: parameters, and the outputs it wants back."""
+"""Choices of a request besides its images: parameters and requested outputs."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ _OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
 )
-"""Parameters of the v2 protocol, of Triton's clients and of the KServe SDK, which change nothing here."""
+"""Parameters of the v2 protocol, of Triton's clients and of the KServe SDK, which have no effect here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What to compute for every picture of a request.
+    """What to compute for every image of a request.
 
     Attributes:
         route: auto, dense, sparse or blend.
@@ -51,12 +51,12 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
     """Validate a request's parameters and requested outputs.
 
     Args:
-        parameters: As sent.
-        outputs: Names of the outputs asked for; None or none at all means every one that is not optional.
-        settings: For the defaults.
+        parameters: The request's parameters, as sent.
+        outputs: Names of the requested outputs; None or empty for every one that is not optional.
+        settings: Settings with the defaults.
 
     Raises:
-        InvalidRequest: If something is unknown or contradicts itself.
+        InvalidRequest: If a parameter or output is unknown, invalid or unavailable.
     """
     _refuse_unknown(parameters)
     counter = _choice(parameters, "counter", COUNTER_CHOICES, settings.counter)

@@ -1,4 +1,4 @@
-"""v2 tensors to pictures: everything about a request that can be refused before a picture is decoded."""
+"""v2 tensors to images: every check of a request that needs no image decoded."""
 
 import math
 import uuid
@@ -23,7 +23,7 @@ class CountRequest:
     Attributes:
         images: Encoded files (bytes), or RGB pixels uint8 [height, width, 3].
         choices: What to compute.
-        request_id: The caller's, or a new one; never empty.
+        request_id: The caller's id, or a new one; never empty.
     """
 
     images: tuple[bytes | Rgb, ...]
@@ -35,7 +35,7 @@ def read_request(request: InferRequest, settings: Settings, headers: Mapping[str
     """Validate a v2 request whose tensors `codec` has decoded.
 
     Raises:
-        InvalidRequest: If anything about it is not as the service's metadata says.
+        InvalidRequest: If the request does not match the service's metadata.
     """
     outputs = [output.name for output in request.request_outputs or []]
     choices = read_choices(request.parameters or {}, outputs, settings)
@@ -48,17 +48,17 @@ def request_id(sent: str | None, headers: Mapping[str, str]) -> str:
     return sent or headers.get("x-request-id") or str(uuid.uuid4())
 
 
-def check_batch(pictures: int, max_batch_size: int) -> None:
+def check_batch(images: int, max_batch_size: int) -> None:
     """Refuse an empty batch or one over the limit.
 
     Raises:
-        InvalidRequest: If there are no pictures.
+        InvalidRequest: If there are no images.
         ImageTooLarge: If there are more than the limit.
     """
-    if pictures < 1:
-        raise InvalidRequest("the request holds no picture; send at least one")
-    if pictures > max_batch_size:
-        raise ImageTooLarge(f"{pictures} pictures in one request; the limit is {max_batch_size}: send several requests")
+    if images < 1:
+        raise InvalidRequest("the request holds no image; send at least one")
+    if images > max_batch_size:
+        raise ImageTooLarge(f"{images} images in one request; the limit is {max_batch_size}: send several requests")
 
 
 def _image_input(inputs: Sequence[InferInput]) -> InferInput:
@@ -81,7 +81,7 @@ def _images(tensor: InferInput, max_batch_size: int) -> tuple[bytes | Rgb, ...]:
 def _encoded(tensor: InferInput, max_batch_size: int) -> tuple[bytes, ...]:
     shape = list(tensor.shape)
     if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
-        raise InvalidRequest(f"BYTES input {IMAGE!r} has shape {shape}; expected [N] or [N, 1], one file a picture")
+        raise InvalidRequest(f"BYTES input {IMAGE!r} has shape {shape}; expected [N] or [N, 1], one file per image")
     check_batch(shape[0], max_batch_size)
     files: list[bytes] = tensor.data
     if len(files) != shape[0]:

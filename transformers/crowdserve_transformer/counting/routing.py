@@ -1,19 +1,19 @@
-"""From the probabilities of the scenes to the networks that count, and from their maps to one answer."""
+"""Scene probabilities to the networks that count, and their maps to one answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, Route
+from crowdserve.cards import ENSEMBLES, ROUTES, EnsembleCard, ModelCard, SceneRoute
 from crowdserve.errors import InvalidRequest
 from crowdserve_transformer.counting.density_maps import CountMap, combine
 
 
 @dataclass(frozen=True, slots=True)
 class RouteCount:
-    """What the networks of one route found.
+    """Counts by the networks of one route.
 
     Attributes:
-        maps: By family, without padding.
+        maps: Density maps without padding, by family.
         models: Versions that answered, by model.
     """
 
@@ -26,17 +26,17 @@ class RouteCount:
         return sum(m.people for m in self.maps.values()) / len(self.maps)
 
 
-def likely_scene(probabilities: Mapping[Route, float]) -> Route:
+def likely_scene(probabilities: Mapping[SceneRoute, float]) -> SceneRoute:
     """The more probable scene."""
     return max(ROUTES, key=lambda route: probabilities[route])
 
 
-def route_weights(route: str, probabilities: Mapping[Route, float] | None) -> dict[Route, float]:
-    """The routes to take and how much each counts; the weights sum to 1.
+def route_weights(route: str, probabilities: Mapping[SceneRoute, float] | None) -> dict[SceneRoute, float]:
+    """The weight of each route to take; the weights sum to 1.
 
     Args:
         route: auto, dense, sparse or blend.
-        probabilities: Of the scenes; needed for auto and blend.
+        probabilities: Probabilities of the scenes; needed for auto and blend.
     """
     for forced in ROUTES:
         if route == forced:
@@ -47,7 +47,7 @@ def route_weights(route: str, probabilities: Mapping[Route, float] | None) -> di
 
 
 def members(ensemble: EnsembleCard, counters: Sequence[str]) -> tuple[ModelCard, ...]:
-    """The networks of a route that are among the counters asked for.
+    """The networks of a route that belong to the requested counters.
 
     Raises:
         InvalidRequest: If there are none.
@@ -60,17 +60,17 @@ def members(ensemble: EnsembleCard, counters: Sequence[str]) -> tuple[ModelCard,
 
 
 def max_side_px(counters: Sequence[str]) -> int:
-    """The longest side that every network that may be asked takes."""
+    """The longest side that every network of some counters accepts."""
     return min(card.geometry.max_side_px for e in ENSEMBLES.values() for card in e.members if card.family in counters)
 
 
 def density_name(ensemble: EnsembleCard, card: ModelCard) -> str:
-    """What the ensemble calls a member's density map."""
+    """Name of a member's density map in the ensemble."""
     return ensemble.output_name(card, card.output(card.density_output or ""))
 
 
-def weighted_people(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> dict[str, float]:
-    """Head counts by family; where routes are blended, over those that have the family."""
+def weighted_people(weights: Mapping[SceneRoute, float], counts: Mapping[SceneRoute, RouteCount]) -> dict[str, float]:
+    """Head counts by family; blended routes are weighted among those that have the family."""
     families = dict.fromkeys(family for count in counts.values() for family in count.maps)
     people = {}
     for family in families:
@@ -80,8 +80,8 @@ def weighted_people(weights: Mapping[Route, float], counts: Mapping[Route, Route
     return people
 
 
-def combined_map(weights: Mapping[Route, float], counts: Mapping[Route, RouteCount]) -> CountMap:
-    """One map whose people are the weighted head count of all routes."""
+def combined_map(weights: Mapping[SceneRoute, float], counts: Mapping[SceneRoute, RouteCount]) -> CountMap:
+    """One map whose sum is the weighted head count of all routes."""
     maps: list[CountMap] = []
     shares: list[float] = []
     for route, count in counts.items():

@@ -1,6 +1,6 @@
-"""May this service answer? Models, versions and files that have to fit together.
+"""Checks before the service answers: models, versions and files that must fit together.
 
-repository.py       the files that were downloaded, compared with their manifest before the start
+repository.py       the downloaded files, compared with their manifest before the start
 scene_network.py    Triton's vgg16, compared with the one that the scene classifier was trained on
 member_versions.py  versions of an ensemble's members, for the answer's `models`
 """

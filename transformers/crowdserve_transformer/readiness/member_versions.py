@@ -1,7 +1,7 @@
-"""Which versions of an ensemble's members answer.
+"""Versions of an ensemble's members that answer.
 
 An ensemble's reply carries the ensemble's version only, and its steps take the highest loaded version of each member.
-Triton says which that is; the answer is kept for a moment, and dropped when Triton went away or may have been replaced.
+Triton reports that version; it is cached briefly, and dropped when Triton went away or may have been replaced.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ class MemberVersions:
         """The version that answers, by model.
 
         Raises:
-            TritonUnavailable: If Triton cannot be asked.
+            TritonUnavailable: If Triton does not answer.
         """
         return dict(zip(models, await asyncio.gather(*map(self._version, models)), strict=True))
 
     def forget(self) -> None:
-        """Ask again next time: Triton failed, and what comes back may hold other versions."""
+        """Ask again next time: Triton failed, and may come back with other versions."""
         self._known.clear()
 
     async def _version(self, model: str) -> str:

@@ -1,4 +1,4 @@
-"""The model repository at start: waited for where KServe brings it late, compared with its manifest."""
+"""Checks of the model repository at start: wait if KServe brings it late, compare it with its manifest."""
 
 import logging
 import time
@@ -11,7 +11,7 @@ from crowdserve_transformer.settings import Settings
 log = logging.getLogger(__name__)
 
 LATE_SECONDS = 120.0
-"""How long to wait for a repository from an OCI image: KServe links it when the image's container has started."""
+"""Longest wait for a repository from an OCI image: KServe links it when the image's container has started."""
 
 _POLL_SECONDS = 0.2
 
@@ -22,7 +22,7 @@ def wait_for_repository(
     """Wait until the repository is there, if KServe announced that it may come late (`MODEL_INIT_MODE=async`).
 
     Raises:
-        SetupError: If it does not come.
+        SetupError: If it does not appear.
     """
     if environment.get("MODEL_INIT_MODE") != "async":
         return
@@ -36,12 +36,12 @@ def wait_for_repository(
 
 
 def verify_repository(settings: Settings) -> None:
-    """Compare the repository with its manifest, as far as the setting `verify_bundle` wants it.
+    """Compare the repository with its manifest, as the setting `verify_bundle` demands.
 
-    About 0.1 s of CPU time for 100 MB, since processors compute SHA-256 themselves.
+    It takes about 0.1 s of CPU time for 100 MB, since processors have instructions for SHA-256.
 
     Raises:
-        BundleError: Naming every file that is missing, extra or changed; or if a manifest is required and missing.
+        BundleError: If a file is missing, extra or changed (the message names each), or a required manifest is missing.
     """
     has_manifest = (settings.repository / MANIFEST_FILE).is_file()
     if settings.verify_bundle == "off" or (settings.verify_bundle == "auto" and not has_manifest):

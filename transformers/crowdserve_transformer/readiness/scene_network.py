@@ -1,8 +1,8 @@
-"""Whether the VGG16 that Triton serves is the one that the scene classifier was trained on.
+"""Check that Triton serves the VGG16 that the scene classifier was trained on.
 
-Features of another network, or of the same one with another normalisation, have the right shape and make every scene a
-guess. So the probe photo goes through Triton before the service is ready, and again from time to time: Triton may have
-been replaced behind its Service.
+Features of another network, or of the same one with another normalisation, have the right shape but make every scene a
+guess. So the probe photo goes through Triton before the service is ready, and again every minute, as Triton may be
+replaced behind its Service.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 60.0
 RETRY_SECONDS = 5.0
-"""How soon a network that does not match, or gave no answer, is asked again."""
+"""Time until a network that does not match, or gave no answer, is checked again."""
 
 
 _UNCHECKED = f"{VGG16.name} has not been compared with the scene classifier yet; try again later"
@@ -36,11 +36,11 @@ class _State(Enum):
 
 
 class SceneNetwork:
-    """The VGG16 behind a Triton client, as far as the scene classifier can rely on it.
+    """The VGG16 behind a Triton client, and whether the scene classifier can rely on it.
 
     Args:
-        client: Of the Triton that serves it.
-        classifier: Trained on its features.
+        client: Client of the Triton that serves VGG16.
+        classifier: The scene classifier that takes its features.
         wait_seconds: Longest wait for a check in `require_match`.
     """
 
@@ -56,18 +56,18 @@ class SceneNetwork:
         self._check: asyncio.Task[None] | None = None
 
     def suspect(self) -> None:
-        """Compare again at the next opportunity: Triton went away, and what comes back may be another."""
+        """Compare again at the next opportunity: Triton went away, and another may come back."""
         self._due, self._suspected = 0.0, True
 
     async def require_match(self, *, fresh: bool = False) -> None:
-        """Check that the classifier's features are what Triton computes.
+        """Check that Triton computes the classifier's features.
 
         Args:
             fresh: Whether to wait for a check that is due, for readiness; otherwise the last result stands until there
                 is a new one, so that no request waits behind the probe photo.
 
         Raises:
-            TritonUnavailable: If they are not, or nothing is known yet.
+            TritonUnavailable: If it does not, or nothing is known yet.
         """
         if self._check is None and time.monotonic() >= self._due:
             self._check = asyncio.create_task(self._compare())
@@ -79,7 +79,7 @@ class SceneNetwork:
             raise TritonUnavailable(_UNCHECKED)
 
     async def close(self) -> None:
-        """Give up a check that is under way."""
+        """Cancel a check in progress."""
         if self._check is not None:
             self._check.cancel()
             await asyncio.wait({self._check})
@@ -91,7 +91,7 @@ class SceneNetwork:
             self._classifier.check_network(answer.tensors[features][0])
         except ClassifierError as err:
             self._refuse(err)
-        except CrowdServeError as err:  # nothing is learned: what was known stands
+        except CrowdServeError as err:  # no result: the last one stands
             if self._state is _State.UNKNOWN:
                 self._reason = str(err)
             elif not self._suspected:

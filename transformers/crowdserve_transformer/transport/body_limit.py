@@ -1,16 +1,16 @@
-"""A limit on request bodies that counts what arrives: a Content-Length may be missing or lie."""
+"""A limit on request bodies that counts the bytes received: a Content-Length may be missing or wrong."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crowdserve.errors import ImageTooLarge
 
 _SWALLOWED_BODIES = 4
-"""After a refusal this many limits' worth of body is read and thrown away: a client that is still sending would
-otherwise see a broken connection in place of the answer."""
+"""After a refusal this many times the limit is read and discarded: a client that is still sending would otherwise see a
+broken connection in place of the answer."""
 
 
 class BodyLimit:
-    """ASGI middleware that lets reading a body fail with `ImageTooLarge` beyond a limit."""
+    """ASGI middleware under which reading a body beyond a limit raises `ImageTooLarge`."""
 
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class _LimitedBody:
             await self._swallow_rest(message.get("more_body", False))
             raise ImageTooLarge(
                 f"the request body is over {self._max_body_bytes:,} bytes, the limit of this service; send fewer or "
-                "smaller pictures"
+                "smaller images"
             )
         return message
 

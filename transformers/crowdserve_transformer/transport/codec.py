@@ -5,7 +5,7 @@ and fails on binary BYTES. Here a binary tensor becomes a view of the request bo
 
     UINT8   a flat uint8 array
     BYTES   a list of bytes; JSON carries them as base64
-    others  None: no input of this service has them
+    others  None: no input of this service has these types
 """
 
 import base64
@@ -25,7 +25,7 @@ from crowdserve.protocol.tensors import OUTPUTS
 from crowdserve_transformer.transport.json_data import files_of, pixels_of
 
 MAX_JSON_VALUES = 4_000_000
-"""Most values in a JSON body: parsing more would keep the process from answering anything else for too long."""
+"""Most values in a JSON body: parsing more would block other requests for too long."""
 
 Tensor = npt.NDArray[Any]
 
@@ -35,8 +35,8 @@ def decode_rest(body: bytes, headers: Mapping[str, str], model_name: str) -> Inf
 
     Args:
         body: JSON, followed by binary tensors if the header Inference-Header-Content-Length says where JSON ends.
-        headers: With lower-case names.
-        model_name: From the URL.
+        headers: HTTP headers with lower-case names.
+        model_name: Name of the model in the URL.
 
     Raises:
         InvalidRequest: If the body is not a v2 request.
@@ -66,7 +66,7 @@ def parse_json(body: bytes | memoryview) -> Any:
     """Parse JSON of a bounded number of values.
 
     Raises:
-        ImageTooLarge: If it holds too many.
+        ImageTooLarge: If it holds more than `MAX_JSON_VALUES`.
         InvalidRequest: If it is not JSON.
     """
     if len(body) > MAX_JSON_VALUES and bytes(body).count(b",") > MAX_JSON_VALUES:
@@ -83,7 +83,7 @@ def parse_json(body: bytes | memoryview) -> Any:
 
 
 def encode_rest(response: InferResponse, request: InferRequest) -> tuple[bytes, dict[str, str]]:
-    """Encode a v2 REST response: JSON, and binary tensors for the outputs that the request wants as such.
+    """Encode a v2 REST response: JSON, and binary tensors for the outputs requested in that form.
 
     Returns:
         The body and its headers.
@@ -109,7 +109,7 @@ def encode_rest(response: InferResponse, request: InferRequest) -> tuple[bytes, 
 
 
 def to_raw(output: InferOutput) -> bytes:
-    """A tensor in the binary form of REST and gRPC: little-endian values; each BYTES element after its length."""
+    """A tensor in the binary form of REST and gRPC: little-endian values; each BYTES element preceded by its length."""
     values: Tensor = output.data
     if output.datatype != "BYTES":
         return values.tobytes()
@@ -120,7 +120,7 @@ def from_raw(datatype: str, raw: memoryview | bytes) -> list[bytes] | npt.NDArra
     """The data of a binary tensor of this service; None for a datatype that it does not take.
 
     Raises:
-        InvalidRequest: If the bytes are no such tensor.
+        InvalidRequest: If the bytes are not such a tensor.
     """
     try:
         if datatype == "BYTES":
@@ -193,7 +193,7 @@ def _object(value: Any, what: str) -> dict[str, Any]:
 def _objects(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     values = message.get(key)
     if not isinstance(values, list):
-        raise InvalidRequest(f"{key!r} is {'missing' if values is None else 'no list'}; expected a list of objects")
+        raise InvalidRequest(f"{key!r} is {'missing' if values is None else 'not a list'}; expected a list of objects")
     return [_object(value, f"an element of {key!r}") for value in values]
 
 

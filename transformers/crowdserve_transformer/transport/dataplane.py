@@ -1,4 +1,4 @@
-"""The SDK's data plane with truthful readiness and metadata, and the one path that every request takes."""
+"""The SDK's data plane with true readiness and metadata, and the one path of every request."""
 
 import logging
 import time
@@ -26,11 +26,12 @@ _T = TypeVar("_T")
 
 @dataclass(slots=True)
 class Observation:
-    """What is known about a request while it is being answered.
+    """Facts about a request while it is being answered.
 
     Attributes:
-        route: The one asked for.
-        seconds: From its last byte to its answer; 0 as long as that is not known.
+        request_id: Identifier in the log.
+        route: The requested route.
+        seconds: Time from its last byte to its answer; 0 until that is known.
     """
 
     request_id: str
@@ -51,7 +52,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         """Check that a URL names this service's model, in its only version if any.
 
         Raises:
-            ModelNotFound: If not.
+            ModelNotFound: If it names another model or version.
         """
         if name != self.model.name:
             raise ModelNotFound(name)
@@ -59,7 +60,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             raise ModelNotFound(f"{name}, version {version} (there is {self.model.version})")
 
     async def get_model(self, name: str) -> CrowdModel:
-        """The model, without the SDK's detour over readiness: Triton's answer tells whether it is there."""
+        """The model, without the SDK's readiness check: a call to Triton shows whether it is up."""
         self.require(name)
         return self.model
 
@@ -68,7 +69,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         return await self.model.healthy()
 
     async def model_ready(self, model_name: str, disable_predictor_health_check: bool = False) -> bool:
-        """Whether a model is ready, Triton included unless that is not wanted.
+        """Whether a model is ready; Triton is included unless the check is disabled.
 
         Raises:
             ModelNotFound: If there is no such model.
@@ -77,7 +78,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         return disable_predictor_health_check or await self.model.healthy()
 
     def metadata(self) -> dict[str, Any]:
-        """Name and version of the service, and the protocol extensions that it has."""
+        """Name, version and protocol extensions of the service."""
         return {"name": "crowdserve", "version": crowdserve.__version__, "extensions": ["binary_tensor_data"]}
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
@@ -102,8 +103,8 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         """Count and log one inference request, however it ends.
 
         Args:
-            protocol: For metrics and the log.
-            request_id: For the log.
+            protocol: Label of the protocol in metrics and log.
+            request_id: Identifier in the log.
         """
         seen, status = Observation(request_id), "cancelled"
         metrics.IN_FLIGHT.inc()
@@ -130,13 +131,13 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         """Answer one inference request.
 
         Args:
-            seen: From `observed`.
-            headers: With lower-case names.
+            seen: The observation that `observed` yields.
+            headers: HTTP headers with lower-case names.
             decode: Bytes to tensors; runs in a thread.
             encode: Tensors to bytes; runs in a thread if there is much to do.
 
         Raises:
-            Exception: Whatever went wrong, for `failure_of`.
+            Exception: The error, for `failure_of`.
         """
         start = time.perf_counter()
         try:
@@ -151,13 +152,13 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             seen.seconds = time.perf_counter() - start
 
     async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
-        """Maps and pictures take a thread; a few numbers are quicker written than handed over."""
+        """Encode in a thread if there are maps or images; a few numbers are written faster than handed over."""
         if any(OUTPUTS[output.name].optional for output in response.outputs):
             return await self.model.threads.run(encode)
         return encode()
 
 
 def _route_label(request: InferRequest, default: str) -> str:
-    """The route asked for, from a closed set: callers must not be able to make up metric labels."""
+    """The route asked for, from a closed set: callers must not be able to invent metric labels."""
     asked = (request.parameters or {}).get("route", default)
     return asked if isinstance(asked, str) and asked in ROUTE_CHOICES else "unknown"

@@ -1,4 +1,4 @@
-"""What a caller is told when a request fails, the same over REST and gRPC."""
+"""Errors to status, code and message for a caller, the same over REST and gRPC."""
 
 import logging
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ class Failure:
     """An error as a caller sees it.
 
     Attributes:
+        http_status: HTTP status.
         grpc_code: Name of a `grpc.StatusCode`.
+        message: Text for the caller.
     """
 
     http_status: int
@@ -25,7 +27,7 @@ class Failure:
 
 
 def http_status(err: Exception) -> int:
-    """The HTTP status of an error; 499, as nginx has it, if the caller hung up."""
+    """The HTTP status of an error; 499, as in nginx, if the caller disconnected."""
     if isinstance(err, ModelNotFound):
         return 404
     if isinstance(err, ClientDisconnect):
@@ -34,7 +36,7 @@ def http_status(err: Exception) -> int:
 
 
 def failure_of(err: Exception, request_id: str) -> Failure:
-    """What to tell the caller; what only an operator can act on goes to the log and is found there by the id."""
+    """The failure reported to the caller; details for an operator go to the log under the request id."""
     if isinstance(err, ModelNotFound):
         return Failure(http_status(err), "NOT_FOUND", str(err))
     if isinstance(err, CrowdServeError) and (err.http_status < 500 or isinstance(err, TritonUnavailable)):

@@ -30,7 +30,7 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
     """A gRPC server, bound to its port and not yet started.
 
     Raises:
-        SetupError: If the port cannot be had.
+        SetupError: If the port cannot be used.
     """
     settings = plane.model.settings
     server = grpc.aio.server(
@@ -51,14 +51,14 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
 
 
 def decode_grpc(message: pb.ModelInferRequest) -> InferRequest:
-    """Decode a v2 gRPC request; see `codec` for what an input's `data` becomes.
+    """Decode a v2 gRPC request; see `codec` for the form of an input's `data`.
 
     Raises:
         InvalidRequest: If raw and typed contents are mixed up.
     """
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
-        raise InvalidRequest(f"{len(message.inputs)} inputs but {len(raw)} raw_input_contents; send one an input")
+        raise InvalidRequest(f"{len(message.inputs)} inputs but {len(raw)} raw_input_contents; send one per input")
     inputs = []
     for index, tensor in enumerate(message.inputs):
         if raw and tensor.HasField("contents"):
@@ -109,13 +109,13 @@ def _answering_errors(method: _Method) -> _Method:
 
 
 class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # generated code is untyped
-    """One method an endpoint, named by the protocol."""
+    """One method per endpoint, named by the protocol."""
 
     def __init__(self, plane: CrowdDataPlane) -> None:
         self._plane = plane
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
-        """The process answers."""
+        """Report that the process answers."""
         return pb.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
@@ -137,7 +137,7 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
         """Tensors and versions of the model."""
         self._plane.require(request.name, request.version)
         metadata = await self._plane.model_metadata(request.name)
-        del metadata["parameters"]  # the message has no place for it
+        del metadata["parameters"]  # the message has no field for it
         return pb.ModelMetadataResponse(**metadata)
 
     @_answering_errors
@@ -148,7 +148,7 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
             return await self._plane.answer(seen, _headers(context), lambda: decode_grpc(request), encode_grpc)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
-        """Not offered: whoever can reach the service must not change what it serves."""
+        """Not offered: a caller must not change the served models."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are loaded by the operator")
 
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:

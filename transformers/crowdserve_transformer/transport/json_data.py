@@ -47,15 +47,15 @@ def decode_base64(text: str) -> bytes:
 def pixels_of(data: list[Any]) -> npt.NDArray[np.uint8]:
     """The values of a flat or nested UINT8 tensor, as a flat array.
 
-    Types are checked first: numpy would quietly convert text and floats.
+    Types are checked first: numpy would silently convert text and floats.
 
     Raises:
-        InvalidRequest: If they are not whole numbers from 0 to 255, evenly nested.
+        InvalidRequest: If the values are not whole numbers from 0 to 255, evenly nested.
     """
     while set(map(type, data)) == {list}:
         data = list(chain.from_iterable(data))
     if not set(map(type, data)) <= {int}:
-        raise InvalidRequest("the data of UINT8 input holds something else than evenly nested whole numbers")
+        raise InvalidRequest("the data of UINT8 input holds something other than evenly nested whole numbers")
     try:
         return np.frombuffer(bytes(data), dtype=np.uint8)
     except ValueError as err:

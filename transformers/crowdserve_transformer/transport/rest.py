@@ -57,17 +57,17 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
 
 
 class RestEndpoints:
-    """One method an endpoint."""
+    """One method per endpoint."""
 
     def __init__(self, plane: CrowdDataPlane) -> None:
         self._plane = plane
 
     async def live(self, request: Request) -> Response:
-        """The process answers."""
+        """Report that the process answers."""
         return JSONResponse({"live": True, "status": "alive"})
 
     async def ready(self, request: Request) -> Response:
-        """The service would answer a request: 200 or 503."""
+        """Whether the service would answer a request: 200 or 503."""
         return _readiness(await self._plane.ready())
 
     async def metrics(self, request: Request) -> Response:
@@ -76,7 +76,7 @@ class RestEndpoints:
         return Response(encoder(REGISTRY), headers={"content-type": content_type})
 
     async def models(self, request: Request) -> Response:
-        """The one model."""
+        """List the one model."""
         return JSONResponse({"models": [self._plane.model.name]})
 
     async def model_ready(self, request: Request) -> Response:
@@ -127,13 +127,13 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
         try:
             response = await endpoint(request)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is left to read it
+            return Response(status_code=400)  # the client is gone
         except asyncio.CancelledError:  # by uvicorn, when the grace period is over
             return JSONResponse({"error": "the service is stopping; send the request again"}, 503)
         except Exception as err:
             failure = failure_of(err, _id_of(request))
             response = JSONResponse({"error": failure.message}, failure.http_status)
-            if failure.http_status == 413:  # whoever is still sending must not go on for ever
+            if failure.http_status == 413:  # a client that is still sending must stop
                 response.headers["connection"] = "close"
         response.headers["x-request-id"] = _id_of(request)
         if pod:
@@ -144,7 +144,7 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
 
 
 async def _not_served(request: Request, err: Exception) -> Response:
-    """A path or method that no endpoint has."""
+    """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     text = f"there is no {request.method} {request.url.path} here; see GET /v2/models"
     return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
@@ -153,12 +153,12 @@ async def _not_served(request: Request, err: Exception) -> Response:
 async def _read_body(request: Request) -> bytes:
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
-        raise InvalidRequest(f"Content-Encoding {encoding} is not taken; send the body uncompressed")
+        raise InvalidRequest(f"Content-Encoding {encoding} is not supported; send the body uncompressed")
     return await request.body()
 
 
 def _id_of(request: Request) -> str:
-    """The same id for everything about one HTTP request."""
+    """The id of one HTTP request, the same on every call."""
     if not hasattr(request.state, "request_id"):
         request.state.request_id = request_id(None, request.headers)
     return str(request.state.request_id)

@@ -1,4 +1,4 @@
-"""KServe's v1 protocol in terms of v2: instances to tensors, tensors to predictions."""
+"""KServe's v1 protocol on top of v2: instances to tensors, tensors to predictions."""
 
 import base64
 from typing import Any
@@ -20,7 +20,7 @@ def decode_v1(body: bytes, model_name: str) -> InferRequest:
     """Decode a v1 body.
 
     Raises:
-        InvalidRequest: If it is not of the form of `EXAMPLE`.
+        InvalidRequest: If the body does not have the form of `EXAMPLE`.
     """
     message = parse_json(body)
     if not isinstance(message, dict) or not isinstance(message.get("instances"), list):
@@ -35,12 +35,12 @@ def decode_v1(body: bytes, model_name: str) -> InferRequest:
 
 
 def encode_v1(response: InferResponse) -> bytes:
-    """One prediction a picture, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
-    pictures = response.outputs[0].shape[0]
+    """One prediction per image, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
+    images = response.outputs[0].shape[0]
     tensors = {output.name: output for output in response.outputs}
     shapes = tensors.pop("density_shape", None)
     predictions = []
-    for index in range(pictures):
+    for index in range(images):
         prediction = {name: _value(output, index) for name, output in tensors.items()}
         if shapes is not None:
             rows, columns = shapes.data[index]
@@ -62,4 +62,4 @@ def _file(instance: Any, number: int) -> bytes:
     match instance:
         case {"image_bytes": {"b64": str(text)}} if len(instance) == 1:
             return decode_base64(text)
-    raise InvalidRequest(f"instance {number} is not of the form in {EXAMPLE}")
+    raise InvalidRequest(f"instance {number} does not have the form in {EXAMPLE}")

@@ -18,14 +18,14 @@ import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]  # exists inside Triton only
 
 _KEEP_PIXELS = 1 << 20
-"""After a picture over a megapixel the memory of its activations is given back, which costs 6% of its time."""
+"""After an image over a megapixel the memory of its activations is freed, which costs 6% of its time."""
 
 
-class _Handed:
+class _HandedOver:
     """An array that Triton takes over as DLPack.
 
-    Triton marks the capsule that it has taken in another way than the standard's, at which the capsule's destructor, of
-    numpy, complains. Triton frees the array itself, so the destructor is taken away.
+    Triton does not mark the capsule that it has taken as the standard asks, and numpy's destructor of the capsule then
+    complains. Triton frees the array itself, so the destructor is removed.
     """
 
     def __init__(self, values: Any) -> None:
@@ -41,7 +41,7 @@ class _Handed:
 
 
 class TritonPythonModel:
-    """What the python backend asks for: `initialize` once, `execute` for each batch."""
+    """The class that the python backend expects: `initialize` runs once, `execute` for each batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the network; an error here keeps Triton from becoming ready."""
@@ -58,22 +58,22 @@ class TritonPythonModel:
 
     def _answer(self, request: Any) -> Any:
         try:
-            pictures = np.from_dlpack(triton.get_input_tensor_by_name(request, self._input))
+            images = np.from_dlpack(triton.get_input_tensor_by_name(request, self._input))
             wanted = set(request.requested_output_names())
             names = [name for name in self._outputs if name in wanted]
             return triton.InferenceResponse(
                 [
-                    triton.Tensor.from_dlpack(name, _Handed(values))
-                    for name, values in zip(names, self._run(pictures, names), strict=True)
+                    triton.Tensor.from_dlpack(name, _HandedOver(values))
+                    for name, values in zip(names, self._run(images, names), strict=True)
                 ]
             )
         except Exception as err:
             return triton.InferenceResponse(error=triton.TritonError(f"{self._name}: {err}"))
 
-    def _run(self, pictures: Any, names: list[str]) -> list[Any]:
-        """Run one picture at a time: on a CPU a batch is no faster, and takes its multiple of memory."""
-        options = _run_options(pictures[0])
-        runs = [self._session.run(names, {self._input: picture[np.newaxis]}, options) for picture in pictures]
+    def _run(self, images: Any, names: list[str]) -> list[Any]:
+        """Run one image at a time: on a CPU a batch is no faster, and its memory grows with its size."""
+        options = _run_options(images[0])
+        runs = [self._session.run(names, {self._input: image[np.newaxis]}, options) for image in images]
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
 
@@ -81,13 +81,13 @@ def _session_options() -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("CROWDSERVE_TRITON_THREADS") or len(os.sched_getaffinity(0)))
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # it plans for one picture size and keeps a third more memory
+    options.enable_mem_pattern = False  # it plans for one image size and keeps a third more memory
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     return options
 
 
-def _run_options(picture: Any) -> Any:
+def _run_options(image: Any) -> Any:
     options = onnxruntime.RunOptions()
-    if picture.shape[0] * picture.shape[1] > _KEEP_PIXELS:
+    if image.shape[0] * image.shape[1] > _KEEP_PIXELS:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
