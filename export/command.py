@@ -73,11 +73,11 @@ def run(options: argparse.Namespace, export: Callable[[ModelCard, Iterator[Image
 
 
 def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
-    """The version to write where none is named: only what was trained here takes the place of version 1 unasked.
+    """The version to write if none is named: 1 for a folder that training wrote, else the next free one.
 
     Args:
-        card: What is exported.
-        checkpoint: A folder that training wrote, a served version's, or a published file.
+        card: Card of the exported network.
+        checkpoint: Folder that training wrote, version folder of a served model, or published file.
         repository: A Triton model repository.
     """
     newest = newest_version(repository, card)

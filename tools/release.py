@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Where a version is written by hand, and under which names.
+# The files in which a version is written by hand, and its names there.
 QUOTED = {
     "src/crowdserve/__init__.py": ("__version__",),
     "charts/crowdserve/Chart.yaml": ("version", "appVersion"),
@@ -35,7 +35,7 @@ def changelog_section(changelog: str, version: str) -> str:
 
 
 def number_problems(root: Path, version: str) -> Iterator[str]:
-    """What in the files does not belong to the version."""
+    """The problems of files that do not fit the version."""
     if not re.fullmatch(r"\d+\.\d+\.\d+", version):
         yield f"{version!r} is no version of the form 1.2.3"
     for file, names in QUOTED.items():
@@ -48,7 +48,7 @@ def number_problems(root: Path, version: str) -> Iterator[str]:
 
 
 def tree_problems(root: Path, version: str) -> Iterator[str]:
-    """Why the checkout is not what should be tagged."""
+    """The problems of the checkout that keep it from being tagged."""
     if changed := _git(root, "status", "--porcelain"):
         yield f"the tree is not clean: commit or remove\n{changed}"
     if (branch := _git(root, "branch", "--show-current")) != "main":
@@ -65,10 +65,10 @@ def _git(root: Path, *arguments: str) -> str:
 def main(arguments: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("version", help="for instance 0.3.0")
+    parser.add_argument("version", help="version to release, such as 0.3.0")
     mode = parser.add_mutually_exclusive_group()
     mode.add_argument("--check", action="store_true", help="build nothing")
-    mode.add_argument("--notes", action="store_true", help="print the CHANGELOG section; any branch will do")
+    mode.add_argument("--notes", action="store_true", help="print the CHANGELOG section, on any branch")
     options = parser.parse_args(arguments)
 
     problems = [*number_problems(root, options.version)]

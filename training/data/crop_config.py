@@ -30,17 +30,17 @@ class CropConfig:
         negatives: Number of generated images without people.
         negative_share: Share of the crops that come from images without people.
         negative_kinds: Kinds of generated images, separated by commas, as `training.data.negatives` names them: a kind
-            that the network finds hard may stand there alone, or twice. If empty, every kind is used, and every other
+            that the network finds hard may be given alone, or twice. If empty, every kind is used, and every other
             image is grey.
         negative_photos: Folder of photos without people to use too; none if empty.
         mirrored: Use mirrored photos too; doubles a cache of features.
-        min_scale: Photos are resized by random factors from here to `max_scale`. Unless both are 1, and the next four
-            shares 0, features of crops are computed at every step instead of cached.
-        max_scale: The largest of these factors; over 1 as if the camera had stood nearer.
+        min_scale: Smallest random factor that photos are resized by. Unless both factors are 1, and confetti, ground
+            clutter, cutout and colour jitter 0, features of crops are computed at every step instead of cached.
+        max_scale: Largest random factor that photos are resized by; over 1 as if the camera had stood nearer.
         confetti: Share of the crops of photos that confetti is drawn over, see `training.data.augmentation`.
-        ground_clutter: Share of these crops with clutter on the ground between the heads.
-        cutout: Share of these crops of which a part is hidden behind an image without people.
-        colour_jitter: Share of these crops whose brightness, contrast and colour are changed.
+        ground_clutter: Share of the crops of photos that get clutter on the ground between the heads.
+        cutout: Share of the crops of photos of which a part is hidden behind an image without people.
+        colour_jitter: Share of the crops of photos whose brightness, contrast and colour are changed.
         seed: Seed of the crops, the generated images and the initial weights.
         split_seed: Seed of the split; another one would let photos that were trained on into the validation.
         folds: Number of folds of the photos for cross-fitting; one trains on all.

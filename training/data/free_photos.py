@@ -58,7 +58,7 @@ class FreePhoto:
 
     @property
     def source(self) -> str:
-        """Where a reader finds the photo: its package and file."""
+        """The package and file of the photo, for readers."""
         return f"{'PyPI' if self.package in PYTHON_PACKAGES else 'Debian'} {self.package}: {Path(self.path).name}"
 
 

@@ -11,8 +11,8 @@ def add_blocks(x: keras.KerasTensor, *, blocks: int, pools: int, batch_norm: boo
 
     Args:
         x: Normalised images [batch, height, width, 3].
-        blocks: How many blocks, 1 to 5.
-        pools: How many of them end with a 2x2 max pooling.
+        blocks: Number of blocks, 1 to 5.
+        pools: Number of these blocks that end with a 2x2 max pooling.
         batch_norm: Normalise after each convolution, before its ReLU.
 
     Returns:
