@@ -1,4 +1,3 @@
-import io
 import struct
 import threading
 import warnings
@@ -23,15 +22,10 @@ from crowdserve.images import (
     pad_bottom_right,
     scene_input,
 )
+from tests.support.photos import encoded
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
-
-
-def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format=file_format, **options)
-    return file.getvalue()
 
 
 def quarters(width: int = 32, height: int = 16) -> Image.Image:

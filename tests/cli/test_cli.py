@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import crowdserve
+from crowdserve.cards import Route
 from crowdserve.local.service import EmbeddedService
-from tools.stub_models import foretell
+from tests.support.photos import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -34,9 +34,9 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
     )
 
 
-def people(name: str, **choices: Any) -> float:
-    """The count of the small networks in one of the photos."""
-    return foretell(GRAY[name], 96, 128, **choices)
+def people(name: str, *, route: Route | None = None) -> float:
+    """The count of the default counter in one of the photos."""
+    return expected_count(GRAY[name], 128, 96, route=route)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, p
 
 def test_route_can_be_chosen(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--route", "sparse", "--counter", "csrnet", "--url", small_service.http_url)
-    expected = people("white", route="sparse", counters=["csrnet"])
+    expected = people("white", route="sparse")
     assert result.stdout.startswith(f"{photos['white']}: {expected:.0f} people\n")
     assert "counted as sparse" in result.stdout
     wrong = run("count", photos["white"], "--route", "crowded", "--url", small_service.http_url)
