@@ -153,7 +153,7 @@ def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dic
     assert "starting Triton" in result.stderr
 
 
-def test_missing_repository_says_what_to_do(tmp_path: Path, photos: dict[str, Path]) -> None:
+def test_missing_repository_suggests_a_remedy(tmp_path: Path, photos: dict[str, Path]) -> None:
     for arguments in (("count", photos["white"]), ("up",), ("repository", "check")):
         result = run(*arguments, cwd=tmp_path)
         assert result.returncode == 2
@@ -209,7 +209,7 @@ def test_up_ends_with_a_message_when_a_process_dies(small_repository: Path) -> N
         assert "crowdserve: the transformer ended with exit code -9" in process.stderr.read()
 
 
-def test_up_refuses_a_taken_port(small_repository: Path) -> None:
+def test_up_refuses_a_port_in_use(small_repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         result = run("up", "--repository", small_repository, "--port", str(server.getsockname()[1]))
     assert result.returncode == 2

@@ -79,7 +79,7 @@ def test_metrics_and_metadata_urls_answer(small_service: EmbeddedService) -> Non
         pass
 
 
-def test_url_without_a_service_says_how_to_start_one() -> None:
+def test_url_without_a_service_suggests_crowdserve_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with (
