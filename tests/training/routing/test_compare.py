@@ -164,7 +164,7 @@ def test_counts_of_other_photos_are_refused(scenes: Path, photos: HeldOut) -> No
     with pytest.raises(DatasetError, match=r"p3 has .* heads, the counts say 1"):
         load_held_out(scenes, counts | {"p3": RouteCounts("p3", 1, 1, 1)}, "validate")
     (scenes / "manifest.json").unlink()
-    with pytest.raises(DatasetError, match=r"make the folder with training\.scene_dataset"):
+    with pytest.raises(DatasetError, match=r"make the folder with training\.scene\.dataset"):
         load_held_out(scenes, counts, "validate")
 
 

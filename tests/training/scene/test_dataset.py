@@ -185,5 +185,5 @@ def test_images_without_people_are_added_as_sparse(tmp_path: Path, samples: list
 
 
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"training\.empty_pictures"):
+    with pytest.raises(DatasetError, match=r"training\.data\.negatives_folder"):
         load_empty(tmp_path)
