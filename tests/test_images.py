@@ -1,4 +1,3 @@
-import io
 import struct
 import threading
 import warnings
@@ -23,15 +22,10 @@ from crowdserve.images import (
     pad_bottom_right,
     scene_input,
 )
+from tests.support.photos import encoded
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 ORIENTATION = 0x0112
-
-
-def encoded(picture: Image.Image, file_format: str, **options: object) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format=file_format, **options)
-    return file.getvalue()
 
 
 def quarters(width: int = 32, height: int = 16) -> Image.Image:
@@ -81,7 +75,7 @@ class TestDecode:
         assert decode_image(encoded(Image.new("RGB", size, RED), "PNG")).shape == (size[1], size[0], 3)
 
     @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "YCbCr"])
-    def test_every_mode_becomes_the_same_rgb(self, mode: str) -> None:
+    def test_every_mode_converts_to_the_same_rgb(self, mode: str) -> None:
         gray = Image.new("L", (8, 8), 0)
         gray.paste(255, (4, 0, 8, 8))
         file_format = "JPEG" if mode in {"CMYK", "YCbCr"} else "PNG"
@@ -117,7 +111,7 @@ class TestDecode:
 
     @pytest.mark.parametrize("value", [0, 1, 257, 32768, 65535])
     @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-    def test_sixteen_bits_become_eight(self, file_format: str, value: int) -> None:
+    def test_16_bit_images_are_reduced_to_8_bits(self, file_format: str, value: int) -> None:
         picture = Image.fromarray(np.full((4, 4), value, dtype=np.uint16))
         image = decode_image(encoded(picture, file_format))
         assert image.shape == (4, 4, 3)
@@ -243,7 +237,7 @@ def png_header(width: int, height: int) -> bytes:
     )
 
 
-def test_decoding_in_many_threads_leaves_the_warning_filters_alone(noise: Image.Image) -> None:
+def test_decoding_in_threads_does_not_change_warning_filters(noise: Image.Image) -> None:
     data = encoded(noise, "PNG")
     before = list(warnings.filters)
     barrier = threading.Barrier(8)
@@ -306,7 +300,7 @@ class TestPad:
 
 class TestSceneInput:
     @pytest.mark.parametrize("shape", [(1, 1), (50, 400), (768, 1024), (3000, 20)])
-    def test_any_image_becomes_one_square(self, shape: tuple[int, int]) -> None:
+    def test_any_image_is_resized_to_a_square(self, shape: tuple[int, int]) -> None:
         image = scene_input(np.full((*shape, 3), 99, np.uint8))
         assert image.shape == (SCENE_SIDE_PX, SCENE_SIDE_PX, 3)
         assert image.dtype == np.uint8

@@ -42,7 +42,7 @@ def test_built_bundle_passes_verification(bundle: Path) -> None:
         (lambda path: (path.parents[1] / "2").mkdir() or (path.parents[1] / "2" / "model.onnx").touch(), "is extra"),
         (lambda path: (path.parents[2] / "notes.txt").touch(), "notes.txt is extra"),
     ],
-)  # fmt: skip
+)
 def test_difference_names_the_file(bundle: Path, spoil: Callable[[Path], object], problem: str) -> None:
     spoil(bundle / MODEL)
     manifest = read_manifest(bundle)

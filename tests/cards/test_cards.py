@@ -122,7 +122,7 @@ def test_ensemble_needs_one_member_per_family() -> None:
     with pytest.raises(CardError, match="one member per family"):
         EnsembleCard("twice", "dense", (member, member))
     with pytest.raises(CardError, match="one member per family"):
-        EnsembleCard("nobody", "dense", ())
+        EnsembleCard("empty", "dense", ())
 
 
 @every_card

@@ -52,7 +52,7 @@ def test_weights_0_and_100_are_rendered(chart: Chart) -> None:
         assert [backend["weight"] for backend in route["rules"][1]["backendRefs"]] == [100 - percent, percent]
 
 
-def test_stable_and_canary_are_whole_services_of_their_own_versions(chart: Chart) -> None:
+def test_both_tracks_are_complete_services_with_their_own_versions(chart: Chart) -> None:
     manifests = chart.render("canary", canary={"triton": {"image": {"tag": "26.04-py3"}}, "replicas": 2})
     stable, canary = (manifests.one("InferenceService", name) for name in ("rel", "rel-canary"))
     for service, track in ((stable, "stable"), (canary, "canary")):

@@ -126,11 +126,11 @@ def test_test_pods_fail_when_the_service_does(
     assert "dogs" in done.stderr
     assert time.monotonic() - started < 60  # an error response is not retried
     (port,) = choose_ports(HOST, None)
-    nobody = run_test_pod(
+    unreachable = run_test_pod(
         chart, name, photo, {"rest": f"http://{HOST}:{port}", "grpc": f"{HOST}:{port}"}[name], timeout="1"
     )
-    assert nobody.returncode != 0
-    assert str(port) in nobody.stderr
+    assert unreachable.returncode != 0
+    assert str(port) in unreachable.stderr
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -208,7 +208,7 @@ def test_onnxruntime_threads_follow_the_cpu_limit(chart: Chart, limit: str | flo
     assert f"--backend-config=onnxruntime,intra_op_thread_count={threads}" in given
 
 
-def test_tensorrt_engines_are_kept_where_the_models_look_for_them(chart: Chart) -> None:
+def test_tensorrt_engine_folder_matches_the_model_configs(chart: Chart) -> None:
     """test_start.py runs the shell that fills these folders."""
     own = {ENGINE_CACHE: {"emptyDir": {"sizeLimit": "4Gi"}}}
     claim = {"/engines": {"persistentVolumeClaim": {"claimName": "engines"}}}

@@ -9,15 +9,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import crowdserve
+from crowdserve.cards import Route
 from crowdserve.local.service import EmbeddedService
-from tools.stub_models import expected_count
+from tests.support.photos import expected_count
 
 pytestmark = pytest.mark.e2e
 
@@ -34,9 +34,9 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
     )
 
 
-def people(name: str, **choices: Any) -> float:
-    """The count of the small networks in one of the photos."""
-    return expected_count(GRAY[name], 96, 128, **choices)
+def people(name: str, *, route: Route | None = None) -> float:
+    """The count of the default counter in one of the photos."""
+    return expected_count(GRAY[name], 128, 96, route=route)
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, p
 
 def test_route_can_be_chosen(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     result = run("count", photos["white"], "--route", "sparse", "--counter", "csrnet", "--url", small_service.http_url)
-    expected = people("white", route="sparse", counters=["csrnet"])
+    expected = people("white", route="sparse")
     assert result.stdout.startswith(f"{photos['white']}: {expected:.0f} people\n")
     assert "counted as sparse" in result.stdout
     wrong = run("count", photos["white"], "--route", "crowded", "--url", small_service.http_url)
@@ -153,7 +153,7 @@ def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dic
     assert "starting Triton" in result.stderr
 
 
-def test_missing_repository_says_what_to_do(tmp_path: Path, photos: dict[str, Path]) -> None:
+def test_missing_repository_suggests_a_remedy(tmp_path: Path, photos: dict[str, Path]) -> None:
     for arguments in (("count", photos["white"]), ("up",)):
         result = run(*arguments, cwd=tmp_path, CROWDSERVE_MODELS=str(tmp_path / "models"))
         assert (result.returncode, result.stdout) == (2, "")
@@ -213,7 +213,7 @@ def test_up_ends_with_a_message_when_a_process_dies(small_repository: Path) -> N
         assert "crowdserve: the transformer ended with exit code -9" in process.stderr.read()
 
 
-def test_up_refuses_a_taken_port(small_repository: Path) -> None:
+def test_up_refuses_a_port_in_use(small_repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         result = run("up", "--repository", small_repository, "--port", str(server.getsockname()[1]))
     assert result.returncode == 2

@@ -79,10 +79,10 @@ def test_refusal_names_the_variable_but_not_the_token(strangers: tuple[Stranger,
     server, _ = strangers
     server.answer = (status, {})
     assert refusal(server).endswith(": set CROWDSERVE_TOKEN to a bearer token")
-    told = refusal(server, TOKEN)
-    assert told.startswith(f"{server.url} answered {status} ")
-    assert told.endswith(": it refuses the token in CROWDSERVE_TOKEN")
-    assert TOKEN not in told
+    message = refusal(server, TOKEN)
+    assert message.startswith(f"{server.url} answered {status} ")
+    assert message.endswith(": it refuses the token in CROWDSERVE_TOKEN")
+    assert TOKEN not in message
     assert [authorization for _, authorization in server.seen] == [None, f"Bearer {TOKEN}"]
 
 

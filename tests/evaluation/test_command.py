@@ -89,28 +89,29 @@ def test_every_layout_is_evaluated(layout: str, evaluate: Evaluate, tmp_path: Pa
 
 
 def test_stdout_has_tables_or_json(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
-    told = evaluate(dataset)
-    assert told.exit_code == 0
+    result = evaluate(dataset)
+    assert result.exit_code == 0
     figures = summary(tmp_path)["errors"]["all"]["all photos"]
-    line = next(line for line in told.stdout.splitlines() if line.startswith("all photos"))
+    line = next(line for line in result.stdout.splitlines() if line.startswith("all photos"))
     assert line.split()[2:5] == ["5", "45.4", f"{figures['mae']:.1f}"]
-    assert "95 % confidence interval of the MAE over all photos: " in told.stdout
-    assert "MAPE leaves out 1 of the photos, which show no people." in told.stdout
-    assert "by policy" not in told.stdout
+    assert "95 % confidence interval of the MAE over all photos: " in result.stdout
+    assert "MAPE leaves out 1 of the photos, which show no people." in result.stdout
+    assert "by policy" not in result.stdout
     again = evaluate(dataset, "--json")
     assert json.loads(again.stdout) == summary(tmp_path)
     assert "5 of 5 photos were counted by earlier runs" in again.stderr
 
 
 def test_counters_are_compared_photo_by_photo(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
-    told = evaluate(dataset, "--counter", "average")
-    assert told.exit_code == 0
+    result = evaluate(dataset, "--counter", "average")
+    assert result.exit_code == 0
     found = summary(tmp_path)["comparisons"]["ssdcnet against csrnet"]["all photos"]
     errors = summary(tmp_path)["errors"]["counter"]
     assert found["difference"] == pytest.approx(errors["ssdcnet"]["mae"] - errors["csrnet"]["mae"], abs=0.011)
-    (line,) = [line for line in told.stdout.splitlines() if line.startswith("ssdcnet against csrnet, all photos: MAE ")]
+    lines = result.stdout.splitlines()
+    (line,) = [line for line in lines if line.startswith("ssdcnet against csrnet, all photos: MAE ")]
     assert line.endswith(f"(too few photos to tell); closer on {found['closer']} of 5 photos")
-    assert any(line.startswith("average against ssdcnet") for line in told.stdout.splitlines())
+    assert any(line.startswith("average against ssdcnet") for line in lines)
 
 
 def test_embedded_service_is_started_for_the_call(small_repository: Path, dataset: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
     child.stop(grace_seconds=5)  # harmless
 
 
-def test_stop_kills_what_ignores_sigterm(tmp_path: Path) -> None:
+def test_stop_kills_a_child_that_ignores_sigterm(tmp_path: Path) -> None:
     child = shell("trap '' TERM; echo ready; while true; do sleep 1; done", tmp_path)
     wait_for(lambda: bool(child.log_tail()))
     child.stop(grace_seconds=0.2)
@@ -120,6 +120,6 @@ def test_port_in_use_is_refused_and_preferred_port_is_replaced() -> None:
     assert preferred_port("127.0.0.1", taken) == taken
 
 
-def test_foreign_address_is_refused() -> None:
+def test_address_of_another_host_is_refused() -> None:
     with pytest.raises(PlatformError, match=r"on 192\.0\.2\.1 cannot be used"):
         preferred_port("192.0.2.1", 8080)

@@ -8,32 +8,28 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.cards import COUNTERS
+from crowdserve.cards import COUNTERS, Route
 from crowdserve.client.service import ServiceClient, decode_reply, encode_request
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
-from tools.stub_models import expected_count
+from tests.support.photos import expected_count
 
 pytestmark = pytest.mark.e2e
 
 
-def photo(gray: int, height_px: int = 96, width_px: int = 130) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(np.full((height_px, width_px, 3), gray, np.uint8)).save(file, format="PNG")
-    return file.getvalue()
+def photo(gray: int) -> bytes:
+    return gray_photo(gray, 130, 96)
 
 
-def people(gray: int, **choices: Any) -> float:
+def people(gray: int, *, route: Route | None = None, counter: str) -> float:
     """The count of the small networks in `photo`."""
-    return expected_count(gray, 96, 130, **choices)
+    return expected_count(gray, 130, 96, route=route, counter=counter)
 
 
 @pytest.fixture
@@ -47,8 +43,8 @@ def test_photo_is_counted_by_the_network_of_its_scene(
     client: ServiceClient, gray: int, scene: str, network: str
 ) -> None:
     result = client.count(photo(gray), counter="average")
-    assert result.count == pytest.approx(people(gray, counters=COUNTERS), rel=1e-5)
-    assert result.counts == {name: pytest.approx(people(gray, counters=[name]), rel=1e-5) for name in COUNTERS}
+    assert result.count == pytest.approx(people(gray, counter="average"), rel=1e-5)
+    assert result.counts == {name: pytest.approx(people(gray, counter=name), rel=1e-5) for name in COUNTERS}
     assert (result.scene, result.route) == (scene, scene)
     assert 0.5 < result.scene_probability <= 1
     assert result.models["vgg16"] == result.models[network] == "1"
@@ -59,7 +55,7 @@ def test_photo_is_counted_by_the_network_of_its_scene(
 def test_route_and_overlay_can_be_chosen(client: ServiceClient) -> None:
     result = client.count(photo(255), route="sparse", counter="csrnet", overlay=True)
     assert (result.scene, result.route) == ("dense", "sparse")
-    assert result.count == pytest.approx(people(255, route="sparse", counters=["csrnet"]), rel=1e-5)
+    assert result.count == pytest.approx(people(255, route="sparse", counter="csrnet"), rel=1e-5)
     assert result.overlay is not None
     with Image.open(io.BytesIO(result.overlay)) as overlay:
         assert (overlay.format, overlay.size) == ("PNG", (130, 96))
@@ -83,7 +79,7 @@ def test_metrics_and_metadata_urls_answer(small_service: EmbeddedService) -> Non
         pass
 
 
-def test_url_without_a_service_says_how_to_start_one() -> None:
+def test_url_without_a_service_suggests_crowdserve_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with (

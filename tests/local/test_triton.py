@@ -110,7 +110,7 @@ def test_features_are_computed_per_image_of_a_batch(client: InferenceServerClien
     np.testing.assert_allclose(features, np.repeat([[0.0], [0.2], [1.0]], 25_088, 1), rtol=1e-6)
 
 
-def test_only_requested_outputs_come_back(client: InferenceServerClient) -> None:
+def test_only_requested_outputs_are_returned(client: InferenceServerClient) -> None:
     answer = infer(client, "csrnet_a", np.zeros((1, 64, 64, 3), np.uint8), "count")
     assert [output["name"] for output in answer.get_response()["outputs"]] == ["count"]
 

@@ -53,7 +53,7 @@ def test_start_refuses_an_image_of_another_repository(world: World) -> None:
     assert world.rollout("start", "crowd", "--storage-uri", NEW, "--image", digest).code == 0
 
 
-def test_other_second_start_is_refused_and_equal_one_finishes_the_first(world: World) -> None:
+def test_second_start_is_refused_unless_equal_to_the_first(world: World) -> None:
     world.start()
     reply = world.rollout("start", "crowd", "--storage-uri", "s3://models/v3")
     assert reply.code == 2

@@ -71,11 +71,11 @@ def test_messages_contain_no_password(world: World, url: str) -> None:
     moves = world.moves()
     for options in (["--url", url], ["--prometheus", url]):
         reply = world.auto(*options)
-        told = reply.out + reply.error
+        printed = reply.out + reply.error
         assert reply.code in {2, 3}
-        assert "127.0.0.1" in told
-        assert "bob" not in told
-        assert "w0rd" not in told
+        assert "127.0.0.1" in printed
+        assert "bob" not in printed
+        assert "w0rd" not in printed
         moves.step(moves.read(), 5)  # as seen by Prometheus
 
 

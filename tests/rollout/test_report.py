@@ -53,7 +53,7 @@ def give_image(world: World, image: str) -> None:
     "image",
     [IMAGE, f"{REPOSITORY}:2.0.0", f"{REPOSITORY}:20260105", f"{REPOSITORY}:1e5", f"{REPOSITORY}@sha256:{'2' * 64}"],
 )
-def test_start_and_promote_print_what_the_cluster_runs(world: World, chart: Chart, image: str) -> None:
+def test_start_and_promote_print_values_of_the_running_versions(world: World, chart: Chart, image: str) -> None:
     started = world.rollout("start", "crowd", "--storage-uri", NEW, "--image", image)
     assert runs(upgraded(chart, started.out), "crowd-canary") == (NEW, image)
     promoted = world.rollout("promote", "crowd")
@@ -72,7 +72,7 @@ def test_values_reset_the_canary(world: World, chart: Chart, end: str) -> None:
     assert runs(again, "crowd")[1] == f"{REPOSITORY}:{'2.0.0' if end == 'promote' else '1.0.0'}"
 
 
-def test_promoted_tag_clears_the_digest_that_the_chart_would_prefer(world: World, chart: Chart) -> None:
+def test_promoted_tag_clears_the_digest(world: World, chart: Chart) -> None:
     give_image(world, f"{REPOSITORY}@sha256:{'1' * 64}")
     assert world.rollout("start", "crowd", "--image", f"{REPOSITORY}:2.0.0").code == 0
     pinned = {"repository": REPOSITORY, "digest": f"sha256:{'1' * 64}"}

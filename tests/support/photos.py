@@ -8,13 +8,18 @@ from crowdserve.cards import COUNTERS, Route
 from tools.stub_models import foretell
 
 
+def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
+    """An image file; the options are Pillow's."""
+    file = io.BytesIO()
+    image.save(file, format=file_format, **options)
+    return file.getvalue()
+
+
 def gray_photo(
     value: int = 200, width: int = 96, height: int = 80, file_format: str = "PNG", **options: object
 ) -> bytes:
     """An image file of one brightness; above 127 the small models take the dense route."""
-    file = io.BytesIO()
-    Image.new("RGB", (width, height), (value,) * 3).save(file, format=file_format, **options)
-    return file.getvalue()
+    return encoded(Image.new("RGB", (width, height), (value,) * 3), file_format, **options)
 
 
 def expected_count(

@@ -74,7 +74,7 @@ def test_rendering_in_place_repairs_drift(source: Path) -> None:
     check_repository(source)
 
 
-def test_alternative_for_a_cpu_that_is_stale_or_foreign_is_drift(source: Path) -> None:
+def test_stale_or_unknown_cpu_config_is_drift(source: Path) -> None:
     (source / "vgg16" / "configs" / "cpu.pbtxt").write_text("max_batch_size: 1")
     (source / "csrnet_a" / "configs" / "h100.pbtxt").write_text("max_batch_size: 1")
     with pytest.raises(RepositoryError, match=r"csrnet_a/configs/h100.pbtxt(.|\n)*vgg16/configs/cpu.pbtxt"):

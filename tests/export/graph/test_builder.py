@@ -35,7 +35,7 @@ def normalising_model(normalisation: Normalisation) -> onnx.ModelProto:
         (Normalisation("RGB", 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)), ["Cast", "Transpose"]),
     ],
 )
-def test_normalises_as_the_card_says(normalisation: Normalisation, operators: list[str]) -> None:
+def test_normalises_as_in_the_card(normalisation: Normalisation, operators: list[str]) -> None:
     model = normalising_model(normalisation)
     assert [node.op_type for node in model.graph.node][:-1] == operators
     session = onnxruntime.InferenceSession(model.SerializeToString())

@@ -36,6 +36,6 @@ def test_scaled_has_the_height_first() -> None:
     assert scaled(PHOTO, 11, 23).shape == (1, 11, 23, 3)
 
 
-def test_missing_photo_says_what_to_do(tmp_path: Path) -> None:
+def test_missing_photo_suggests_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"cannot read the photo .*--photo"):
         read_photo(tmp_path / "none.jpg")

@@ -64,10 +64,10 @@ def test_former_names_of_flags_and_recorded_fields_still_count(read: Read, name:
 def test_help_describes_the_recipe(read: Read, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         read("--help")
-    told = " ".join(capsys.readouterr().out.split())
-    assert "--pools [CELLS ...] Sides of blocks. Default: 2 4." in told
-    assert "--rate RATE From 0 to 100 %. Default: 0.5." in told
-    assert "--mirrored Use mirrored photos too; doubles a cache of features." in told
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "--pools [CELLS ...] Sides of blocks. Default: 2 4." in printed
+    assert "--rate RATE From 0 to 100 %. Default: 0.5." in printed
+    assert "--mirrored Use mirrored photos too; doubles a cache of features." in printed
 
 
 @pytest.mark.parametrize(

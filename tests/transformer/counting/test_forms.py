@@ -1,10 +1,8 @@
 """Image inputs of the running service: JSON, the binary extension, v1, every image format."""
 
 import base64
-import io
 import json
 import re
-from typing import Any
 
 import httpx
 import numpy as np
@@ -12,19 +10,13 @@ import pytest
 from PIL import Image
 
 from crowdserve.local.service import EmbeddedService
-from tests.support.photos import expected_count, gray_photo
+from tests.support.photos import encoded, expected_count, gray_photo
 from tests.support.requests import binary_body, infer, json_body, outputs_of
 
 pytestmark = pytest.mark.e2e
 
 
-def encoded(picture: Image.Image, file_format: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    picture.save(file, format=file_format, **options)
-    return file.getvalue()
-
-
-def gray_picture(mode: str) -> Image.Image:
+def gray_image(mode: str) -> Image.Image:
     return Image.new("RGB", (96, 80), (200,) * 3).convert(mode)
 
 
@@ -76,17 +68,17 @@ def test_v1_predictions(client: httpx.Client, small_service: EmbeddedService) ->
 @pytest.mark.parametrize(
     "file",
     [
-        pytest.param(encoded(gray_picture("RGB"), "JPEG"), id="jpeg"),
-        pytest.param(encoded(gray_picture("RGB"), "JPEG", progressive=True), id="progressive"),
-        pytest.param(encoded(gray_picture("L"), "JPEG"), id="grayscale"),
-        pytest.param(encoded(gray_picture("CMYK"), "JPEG"), id="cmyk"),
-        pytest.param(encoded(gray_picture("P"), "PNG"), id="palette"),
-        pytest.param(encoded(gray_picture("P"), "GIF"), id="gif"),
-        pytest.param(encoded(gray_picture("RGBA"), "PNG"), id="alpha"),
-        pytest.param(encoded(gray_picture("LA"), "PNG"), id="grayscale-alpha"),
+        pytest.param(encoded(gray_image("RGB"), "JPEG"), id="jpeg"),
+        pytest.param(encoded(gray_image("RGB"), "JPEG", progressive=True), id="progressive"),
+        pytest.param(encoded(gray_image("L"), "JPEG"), id="grayscale"),
+        pytest.param(encoded(gray_image("CMYK"), "JPEG"), id="cmyk"),
+        pytest.param(encoded(gray_image("P"), "PNG"), id="palette"),
+        pytest.param(encoded(gray_image("P"), "GIF"), id="gif"),
+        pytest.param(encoded(gray_image("RGBA"), "PNG"), id="alpha"),
+        pytest.param(encoded(gray_image("LA"), "PNG"), id="grayscale-alpha"),
         pytest.param(encoded(Image.fromarray(np.full((80, 96), 200 * 257, np.uint16)), "PNG"), id="16-bit"),
-        pytest.param(encoded(gray_picture("RGB"), "WEBP"), id="webp"),
-        pytest.param(encoded(gray_picture("RGB"), "TIFF"), id="tiff"),
+        pytest.param(encoded(gray_image("RGB"), "WEBP"), id="webp"),
+        pytest.param(encoded(gray_image("RGB"), "TIFF"), id="tiff"),
     ],
 )
 def test_every_image_format_gives_the_same_count(infer_url: str, file: bytes) -> None:
@@ -104,8 +96,8 @@ def test_exif_rotation_is_applied(client: httpx.Client, infer_url: str) -> None:
     [
         (b"", 400, "empty"),
         (b"not an image", 400, "not an image"),
-        (encoded(gray_picture("RGB"), "JPEG")[:300], 400, "send the complete file"),
-        (encoded(gray_picture("RGB"), "PNG")[:60], 400, "send the complete file"),
+        (encoded(gray_image("RGB"), "JPEG")[:300], 400, "send the complete file"),
+        (encoded(gray_image("RGB"), "PNG")[:60], 400, "send the complete file"),
         (encoded(Image.new("1", (12_000, 12_000)), "PNG"), 413, "12000x12000 px.*scale it down"),
     ],
 )

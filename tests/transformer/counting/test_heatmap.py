@@ -44,7 +44,7 @@ def test_lightness_increases_with_heat() -> None:
     assert (np.diff(luminance(table)) > 0).all()
 
 
-def test_heat_is_where_the_head_is() -> None:
+def test_heat_is_at_the_head() -> None:
     height, width, cell = 96, 160, 8
     strength = heat(one_head(12, 20, 4, 15), height, width)
     assert hottest(strength) == pytest.approx(((4 + 0.5) * cell, (15 + 0.5) * cell), abs=1)
