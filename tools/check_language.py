@@ -17,6 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+OWN_TEST = "test_check_language.py"
+"""Holds what must not be written."""
+
 SUFFIXES = (".py", ".md", ".yaml", ".tpl", ".txt", ".sh")
 
 _COUNTED = (
@@ -68,7 +71,10 @@ def _files(names: Sequence[str]) -> Iterator[Path]:
         path = Path(name)
         if not path.exists():
             sys.exit(f"check_language: {path} does not exist; name files or folders of the project")
-        yield from [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES)
+        if path.is_file():
+            yield path
+        else:
+            yield from sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.name != OWN_TEST)
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -107,10 +113,11 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def _without_code_blocks(content: str) -> str:
+    """The text; headings end with a full stop, so that none runs into the paragraph below it."""
     lines, inside = [], False
     for line in content.splitlines():
         fence = line.lstrip().startswith("```")
-        lines.append("" if fence or inside else line)
+        lines.append("" if fence or inside else f"{line}." if line.startswith("#") else line)
         inside ^= fence
     return "\n".join(lines)
 

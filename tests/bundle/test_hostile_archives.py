@@ -43,7 +43,7 @@ def replace(name: str, *new: Members) -> Callable[[Members], Members]:
 
 
 def again(name: str) -> Callable[[Members], Members]:
-    """Packs a member a second time."""
+    """Packs a member twice."""
     return lambda members: [*members, *(each for each in members if each[0].name == name)]
 
 

@@ -18,7 +18,7 @@ from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, Setu
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
-from tests.support.photos import expected_count
+from tests.support.photos import expected_count, gray_photo
 
 pytestmark = pytest.mark.e2e
 

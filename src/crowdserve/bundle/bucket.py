@@ -51,7 +51,7 @@ class BucketStore:
 
     def names(self) -> list[str]:
         """The paths of every object under the prefix."""
-        with self._told():
+        with self._errors_reported():
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._bucket, Prefix=f"{self._prefix}/"
             )
@@ -60,7 +60,7 @@ class BucketStore:
 
     def read(self, path: str) -> Iterator[bytes]:
         """Download an object, in chunks."""
-        with self._told():
+        with self._errors_reported():
             body = self._client.get_object(Bucket=self._bucket, Key=f"{self._prefix}/{path}")["Body"]
             yield from body.iter_chunks(CHUNK_BYTES)
 
