@@ -85,7 +85,7 @@ def test_every_command_has_a_section_with_its_options(path: str, command: Any) -
 def test_a_command_is_described_by_what_its_function_declares() -> None:
     section = page("cli").split("#### crowdserve rollout auto\n")[1]
     for row in (
-        "| `--no-verdict` | `hold`, `abort` | `hold` | What to do if the gate cannot tell. |",
+        "| `--no-verdict` | `hold`, `abort` | `hold` | Action when the gate has no verdict. |",
         "| `--min-requests` | whole number from 1 | `100` |",
         "| `--without` | `metrics`, `golden`, repeatable |",
         "| `--namespace`<br>`-n` | text |",
