@@ -5,7 +5,7 @@ import io
 from PIL import Image
 
 from crowdserve.cards import COUNTERS, Route
-from tools.stub_models import foretell
+from tools.stub_models import expected_count
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -26,4 +26,4 @@ def expected_count(
     value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
 ) -> float:
     """The head count of the small models in `gray_photo`; `counter` is a family or "average"."""
-    return foretell(value, height, width, route=route, counters=COUNTERS if counter == "average" else (counter,))
+    return expected_count(value, height, width, route=route, counters=COUNTERS if counter == "average" else (counter,))

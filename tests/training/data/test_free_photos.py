@@ -7,9 +7,10 @@ from PIL import Image
 
 from crowdserve.errors import DatasetError
 from studies.drawn_images import draw_images
+from tests.support.paths import ROOT
 from training.data.free_photos import FreePhoto, fetch_photos, read_photos
 
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "false-positives.md"
+PAGE = ROOT / "docs" / "explanation" / "false-positives.md"
 
 
 @pytest.fixture
