@@ -29,7 +29,7 @@ def test_drawn_networks_count_nearly_as_the_served_one(project_repository: Path)
     check_drawn_networks(project_repository, "csrnet_b")
 
 
-def test_the_command_prints_a_line_a_network(
+def test_the_command_prints_one_line_per_network(
     dataset: Path, project_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main([str(dataset), "--cards", "csrnet_b", "--repository", str(project_repository)])

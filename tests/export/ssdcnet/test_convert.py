@@ -122,7 +122,7 @@ def test_command_fills_a_repository(ssdcnet: SSDCNet, tmp_path: Path, capsys: py
 
 
 def test_what_no_route_runs_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: --evaluate judges .* no route runs ssdcnet_qnrf"):
+    with pytest.raises(SystemExit, match=r"error: --evaluate measures .* no route runs ssdcnet_qnrf"):
         exporter.main(["none.pth", "--card", "ssdcnet_qnrf", "--repository", str(tmp_path), "--evaluate", str(dataset)])
 
 

@@ -62,7 +62,7 @@ def test_a_served_model_may_be_one_of_the_two(runs, tmp_path, csrnet_weights, pr
         np.testing.assert_allclose(found[1], (served_bias + bias) / 2, atol=1e-7)
 
 
-def test_a_folder_without_labelled_photos_is_told_before_anything_is_written(runs, tmp_path):
+def test_a_folder_without_labelled_photos_fails_before_anything_is_written(runs, tmp_path):
     with pytest.raises(DatasetError, match="is not a folder"):
         average(CARD, runs, [tmp_path / "none"], tmp_path / "features", tmp_path / "mean")
     assert not (tmp_path / "mean").exists()

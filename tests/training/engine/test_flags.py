@@ -69,7 +69,7 @@ def test_help_says_what_the_recipe_says(read, capsys):
     ("arguments", "message"),
     [(("--rate", "2"), "--rate 2.0: must be at most 1"), (("--rate", "fast"), "invalid float")],
 )
-def test_what_cannot_be_is_told_in_one_line(read, arguments, message, capsys):
+def test_invalid_flags_print_one_line(read, arguments, message, capsys):
     with pytest.raises(SystemExit):
         read(*arguments)
     assert message in capsys.readouterr().err.splitlines()[-1]

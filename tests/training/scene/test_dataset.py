@@ -46,7 +46,7 @@ def test_a_photo_of_up_to_100_heads_is_sparse(count, label):
         ("empty", "", "sparse"),
     ],
 )
-def test_a_domain_is_told_by_data_set_and_part(dataset, subset, label):
+def test_a_domain_follows_from_data_set_and_part(dataset, subset, label):
     assert label_by_domain(Sample(Path("a.jpg"), np.zeros((5, 2)), dataset, subset)) == label
 
 
