@@ -122,7 +122,7 @@ def test_command_writes_into_a_repository(ssdcnet: SSDCNet, tmp_path: Path, caps
 
 
 def test_network_without_a_route_is_not_evaluated(dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"error: --evaluate judges .* no route runs ssdcnet_qnrf"):
+    with pytest.raises(SystemExit, match=r"error: --evaluate measures .* no route runs ssdcnet_qnrf"):
         exporter.main(["none.pth", "--card", "ssdcnet_qnrf", "--repository", str(tmp_path), "--evaluate", str(dataset)])
 
 
