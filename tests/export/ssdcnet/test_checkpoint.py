@@ -98,7 +98,7 @@ def test_record_of_another_card_is_refused(folder: Path) -> None:
     with pytest.raises(WeightsError, match="trained for the card 'ssdcnet_shb', not 'ssdcnet_sha'"):
         load_ssdcnet(folder, CARD)
     (folder / "meta.json").unlink()
-    with pytest.raises(WeightsError, match=r"meta\.json cannot be read .* training/ssdcnet\.py writes it"):
+    with pytest.raises(WeightsError, match=r"meta\.json cannot be read .* training/ssdcnet writes it"):
         load_ssdcnet(folder, CARD)
 
 
