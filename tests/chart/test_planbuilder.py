@@ -20,8 +20,11 @@ for flag in "$@"; do case $flag in --saveEngine=*) echo plan > "${{flag#--saveEn
 """
 
 
+Build = Callable[..., subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture
-def build(chart: Chart, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def build(chart: Chart, tmp_path: Path) -> Build:
     """Run the Job's script on a bundle in tmp_path/source, into tmp_path/plans."""
     args = chart.render("tensorrt-job").one("Job")["spec"]["template"]["spec"]["containers"][0]["args"]
     for name in CARDS:
@@ -45,7 +48,7 @@ def plans(folder: Path) -> list[Path]:
     return sorted((folder / "plans").rglob("*.plan"))
 
 
-def test_job_builds_a_plan_per_network_for_the_shapes_of_its_card(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_job_builds_a_plan_per_network_for_the_shapes_of_its_card(tmp_path: Path, build: Build) -> None:
     done = build()
     assert done.returncode == 0, done.stderr
     calls = (tmp_path / "log").read_text().splitlines()
@@ -60,7 +63,7 @@ def test_job_builds_a_plan_per_network_for_the_shapes_of_its_card(tmp_path: Path
     assert [path.name for path in (tmp_path / "plans").rglob("manifest.json")] == ["manifest.json"]
 
 
-def test_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_second_run_builds_nothing(tmp_path: Path, build: Build) -> None:
     build()
     calls = (tmp_path / "log").read_text()
     done = build("exit 1")
@@ -69,7 +72,7 @@ def test_second_run_builds_nothing(tmp_path: Path, build: Callable[..., Object])
     assert (tmp_path / "log").read_text() == calls
 
 
-def test_interrupted_run_leaves_no_partial_plan_and_resumes(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_interrupted_run_leaves_no_partial_plan_and_resumes(tmp_path: Path, build: Build) -> None:
     assert build("grep -c . " + str(tmp_path / "log") + " | grep -qv 2").returncode != 0  # the second call fails
     assert len(plans(tmp_path)) == 1
     assert build().returncode == 0
@@ -78,7 +81,7 @@ def test_interrupted_run_leaves_no_partial_plan_and_resumes(tmp_path: Path, buil
     assert len((tmp_path / "log").read_text().splitlines()) == len(CARDS) + 1
 
 
-def test_source_without_a_bundle_is_reported(tmp_path: Path, build: Callable[..., Object]) -> None:
+def test_source_without_a_bundle_is_reported(tmp_path: Path, build: Build) -> None:
     (tmp_path / "source" / "vgg16" / "1" / "model.onnx").unlink()
     done = build()
     assert done.returncode != 0

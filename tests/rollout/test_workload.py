@@ -10,7 +10,7 @@ def set_ready(world: World, status: str, message: str = "") -> None:
     world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(conditions=[condition]))
 
 
-def ask(world: World, *, whole: bool = False) -> str:
+def ask(world: World, *, whole: bool = False) -> str | None:
     return unready(world.moves().cluster, Workload(world.api.read("inferenceservices", "crowd")), whole=whole)
 
 

@@ -61,7 +61,7 @@ def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression)
     ],
 )
 def test_missing_or_broken_record_is_refused(
-    tmp_path: Path, fitted: LogisticRegression, content: bytes, message: str
+    tmp_path: Path, fitted: LogisticRegression, content: str | None, message: str
 ) -> None:
     path = save(fitted, tmp_path)
     path.with_suffix(".json").unlink()

@@ -6,7 +6,8 @@ It routes by the current HTTPRoute in the API server. Counts are the true ones p
 import json
 import struct
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -55,7 +56,7 @@ class Gateway:
         self._http.shutdown()
         self._http.server_close()
 
-    def service_for(self, headers: Mapping[str, str]) -> str:
+    def service_for(self, headers: Message) -> str:
         """The service for a request: of the rule whose headers match, otherwise the one with the largest weight."""
         rules = self.read_route()["spec"]["rules"]
         matching = [rule for rule in rules if rule.get("matches") and _matches(rule["matches"][0], headers)]
@@ -64,7 +65,7 @@ class Gateway:
         return heaviest["name"]
 
 
-def _matches(match: dict[str, Any], headers: Mapping[str, str]) -> bool:
+def _matches(match: dict[str, Any], headers: Message) -> bool:
     wanted = match.get("headers", [])
     return bool(wanted) and all(headers.get(each["name"]) == each["value"] for each in wanted)
 

@@ -109,7 +109,7 @@ def test_run_resumes_only_with_its_own_recipe(dataset: Path, finished: Path) -> 
     ],
 )
 def test_only_the_selected_part_of_the_front_end_is_trained(
-    dataset: Path, tmp_path: Path, part: dict[str, bool], trained: tuple[str, ...]
+    dataset: Path, tmp_path: Path, part: dict[str, Any], trained: tuple[str, ...]
 ) -> None:
     recipe = dataclasses.replace(RECIPE, steps=1, crop_cells=4, pools=(2,), negatives=0, **part)
     folder = run(dataset, tmp_path, recipe, every=1)
