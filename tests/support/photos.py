@@ -4,8 +4,8 @@ import io
 
 from PIL import Image
 
-from crowdserve.cards import COUNTERS, Route
-from tools.stub_models import expected_count
+from crowdserve.cards import COUNTERS, SceneRoute
+from tools import stub_models
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:
@@ -23,7 +23,9 @@ def gray_photo(
 
 
 def expected_count(
-    value: int = 200, width: int = 96, height: int = 80, route: Route | None = None, counter: str = COUNTERS[0]
+    value: int = 200, width: int = 96, height: int = 80, route: SceneRoute | None = None, counter: str = COUNTERS[0]
 ) -> float:
     """The head count of the small models in `gray_photo`; `counter` is a family or "average"."""
-    return expected_count(value, height, width, route=route, counters=COUNTERS if counter == "average" else (counter,))
+    return stub_models.expected_count(
+        value, height, width, route=route, counters=COUNTERS if counter == "average" else (counter,)
+    )
