@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import crowdserve
-from crowdserve.cards import Route
+from crowdserve.cards import SceneRoute
 from crowdserve.local.service import EmbeddedService
 from tests.support.photos import expected_count
 
@@ -34,7 +34,7 @@ def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> su
     )
 
 
-def people(name: str, *, route: Route | None = None) -> float:
+def people(name: str, *, route: SceneRoute | None = None) -> float:
     """The count of the default counter in one of the photos."""
     return expected_count(GRAY[name], 128, 96, route=route)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from crowdserve.cards import COUNTERS, Route
+from crowdserve.cards import COUNTERS, SceneRoute
 from crowdserve.client.service import ServiceClient, decode_reply, encode_request
 from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
 from crowdserve.local.service import EmbeddedService
@@ -27,7 +27,7 @@ def photo(gray: int) -> bytes:
     return gray_photo(gray, 130, 96)
 
 
-def people(gray: int, *, route: Route | None = None, counter: str) -> float:
+def people(gray: int, *, route: SceneRoute | None = None, counter: str) -> float:
     """The count of the small networks in `photo`."""
     return expected_count(gray, 130, 96, route=route, counter=counter)
 

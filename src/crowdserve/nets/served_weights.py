@@ -35,5 +35,5 @@ def read_served_weights(folder: Path) -> dict[str, tuple[Array, Array]]:
         }
     except (OSError, KeyError, IndexError, ValueError) as err:
         raise WeightsError(
-            f"{path} is no model that export/ wrote ({err}); give a folder of a model's version"
+            f"{path} is not a model that export/ wrote ({err}); give a folder of a model's version"
         ) from err
