@@ -69,7 +69,7 @@ def test_the_token_goes_to_the_server_and_nowhere_else(
         pull_bundle(f"{server.url}/bundle.tar", cache)
     assert "wrong" not in str(refusal.value)
     monkeypatch.setenv("CROWDSERVE_MODELS_TOKEN", "s3cret s3cret")
-    with pytest.raises(SetupError, match="CROWDSERVE_MODELS_TOKEN is no bearer token"):
+    with pytest.raises(SetupError, match="CROWDSERVE_MODELS_TOKEN is not a bearer token"):
         pull_bundle(f"{server.url}/bundle.tar", cache)
     monkeypatch.setenv("CROWDSERVE_MODELS_TOKEN", "s3cret")
     pull_bundle(f"{server.url}/bundle.tar", cache)

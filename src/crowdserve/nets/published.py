@@ -39,7 +39,7 @@ def read_published_csrnet(path: Path) -> ConvWeights:
         with h5py.File(path) as file:
             weights = _read_layers(path, file)
     except (OSError, RuntimeError) as err:  # h5py's errors for truncated files and files of other kinds
-        raise WeightsError(f"{path} is truncated or no HDF5 file ({err}); fetch it again") from err
+        raise WeightsError(f"{path} is truncated or not an HDF5 file ({err}); fetch it again") from err
     _check_shapes(path, weights)
     return weights
 
