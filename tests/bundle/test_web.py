@@ -9,7 +9,7 @@ import pytest
 from crowdserve.bundle.cache import ModelCache
 from crowdserve.bundle.manifest import Manifest
 from crowdserve.bundle.pull import pull_bundle
-from crowdserve.bundle.sources import without_secrets
+from crowdserve.bundle.reference import without_secrets
 from crowdserve.bundle.web import is_loopback
 from crowdserve.errors import BundleError, SetupError
 

@@ -156,3 +156,14 @@ def read_members(stream: io.RawIOBase, *, prefix: str = "") -> Iterator[tuple[st
                 yield PurePosixPath(member.name).relative_to(prefix).as_posix(), content
             elif not member.isdir():
                 raise ValueError(f"{member.name} is neither a file nor a folder")
+
+
+def read_chunks(path: Path) -> Iterator[bytes]:
+    """The content of a file."""
+    with path.open("rb") as file:
+        yield from content_chunks(file)
+
+
+def content_chunks(content: IO[bytes]) -> Iterator[bytes]:
+    """What is left of an open file."""
+    return iter(lambda: content.read(CHUNK_BYTES), b"")

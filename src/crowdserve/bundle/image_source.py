@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crowdserve.bundle.archive import LimitedStream, read_members, tar_limit_bytes
+from crowdserve.bundle.archive import LimitedStream, content_chunks, read_members, tar_limit_bytes
 from crowdserve.bundle.image import LAYER_TYPE, MODELS_FOLDER, Descriptor
-from crowdserve.bundle.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest
+from crowdserve.bundle.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, no_manifest
 from crowdserve.bundle.reference import SCHEME, ImageReference, parse_reference
 from crowdserve.bundle.registry import Registry
-from crowdserve.bundle.sources import content_chunks, no_manifest
 from crowdserve.errors import BundleError
 
 

@@ -199,3 +199,11 @@ def hash_file(file: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def no_manifest(address: str) -> BundleError:
+    """The error of a place without a manifest."""
+    return BundleError(
+        f"{address} has no {MANIFEST_FILE}: it is no bundle, or its copy was interrupted; make one with crowdserve "
+        "bundle build, or push it again"
+    )

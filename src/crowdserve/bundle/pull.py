@@ -14,7 +14,8 @@ from pathlib import Path
 from crowdserve.bundle.cache import CachedBundle, ModelCache
 from crowdserve.bundle.manifest import Manifest, parse_manifest
 from crowdserve.bundle.placement import Progress
-from crowdserve.bundle.sources import Source, open_source, without_secrets
+from crowdserve.bundle.reference import without_secrets
+from crowdserve.bundle.sources import Source, open_source
 from crowdserve.cards import CARDS
 from crowdserve.errors import BundleError
 

@@ -57,3 +57,12 @@ def parse_reference(text: str) -> ImageReference:
     if match["registry"] in _DOCKER_HUB and "/" not in repository:
         repository = f"library/{repository}"
     return ImageReference(match["registry"], repository, match["digest"] or match["tag"])
+
+
+def without_secrets(address: str) -> str:
+    """An address without user, password and query, where signatures stand."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return address
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0]

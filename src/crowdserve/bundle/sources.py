@@ -12,10 +12,19 @@ Each source gives its manifest first, and then no more than the manifest allows.
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import Protocol
 
-from crowdserve.bundle.archive import CHUNK_BYTES, SUFFIX, LimitedStream, read_members, tar_limit_bytes
-from crowdserve.bundle.manifest import FOREIGN_FOLDERS, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest
+from crowdserve.bundle.archive import (
+    CHUNK_BYTES,
+    SUFFIX,
+    LimitedStream,
+    content_chunks,
+    read_chunks,
+    read_members,
+    tar_limit_bytes,
+)
+from crowdserve.bundle.manifest import FOREIGN_FOLDERS, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, no_manifest
+from crowdserve.bundle.reference import without_secrets
 from crowdserve.errors import BundleError
 
 _UNLIMITED_BYTES = 1 << 62
@@ -91,26 +100,6 @@ def _on_disk(address: str, scheme: str) -> Source:
         f"{address} {reason}; expected https://…/bundle{SUFFIX}, s3://BUCKET/PREFIX, oci://REGISTRY/REPOSITORY:TAG, "
         f"or a folder or {SUFFIX} file on this machine"
     )
-
-
-def without_secrets(address: str) -> str:
-    """An address without user, password and query, where signatures stand."""
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        return address
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}".partition("?")[0]
-
-
-def read_chunks(path: Path) -> Iterator[bytes]:
-    """The content of a file."""
-    with path.open("rb") as file:
-        yield from content_chunks(file)
-
-
-def content_chunks(content: IO[bytes]) -> Iterator[bytes]:
-    """What is left of an open file."""
-    return iter(lambda: content.read(CHUNK_BYTES), b"")
 
 
 def read_whole_manifest(chunks: Iterator[bytes], address: str) -> bytes:
@@ -215,11 +204,3 @@ class TarSource:
         limit_bytes = 2 * MAX_MANIFEST_BYTES if self._is_download else _UNLIMITED_BYTES
         self._stream = LimitedStream(self._read(), limit_bytes, self.address)
         self._members = read_members(self._stream)
-
-
-def no_manifest(address: str) -> BundleError:
-    """The error of a place without a manifest."""
-    return BundleError(
-        f"{address} has no {MANIFEST_FILE}: it is no bundle, or its copy was interrupted; make one with crowdserve "
-        "bundle build, or push it again"
-    )

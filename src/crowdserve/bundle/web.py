@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 
-from crowdserve.bundle.sources import without_secrets
+from crowdserve.bundle.reference import without_secrets
 from crowdserve.client.tokens import MODELS_TOKEN, read_token
 from crowdserve.errors import BundleError
 

@@ -47,7 +47,7 @@ def pull(
     """
     from crowdserve.bundle.cache import ModelCache
     from crowdserve.bundle.pull import pull_bundle
-    from crowdserve.bundle.sources import without_secrets
+    from crowdserve.bundle.reference import without_secrets
     from crowdserve.cli.bundle import described, progress_bar
 
     def watch(manifest: "Manifest") -> "AbstractContextManager[Progress]":
