@@ -26,7 +26,7 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.bundle.assembly import build_bundle
-from tests.support.paths import ROOT
+from tests.support.paths import REPOSITORY, ROOT
 from tools.stub_models import expected_count
 
 PHOTO = ROOT / "examples" / "pedestrians.jpg"
@@ -148,7 +148,7 @@ def test_pip_alone_counts_photos_in_another_folder(wheel: Path, small_repository
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.skipif("CROWDSERVE_WHEEL_TEST" not in os.environ, reason="downloads packages: make wheel-test")
-def test_a_fresh_environment_counts_as_the_readme_says(wheel: Path, project_repository: Path, tmp_path: Path) -> None:
+def test_a_fresh_environment_counts_as_the_readme_says(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=True)
     asked = f"crowdserve[serving,embedded,cli] @ {wheel.as_uri()}"
@@ -156,7 +156,7 @@ def test_a_fresh_environment_counts_as_the_readme_says(wheel: Path, project_repo
     subprocess.run(list(map(str, install)), check=True, timeout=1500)
     (tmp_path / "work").mkdir()
     run = run_in(tmp_path / "work", environment)
-    build_bundle(project_repository, tmp_path / "bundle.tar", "cpu")
+    build_bundle(REPOSITORY, tmp_path / "bundle.tar", "cpu")
     pulled = run("models", "pull", tmp_path / "bundle.tar")
     assert pulled.returncode == 0, pulled.stderr
     result = run("count", PHOTO)
