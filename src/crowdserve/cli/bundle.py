@@ -5,20 +5,17 @@ stdout holds only what a script needs: the bundle's digest, or the address for `
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crowdserve.cli.options import ProfileName, ProfileOption
 from crowdserve.errors import BundleError
-from crowdserve.triton.config import PROFILES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.bundle.manifest import Manifest
     from crowdserve.bundle.placement import Progress
-
-ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
 
 DEFAULT_PROFILE = ProfileName("gpu")
 
@@ -30,7 +27,7 @@ BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle
 @bundle_app.command("build")
 def build(
     targets: Annotated[list[Path], typer.Argument(metavar="TARGET…", help="New folders or .tar files.")],
-    profile: Annotated[ProfileName, typer.Option(help="Where the models will run.")] = DEFAULT_PROFILE,
+    profile: ProfileOption = DEFAULT_PROFILE,
     source: Annotated[
         Path, typer.Option(envvar="CROWDSERVE_REPOSITORY", help="Triton model repository, with the scene classifier.")
     ] = Path("model_repository"),

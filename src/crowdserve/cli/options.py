@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
+from crowdserve.triton.config import PROFILES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from rich.console import Console
@@ -25,7 +26,9 @@ _UNFOLDED_COLUMNS = 1_000
 
 RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
+ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
 
+ProfileOption = Annotated[ProfileName, typer.Option(help="Where the models will run.")]
 UrlOption = Annotated[
     str | None,
     typer.Option(

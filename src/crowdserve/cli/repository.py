@@ -1,15 +1,11 @@
 """`crowdserve repository`: profiles, checks and generated pages of the Triton model repository."""
 
-from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from crowdserve.cli.options import DEFAULT_REPOSITORY
-from crowdserve.triton.config import PROFILES
-
-ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
+from crowdserve.cli.options import DEFAULT_REPOSITORY, ProfileOption
 
 repository_app = typer.Typer(help="The Triton model repository.", no_args_is_help=True)
 
@@ -17,7 +13,7 @@ repository_app = typer.Typer(help="The Triton model repository.", no_args_is_hel
 @repository_app.command("render")
 def render(
     target: Annotated[Path, typer.Option(help="A new folder; or the source, to write its gpu configs again.")],
-    profile: Annotated[ProfileName, typer.Option(help="Where the models will run.")],
+    profile: ProfileOption,
     source: Annotated[Path, typer.Option(help="Repository that holds the models.")] = DEFAULT_REPOSITORY,
 ) -> None:
     """Write a profile of the model repository."""
