@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test bench false-positives docs release clean
+.PHONY: help demo up test cluster-test coverage check format verify generate images image-test wheel-test bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve 
 	export OMP_NUM_THREADS=1; failed=0; for framework in torch tensorflow; do \
 	    .venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework || failed=1; \
 	done; exit $$failed
+
+cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 minutes on two cores
+	set -a; test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov

@@ -1,9 +1,13 @@
 """The number of replicas, and how they are replaced."""
 
+from typing import Any
+
 import pytest
 
 from crowdserve.cards import ENSEMBLES
 from tests.support.rendering import Chart
+
+Values = dict[str, Any]
 
 CLASS = "serving.kserve.io/autoscalerClass"
 
@@ -14,12 +18,42 @@ def test_replicas_are_fixed_without_autoscaling(chart: Chart) -> None:
     assert (service["spec"]["predictor"]["minReplicas"], service["spec"]["predictor"]["maxReplicas"]) == (3, 3)
 
 
-def test_update_needs_no_spare_gpu(chart: Chart) -> None:
-    strategy = chart.render().one("InferenceService")["spec"]["predictor"]["deploymentStrategy"]
-    assert strategy == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
-    chosen = chart.render("everything").one("InferenceService", "counting")["spec"]
-    for component in ("predictor", "transformer"):
-        assert chosen[component]["deploymentStrategy"]["rollingUpdate"] == {"maxSurge": "25%", "maxUnavailable": 0}
+SURGE = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+RECREATE = {"type": "Recreate"}
+ONE_AFTER_THE_OTHER = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}
+STANDALONE = {"transformer": {"mode": "standalone"}}
+KEDA = {"podMonitor": {"enabled": True}, "autoscaling": {"keda": {"enabled": True}}}
+STRATEGIES = (
+    ("a GPU may not be spare", {}, RECREATE),
+    ("of two GPUs one serves", {"replicas": 2}, ONE_AFTER_THE_OTHER),
+    ("without a GPU there is room", {"device": "cpu"}, SURGE),
+    ("chosen: a spare GPU", {"updateStrategy": "surge"}, SURGE),
+    ("chosen: no room", {"device": "cpu", "updateStrategy": "replace"}, RECREATE),
+    ("KEDA may have one replica", KEDA, RECREATE),
+    ("KEDA has two", {**KEDA, "autoscaling": {"minReplicas": 2, "keda": {"enabled": True}}}, ONE_AFTER_THE_OTHER),
+    ("HPA may have one", {"autoscaling": {"hpa": {"enabled": True}}}, RECREATE),
+)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [each[1:] for each in STRATEGIES], ids=[each[0] for each in STRATEGIES]
+)
+def test_update_pauses_only_where_no_gpu_is_spare(chart: Chart, values: Values, expected: Values) -> None:
+    """Never may all pods be missing from a Deployment that counts as available, and so from a ready service."""
+    for mode in ({}, STANDALONE):
+        spec = chart.render(**values, **mode).one("InferenceService")["spec"]
+        assert spec["predictor"]["deploymentStrategy"] == expected
+        if mode:
+            assert spec["transformer"]["deploymentStrategy"] == SURGE
+
+
+def test_canary_is_replaced_by_its_own_number_of_replicas(chart: Chart) -> None:
+    manifests = chart.render("canary", replicas=2, canary={"replicas": 1})
+    strategies = [
+        manifests.one("InferenceService", name)["spec"]["predictor"]["deploymentStrategy"]
+        for name in ("rel", "rel-canary")
+    ]
+    assert strategies == [ONE_AFTER_THE_OTHER, RECREATE]
 
 
 def test_keda_scales_by_requests_waiting_per_replica(chart: Chart) -> None:

@@ -3,41 +3,46 @@
 import crowdserve
 from tests.support.rendering import Chart
 
-CANARY_ONLY = [{"headers": [{"name": "x-crowdserve-track", "value": "canary"}]}]
+GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
+EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
+CANARY_ONLY = {"headers": [{"name": "x-crowdserve-track", "type": "Exact", "value": "canary"}]}
+TIMEOUTS = {"request": "120s"}
+
+
+def backend(name: str, weight: int, port: int = 80) -> dict[str, object]:
+    """A backend as the API server stores it."""
+    return {"group": "", "kind": "Service", "name": name, "port": port, "weight": weight}
 
 
 def test_route_without_a_canary_leads_to_stable(chart: Chart) -> None:
     route = chart.render("canary", canary={"enabled": False}).one("HTTPRoute", "rel")["spec"]
     assert route == {
-        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "parentRefs": [GATEWAY],
         "hostnames": ["count.example.com"],
-        "rules": [{"backendRefs": [{"name": "rel-predictor", "port": 80}], "timeouts": {"request": "120s"}}],
+        "rules": [{"matches": [EVERY_PATH], "backendRefs": [backend("rel-predictor", 1)], "timeouts": TIMEOUTS}],
     }
 
 
 def test_route_splits_by_weight_and_header_selects_the_canary(chart: Chart) -> None:
     route = chart.render("canary").one("HTTPRoute", "rel")["spec"]
     alone, split = route["rules"]
-    canary = {"name": "rel-canary-predictor", "port": 80}
-    timeouts = {"request": "120s"}
-    assert alone == {"matches": CANARY_ONLY, "backendRefs": [canary], "timeouts": timeouts}
-    stable = {"name": "rel-predictor", "port": 80, "weight": 90}
-    assert split == {"backendRefs": [stable, canary | {"weight": 10}], "timeouts": timeouts}
+    only = [CANARY_ONLY | EVERY_PATH]
+    assert alone == {"matches": only, "backendRefs": [backend("rel-canary-predictor", 1)], "timeouts": TIMEOUTS}
+    both = [backend("rel-predictor", 90), backend("rel-canary-predictor", 10)]
+    assert split == {"matches": [EVERY_PATH], "backendRefs": both, "timeouts": TIMEOUTS}
 
 
 def test_grpc_route_splits_equally_under_its_own_host_name(chart: Chart) -> None:
     route = chart.render("canary").one("GRPCRoute", "rel-grpc")["spec"]
     assert route["hostnames"] == ["grpc.count.example.com"]
-    assert route["parentRefs"] == [{"name": "public", "namespace": "gateways"}]
-    canary = {"name": "rel-canary-predictor", "port": 8081}
-    stable = {"name": "rel-predictor", "port": 8081, "weight": 90}
+    assert route["parentRefs"] == [GATEWAY]
     assert route["rules"] == [
-        {"matches": CANARY_ONLY, "backendRefs": [canary]},
-        {"backendRefs": [stable, canary | {"weight": 10}]},
+        {"matches": [CANARY_ONLY], "backendRefs": [backend("rel-canary-predictor", 1, 8081)]},
+        {"backendRefs": [backend("rel-predictor", 90, 8081), backend("rel-canary-predictor", 10, 8081)]},
     ]
     chosen = chart.render("everything").one("GRPCRoute")
     assert chosen["metadata"]["annotations"] == {"example.com/policy": "keys"}
-    assert chosen["spec"]["parentRefs"] == [{"name": "public", "namespace": "gateways", "sectionName": "grpc"}]
+    assert chosen["spec"]["parentRefs"] == [GATEWAY | {"sectionName": "grpc"}]
 
 
 def test_routes_lead_to_a_standalone_transformer(chart: Chart) -> None:

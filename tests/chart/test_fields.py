@@ -22,13 +22,17 @@ PYDANTIC = {"ScaledObject": ScaledObject, "PodMonitor": PodMonitor, "PrometheusR
 LATER_FIELDS = {".spec.fallback.behavior"}  # KEDA 2.17; its models are of 2.16
 KSERVE = {"InferenceService": "V1beta1InferenceService", "ServingRuntime": "V1alpha1ServingRuntime"}
 
-_BACKENDS = {"name", "namespace", "port", "weight"}
+_BACKENDS = {"group", "kind", "name", "namespace", "port", "weight"}
 ROUTE: Object = {
-    "parentRefs": {"name", "namespace", "sectionName", "port"},
+    "parentRefs": {"group", "kind", "name", "namespace", "sectionName", "port"},
     "hostnames": None,
-    "rules": {"matches": {"headers": {"name", "value", "type"}}, "backendRefs": _BACKENDS, "timeouts": {"request"}},
+    "rules": {
+        "matches": {"path": {"type", "value"}, "headers": {"name", "value", "type"}},
+        "backendRefs": _BACKENDS,
+        "timeouts": {"request"},
+    },
 }
-GRPC_ROUTE = ROUTE | {"rules": {name: ROUTE["rules"][name] for name in ("matches", "backendRefs")}}
+GRPC_ROUTE = ROUTE | {"rules": {"matches": {"headers": ROUTE["rules"]["matches"]["headers"]}, "backendRefs": _BACKENDS}}
 
 
 def unknown_fields(value: Any, type_name: str, path: str = "") -> list[str]:

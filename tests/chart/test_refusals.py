@@ -120,14 +120,6 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         {"autoscaling": {"keda": {"inFlightPerReplica": 0}}},
         "both if the transformer is standalone",
     ),
-    *(
-        ("update that cannot move", "default", {"rollingUpdate": update}, "no pod could ever be replaced")
-        for update in (
-            {"maxSurge": 0, "maxUnavailable": 0},
-            {"maxSurge": "0%", "maxUnavailable": 0},
-            {"maxSurge": 0, "maxUnavailable": "00%"},
-        )
-    ),
     ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut off Knative's activator"),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),

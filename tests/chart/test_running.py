@@ -25,6 +25,12 @@ pytestmark = pytest.mark.e2e
 HOST = "127.0.0.1"
 
 
+def test_helm_test_has_only_hooks_with_a_log(chart: Chart) -> None:
+    """`helm test --logs` asks every hook for its log, and fails at the first that has none."""
+    hooks = [each for each in chart.render() if each["metadata"].get("annotations", {}).get("helm.sh/hook") == "test"]
+    assert [each["kind"] for each in hooks] == ["Pod", "Pod"]
+
+
 @pytest.fixture(scope="module")
 def triton(chart: Chart, small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Addresses of REST and metrics of a Triton that was started with the rendered command line of device cpu."""

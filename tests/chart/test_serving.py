@@ -1,6 +1,9 @@
 """The pods that serve: Triton, the transformer, how they find each other, how they start and stop."""
 
 import json
+import socket
+import subprocess
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import fields
 
@@ -32,11 +35,14 @@ def flags(container: Object) -> list[str]:
 def test_transformer_accepts_its_flags_and_environment(chart: Chart, base: str) -> None:
     container = chart.render(base).transformer("counting" if base == "everything" else "rel")
     standalone = container["name"] == "kserve-container"
-    added = [flag for flag in KSERVE_FLAGS[2:4] if standalone]  # KServe adds what is not there
+    missing = standalone and "--predictor_host" not in container["args"]
+    added = [flag for flag in KSERVE_FLAGS[2:4] if missing]  # KServe adds what is not there
     settings = read_settings(container["args"] + added, environment(container))
     assert settings.model_name == "crowdserve"
     assert (settings.http_port, settings.grpc_port) == (8080, 8081)
-    assert settings.predictor_host == ("rel-predictor.ns:80" if standalone else "127.0.0.1:8085")
+    in_pods = {"everything": "counting-triton:8085", "standalone": "rel-triton:8085"}
+    elsewhere = in_pods.get(base, "rel-predictor.ns:80")
+    assert settings.predictor_host == (elsewhere if standalone else "127.0.0.1:8085")
     assert settings.repository.as_posix() == "/mnt/models"
     assert (settings.max_body_bytes, settings.max_pixels) == (64 * 2**20, 50_000_000)
 
@@ -151,21 +157,79 @@ def test_triton_is_hardened(chart: Chart) -> None:
     assert "--exit-timeout-secs=15" in given
 
 
+def test_standalone_transformer_finds_every_triton_that_is_ready(chart: Chart) -> None:
+    """KServe's own Service has one address, behind which a kept connection stays with one Triton."""
+    manifests = chart.render("everything")
+    for track, name in (("stable", "counting"), ("canary", "counting-canary")):
+        service = manifests.one("Service", f"{name}-triton")["spec"]
+        assert service["clusterIP"] == "None"
+        assert "publishNotReadyAddresses" not in service
+        assert [(port["port"], port["targetPort"]) for port in service["ports"]] == [(8085, 8085)]
+        assert service["selector"]["crowdserve.io/track"] == track
+        assert service["selector"]["component"] == "predictor"
+        assert f"{name}-triton:8085" in manifests.transformer(name)["args"]
+    assert not chart.render().all("Service")
+    knative = chart.render("knative", canary={"enabled": False}, transformer={"mode": "standalone"})
+    assert not knative.all("Service")
+    assert "--predictor_host" not in knative.transformer()["args"]
+
+
 def test_triton_stops_after_the_transformer_within_the_grace_period(chart: Chart) -> None:
     settings = {"drainSeconds": 7.5, "graceSeconds": 20}
-    for base, delay in (("default", 28), ("standalone", 8)):
+    longest = 28
+    for base in ("default", "standalone"):
         manifests = chart.render(base, transformer={"settings": settings}, triton={"exitTimeoutSeconds": 9})
-        assert manifests.triton()["lifecycle"]["preStop"] == {"sleep": {"seconds": delay}}
-        predictor = manifests.one("InferenceService")["spec"]["predictor"]
-        assert predictor["terminationGracePeriodSeconds"] == 28 + 9 + 5
-        assert delay + 9 < predictor["terminationGracePeriodSeconds"]
+        grace = manifests.one("InferenceService")["spec"]["predictor"]["terminationGracePeriodSeconds"]
+        assert grace == longest + 9 + 5
+        hook = manifests.triton()["lifecycle"]["preStop"]
+        if base == "standalone":
+            assert hook == {"sleep": {"seconds": 8}}  # it only has to leave the Service
+        else:
+            assert f"seconds={longest}\n" in hook["exec"]["command"][2]
 
 
 def test_zero_wait_renders_no_sleep_in_triton(chart: Chart) -> None:
     """Kubernetes before 1.33 refuses one."""
-    for base in ("default", "standalone"):
-        at_once = {"settings": {"drainSeconds": 0, "graceSeconds": 0}}
-        assert "lifecycle" not in chart.render(base, transformer=at_once).triton()
+    at_once = {"settings": {"drainSeconds": 0, "graceSeconds": 0}}
+    assert "lifecycle" not in chart.render("standalone", transformer=at_once).triton()
+    assert "seconds=0\n" in chart.render(transformer=at_once).triton()["lifecycle"]["preStop"]["exec"]["command"][2]
+
+
+@pytest.fixture
+def stop_hook(chart: Chart) -> Iterator[tuple[subprocess.Popen[bytes], socket.socket, socket.socket]]:
+    """Triton's stop hook beside a transformer's socket that listens and one that is connected."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)), listener.accept()[0] as connected:
+            command = chart.render().triton()["lifecycle"]["preStop"]["exec"]["command"]
+            script = command[2].replace("1F9[01]", f"{port:04X}").replace("sleep 1", "sleep 0.05")
+            hook = subprocess.Popen([*command[:2], script])
+            yield hook, listener, connected
+            hook.kill()
+            hook.wait()
+
+
+def test_triton_outlives_the_transformer_and_no_longer(
+    stop_hook: tuple[subprocess.Popen[bytes], socket.socket, socket.socket],
+) -> None:
+    """It keeps a GPU: it goes as soon as the transformer neither listens nor answers a request."""
+    hook, listener, connected = stop_hook
+    for open_socket in (listener, connected):
+        with pytest.raises(subprocess.TimeoutExpired):
+            hook.wait(0.4)
+        open_socket.close()
+    assert hook.wait(10) == 0
+
+
+def test_python_backend_gets_the_threads_of_device_cpu(chart: Chart) -> None:
+    """The onnxruntime backend has flags for it; a bundle of the embedded profile reads a variable."""
+    name = "CROWDSERVE_TRITON_THREADS"
+    assert environment(chart.render("cpu").triton())[name] == "4"
+    chosen = chart.render("cpu", triton={"cpuThreads": 3, "env": [{"name": "A", "value": "b"}]}).triton()
+    assert environment(chosen) == {name: "3", "A": "b"}
+    own = chart.render("cpu", triton={"env": [{"name": name, "value": "1"}]}).triton()
+    assert [each["value"] for each in own["env"]] == ["1"]
+    assert "env" not in chart.render().triton()
 
 
 def test_shared_memory_is_a_separate_volume(chart: Chart) -> None:

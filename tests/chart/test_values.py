@@ -108,6 +108,7 @@ DIGEST = f"sha256:{'4' * 64}"
 CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "deploymentMode": ("default", {}, "Knative"),
     "device": ("default", {}, "cpu"),
+    "updateStrategy": ("default", {}, "surge"),
     "transformer.mode": ("default", {}, "standalone"),
     "knative.protocol": ("knative", {}, "grpc"),
     "planBuilder.precision": ("tensorrt-job", {}, "fp32"),

@@ -5,12 +5,12 @@
 {{- end -}}
 {{- end }}
 
-{{/* Scaling, updates and time-out of a component. Takes {root, version}. */}}
+{{/* Scaling, updates and time-out of a component. Takes {root, version, component}: predictor or transformer. */}}
 {{- define "crowdserve.componentFields" -}}
 {{- $values := .root.Values -}}
 {{- with $values.autoscaling -}}
 {{- $scales := or .keda.enabled .hpa.enabled .concurrency.enabled -}}
-minReplicas: {{ ternary .minReplicas $.version.replicas $scales }}
+minReplicas: {{ include "crowdserve.fewestReplicas" $ }}
 maxReplicas: {{ ternary .maxReplicas $.version.replicas $scales }}
 {{- if .hpa.enabled }}
 scaleMetric: cpu
@@ -22,10 +22,30 @@ scaleTarget: {{ .concurrency.target }}
 {{- end }}
 timeout: {{ $values.requestTimeoutSeconds }}
 {{- if eq $values.deploymentMode "Standard" }}
-deploymentStrategy:
-  type: RollingUpdate
-  rollingUpdate: {{ toJson $values.rollingUpdate }}
+deploymentStrategy: {{ include "crowdserve.deploymentStrategy" . }}
 {{- end }}
+{{- end }}
+
+{{/*
+How an update replaces the pods of a component. Kubernetes calls a Deployment available, and KServe calls its
+InferenceService ready, with `maxUnavailable` pods missing: of one replica none may be. Takes {root, version, component}.
+*/}}
+{{- define "crowdserve.deploymentStrategy" -}}
+{{- $surges := or (eq .component "transformer") (eq .root.Values.updateStrategy "surge") (and (eq .root.Values.updateStrategy "auto") (eq .root.Values.device "cpu")) -}}
+{{- if $surges -}}
+{type: RollingUpdate, rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+{{- else if eq (include "crowdserve.fewestReplicas" . | int) 1 -}}
+{type: Recreate}
+{{- else -}}
+{type: RollingUpdate, rollingUpdate: {maxSurge: 0, maxUnavailable: 1}}
+{{- end -}}
+{{- end }}
+
+{{/* Fewest replicas of a track, with and without an autoscaler. Takes {root, version}. */}}
+{{- define "crowdserve.fewestReplicas" -}}
+{{- with .root.Values.autoscaling -}}
+{{- ternary .minReplicas $.version.replicas (or .keda.enabled .hpa.enabled .concurrency.enabled) -}}
+{{- end -}}
 {{- end }}
 
 {{/* PromQL labels of a track's own series. Takes {root, track}. */}}

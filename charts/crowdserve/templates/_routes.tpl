@@ -1,33 +1,49 @@
 {{/*
+Everything in a route that the API server would add by itself is written out: a GitOps controller would see a difference.
 Rules of a route: the tester's header to the canary only, then stable and canary by weight.
-Takes {root, port, timeouts}; timeouts is whether rules of this kind of route have any.
+Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 */}}
 {{- define "crowdserve.routeRules" -}}
 {{- $values := .root.Values -}}
+{{- $http := eq .kind "HTTPRoute" -}}
 {{- $name := include "crowdserve.fullname" .root -}}
 {{- $front := include "crowdserve.front" .root -}}
-{{- $stable := dict "name" (printf "%s-%s" $name $front) "port" .port -}}
-{{- $canary := dict "name" (printf "%s-canary-%s" $name $front) "port" .port -}}
+{{- $service := dict "group" "" "kind" "Service" "port" .port "weight" 1 -}}
+{{- $stable := merge (dict "name" (printf "%s-%s" $name $front)) $service -}}
+{{- $canary := merge (dict "name" (printf "%s-canary-%s" $name $front)) $service -}}
+{{- $everyPath := dict "path" (dict "type" "PathPrefix" "value" "/") -}}
+{{- $header := dict "headers" (list (dict "name" "x-crowdserve-track" "type" "Exact" "value" "canary")) -}}
 {{- if $values.canary.enabled }}
-- matches:
-    - headers: [{name: x-crowdserve-track, value: canary}]
+- matches: {{ toJson (list (ternary (merge (dict) $header $everyPath) $header $http)) }}
   backendRefs:
     - {{ toJson $canary }}
   {{- include "crowdserve.routeTimeouts" . }}
+{{- end }}
 - backendRefs:
-    - {{ toJson (merge (dict "weight" (sub 100 $values.canary.trafficPercent)) $stable) }}
-    - {{ toJson (merge (dict "weight" $values.canary.trafficPercent) $canary) }}
-  {{- include "crowdserve.routeTimeouts" . }}
-{{- else }}
-- backendRefs:
+    {{- if $values.canary.enabled }}
+    - {{ toJson (mergeOverwrite $stable (dict "weight" (sub 100 $values.canary.trafficPercent))) }}
+    - {{ toJson (mergeOverwrite $canary (dict "weight" $values.canary.trafficPercent)) }}
+    {{- else }}
     - {{ toJson $stable }}
+    {{- end }}
+  {{- if $http }}
+  matches: {{ toJson (list $everyPath) }}
+  {{- end }}
   {{- include "crowdserve.routeTimeouts" . }}
 {{- end }}
+
+{{/* The gateways that a route attaches to. Takes the values' list. */}}
+{{- define "crowdserve.parentRefs" -}}
+{{- $refs := list -}}
+{{- range . -}}
+{{- $refs = append $refs (merge (deepCopy .) (dict "group" "gateway.networking.k8s.io" "kind" "Gateway")) -}}
+{{- end -}}
+{{- toJson $refs -}}
 {{- end }}
 
 {{/* A GRPCRoute has no time-outs; its clients set deadlines. */}}
 {{- define "crowdserve.routeTimeouts" -}}
-{{- if .timeouts }}
+{{- if eq .kind "HTTPRoute" }}
   timeouts: {request: {{ .root.Values.requestTimeoutSeconds }}s}
 {{- end }}
 {{- end }}

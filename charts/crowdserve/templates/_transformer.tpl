@@ -9,7 +9,8 @@ Takes {root, version}.
 name: {{ ternary "kserve-container" "transformer-container" $standalone }}
 image: {{ include "crowdserve.image" (dict "image" .version.transformer "tag" .root.Chart.AppVersion) }}
 imagePullPolicy: {{ .version.transformer.pullPolicy }}
-args: [--model_name, {{ $values.transformer.modelName | quote }}, --http_port, "8080", --grpc_port, "8081"]
+args: [--model_name, {{ $values.transformer.modelName | quote }}, --http_port, "8080", --grpc_port, "8081"
+  {{- if and $standalone (eq $values.deploymentMode "Standard") }}, --predictor_host, {{ printf "%s-triton:8085" .version.name }}{{ end }}]
 env:
   - {name: CROWDSERVE_REPOSITORY, value: /mnt/models}
   {{- if $standalone }}

@@ -35,7 +35,7 @@ args:
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
   - {{ . | quote }}
   {{- end }}
-{{- with $values.triton.env }}
+{{- with include "crowdserve.tritonEnvironment" .root | fromJsonArray }}
 env: {{ toJson . }}
 {{- end }}
 {{- if $standard }}
@@ -48,11 +48,20 @@ readinessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" 3) | nindent 2 }}
 livenessProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8085 "period" 10 "failures" 6) | nindent 2 }}
-{{- $delay := include "crowdserve.tritonStopDelay" .root | int }}
-{{- if $delay }}
+{{- if not $standalone }}
 lifecycle:
   preStop:
-    sleep: {seconds: {{ $delay }}}
+    exec:
+      command:
+        - /bin/sh
+        - -c
+        - |
+          seconds={{ include "crowdserve.transformerStopSeconds" .root }}
+          {{- .root.Files.Get "files/outlive-transformer.sh" | trim | nindent 10 }}
+{{- else if $values.transformer.settings.drainSeconds }}
+lifecycle:
+  preStop:
+    sleep: {seconds: {{ ceil $values.transformer.settings.drainSeconds }}} # it leaves the Service first
 {{- end }}
 {{- else if $standalone }}
 ports:
@@ -103,17 +112,19 @@ volumeMounts:
 {{- .Values.triton.cpuThreads | default (ceil $cores) | int | max 1 -}}
 {{- end }}
 
-{{- define "crowdserve.hasEngineCache" -}}
-{{- and .Values.engineCache.enabled (eq .Values.device "gpu") -}}
+{{/* The values' variables as a JSON array. The first is read by the python backend of an embedded bundle. */}}
+{{- define "crowdserve.tritonEnvironment" -}}
+{{- $variables := .Values.triton.env -}}
+{{- $named := list -}}
+{{- range $variables -}}{{- $named = append $named .name -}}{{- end -}}
+{{- if and (eq .Values.device "cpu") (not (has "CROWDSERVE_TRITON_THREADS" $named)) -}}
+{{- $variables = prepend $variables (dict "name" "CROWDSERVE_TRITON_THREADS" "value" (include "crowdserve.cpuThreads" .)) -}}
+{{- end -}}
+{{- toJson $variables -}}
 {{- end }}
 
-{{/* In the same pod Triton stops after the transformer; in its own it leaves the Service before it stops. */}}
-{{- define "crowdserve.tritonStopDelay" -}}
-{{- if eq .Values.transformer.mode "collocated" -}}
-{{- include "crowdserve.transformerStopSeconds" . -}}
-{{- else -}}
-{{- ceil .Values.transformer.settings.drainSeconds -}}
-{{- end -}}
+{{- define "crowdserve.hasEngineCache" -}}
+{{- and .Values.engineCache.enabled (eq .Values.device "gpu") -}}
 {{- end }}
 
 {{/* Volumes of Triton's pod. Takes {root, version}. */}}

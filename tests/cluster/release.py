@@ -1,0 +1,371 @@
+"""A release of the chart in the cluster, as an operator sees it."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.cluster.kube import Done, Namespace, Object, run, until
+from tests.cluster.settings import ClusterSettings
+from tests.support.paths import ROOT
+
+CHART = ROOT / "charts" / "crowdserve"
+NAME = "crowdserve"
+LOAD_SCRIPT = Path(__file__).with_name("load_script.py")
+READY_SECONDS = 150
+
+Values = Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Lost:
+    """What a load lost, for the table at the end of the run."""
+
+    test: str
+    what: str
+    requests: int
+    lost: int
+    p95: float
+
+
+TABLE: list[Lost] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What happened to the requests of a load."""
+
+    requests: int
+    lost: list[dict[str, Any]]
+    pods: Mapping[str, int]
+    seconds: list[float]
+
+    def of(self, part: str) -> int:
+        """Answers of the pods whose name begins with a part."""
+        return sum(number for pod, number in self.pods.items() if pod.startswith(part))
+
+
+@dataclass(slots=True)
+class Running:
+    """A load that runs; `result` is there when it is over."""
+
+    process: "subprocess.Popen[str]"
+    what: str
+    test: str
+    _result: Result | None = None
+
+    @property
+    def result(self) -> Result:
+        """The result of a load that is over."""
+        assert self._result is not None, "the load still runs"
+        return self._result
+
+    def finish(self, *, at_once: bool = True, seconds: float = 320) -> Result:
+        """End it, after the requests in flight, or wait until it has ended."""
+        if at_once:
+            self.process.terminate()
+        out, err = self.process.communicate(timeout=seconds)
+        assert self.process.returncode == 0, err
+        return self.read(out)
+
+    def read(self, text: str) -> Result:
+        """Take the JSON of the script as the result."""
+        found = json.loads(text.strip().splitlines()[-1])
+        self._result = Result(found["requests"], found["lost"], found["pods"], sorted(found["seconds"]))
+        p95 = self._result.seconds[int(0.95 * len(self._result.seconds))] if self._result.seconds else 0.0
+        TABLE.append(Lost(self.test, self.what, found["requests"], len(found["lost"]), p95))
+        return self._result
+
+
+@dataclass(slots=True)
+class Release:
+    """A release named crowdserve, with few resources: the cluster may have two cores.
+
+    Attributes:
+        namespace: Namespace of the release.
+        settings: The cluster.
+        photo: A small photo.
+        request: A file with a request of that photo, JSON.
+        test: Name of the test that uses it.
+        name: Name of the release.
+        values: Values of the last install or upgrade.
+    """
+
+    namespace: Namespace
+    settings: ClusterSettings
+    photo: Path
+    request: Path
+    test: str
+    name: str = NAME
+    values: dict[str, Any] = field(default_factory=dict)
+
+    # Helm
+
+    def base_values(self) -> dict[str, Any]:
+        """What the cluster asks for; everything else is the chart's default."""
+        s = self.settings
+        gateway_namespace, _, gateway = s.gateway.partition("/")
+        triton, _, triton_tag = s.triton_image.rpartition(":")
+        transformer, _, transformer_tag = s.transformer_image.rpartition(":")
+        return {
+            "device": "cpu",
+            "storage": {"uri": self.bundle("1"), "secretName": "models-s3"},
+            "triton": {
+                "image": {"repository": triton, "tag": triton_tag},
+                "resources": {"requests": {"cpu": "100m", "memory": "900Mi"}, "limits": {"cpu": "2", "memory": "6Gi"}},
+                "cpuThreads": 1,
+            },
+            "transformer": {
+                "image": {"repository": transformer, "tag": transformer_tag},
+                "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "2Gi"}},
+                "settings": {"drainSeconds": 5},
+            },
+            "route": {
+                "enabled": True,
+                "parentRefs": [{"name": gateway, "namespace": gateway_namespace}],
+                "hostnames": [s.host],
+                "grpc": {"enabled": True, "hostnames": [s.grpc_host]},
+            },
+            "podMonitor": {"enabled": True, "intervalSeconds": 5},
+            "autoscaling": {
+                "maxReplicas": 3,
+                "keda": {
+                    "serverAddress": s.prometheus_in_cluster, "pollingIntervalSeconds": 5, "scaleDownSeconds": 20,
+                },
+            },
+        }  # fmt: skip
+
+    def bundle(self, version: str) -> str:
+        """Address of a bundle in the store."""
+        return f"s3://{self.settings.s3_bucket}/crowdserve/{version}"
+
+    def install(self, values: Values | None = None, *flags: str) -> None:
+        """Install the chart; does not wait."""
+        self.values = merged(self.base_values(), values or {})
+        self._helm("install", flags)
+
+    def upgrade(self, values: Values, *flags: str) -> None:
+        """Upgrade with changed values; does not wait."""
+        self.values = merged(self.values, values)
+        self._helm("upgrade", flags)
+
+    def _helm(self, verb: str, flags: tuple[str, ...]) -> None:
+        file = self.request.with_name(f"{self.namespace.name}-{self.name}-values.yaml")
+        file.write_text(yaml.safe_dump(self.values))
+        self.namespace.helm(verb, self.name, CHART, "--values", file, *flags)
+
+    # state
+
+    def wait_ready(self, seconds: float = READY_SECONDS, name: str | None = None) -> None:
+        """Wait for KServe's Ready, as an operator does."""
+        self.namespace.kubectl(
+            "wait", "--for=condition=Ready", f"inferenceservice/{name or self.name}", f"--timeout={seconds:g}s",
+            seconds=seconds + 10,
+        )  # fmt: skip
+
+    def is_ready(self) -> bool:
+        """Whether KServe says so now."""
+        found = self.namespace.get("inferenceservice", self.name) or {}
+        conditions = {each["type"]: each["status"] for each in found.get("status", {}).get("conditions", [])}
+        return conditions.get("Ready") == "True"
+
+    def settle(self, component: str = "predictor", seconds: float = READY_SECONDS) -> None:
+        """Wait until an update of a component is over, old pods included."""
+        deployment = f"{self.name}-{component}"
+        generation = (self.namespace.get("inferenceservice", self.name) or {})["metadata"]["generation"]
+        until(lambda: self._observed(generation), f"KServe saw generation {generation}", 30)
+        self.namespace.kubectl(
+            "rollout", "status", f"deployment/{deployment}", f"--timeout={seconds:g}s", seconds=seconds + 10
+        )
+        until(lambda: all("deletionTimestamp" not in pod["metadata"] for pod in self.pods(component)), "old pods went")
+
+    def _observed(self, generation: int) -> bool:
+        found = self.namespace.get("inferenceservice", self.name) or {}
+        return found.get("status", {}).get("observedGeneration", 0) >= generation
+
+    def pods(self, component: str = "predictor", track: str = "stable") -> list[Object]:
+        """The pods of a component."""
+        selector = f"app.kubernetes.io/instance={self.name},component={component},crowdserve.io/track={track}"
+        return self.namespace.all("pods", selector)
+
+    def pod_names(self, component: str = "predictor", track: str = "stable") -> list[str]:
+        """The names of the pods that are ready and stay."""
+        return [
+            pod["metadata"]["name"]
+            for pod in self.pods(component, track)
+            if "deletionTimestamp" not in pod["metadata"]
+            and any(c["type"] == "Ready" and c["status"] == "True" for c in pod.get("status", {}).get("conditions", []))
+        ]
+
+    def await_pods(self, number: int, component: str = "predictor", seconds: float = READY_SECONDS) -> list[str]:
+        """Wait for a number of ready pods; their names."""
+        until(lambda: len(self.pod_names(component)) == number, f"{number} pods of {component} are ready", seconds)
+        return self.pod_names(component)
+
+    def replicas(self, component: str = "predictor") -> int:
+        """Replicas that the Deployment should have."""
+        found = self.namespace.get("deployment", f"{self.name}-{component}")
+        assert found is not None
+        return found["spec"]["replicas"]
+
+    def metric(self, pod: str, pattern: str, port: int = 8080) -> float:
+        """Sum of a pod's samples whose line matches a pattern."""
+        text = self.namespace.raw(f"pods/{pod}:{port}/proxy/metrics").stdout
+        return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(pattern, line))
+
+    # requests
+
+    def count(self, component: str = "predictor") -> float:
+        """Count the photo once, through the API server to the Service; the first request must be answered.
+
+        Only the time in which a pod that is ready enters its Service, some tenths of a second, is waited for.
+        """
+        path = f"services/{self.name}-{component}:80/proxy/v2/models/crowdserve/infer"
+
+        def reply() -> Done | None:
+            done = self.namespace.raw(path, self.request, check=False)
+            return None if "no endpoints available" in done.stderr else done
+
+        done = until(reply, "the Service has a pod", 3)
+        assert done.returncode == 0, done.stderr
+        return {each["name"]: each["data"][0] for each in json.loads(done.stdout)["outputs"]}["count"]
+
+    def answers(self) -> bool:
+        """Whether the gateway leads to a service that is ready."""
+        url = f"http://{self.settings.gateway_address}/v2/health/ready"
+        try:
+            return httpx.get(url, headers={"host": self.settings.host}, trust_env=False, timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def await_answers(self, seconds: float = 60) -> None:
+        """Wait until the gateway leads to the service."""
+        until(self.answers, "the gateway answers", seconds)
+
+    def _command(self, protocol: str, options: Mapping[str, object]) -> list[str]:
+        host = self.settings.host if protocol == "rest" else self.settings.grpc_host
+        chosen: dict[str, object] = {
+            "protocol": protocol, "address": self.settings.gateway_address, "host": host, "photo": self.photo, **options,
+        }  # fmt: skip
+        return [sys.executable, str(LOAD_SCRIPT), *(f"--{name}={value}" for name, value in chosen.items())]
+
+    def start_load(self, what: str, protocol: str = "rest", **options: object) -> Running:
+        """Start a load through the gateway."""
+        process = subprocess.Popen(
+            self._command(protocol, options), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        return Running(process, what, self.test)
+
+    @contextmanager
+    def load(self, what: str, protocol: str = "rest", **options: object) -> Iterator[Running]:
+        """A load through the gateway while the block runs; the result is there afterwards."""
+        running = self.start_load(what, protocol, **options)
+        try:
+            time.sleep(2)
+            assert running.process.poll() is None, running.process.communicate()
+            yield running
+            time.sleep(1)
+        except BaseException:
+            running.process.kill()
+            raise
+        running.finish()
+
+    def send(self, what: str, requests: int, protocol: str = "rest", **options: object) -> Result:
+        """Send a number of requests and wait for their answers."""
+        running = self.start_load(what, protocol, requests=requests, **options)
+        return running.finish(at_once=False)
+
+    def load_in_pod(self, what: str, address: str, seconds: float) -> "PodLoad":
+        """A load from a pod of the cluster straight to a Service, by gRPC."""
+        return PodLoad(self, what, address, seconds)
+
+
+@dataclass(slots=True)
+class PodLoad:
+    """A load by gRPC that runs in a pod of the cluster for a time."""
+
+    release: Release
+    what: str
+    address: str
+    seconds: float
+
+    def start(self) -> None:
+        """Start it, and wait until it runs."""
+        script = LOAD_SCRIPT.read_text()
+        arguments = {
+            "protocol": "grpc",
+            "address": self.address,
+            "photo": "/photo/pedestrians.jpg",
+            "seconds": self.seconds,
+        }
+        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+        self.release.namespace.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": "load"},
+                "spec": {
+                    "restartPolicy": "Never",
+                    "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [
+                        {
+                            "name": "load",
+                            "image": self.release.settings.transformer_image,
+                            "imagePullPolicy": "IfNotPresent",
+                            "command": ["python", "-c", script, *(f"--{k}={v}" for k, v in arguments.items())],
+                            "securityContext": security,
+                            "volumeMounts": [{"name": "photo", "mountPath": "/photo"}],
+                        }
+                    ],
+                    "volumes": [{"name": "photo", "configMap": {"name": f"{self.release.name}-test-photo"}}],
+                },
+            }
+        )
+        self.release.namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/load", "--timeout=60s")
+        time.sleep(4)  # Python and its imports
+
+    def finish(self) -> Result:
+        """Wait until it is over."""
+        namespace = self.release.namespace
+        namespace.kubectl(
+            "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/load", f"--timeout={self.seconds + 60:g}s",
+            seconds=self.seconds + 70,
+        )  # fmt: skip
+        running = Running(subprocess.Popen(["true"], text=True), self.what, self.release.test)
+        running.process.wait()
+        return running.read(namespace.kubectl("logs", "load").stdout)
+
+
+def merged(values: Values, changes: Values) -> dict[str, Any]:
+    """Values with changes, as Helm merges values files."""
+    result = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def rollout(
+    release: Release, *arguments: object, seconds: float = 300, check: bool = True
+) -> "subprocess.CompletedProcess[str]":
+    """Run `crowdserve rollout`."""
+    command = [
+        sys.executable,
+        "-m",
+        "crowdserve",
+        "rollout",
+        arguments[0],
+        release.name,
+        "--namespace",
+        release.namespace.name,
+    ]
+    return run(*command, *arguments[1:], seconds=seconds, check=check)

@@ -1,0 +1,158 @@
+"""Updates and losses of pods under load: the requests that are lost are counted, and there must be none."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.conftest import Factory
+from tests.cluster.kube import run, until
+from tests.cluster.release import PodLoad, Release
+from tests.cluster.settings import PREFIX, ClusterSettings, shell
+
+KILLED_IN_FLIGHT = 2
+"""Clients of a load: a killed Triton loses what it was computing, one request per client at most."""
+
+
+@pytest.fixture(scope="module")
+def release(shared: Factory) -> Release:
+    """A release with the chart's defaults for a machine without a GPU: one replica."""
+    made = shared()
+    made.install()
+    made.wait_ready()
+    made.await_answers()
+    return made
+
+
+@pytest.fixture(autouse=True)
+def named(release: Release, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The table names the test."""
+    release.test = request.node.name
+    yield
+    assert not [pod for pod in release.pods() if pod["metadata"]["name"] == "load"]
+
+
+def changed(number: int) -> dict[str, object]:
+    """A value whose change replaces every pod."""
+    return {"pod": {"annotations": {"example.com/change": str(number)}}}
+
+
+def test_upgrade_of_one_replica(release: Release) -> None:
+    """The default for device cpu surges; gRPC straight to the Service meets the same update."""
+    inside = PodLoad(release, "gRPC to the Service", f"{release.name}-predictor:8081", 45)
+    inside.start()
+    before = release.pod_names()
+    with release.load("REST") as rest, release.load("gRPC", "grpc", clients=1) as grpc:
+        release.upgrade(changed(1))
+        release.settle()
+        assert release.is_ready()
+    assert release.pod_names() != before
+    direct = inside.finish()
+    release.namespace.kubectl("delete", "pod", "load", "--grace-period=1")
+    assert rest.result.lost == grpc.result.lost == direct.lost == []
+    assert min(rest.result.requests, grpc.result.requests, direct.requests) >= 10
+
+
+def test_triton_leaves_when_its_transformer_has_gone(release: Release) -> None:
+    """The transformer drains for 5 s, the longest possible stop would be 35 s: a GPU would be kept that long."""
+    (leaving,) = release.pod_names()
+    started = time.monotonic()
+    release.namespace.kubectl("delete", "pod", leaving, "--wait=true", seconds=90)
+    seconds = time.monotonic() - started
+    assert 5 <= seconds <= 15, seconds
+    release.await_pods(1)
+
+
+def test_update_of_two_replicas_without_room_for_a_third(release: Release) -> None:
+    release.upgrade({"replicas": 2, "updateStrategy": "replace"})
+    release.settle()
+    release.await_pods(2)
+    with release.load("REST") as rest:
+        release.upgrade(changed(2))
+        release.settle()
+    assert rest.result.lost == []
+    release.await_pods(2)
+
+
+def test_pod_is_deleted(release: Release) -> None:
+    with release.load("REST") as rest:
+        release.namespace.kubectl("delete", "pod", release.await_pods(2)[0], "--wait=true", seconds=90)
+        release.await_pods(2)
+    assert rest.result.lost == []
+
+
+def test_pod_is_deleted_by_force(release: Release) -> None:
+    with release.load("REST") as rest:
+        release.namespace.kubectl("delete", "pod", release.await_pods(2)[0], "--force", "--grace-period=0")
+        release.await_pods(2)
+    assert len(rest.result.lost) <= KILLED_IN_FLIGHT, rest.result.lost
+
+
+def test_triton_is_killed(release: Release, settings: ClusterSettings) -> None:
+    """The one that is killed loses what it was computing; the other answers, and the first is back within 60 s."""
+    pods = release.await_pods(2)
+    before = {pod: restarts(release, pod) for pod in pods}
+    with release.load("REST") as rest:
+        settings.kill_one("tritonserver")
+        until(lambda: any(restarts(release, pod) > before[pod] for pod in pods), "Triton was started again", 60)
+        release.await_pods(2, seconds=60)
+    assert len(rest.result.lost) <= KILLED_IN_FLIGHT, rest.result.lost
+
+
+def restarts(release: Release, pod: str) -> int:
+    """Restarts of all containers of a pod."""
+    found = release.namespace.get("pod", pod)
+    assert found is not None
+    return sum(each["restartCount"] for each in found["status"].get("containerStatuses", []))
+
+
+def test_eviction_respects_the_budget(release: Release) -> None:
+    """A drained node evicts one pod at a time; the second has to wait until the first is replaced."""
+    first, second = release.await_pods(2)
+    with release.load("REST") as rest:
+        assert evict(release, first).returncode == 0
+        refused = evict(release, second)
+        assert refused.returncode != 0
+        assert "disruption budget" in refused.stderr, refused.stderr
+        release.await_pods(2)
+        until(lambda: evict(release, second).returncode == 0, "the second may go once there are two again", 30)
+        release.await_pods(2)
+    assert rest.result.lost == []
+
+
+def evict(release: Release, pod: str) -> "object":
+    """Evict a pod as `kubectl drain` does."""
+    body = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": pod, "namespace": release.namespace.name},
+    }
+    path = f"/api/v1/namespaces/{release.namespace.name}/pods/{pod}/eviction"
+    return run("kubectl", "create", "--raw", path, "-f", "-", text=json.dumps(body), check=False)
+
+
+def test_every_container_of_the_node_is_killed(release: Release, settings: ClusterSettings) -> None:
+    if not settings.kill_containers:
+        pytest.skip(f"nothing can kill the node's containers: set {PREFIX}KILL_CONTAINERS")
+    release.await_pods(2)
+    shell(settings.kill_containers)
+    time.sleep(3)
+    started = time.monotonic()
+    release.await_answers(90)
+    assert release.count() > 0
+    assert time.monotonic() - started < 60
+    release.await_pods(2)
+
+
+def test_upgrade_of_a_standalone_transformer_and_its_triton(release: Release) -> None:
+    """The bundle's address is in both Deployments, so new models replace both."""
+    release.upgrade({"replicas": 1, "updateStrategy": "auto", "transformer": {"mode": "standalone"}})
+    release.settle("transformer")
+    release.settle()
+    release.await_answers()
+    with release.load("REST") as rest:
+        release.upgrade({**changed(3), "transformer": {"env": [{"name": "CHANGE", "value": "3"}]}})
+        release.settle("transformer")
+        release.settle()
+    assert rest.result.lost == []
