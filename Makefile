@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test bench false-positives docs release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ image-test: .venv/development  ## Run the Dockerfiles' build steps without Docke
 
 wheel-test: .venv/development  ## Build the wheel, install it with its requirements elsewhere, count a photo; a minute or two
 	CROWDSERVE_WHEEL_TEST=1 .venv/bin/pytest tests/test_wheel.py
+
+cluster:  ## Make a Kubernetes cluster in Docker with KServe and all the rest, and load the images; minutes
+	tools/cluster/up.sh
+
+cluster-down:  ## Remove that cluster
+	tools/cluster/down.sh
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve
