@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test cluster-test coverage check format verify generate images image-test wheel-test bench false-positives docs release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,16 +68,23 @@ generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/python -m tools.reference
 	.venv/bin/python -m tools.chart.generate
 
-images:  ## Build the images of the transformer and of the models (Docker with BuildKit)
+images:  ## Build the images: transformer, models, Triton for CPUs (Docker with BuildKit)
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/crowdserve/__init__.py) && export DOCKER_BUILDKIT=1 && \
 	docker build -f transformers/Dockerfile -t crowdserve-transformer:$$version . && \
-	docker build -f model_repository/Dockerfile -t crowdserve-models:$$version .
+	docker build -f model_repository/Dockerfile -t crowdserve-models:$$version . && \
+	docker build -f model_repository/triton-cpu.Dockerfile -t crowdserve-triton-cpu:$$version .
 
 image-test: .venv/development  ## Run the Dockerfiles' build steps without Docker; minutes
 	CROWDSERVE_IMAGE_TEST=1 .venv/bin/pytest -s tests/test_dockerfiles.py
 
 wheel-test: .venv/development  ## Build the wheel, install it with its requirements elsewhere, count a photo; a minute or two
 	CROWDSERVE_WHEEL_TEST=1 .venv/bin/pytest tests/test_wheel.py
+
+cluster:  ## Make a Kubernetes cluster in Docker with KServe and all the rest, and load the images; minutes
+	tools/cluster/up.sh
+
+cluster-down:  ## Remove that cluster
+	tools/cluster/down.sh
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve

@@ -1,5 +1,5 @@
 """The Dockerfiles, as far as they can be checked without Docker: linted, their steps compared with the tree, their
-commands run. `make image-test` also runs the transformer's build steps in a fresh virtual environment.
+commands run. `make image-test` also runs the build steps in fresh virtual environments.
 """
 
 import os
@@ -12,13 +12,19 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+import numpy as np
 import pytest
+from tritonclient.http import InferenceServerClient, InferInput
 
 from crowdserve.bundle.manifest import read_manifest
+from crowdserve.local.processes import choose_ports
 from crowdserve.local.service import EmbeddedService
+from crowdserve.triton.repository import render_repository
 from tests.support.paths import ROOT
+from tests.support.waiting import answers, wait_for
 
-DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile")
+TRITON = "model_repository/triton-cpu.Dockerfile"
+DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile", TRITON)
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,12 @@ def test_health_check_succeeds_only_for_a_live_transformer(small_service: Embedd
         assert (result.returncode == 0) is healthy
 
 
+def test_triton_listens_where_the_image_says_and_has_no_entrypoint() -> None:
+    assert final(TRITON, "EXPOSE") == ["8000 8001 8002"]  # Triton's defaults: the command names no port
+    assert not final(TRITON, "ENTRYPOINT")  # so that arguments, which the chart gives, are the command
+    assert "-port" not in final(TRITON, "CMD")[0]
+
+
 images_only = pytest.mark.skipif(
     "CROWDSERVE_IMAGE_TEST" not in os.environ, reason="downloads packages, takes minutes: make image-test"
 )
@@ -142,6 +154,55 @@ def test_build_steps_produce_a_bundle(tmp_path: Path) -> None:
     }
     run_build_stage("model_repository/Dockerfile", tmp_path, places, binaries / "python")
     read_manifest(tmp_path / "bundle").check(tmp_path / "bundle")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@images_only
+def test_build_steps_produce_a_triton(small_repository: Path, tmp_path: Path) -> None:
+    places = {name: str(tmp_path / Path(name).name) for name in ("/opt/triton", "/opt/tritonserver")}
+    run_build_stage(TRITON, tmp_path, places, Path(sys.executable))
+    size_bytes = sum(file.lstat().st_size for file in (tmp_path / "triton").rglob("*"))
+    print(f"Triton and its packages: {size_bytes / 1e6:.0f} MB")
+    assert size_bytes < 300e6
+
+    repository = tmp_path / "repository"
+    render_repository(small_repository, repository, "embedded")
+    http_port, grpc_port, metrics_port = choose_ports("127.0.0.1", None, None, None)
+    (command,) = final(TRITON, "CMD")
+    command = command.replace("/mnt/models", str(repository))
+    flags = [
+        "--log-info=false",
+        f"--backend-directory={tmp_path}/tritonserver/backends",
+        f"--http-port={http_port}",
+        f"--grpc-port={grpc_port}",
+        f"--metrics-port={metrics_port}",
+    ]
+    environment = {**ENVIRONMENT, **read_environment(TRITON, places), "CROWDSERVE_TRITON_THREADS": "1"}
+    for module, found in (("numpy", True), ("onnxruntime", True), ("torch", False), ("tensorflow", False)):
+        assert shutil.which("python", path=environment["PATH"]) == f"{tmp_path}/triton/bin/python"
+        probe = subprocess.run(["python", "-c", f"import {module}"], env=environment, capture_output=True, check=False)
+        assert (probe.returncode == 0) is found, probe.stderr
+    with subprocess.Popen([*eval(command), *flags], env=environment, cwd=tmp_path) as triton:
+        try:
+            wait_for(lambda: answers(f"http://127.0.0.1:{http_port}/v2/health/ready"))
+            with InferenceServerClient(f"127.0.0.1:{http_port}") as client:
+                picture = InferInput("image", (1, 64, 64, 3), "UINT8")
+                picture.set_data_from_numpy(np.full((1, 64, 64, 3), 255, np.uint8))
+                assert client.infer("csrnet_a", [picture]).as_numpy("count") == 64
+        finally:
+            triton.terminate()
+            assert triton.wait(60) == 0
+
+
+def read_environment(dockerfile: str, places: dict[str, str]) -> dict[str, str]:
+    """The ENV of the last stage, with paths of the container replaced."""
+    variables = {}
+    for text in final(dockerfile, "ENV"):
+        for place, here in places.items():
+            text = re.sub(rf"{re.escape(place)}\b", here, text)
+        variables.update(pair.split("=", 1) for pair in text.split())
+    return {name: value.replace("$PATH", os.environ["PATH"]) for name, value in variables.items()}
 
 
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME")}

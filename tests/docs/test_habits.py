@@ -121,7 +121,8 @@ def test_container_forwards_the_ports_of_the_service() -> None:
         ("charts/crowdserve/Chart.yaml", r"^appVersion: (.+)$"),
         ("README.md", r'"model_version": "(.+?)"'),
         ("docs/how-to/deploy.md", r"built by crowdserve (.+)$"),
-        ("docs/how-to/deploy.md", r"\bcrowdserve-transformer:(\S+)"),
+        ("docs/how-to/deploy.md", r"\bcrowdserve-(?:transformer|triton-cpu):(\S+)"),
+        ("charts/crowdserve/ci/cpu-pip-values.yaml", r"\btag: ([\d.]+)"),
     ],
 )
 def test_quoted_versions_match_the_package(name: str, pattern: str) -> None:

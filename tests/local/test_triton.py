@@ -22,7 +22,7 @@ from tritonclient.utils import InferenceServerException
 
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.errors import PlatformError
-from crowdserve.local.triton import EmbeddedTriton, check_shared_memory, check_stub, find_triton
+from crowdserve.local.triton import EmbeddedTriton, check_shared_memory, check_stub, find_triton, lay_out
 from crowdserve.triton.config import repository_configs
 from crowdserve.triton.repository import render_repository
 
@@ -170,6 +170,17 @@ def test_triton_dies_with_its_parent(repository: Path, end: signal.Signals) -> N
         while any(Path(f"/proc/{pid}").exists() for pid in group):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_laid_out_folder_is_that_of_an_image(tmp_path: Path) -> None:
+    lay_out(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"backends", "bin", "lib"}
+    command = [tmp_path / "bin" / "tritonserver", "--help"]
+    environment = {"PATH": os.defpath, "LD_LIBRARY_PATH": str(tmp_path / "lib")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "--model-repository" in done.stdout + done.stderr
+    python = tmp_path / "backends" / "python"
+    assert all((python / name).is_file() for name in ("triton_python_backend_stub", "libtriton_python.so"))
 
 
 def test_broken_model_shows_the_end_of_the_log(repository: Path, small_repository: Path, tmp_path: Path) -> None:

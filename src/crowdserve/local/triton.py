@@ -204,6 +204,21 @@ def link_backends(install: Path, folder: Path) -> Path:
     return folder
 
 
+def lay_out(folder: Path) -> None:
+    """Make a folder as in Triton's own images, of links to the wheel: `bin`, `lib`, and `backends` with the stub.
+
+    Triton looks for backends in /opt/tritonserver/backends. The Dockerfile of the image for CPUs calls this.
+
+    Raises:
+        PlatformError: If this machine cannot run Triton with this Python.
+    """
+    install = find_triton()
+    backends = link_backends(install, folder / "backends")
+    (folder / "bin").symlink_to(install / "bin")
+    (folder / "lib").symlink_to(_libraries(install))
+    check_stub(backends / "python" / _STUB, _environment(install, None))
+
+
 def check_stub(stub: Path, env: Mapping[str, str]) -> None:
     """Run the stub without arguments: its exit code is 1, or 127 where a shared library is missing.
 
@@ -222,13 +237,18 @@ def check_stub(stub: Path, env: Mapping[str, str]) -> None:
 
 def _environment(install: Path, threads: int | None) -> dict[str, str]:
     """This environment with the libraries of the wheel and of this Python first; the stub finds packages by PATH."""
-    libraries = [str(install.parents[1] / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR") or ""]
+    libraries = [str(_libraries(install)), sysconfig.get_config_var("LIBDIR") or ""]
     env = dict(os.environ)
     env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     if threads is not None:
         env["CROWDSERVE_TRITON_THREADS"] = str(threads)
     return env
+
+
+def _libraries(install: Path) -> Path:
+    """The wheel's folder of shared libraries."""
+    return install.parents[1] / "nvidia_pytriton.libs"
 
 
 def answers_ok(address: str, path: str) -> bool:

@@ -1,0 +1,43 @@
+# syntax=docker/dockerfile:1
+# Image of Triton for clusters without GPUs: tritonserver and its python backend from the wheel nvidia-pytriton, and
+# onnxruntime for CPUs. It serves bundles of the embedded profile. Build it from the root of the project, which is its
+# context:
+#
+#     docker build -f model_repository/triton-cpu.Dockerfile -t crowdserve-triton-cpu .
+#
+# As in NVIDIA's image, tritonserver is on PATH and finds its backends in /opt/tritonserver. There is no entrypoint:
+# arguments are the command. Without any it serves /mnt/models. CROWDSERVE_TRITON_THREADS sets the threads of a network.
+
+ARG PYTHON=3.11.13-slim-bookworm
+
+FROM python:${PYTHON} AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+RUN python -m venv --without-pip /opt/triton
+WORKDIR /src
+COPY constraints.txt ./
+# Without what the wheel needs for its Python interface; Triton needs none of it. It brings the library of another Python.
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -m pip --python /opt/triton/bin/python install --no-compile --constraint constraints.txt onnxruntime && \
+    python -m pip --python /opt/triton/bin/python install --no-compile --constraint constraints.txt --no-deps nvidia-pytriton && \
+    rm /opt/triton/lib/python3*/site-packages/nvidia_pytriton.libs/libpython* && \
+    find /opt/triton -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + && \
+    python -m compileall -q --invalidation-mode unchecked-hash /opt/triton/lib
+COPY src/crowdserve src/crowdserve
+RUN PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 /opt/triton/bin/python -c \
+    "import pathlib, crowdserve.local.triton as triton; triton.lay_out(pathlib.Path('/opt/tritonserver'))"
+
+FROM python:${PYTHON}
+LABEL org.opencontainers.image.title="Triton for crowdserve on CPUs" \
+      org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND MIT"
+COPY --from=build /opt/triton /opt/triton
+COPY --from=build /opt/tritonserver /opt/tritonserver
+ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
+    LD_LIBRARY_PATH=/opt/tritonserver/lib \
+    PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/tmp
+# A number, so that Kubernetes can check that it is not root.
+USER 1000:1000
+WORKDIR /tmp
+EXPOSE 8000 8001 8002
+CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=none", "--disable-auto-complete-config", \
+     "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]
