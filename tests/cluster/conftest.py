@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.cluster.bundles import Bundles
-from tests.cluster.kube import RESTRICTED, Namespace, run
+from tests.cluster.kube import RESTRICTED, Namespace, run, until
 from tests.cluster.release import NAME, TABLE, Release
 from tests.cluster.settings import ClusterSettings, read_settings
 from tests.support.paths import PHOTO
@@ -59,11 +59,15 @@ def _require(kind: str, what: str) -> None:
 
 @pytest.fixture(scope="session")
 def prometheus(settings: ClusterSettings) -> str:
-    """URL of Prometheus; skip if it does not answer."""
-    try:
-        httpx.get(f"{settings.prometheus}/-/ready", trust_env=False).raise_for_status()
-    except httpx.HTTPError as err:
-        pytest.skip(f"Prometheus at {settings.prometheus} does not answer: {err}")
+    """URL of Prometheus, once it answers."""
+
+    def ready() -> bool:
+        try:
+            return httpx.get(f"{settings.prometheus}/-/ready", trust_env=False).is_success
+        except httpx.HTTPError:
+            return False
+
+    until(ready, f"Prometheus at {settings.prometheus} answers", 60)
     return settings.prometheus
 
 
@@ -72,7 +76,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small photo of people: a large one would take two cores for seconds."""
     target = tmp_path_factory.mktemp("photo") / "photo.jpg"
     with Image.open(PHOTO) as image:
-        image.resize((192, 144)).save(target, quality=90)
+        image.resize((128, 96)).save(target, quality=90)
     return target
 
 

@@ -1,7 +1,7 @@
 """A bounded load: photos to the service, by REST or gRPC, until a number, a time limit or SIGTERM.
 
-It prints one JSON object: requests, lost ones with time and reason, pods and models by answers, latencies. It runs in the
-transformer's image as well, so it needs only what is there.
+It prints "begins", and in the end one JSON object: requests, the lost ones with time and reason, answers by pod, latencies.
+It runs in the transformer's image as well, so it needs only what is there.
 """
 
 import argparse
@@ -10,8 +10,10 @@ import collections
 import json
 import signal
 import struct
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -32,14 +34,14 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--track", default="")
     options = parser.parse_args()
+    sys.argv = sys.argv[:1]  # kserve reads them when it is imported
     with open(options.photo, "rb") as file:
         load = Load(options, file.read())
     signal.signal(signal.SIGTERM, lambda *_: load.over.set())
-    threads = [threading.Thread(target=load.work) for _ in range(options.clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    print("begins", flush=True)
+    with ThreadPoolExecutor(options.clients) as pool:
+        for work in [pool.submit(load.work) for _ in range(options.clients)]:
+            work.result()  # raises what ended a client
     print(json.dumps(load.result()), flush=True)
 
 
@@ -56,12 +58,13 @@ class Load:
         self._pods: collections.Counter[str] = collections.Counter()
         self._seconds: list[float] = []
         self._lost: list[dict[str, Any]] = []
+        self._client = _Rest if options.protocol == "rest" else _Grpc
+        if options.protocol == "grpc":
+            import kserve.protocol.grpc.grpc_predict_v2_pb2_grpc  # noqa: F401  # takes seconds: before the load begins
 
     def work(self) -> None:
         """Send requests until the load is over."""
-        client = (
-            _Rest(self._options, self._photo) if self._options.protocol == "rest" else _Grpc(self._options, self._photo)
-        )
+        client = self._client(self._options, self._photo)
         try:
             while self._takes_one():
                 self._send(client)

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from tests.cluster.kube import Done, Namespace, Object, run, until
+from tests.cluster.kube import Done, Namespace, Object, until
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import ROOT
 
@@ -69,6 +69,12 @@ class Running:
         assert self._result is not None, "the load still runs"
         return self._result
 
+    def await_begin(self) -> None:
+        """Wait until it sends requests."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line == "begins\n", (line, self.process.communicate())
+
     def finish(self, *, at_once: bool = True, seconds: float = 320) -> Result:
         """End it, after the requests in flight, or wait until it has ended."""
         if at_once:
@@ -107,6 +113,7 @@ class Release:
     test: str
     name: str = NAME
     values: dict[str, Any] = field(default_factory=dict)
+    _generations: dict[str, int] = field(default_factory=dict)
 
     # Helm
 
@@ -161,6 +168,9 @@ class Release:
     def _helm(self, verb: str, flags: tuple[str, ...]) -> None:
         file = self.request.with_name(f"{self.namespace.name}-{self.name}-values.yaml")
         file.write_text(yaml.safe_dump(self.values))
+        self._generations = {
+            each["metadata"]["name"]: each["metadata"]["generation"] for each in self.namespace.all("deployments")
+        }
         self.namespace.helm(verb, self.name, CHART, "--values", file, *flags)
 
     # state
@@ -179,18 +189,31 @@ class Release:
         return conditions.get("Ready") == "True"
 
     def settle(self, component: str = "predictor", seconds: float = READY_SECONDS) -> None:
-        """Wait until an update of a component is over, old pods included."""
-        deployment = f"{self.name}-{component}"
-        generation = (self.namespace.get("inferenceservice", self.name) or {})["metadata"]["generation"]
-        until(lambda: self._observed(generation), f"KServe saw generation {generation}", 30)
+        """Wait until the last upgrade has replaced the pods of a component, old pods included.
+
+        KServe's observedGeneration does not say so: with a standalone transformer it stays behind (KServe 0.20).
+        """
+        name = f"{self.name}-{component}"
+        until(
+            lambda: self._generation(name) > self._generations.get(name, 0), f"KServe changed the Deployment {name}", 30
+        )
         self.namespace.kubectl(
-            "rollout", "status", f"deployment/{deployment}", f"--timeout={seconds:g}s", seconds=seconds + 10
+            "rollout", "status", f"deployment/{name}", f"--timeout={seconds:g}s", seconds=seconds + 10
         )
         until(lambda: all("deletionTimestamp" not in pod["metadata"] for pod in self.pods(component)), "old pods went")
 
-    def _observed(self, generation: int) -> bool:
-        found = self.namespace.get("inferenceservice", self.name) or {}
-        return found.get("status", {}).get("observedGeneration", 0) >= generation
+    def settle_pods(self) -> None:
+        """Wait until no pod of the release is being stopped."""
+        selector = f"app.kubernetes.io/instance={self.name},crowdserve.io/track"
+        until(
+            lambda: all("deletionTimestamp" not in pod["metadata"] for pod in self.namespace.all("pods", selector)),
+            "old pods went",
+        )
+
+    def _generation(self, deployment: str) -> int:
+        return int(
+            (self.namespace.get("deployment", deployment) or {"metadata": {"generation": 0}})["metadata"]["generation"]
+        )
 
     def pods(self, component: str = "predictor", track: str = "stable") -> list[Object]:
         """The pods of a component."""
@@ -270,12 +293,13 @@ class Release:
         """A load through the gateway while the block runs; the result is there afterwards."""
         running = self.start_load(what, protocol, **options)
         try:
+            running.await_begin()
             time.sleep(2)
-            assert running.process.poll() is None, running.process.communicate()
             yield running
             time.sleep(1)
         except BaseException:
             running.process.kill()
+            running.process.communicate()
             raise
         running.finish()
 
@@ -352,20 +376,3 @@ def merged(values: Values, changes: Values) -> dict[str, Any]:
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else value
     return result
-
-
-def rollout(
-    release: Release, *arguments: object, seconds: float = 300, check: bool = True
-) -> "subprocess.CompletedProcess[str]":
-    """Run `crowdserve rollout`."""
-    command = [
-        sys.executable,
-        "-m",
-        "crowdserve",
-        "rollout",
-        arguments[0],
-        release.name,
-        "--namespace",
-        release.namespace.name,
-    ]
-    return run(*command, *arguments[1:], seconds=seconds, check=check)

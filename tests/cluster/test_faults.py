@@ -1,0 +1,119 @@
+"""Faults of the bundle, the store and the pods: nothing pretends to be ready, and the reason can be found."""
+
+import base64
+import contextlib
+import io
+import json
+import threading
+import time
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.cluster.bundles import Bundles
+from tests.cluster.conftest import Factory
+from tests.cluster.kube import until
+from tests.cluster.release import Release, Values
+from tests.cluster.settings import ClusterSettings
+
+NO_ROUTE: Values = {"route": {"enabled": False, "grpc": {"enabled": False}}}
+BROKEN = ("without a file", "with a changed file", "wrong address")
+
+
+@pytest.mark.parametrize("mode", ["collocated", "standalone"])
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_bundle_is_never_ready_and_its_log_says_why(
+    make_release: Factory, bundles: Bundles, fault: str, mode: str
+) -> None:
+    address = {
+        "without a file": lambda: bundles.push_without_file("incomplete"),
+        "with a changed file": lambda: bundles.push_with_changed_file("changed"),
+        "wrong address": lambda: bundles.address("nowhere"),
+    }[fault]()
+    release = make_release()
+    release.install({**NO_ROUTE, "storage": {"uri": address}, "transformer": {"mode": mode}})
+    said = {
+        "without a file": "csrnet_b/1/model.onnx is missing",
+        "with a changed file": "csrnet_b/1/model.onnx",
+        "wrong address": "nowhere",
+    }[fault]
+    found = until(lambda: logs_with(release, said), f"a log says {said!r}", 90, 2)
+    assert "Traceback" not in found or fault == "wrong address", found  # KServe's own program says it with one
+    for _ in range(5):
+        assert not release.is_ready()
+        time.sleep(1)
+
+
+def logs_with(release: Release, text: str) -> str:
+    """A log of the release's pods that has a text, init containers and earlier runs included; empty if none has."""
+    for pod in release.namespace.all("pods", f"app.kubernetes.io/instance={release.name}"):
+        spec = pod["spec"]
+        for container in [*spec.get("initContainers", []), *spec["containers"]]:
+            for earlier in ([], ["--previous"]):
+                options = ["--container", container["name"], "--tail", "60", *earlier]
+                found = release.namespace.kubectl("logs", pod["metadata"]["name"], *options, check=False).stdout
+                if text in found:
+                    return found
+    return ""
+
+
+def test_store_is_away_at_the_start_and_while_scaling_up(make_release: Factory, settings: ClusterSettings) -> None:
+    """The pod waits and comes once the store is back; replicas that run go on."""
+    release = make_release()
+    with settings.stopped("store"):
+        release.install()
+        time.sleep(20)
+        assert not release.is_ready()
+    release.wait_ready(240)
+    assert release.count() > 0
+    release.await_answers()
+    with release.load("REST, the store is away") as rest:
+        with settings.stopped("store"):
+            release.upgrade({"replicas": 2})
+            time.sleep(10)
+            assert len(release.pod_names()) == 1
+        release.await_pods(2, seconds=240)
+    assert rest.result.lost == []
+
+
+def test_transformer_out_of_memory_comes_back(make_release: Factory) -> None:
+    """Four photos at once that take more memory than the container may have: it is killed, and serves again."""
+    release = make_release()
+    release.install({"transformer": {"resources": {"limits": {"cpu": "1", "memory": "700Mi"}}}})
+    release.wait_ready()
+    release.await_answers()
+    (pod,) = release.pod_names()
+    body = request_of(float_tiff(6000, 5000))
+    threads = [threading.Thread(target=post, args=(release, body)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: release.pod_names() == [pod], "the same pod is ready", 120)
+    release.await_answers()
+    assert release.send("REST, afterwards", 10).lost == []
+
+
+def float_tiff(width: int, height: int) -> bytes:
+    """A TIFF of one value in 32-bit floats: small as a file, four bytes per pixel and more once it is read."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((height, width), 0.5, np.float32)).save(
+        file, format="TIFF", compression="tiff_adobe_deflate"
+    )
+    return file.getvalue()
+
+
+def request_of(photo: bytes) -> bytes:
+    """A request with a photo, JSON."""
+    content = base64.b64encode(photo).decode()
+    return json.dumps({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [content]}]}).encode()
+
+
+def post(release: Release, body: bytes) -> None:
+    """Send a request, whatever becomes of it."""
+    url = f"http://{release.settings.gateway_address}/v2/models/crowdserve/infer"
+    headers = {"host": release.settings.host, "content-type": "application/json"}
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.post(url, content=body, headers=headers, timeout=120, trust_env=False)
