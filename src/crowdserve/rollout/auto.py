@@ -100,7 +100,10 @@ class Auto:
             self._actions.abort(f"gate at {release.weight} %: {verdict.reason}")
             return Outcome.FAILED
         stays = f"no verdict, the canary stays at {release.weight} %: {verdict.reason}"
-        self._actions.say(f"{stays}; run auto again to go on, or abort")
+        remedy = (
+            "waiting would bring none: mend this, or abort" if verdict.lasting else "run auto again to go on, or abort"
+        )
+        self._actions.say(f"{stays}; {remedy}")
         return Outcome.UNKNOWN
 
     def _continues(self, verdict: Verdict) -> bool:
@@ -116,6 +119,8 @@ class Auto:
             soaked = release.weight == 0 or (now() - release.record.begin).total_seconds() >= self._watched_seconds
             verdict = self._gate.ask(release, with_golden=soaked)
             if verdict.outcome is Outcome.FAILED or (soaked and verdict.outcome is Outcome.PASSED):
+                return self._said(release, verdict)
+            if verdict.lasting:
                 return self._said(release, verdict)
             if soaked:
                 patience_ends = patience_ends or time.monotonic() + self._pace.patience_seconds

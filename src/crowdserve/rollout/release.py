@@ -15,10 +15,14 @@ from crowdserve.rollout.resources import (
     TRACK_HEADER,
     TRACK_LABEL,
     Object,
+    annotations,
 )
 from crowdserve.rollout.state import Record, Version
 from crowdserve.rollout.traffic import RevisionSplit, RouteSplit, Split
 from crowdserve.rollout.workload import Workload, serving_runtime
+
+_TAGS = "serving.kserve.io/enable-tag-routing"
+"""Annotation by which KServe gives the newest revision a URL of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,13 @@ class Release:
             alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
             return Address(None, {TRACK_HEADER: CANARY}, model, pods) if alone else None
         return Address(None, {}, model, pods) if self.weight == 0 else None
+
+    def may_get_address(self, track: str) -> bool:
+        """Whether an address of one track alone may come by waiting: in Knative mode once KServe has set the tags."""
+        if not self.knative:
+            return False
+        divided = isinstance(self.splits[0], RevisionSplit) and self.splits[0].divided
+        return divided and (track == STABLE or annotations(self.stable.found).get(_TAGS) == "true")
 
     def _target(self, track: str) -> Object:
         targets = self.stable.found.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])
