@@ -123,8 +123,9 @@ class Auto:
             if verdict.lasting:
                 return self._said(release, verdict)
             if soaked:
-                patience_ends = patience_ends or time.monotonic() + self._pace.patience_seconds
-                if time.monotonic() >= patience_ends:
+                clock = self._actions.cluster.clock()
+                patience_ends = patience_ends or clock + self._pace.patience_seconds
+                if clock >= patience_ends:
                     return self._said(release, verdict)
             waits_for = (
                 verdict.reason
