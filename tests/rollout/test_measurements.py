@@ -237,6 +237,8 @@ def test_status_shows_both_tracks(world: World) -> None:
     lines = world.rollout("status", "crowd").out.splitlines()
     assert lines[0] == "release  crowd in demo (Standard mode)"
     assert lines[1].startswith("rollout  running since 20")
+    image = "ghcr.io/crowdserve/transformer:1.0.0"
+    assert lines[1].endswith(f", s3://models/v2, {image} in place of s3://models/v1, {image}")
     assert lines[2:] == [
         "weight   25 % of the traffic to the canary",
         "stable   s3://models/v1, ghcr.io/crowdserve/transformer:1.0.0: ready",

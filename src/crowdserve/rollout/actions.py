@@ -279,7 +279,8 @@ def describe(release: Release) -> str:
     """State of a rollout in a few words."""
     record = release.record
     reason = f" ({record.reason})" if record.reason else ""
-    return f"{record.phase}{reason}, {release.weight} % of the traffic to the canary"
+    state = f"{record.phase}{reason}, {release.weight} % of the traffic to the canary"
+    return "; but ".join([state, *release.departures])
 
 
 def _workload(release: Release, track: str) -> Workload:

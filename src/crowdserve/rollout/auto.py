@@ -91,7 +91,7 @@ class Auto:
     def _finish(self, release: Release) -> Outcome:
         if release.record.phase in {RUNNING, PROMOTING}:
             self._actions.promote(release)
-        elif release.record.phase != PROMOTED:
+        elif release.record.phase != PROMOTED or release.departures:
             raise RolloutRefused(f"the rollout of {release.name!r} is {describe(release)}; begin one with start")
         return self._dry_verdict.outcome if self._dry_verdict else Outcome.PASSED
 

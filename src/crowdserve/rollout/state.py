@@ -28,6 +28,11 @@ class Version:
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.storage_uri, self.image))) or "no version"
 
+    def agrees(self, other: "Version") -> bool:
+        """Whether the parts that both name are equal."""
+        pairs = (self.storage_uri, other.storage_uri), (self.image, other.image)
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
