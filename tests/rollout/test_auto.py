@@ -2,6 +2,8 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from crowdserve.rollout.auto import Auto, Pace
 from crowdserve.rollout.gate import Gate, Margins, Outcome
 from crowdserve.rollout.golden import load_golden
 from crowdserve.rollout.prometheus import REQUESTS_FOR_P95, Prometheus, quantile_shares
+from crowdserve.rollout.resources import RECORD_ANNOTATION
+from crowdserve.rollout.state import now
 from tests.support.cluster.api_faults import answer, first, lose_answer, lose_connection
 from tests.support.cluster.cluster_objects import NEW, OLD, reconcile, set_status
 from tests.support.cluster.world import World
@@ -164,6 +168,15 @@ def remove_tester_rule(world: World) -> None:
     world.api.change("httproutes", "crowd", lambda o: o["spec"]["rules"].pop(0))
 
 
+def change_the_canary_long_after_the_start(world: World) -> None:
+    change = {"storageUri": "s3://other"}
+    world.api.change("inferenceservices", "crowd-canary", lambda o: o["spec"]["predictor"]["model"].update(change))
+    record = replace(world.record(), since=(now() - timedelta(minutes=10)).isoformat())
+    for plural, name in (("httproutes", "crowd"), ("grpcroutes", "crowd-grpc")):
+        text = {RECORD_ANNOTATION: record.text()}
+        world.api.change(plural, name, lambda o, text=text: o["metadata"]["annotations"].update(text))
+
+
 def leave_stable_without_traffic(world: World) -> None:
     world.golden = world.golden.parent / "golden"
     assert world.auto("--dry-run").code == 0
@@ -189,6 +202,7 @@ def drop_the_pods_name(world: World) -> None:
             give_another_golden_set,
             "golden set: the stable track was not measured with this golden set while it had all",
         ),
+        (change_the_canary_long_after_the_start, "versions: canary is set to run s3://other, "),
         (remove_tester_rule, "golden set: no rule or tag leads to the canary alone"),
         (leave_stable_without_traffic, "requests to the stable in "),
         (refuse_the_token, "answered 401 Unauthorized: set CROWDSERVE_TOKEN to a bearer token"),

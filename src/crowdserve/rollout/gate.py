@@ -13,6 +13,8 @@ from crowdserve.rollout.resources import CANARY, STABLE
 from crowdserve.rollout.state import Score, Traffic, now
 from crowdserve.rollout.workload import unready
 
+START_SECONDS = 120.0
+"""Far more than `start` takes between the record and the canary's version."""
 _NO_WAY_TO_CANARY = "no rule or tag leads to the canary alone"
 
 
@@ -151,7 +153,8 @@ class Gate:
                 reason = f"{track} is set to run {runs}, the rollout began with {was}; start a new one"
                 # Without traffic, `start` may still be running: it writes the canary's version after the record.
                 outcome = Outcome.UNKNOWN if release.weight == 0 and track == CANARY else Outcome.FAILED
-                return Check("versions", outcome, reason)
+                lasting = (now() - record.begin).total_seconds() > START_SECONDS
+                return Check("versions", outcome, reason, outcome is Outcome.UNKNOWN and lasting)
         return Check("versions", Outcome.PASSED, f"canary {record.canary}, stable {record.stable}")
 
     def readiness(self, release: Release) -> Check:
