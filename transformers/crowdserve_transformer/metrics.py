@@ -13,7 +13,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 
 REQUESTS = Counter("crowdserve_requests", "Inference requests answered", ["model", "protocol", "route", "status"])
 REQUEST_SECONDS = Histogram(
-    "crowdserve_request_seconds", "Time from a whole request to its answer", ["protocol"], buckets=REQUEST_SECONDS_BOUNDS
+    "crowdserve_request_seconds",
+    "Time from a whole request to its answer",
+    ["protocol"],
+    buckets=REQUEST_SECONDS_BOUNDS,
 )
 IN_FLIGHT = Gauge("crowdserve_requests_in_flight", "Inference requests being answered")
 IMAGES = Counter("crowdserve_pictures", "Photos counted, by the route taken", ["route"])

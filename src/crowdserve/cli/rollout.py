@@ -150,7 +150,9 @@ def auto(
     without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
     soak_seconds: Annotated[float, typer.Option(min=0, help="Shortest time to watch each share.")] = 600.0,
-    patience_seconds: Annotated[float, typer.Option(min=0, help="Longest wait for a verdict after that.")] = 3600.0,
+    patience_seconds: Annotated[
+        float, typer.Option(min=0, help="Longest wait for a verdict after that, and for an API server that is away.")
+    ] = 3600.0,
     settle_seconds: Annotated[
         float, typer.Option(min=0, help="Time from a change to the measurement: Prometheus' scrape interval or more.")
     ] = 30.0,
