@@ -1,5 +1,6 @@
 """The last step of every export: the parity check, then the atomic write into the Triton repository."""
 
+import hashlib
 import json
 import os
 import statistics
@@ -7,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crowdserve.cards import ModelCard
-from crowdserve.cards.records import EVALUATION_FILE, META_FILE
+from crowdserve.cards.records import EVALUATION_FILE, META_FILE, MODEL_FILE, MODEL_SHA256
 from export.verify.parity import COUNT_DIFFERENCE, Comparison, Images, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
@@ -33,9 +34,9 @@ def release(
         images: Batches to compare on.
         photos: Whole photos to compare head counts on, one per batch.
         repository: A Triton model repository.
-        version: Triton's version number, from 1; an existing version is replaced, and the evaluation of other weights
+        version: Triton's version number, from 1; an existing version is replaced, and the records of other weights
             removed.
-        meta: Content of meta.json beside the model.
+        meta: Content of meta.json beside the model; the model's SHA-256 is added.
 
     Returns:
         Path of the model file.
@@ -53,13 +54,15 @@ def release(
             f"  head counts of {len(differences)} photos differ by at most {max(differences):.3%}, "
             f"{statistics.median(differences):.3%} in the median ({COUNT_DIFFERENCE:.1%} is allowed)"
         )
-    target = repository / card.name / str(version) / "model.onnx"
+    target = repository / card.name / str(version) / MODEL_FILE
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.read_bytes() != model:
-        target.with_name(EVALUATION_FILE).unlink(missing_ok=True)
+        for name in (EVALUATION_FILE, META_FILE):
+            target.with_name(name).unlink(missing_ok=True)
     write_whole(target, model)
     if meta is not None:
-        write_whole(target.with_name(META_FILE), f"{json.dumps(meta, indent=2)}\n".encode())
+        record = {**meta, MODEL_SHA256: hashlib.sha256(model).hexdigest()}
+        write_whole(target.with_name(META_FILE), f"{json.dumps(record, indent=2)}\n".encode())
     print(f"wrote {target} ({len(model) / 1e6:.1f} MB)")
     return target
 

@@ -1,4 +1,4 @@
-"""Studies of accuracy, one command per question. LOG.md has the answers, newest first.
+"""Studies of accuracy, and of the gate of rollouts, one command per question. LOG.md has the answers, newest first.
 
     resolution      does another input resolution reduce the error?
     litter          how do counts change above ground clutter?
@@ -6,6 +6,7 @@
     false_positives how many people are counted in images without any?
     overlays        what do the networks see in a few images?
     drawn_images    images without people, drawn for false_positives and overlays
+    latency_gate    does the gate of a rollout abort by chance on latency?
 
 `runs/` has the chain of commands that made each shipped model file.
 """

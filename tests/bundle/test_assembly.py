@@ -17,6 +17,7 @@ from crowdserve.bundle.archive import opened_bundle
 from crowdserve.bundle.assembly import CLASSIFIER, build_bundle
 from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
 from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.cards.records import model_sha256
 from crowdserve.errors import BundleError, RepositoryError
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.scene.files import STEM
@@ -124,6 +125,28 @@ def test_unusable_classifier_is_refused_before_bundling(source: Path, tmp_path: 
     with pytest.raises(BundleError, match=r"lacks scene_classifier.json"):
         build_bundle(source, tmp_path / "bundle", "gpu")
     assert not (tmp_path / "bundle").exists()
+
+
+@pytest.mark.parametrize("name", ["meta.json", "evaluation.json"])
+def test_model_that_its_record_does_not_describe_is_refused(source: Path, tmp_path: Path, name: str) -> None:
+    folder = source / "csrnet_a" / "1"
+    (folder / name).write_text(json.dumps({"model_sha256": model_sha256(folder)}))
+    build_bundle(source, tmp_path / "first", "gpu")
+    shutil.copyfile(source / "csrnet_b" / "1" / "model.onnx", folder / "model.onnx")
+    with pytest.raises(RepositoryError, match=rf"csrnet_a/1/{name} describes a model\.onnx with SHA-256 "):
+        build_bundle(source, tmp_path / "second", "gpu")
+    assert not (tmp_path / "second").exists()
+
+
+def test_classifier_of_another_vgg16_is_refused(source: Path, tmp_path: Path) -> None:
+    folder = source / "vgg16" / "1"
+    expected = model_sha256(folder)
+    with (folder / "model.onnx").open("ab") as model:
+        model.write(b"\0")
+    found = model_sha256(folder)
+    reason = rf"{CLASSIFIER}\.json is of a classifier that was trained on .* {expected}, .* {found}; copy both"
+    with pytest.raises(BundleError, match=reason):
+        build_bundle(source, tmp_path / "bundle", "gpu")
 
 
 def test_every_named_classifier_is_checked(source: Path, tmp_path: Path) -> None:

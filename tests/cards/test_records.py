@@ -1,3 +1,4 @@
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -6,7 +7,16 @@ import pytest
 from typer.testing import CliRunner
 
 from crowdserve.cards import find_card
-from crowdserve.cards.records import EVALUATION_FILE, keep_evaluation, newest_version, read_record
+from crowdserve.cards.records import (
+    EVALUATION_FILE,
+    META_FILE,
+    MODEL_FILE,
+    check_records,
+    keep_evaluation,
+    model_sha256,
+    newest_version,
+    read_record,
+)
 from crowdserve.cli.app import app
 from crowdserve.errors import RepositoryError
 from crowdserve.pages.sections import card_section
@@ -38,7 +48,9 @@ def summary() -> dict[str, Any]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
     for version in ("1", "3"):
-        (tmp_path / "repository" / CARD.name / version).mkdir(parents=True)
+        folder = tmp_path / "repository" / CARD.name / version
+        folder.mkdir(parents=True)
+        (folder / MODEL_FILE).write_bytes(version.encode())
     return tmp_path / "repository"
 
 
@@ -54,6 +66,7 @@ def test_evaluation_is_stored_with_the_evaluated_version(summary: dict[str, Any]
     assert record is not None
     assert record["errors"]["true count"] == summary["errors"]["true count"]
     assert record["data"] == ["shanghaitech B/train"]
+    assert record["model_sha256"] == hashlib.sha256(b"3").hexdigest()
     assert "/home/me" not in json.dumps(record)  # neither folders nor photos
 
 
@@ -108,6 +121,45 @@ def test_another_file_or_version_is_refused(summary: dict[str, Any], repository:
     with pytest.raises(RepositoryError, match=r"is not a summary\.json"):
         keep_evaluation(repository / "none.json", repository)
     assert not list(repository.rglob(EVALUATION_FILE))
+
+
+def test_records_of_the_model_beside_them_pass(summary: dict[str, Any], repository: Path) -> None:
+    check_records(repository, [CARD])  # no records
+    folder = keep(summary, repository).parent
+    (folder / META_FILE).write_text(json.dumps({"card": CARD.name, "model_sha256": model_sha256(folder)}))
+    check_records(repository, [CARD])
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        (META_FILE, r"export the network again \(python -m export\.csrnet\)"),
+        (EVALUATION_FILE, r"evaluate the network again \(crowdserve evaluate"),
+    ],
+)
+def test_record_of_another_file_is_refused(repository: Path, name: str, remedy: str) -> None:
+    folder = repository / CARD.name / "1"
+    there = hashlib.sha256(b"1").hexdigest()
+    (folder / name).write_text(json.dumps({"model_sha256": "0" * 64}))
+    with pytest.raises(RepositoryError, match=rf"{folder / name} describes .* {'0' * 64}, .* {there}; {remedy}"):
+        check_records(repository, [CARD])
+    (folder / name).write_text("{}")
+    with pytest.raises(RepositoryError, match=rf'does not say which .*; {remedy}.* "model_sha256": "{there}"'):
+        check_records(repository, [CARD])
+    for text in ("[]", "{", b"\xff"):
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(RepositoryError, match=rf"{folder / name} cannot be read as a record .*; {remedy}"):
+            check_records(repository, [CARD])
+
+
+def test_evaluation_copied_from_another_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
+    kept, other = keep(summary, repository), find_card("csrnet_a")
+    folder = repository / other.name / "1"
+    folder.mkdir(parents=True)
+    (folder / MODEL_FILE).write_bytes(b"of another network")
+    (folder / EVALUATION_FILE).write_bytes(kept.read_bytes())
+    with pytest.raises(RepositoryError, match=r"csrnet_a/1/evaluation\.json describes"):
+        check_records(repository, [CARD, other])
 
 
 def test_versions_are_compared_as_numbers(repository: Path) -> None:

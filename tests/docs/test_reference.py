@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import typer
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
 
 import crowdserve.errors
 from crowdserve.cli.app import app
 from crowdserve.pages.commands import command_reference
 from crowdserve.protocol.tensors import IMAGE_SHAPES, OUTPUTS
+from crowdserve_transformer import metrics
 from crowdserve_transformer.counting.parameters import KNOWN
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
 from crowdserve_transformer.transport.rest import RestEndpoints
@@ -99,6 +100,23 @@ def test_every_metric_of_the_transformer_has_a_row() -> None:
     assert len(series) >= 8
     for name in series:
         assert re.search(rf"^\| `{name}(_total|_bucket)?` \|", page("metrics"), re.MULTILINE), name
+
+
+def series_of(histogram: Histogram, **labels: str) -> int:
+    """Lines of a histogram at /metrics, for one combination of labels."""
+    registry = CollectorRegistry()
+    kind = {"labelnames": list(labels), "buckets": histogram._upper_bounds[:-1], "registry": registry}
+    Histogram("seconds", "seconds", **kind).labels(**labels).observe(1.0)
+    return sum(not line.startswith("#") for line in generate_latest(registry).decode().splitlines())
+
+
+def test_series_per_pod_are_stated() -> None:
+    text = " ".join(page("metrics").split())
+    fine, protocols = series_of(metrics.REQUEST_SECONDS, protocol="v2-rest"), 3
+    assert f"A pod has {fine} series of it per protocol that it has answered, {protocols * fine} at the most" in text
+    coarse = {series_of(each, stage="x") for each in (metrics.STAGE_SECONDS, metrics.TRITON_SECONDS)}
+    assert coarse == {19}
+    assert "with 19 series per combination of labels" in text
 
 
 def test_every_error_has_a_row_with_its_codes() -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from crowdserve.cards import CARDS, TensorSpec
+from crowdserve.cards.records import check_records
 from crowdserve.errors import ParityError
 from export.graph.builder import OnnxGraph
 from export.publish import release
@@ -43,7 +45,8 @@ def test_writes_the_model_and_its_record(model: bytes, tmp_path: Path, capsys: p
     written = files(tmp_path)
     assert set(written) == {"doubled/3/model.onnx", "doubled/3/meta.json"}
     assert written["doubled/3/model.onnx"] == model
-    assert json.loads(written["doubled/3/meta.json"]) == {"seed": 7}
+    sha256 = hashlib.sha256(model).hexdigest()
+    assert json.loads(written["doubled/3/meta.json"]) == {"seed": 7, "model_sha256": sha256}
     printed = capsys.readouterr().out
     assert "1 batches" in printed
     assert "features       0.0e+00 on 2 x 224x224 px (tolerance 2e-03)" in printed
@@ -54,15 +57,23 @@ def test_no_record_writes_no_record_file(model: bytes, tmp_path: Path) -> None:
     assert set(files(tmp_path)) == {"doubled/1/model.onnx"}
 
 
-def test_evaluation_stays_only_with_unchanged_weights(model: bytes, tmp_path: Path) -> None:
+def test_records_stay_only_with_unchanged_weights(model: bytes, tmp_path: Path) -> None:
     path = release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
-    evaluation = path.with_name("evaluation.json")
-    evaluation.write_text("{}")
+    records = [path.with_name(name) for name in ("evaluation.json", "meta.json")]
+    for record in records:
+        record.write_text("{}")
     release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
-    assert evaluation.exists()
+    assert all(record.exists() for record in records)
     path.write_bytes(model[:-1])
     release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=1)
-    assert not evaluation.exists()
+    assert not any(record.exists() for record in records)
+
+
+def test_record_of_a_served_version_names_the_new_file(model: bytes, tmp_path: Path) -> None:
+    """The meta.json of an export from a served version holds the SHA-256 of that version's file."""
+    meta = {"model_sha256": "0" * 64}
+    release(model, CARD, doubled, images=IMAGES, repository=tmp_path, version=2, meta=meta)
+    check_records(tmp_path, [CARD])
 
 
 def test_failed_check_leaves_the_repository_unchanged(model: bytes, tmp_path: Path) -> None:

@@ -26,9 +26,12 @@ def test_traffic_is_measured_per_track_within_the_window(world: World) -> None:
     end = begin + timedelta(seconds=3600)
     window = (begin - timedelta(hours=1), begin)
     assert client.traffic(release.pods("stable"), *window).errors == 50
-    assert client.traffic(release.pods("stable"), begin, end) == Traffic(22, 1, 0.5)
-    assert client.traffic(release.pods("canary"), begin, end) == Traffic(30, 0, 0.2)
+    assert client.traffic(release.pods("stable"), begin, end) == Traffic(22, 1, pytest.approx(0.5, rel=0.1))
+    assert client.traffic(release.pods("canary"), begin, end) == Traffic(30, 0, pytest.approx(0.2, rel=0.1))
     assert client.traffic("none", begin, end) == Traffic(0, 0, None)
+    world.prometheus.observe("crowd-canary-predictor-77d4b-fghij", 70, seconds=0.4)
+    low, high = client.traffic(release.pods("canary"), begin, end).p95_bounds_seconds or (0.0, 0.0)
+    assert 0.39 < low < high < 0.44
     assert {*world.prometheus.tokens} == {"Bearer secret"}
     client.close()
 
@@ -200,7 +203,7 @@ def test_missing_tester_rule_gives_no_verdict(world: World) -> None:
 
 
 def test_record_round_trips_through_its_annotation() -> None:
-    score, traffic = Score("abc", 3, 1.5), Traffic(200, 0, None)
+    score, traffic = Score("abc", 3, 1.5), Traffic(200, 0, 0.5, (0.4, 0.6))
     record = Record("running", now().isoformat(), Version("s3://a"), Version("s3://b", "i:1"), score, traffic, "why")
     found = {"kind": "HTTPRoute", "metadata": {"name": "x", "annotations": {"crowdserve.io/rollout": record.text()}}}
     assert parse_record(found) == record
@@ -234,6 +237,8 @@ def test_status_shows_both_tracks(world: World) -> None:
     lines = world.rollout("status", "crowd").out.splitlines()
     assert lines[0] == "release  crowd in demo (Standard mode)"
     assert lines[1].startswith("rollout  running since 20")
+    image = "ghcr.io/crowdserve/transformer:1.0.0"
+    assert lines[1].endswith(f", s3://models/v2, {image} in place of s3://models/v1, {image}")
     assert lines[2:] == [
         "weight   25 % of the traffic to the canary",
         "stable   s3://models/v1, ghcr.io/crowdserve/transformer:1.0.0: ready",

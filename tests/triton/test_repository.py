@@ -1,5 +1,6 @@
 """Rendering the model repository and finding drift in it."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def test_rendering_in_place_repairs_drift(source: Path) -> None:
     assert "vgg16/config.pbtxt" in str(found.value)
     render_repository(source, source, "gpu")
     check_repository(source)
+
+
+def test_record_of_another_model_is_drift(source: Path) -> None:
+    (source / "csrnet_b" / "1" / "meta.json").write_text(json.dumps({"model_sha256": "0" * 64}))
+    with pytest.raises(RepositoryError, match=r"csrnet_b/1/meta\.json describes"):
+        check_repository(source)
 
 
 def test_stale_or_unknown_cpu_config_is_drift(source: Path) -> None:

@@ -6,11 +6,17 @@ from contextlib import contextmanager
 
 from prometheus_client import Counter, Gauge, Histogram
 
+REQUEST_SECONDS_BOUNDS = (0.001, 0.0025, 0.005, *(round(0.01 * 10 ** (k / 25), 5) for k in range(95)), 60.0)
+"""25 buckets per decade from 10 ms to 60 s: a quantile is known to 10 %, as the gate of a rollout needs it."""
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 REQUESTS = Counter("crowdserve_requests", "Inference requests answered", ["model", "protocol", "route", "status"])
 REQUEST_SECONDS = Histogram(
-    "crowdserve_request_seconds", "Time from a whole request to its answer", ["protocol"], buckets=_SECONDS
+    "crowdserve_request_seconds",
+    "Time from a whole request to its answer",
+    ["protocol"],
+    buckets=REQUEST_SECONDS_BOUNDS,
 )
 IN_FLIGHT = Gauge("crowdserve_requests_in_flight", "Inference requests being answered")
 IMAGES = Counter("crowdserve_pictures", "Photos counted, by the route taken", ["route"])

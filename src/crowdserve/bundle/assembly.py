@@ -12,6 +12,7 @@ from crowdserve.bundle.archive import SUFFIX, write_tar
 from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, describe_files, hash_file, list_files
 from crowdserve.bundle.placement import make_folder
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
+from crowdserve.cards.records import MODEL_FILE, check_records
 from crowdserve.errors import BundleError
 from crowdserve.triton.config import Profile
 from crowdserve.triton.repository import PLACEHOLDER, model_versions, render_repository
@@ -32,9 +33,9 @@ def build_bundle(source: Path, target: Path, profile: Profile) -> Manifest:
         profile: Where the models will run.
 
     Raises:
-        RepositoryError: If a model is missing.
-        BundleError: If the scene classifier is missing or not the recorded one, `target` is taken, or a file cannot be
-            read or written.
+        RepositoryError: If a model is missing, or a record beside one is of another model.
+        BundleError: If the scene classifier is missing, not the recorded one or of another vgg16, `target` is taken, or
+            a file cannot be read or written.
     """
     try:
         return _build(source, target, profile)
@@ -49,7 +50,8 @@ def build_bundle(source: Path, target: Path, profile: Profile) -> Manifest:
 
 def _build(source: Path, target: Path, profile: Profile) -> Manifest:
     _check_target(target)
-    _check_classifiers(source)
+    check_records(source, CARDS.values())
+    check_classifiers(source)
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         folder = Path(scratch) / "bundle"
@@ -100,8 +102,15 @@ def _check_target(target: Path) -> None:
         raise BundleError(f"{target} is not an empty folder; name a new one, or a {SUFFIX} file")
 
 
-def _check_classifiers(source: Path) -> None:
-    """Refuse classifiers that the transformer would refuse, while they can still be repaired."""
+def check_classifiers(source: Path) -> None:
+    """Refuse classifiers that the transformer would refuse, while they can still be repaired.
+
+    Args:
+        source: A repository of any profile.
+
+    Raises:
+        BundleError: If a scene classifier is missing, not the recorded one or of another vgg16.
+    """
     versions = model_versions(source, VGG16.name)
     if not versions:
         return  # rendering names the missing models, and how to make them
@@ -110,8 +119,16 @@ def _check_classifiers(source: Path) -> None:
     if folder / f"{CLASSIFIER}.json" not in records:
         raise BundleError(f"{folder} lacks {CLASSIFIER}.json; copy the scene classifier's files there, or train one")
     found = {hash_file(file): file for file in folder.glob(f"{CLASSIFIER}*") if file not in records}
+    model = hash_file(folder / MODEL_FILE) if (folder / MODEL_FILE).is_file() else None
     for record in records:
-        recorded = _recorded(record)
+        recorded, network = _recorded(record)
+        if model and network not in {None, model}:
+            raise BundleError(
+                f"{record} is of a classifier that was trained on a {MODEL_FILE} with SHA-256 {network}, and the one "
+                f"beside it has {model}; copy both together from where they were made, or extract features and train "
+                "again. Only if both files hold the same network, write the second into features.onnx_sha256: the "
+                "service compares the features of a probe photo when it starts"
+            )
         if recorded not in found:
             raise BundleError(
                 f"{record} is of a file with SHA-256 {recorded}, and there is none beside it; copy both files together "
@@ -119,11 +136,12 @@ def _check_classifiers(source: Path) -> None:
             )
 
 
-def _recorded(record: Path) -> str:
-    """SHA-256 of the classifier that a record describes."""
+def _recorded(record: Path) -> tuple[str, str | None]:
+    """SHA-256 of the classifier that a record describes, and of the network before it, if it names that."""
     try:
-        return str(json.loads(record.read_bytes())["sha256"])
-    except (ValueError, LookupError, TypeError) as err:
+        content = json.loads(record.read_bytes())
+        return str(content["sha256"]), content.get("features", {}).get("onnx_sha256")
+    except (ValueError, LookupError, TypeError, AttributeError) as err:
         reason = f"{type(err).__name__}: {err}"
         raise BundleError(
             f"{record} is not a record of a scene classifier ({reason}); copy it again from where it was made"

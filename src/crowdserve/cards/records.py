@@ -3,6 +3,7 @@
     <repository>/<card>/<version>/meta.json         written by the export: data, recipe, validation
     <repository>/<card>/<version>/evaluation.json   errors through the service, all photos and by head count
 
+Each names its model file by SHA-256 (`model_sha256`), so that `check_records` finds a file that was replaced alone.
 `evaluation.json` holds what `crowdserve evaluate` found for this network, less everything that names a photo or a
 machine:
 
@@ -10,18 +11,28 @@ machine:
     crowdserve repository keep-evaluation evaluation/summary.json
 """
 
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import ENSEMBLES, ROUTES, ModelCard
 from crowdserve.errors import CardError, RepositoryError
 
+MODEL_FILE = "model.onnx"
+MODEL_SHA256 = "model_sha256"
 META_FILE = "meta.json"
 EVALUATION_FILE = "evaluation.json"
 KEPT_ERRORS = ("all", "true count")
 """Tables of a summary that say nothing about single photos."""
+
+
+_REMEDIES = {
+    META_FILE: "export the network again (python -m export.{family}), or copy both together from where they were made",
+    EVALUATION_FILE: "evaluate the network again (crowdserve evaluate, crowdserve repository keep-evaluation), or "
+    "remove this file",
+}
 
 
 def newest_version(repository: Path, card: ModelCard) -> Path | None:
@@ -36,6 +47,47 @@ def read_record(repository: Path, card: ModelCard, name: str) -> dict[str, Any] 
     path = folder / name if folder else None
     content: dict[str, Any] | None = json.loads(path.read_text()) if path and path.exists() else None
     return content
+
+
+def model_sha256(folder: Path) -> str:
+    """SHA-256 of the model file in a version folder, in hexadecimal."""
+    with (folder / MODEL_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_records(repository: Path, cards: Iterable[ModelCard]) -> None:
+    """Check that the records beside each model file are of that file; a model without records passes.
+
+    Args:
+        repository: A model repository of any profile.
+        cards: Cards of the models to check.
+
+    Raises:
+        RepositoryError: If a record is of another file, names none or cannot be read.
+    """
+    for card in cards:
+        for folder in sorted(path for path in (repository / card.name).glob("*") if path.name.isdigit()):
+            paths = [folder / name for name in (META_FILE, EVALUATION_FILE) if (folder / name).exists()]
+            if paths and (folder / MODEL_FILE).is_file():
+                found = model_sha256(folder)
+                for path in paths:
+                    _check_record(path, found, _REMEDIES[path.name].format(family=card.family))
+
+
+def _check_record(path: Path, found: str, remedy: str) -> None:
+    try:
+        recorded = json.loads(path.read_bytes()).get(MODEL_SHA256)
+    except (OSError, ValueError, AttributeError) as err:
+        raise RepositoryError(f"{path} cannot be read as a record of a model ({err}); {remedy}") from err
+    if recorded is None:
+        raise RepositoryError(
+            f"{path} does not say which {MODEL_FILE} it describes, as those of crowdserve 0.2.0 do not; {remedy}, or, "
+            f'if it is of the one beside it for certain, add to it: "{MODEL_SHA256}": "{found}"'
+        )
+    if recorded != found:
+        raise RepositoryError(
+            f"{path} describes a {MODEL_FILE} with SHA-256 {recorded}, and the one beside it has {found}; {remedy}"
+        )
 
 
 def wall_seconds(meta: Mapping[str, Any]) -> float:
@@ -66,16 +118,17 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
         summary = json.loads(summary_file.read_text())
         card = _evaluated_card(summary["choices"])
         folder = repository / card.name / str(summary["models"][card.name])
+        if not (folder / MODEL_FILE).is_file():
+            raise RepositoryError(f"{repository} has no version {folder.name} of {card.name}, which was evaluated")
         record = {
             "crowdserve": summary["crowdserve"],
+            MODEL_SHA256: model_sha256(folder),
             "data": sorted(name.rpartition(": ")[2] for name in summary["errors"]["data set"]),
             "split": summary["selection"]["split"],
             "errors": {name: summary["errors"][name] for name in KEPT_ERRORS},
         }
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise RepositoryError(f"{summary_file} is not a summary.json of crowdserve evaluate ({err!r})") from err
-    if not folder.is_dir():
-        raise RepositoryError(f"{repository} has no version {folder.name} of {card.name}, which was evaluated")
     (folder / EVALUATION_FILE).write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n")
     return folder / EVALUATION_FILE
 

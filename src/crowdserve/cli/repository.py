@@ -27,10 +27,12 @@ def render(
 def check(
     repository: Annotated[Path, typer.Option(help="The committed repository.")] = DEFAULT_REPOSITORY,
 ) -> None:
-    """Fail if the generated files of the repository differ from the model cards."""
+    """Fail if generated files differ from the model cards, or records and classifiers from the models beside them."""
+    from crowdserve.bundle.assembly import check_classifiers
     from crowdserve.triton.repository import check_repository
 
     check_repository(repository)
+    check_classifiers(repository)
     typer.echo(f"{repository}: up to date", err=True)
 
 

@@ -150,7 +150,9 @@ def auto(
     without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
     soak_seconds: Annotated[float, typer.Option(min=0, help="Shortest time to watch each share.")] = 600.0,
-    patience_seconds: Annotated[float, typer.Option(min=0, help="Longest wait for a verdict after that.")] = 3600.0,
+    patience_seconds: Annotated[
+        float, typer.Option(min=0, help="Longest wait for a verdict after that, and for an API server that is away.")
+    ] = 3600.0,
     settle_seconds: Annotated[
         float, typer.Option(min=0, help="Time from a change to the measurement: Prometheus' scrape interval or more.")
     ] = 30.0,
@@ -173,7 +175,9 @@ def auto(
 
     pace = Pace(parse_steps(steps), soak_seconds, patience_seconds, poll_seconds, no_verdict is NoVerdict.ABORT)
     margins = Margins(margin_errors, margin_latency, margin_mae, min_requests)
-    with _actions(release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds) as actions:
+    with _actions(
+        release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds, patience_seconds=patience_seconds
+    ) as actions:
         gate = _gate(actions, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
         before = actions.read()
         try:
@@ -194,18 +198,30 @@ def _actions(
     *,
     dry_run: bool = False,
     ready_seconds: float = DEFAULT_READY_SECONDS,
+    patience_seconds: float = 0.0,
 ) -> "Iterator[Actions]":
     try:
-        from crowdserve.rollout.actions import Actions
+        from crowdserve.rollout.actions import Actions, describe
         from crowdserve.rollout.cluster import connect
+        from crowdserve.rollout.errors import ClusterError
+        from crowdserve.rollout.outage import LEAST_PATIENCE_SECONDS
 
-        cluster = connect(namespace, context=context, dry_run=dry_run)
+        patience = max(patience_seconds, LEAST_PATIENCE_SECONDS)
+        cluster = connect(namespace, context=context, dry_run=dry_run, patience_seconds=patience, say=typer.echo)
     except ImportError as err:
         raise SetupError(
             f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
         ) from err
+    actions = Actions(cluster, release, typer.echo, ready_seconds)
     try:
-        yield Actions(cluster, release, typer.echo, ready_seconds)
+        yield actions
+    except ClusterError as err:
+        if actions.last is None:
+            raise
+        raise ClusterError(
+            f"{err}\nleft as last read: the rollout is {describe(actions.last)}; a change that was sent and not "
+            "answered may have been made. Once the server answers, `status` shows it, and the same command goes on"
+        ) from err
     except KeyboardInterrupt:
         typer.echo("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None

@@ -35,6 +35,10 @@ _ERRORS: Mapping[int, type[CrowdServeError]] = {
 }
 
 
+class RequestRefused(SetupError):
+    """URL or token are wrong, so that the same request will be refused again."""
+
+
 @dataclass(frozen=True, slots=True)
 class PhotoCount:
     """The service's answer for one photo.
@@ -117,7 +121,9 @@ class ServiceClient:
         except (httpx.ReadTimeout, httpx.WriteTimeout) as err:
             raise TritonUnavailable(f"{self._shown} did not answer in time; try again later") from err
         except httpx.InvalidURL as err:  # its text may repeat a password
-            raise SetupError(f"{self._shown} cannot be read as a URL; expected one like http://127.0.0.1:8080") from err
+            raise RequestRefused(
+                f"{self._shown} cannot be read as a URL; expected one like http://127.0.0.1:8080"
+            ) from err
         except httpx.HTTPError as err:
             reason = str(err) or type(err).__name__
             raise SetupError(f"no service answers at {self._shown} ({reason}); start one with: crowdserve up") from err
@@ -132,13 +138,13 @@ class ServiceClient:
         if reply.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             sent = "Authorization" in self._http.headers
             remedy = f"it refuses the token in {SERVICE_TOKEN}" if sent else f"set {SERVICE_TOKEN} to a bearer token"
-            raise SetupError(f"{answer}: {remedy}")
+            raise RequestRefused(f"{answer}: {remedy}")
         if reply.status_code == httpx.codes.NOT_FOUND:
             remedy = "check the URL, and the model's name (--model of count and evaluate)"
             raise SetupError(f"{answer}: no model {self._model!r} there; {remedy}")
         if reply.is_redirect:
             remedy = f"name the service's own URL, or set {SERVICE_TOKEN} if that leads to a login"
-            raise SetupError(f"{answer}, and redirects are not followed: {remedy}")
+            raise RequestRefused(f"{answer}, and redirects are not followed: {remedy}")
 
 
 def without_user(url: str) -> str:

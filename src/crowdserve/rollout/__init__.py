@@ -11,7 +11,7 @@
     workload.py   version and readiness of a track   actions.py     start, step, promote, abort
     traffic.py    weight of a route                  auto.py        gate and actions until the end
     release.py    a release, read at one moment      report.py      output of `crowdserve rollout`
-    errors.py     errors of a rollout
+    errors.py     errors of a rollout                outage.py      waits for an API server that is away
 
 No state is kept on the machine that runs a command: the route holds the weight, one annotation the rest.
 """

@@ -9,9 +9,9 @@ that sent it reads once more, and takes back a patch that came after an abort.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from crowdserve.rollout.cluster import ATTEMPTS, Cluster, pause
+from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.errors import AnswerLost, ClusterError, Outdated, RolloutRefused
 from crowdserve.rollout.release import Release, read_release
 from crowdserve.rollout.report import aborted_values, upgrade
@@ -33,10 +33,12 @@ from crowdserve.rollout.traffic import RevisionSplit
 from crowdserve.rollout.workload import Workload, available_replicas, built_from, triton_image, unready
 
 WATCH_SECONDS = 10.0
+CONFLICTS = 6
+FIRST_PAUSE_SECONDS = 0.1
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Actions:
     """The actions on one release.
 
@@ -45,16 +47,19 @@ class Actions:
         name: Name of the Helm release.
         say: Function that shows a line to the user.
         ready_seconds: Time limit for a track to become ready.
+        last: The release as it was read last; None before.
     """
 
     cluster: Cluster
     name: str
     say: Say
     ready_seconds: float
+    last: Release | None = field(default=None, init=False)
 
     def read(self) -> Release:
         """The release as it is now."""
-        return read_release(self.cluster, self.name)
+        self.last = read_release(self.cluster, self.name)
+        return self.last
 
     def start(self, version: Version) -> Release:
         """Give the canary a version and no traffic.
@@ -225,24 +230,26 @@ class Actions:
 
     def _converge(self, plan: Callable[[Release], Patch | None]) -> None:
         """Read, plan and apply one patch after another until none is needed."""
-        failures = 0
+        conflicts = 0
         while patch := plan(self.read()):
             try:
                 self.cluster.patch(patch)
                 self.say(f"would patch {patch}" if self.cluster.dry_run else f"patched {patch.kind.title} {patch.name}")
-                failures = 0
-            except (Outdated, AnswerLost) as err:
-                failures += 1
-                if failures == ATTEMPTS:
+                conflicts = 0
+            except AnswerLost:
+                continue  # the cluster has paused; whether the patch was applied is read
+            except Outdated as err:
+                conflicts += 1
+                if conflicts == CONFLICTS:
                     raise ClusterError(
-                        f"{patch.kind.title} {patch.name} could not be patched in {ATTEMPTS} attempts "
-                        f"({str(err) or 'it changes all the time'}); run the same command again"
+                        f"{patch.kind.title} {patch.name} could not be patched in {CONFLICTS} attempts "
+                        "(it changes all the time); run the same command again"
                     ) from err
-                pause(failures)
+                time.sleep(FIRST_PAUSE_SECONDS * 2**conflicts)
 
     def _await_stable(self, phase: str) -> Release:
         """The release once every replica of stable is ready; the rollout must stay in its phase."""
-        deadline = time.monotonic() + self.ready_seconds
+        deadline = self.cluster.clock() + self.ready_seconds
         while True:
             release = self.read()
             _require(release.record.phase == phase, release, "another command was faster; nothing more was changed")
@@ -252,7 +259,7 @@ class Actions:
             reason = unready(self.cluster, release.stable, whole=True)
             if reason is None:
                 return release
-            left = deadline - time.monotonic()
+            left = deadline - self.cluster.clock()
             if left <= 0:
                 raise RolloutRefused(
                     f"{reason} after {self.ready_seconds:.0f} s; the canary keeps all traffic: "
@@ -272,7 +279,8 @@ def describe(release: Release) -> str:
     """State of a rollout in a few words."""
     record = release.record
     reason = f" ({record.reason})" if record.reason else ""
-    return f"{record.phase}{reason}, {release.weight} % of the traffic to the canary"
+    state = f"{record.phase}{reason}, {release.weight} % of the traffic to the canary"
+    return "; but ".join([state, *release.departures])
 
 
 def _workload(release: Release, track: str) -> Workload:

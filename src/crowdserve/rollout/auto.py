@@ -91,7 +91,7 @@ class Auto:
     def _finish(self, release: Release) -> Outcome:
         if release.record.phase in {RUNNING, PROMOTING}:
             self._actions.promote(release)
-        elif release.record.phase != PROMOTED:
+        elif release.record.phase != PROMOTED or release.departures:
             raise RolloutRefused(f"the rollout of {release.name!r} is {describe(release)}; begin one with start")
         return self._dry_verdict.outcome if self._dry_verdict else Outcome.PASSED
 
@@ -100,7 +100,10 @@ class Auto:
             self._actions.abort(f"gate at {release.weight} %: {verdict.reason}")
             return Outcome.FAILED
         stays = f"no verdict, the canary stays at {release.weight} %: {verdict.reason}"
-        self._actions.say(f"{stays}; run auto again to go on, or abort")
+        remedy = (
+            "waiting would bring none: mend this, or abort" if verdict.lasting else "run auto again to go on, or abort"
+        )
+        self._actions.say(f"{stays}; {remedy}")
         return Outcome.UNKNOWN
 
     def _continues(self, verdict: Verdict) -> bool:
@@ -117,9 +120,12 @@ class Auto:
             verdict = self._gate.ask(release, with_golden=soaked)
             if verdict.outcome is Outcome.FAILED or (soaked and verdict.outcome is Outcome.PASSED):
                 return self._said(release, verdict)
+            if verdict.lasting:
+                return self._said(release, verdict)
             if soaked:
-                patience_ends = patience_ends or time.monotonic() + self._pace.patience_seconds
-                if time.monotonic() >= patience_ends:
+                clock = self._actions.cluster.clock()
+                patience_ends = patience_ends or clock + self._pace.patience_seconds
+                if clock >= patience_ends:
                     return self._said(release, verdict)
             waits_for = (
                 verdict.reason

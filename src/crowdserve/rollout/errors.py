@@ -3,6 +3,8 @@
 CrowdServeError
 └── SetupError
     ├── ClusterError       the API server cannot be reached, or refuses permanently
+    │   ├── ServerAway     it has not answered for as long as the command waits
+    │   └── AccessDenied   it refuses this caller
     └── RolloutRefused     the release's state does not allow the action
 Outdated and AnswerLost are not errors of a command: the code that catches them reads and decides again.
 """
@@ -12,6 +14,14 @@ from crowdserve.errors import SetupError
 
 class ClusterError(SetupError):
     """The API server cannot be reached, or refuses permanently."""
+
+
+class ServerAway(ClusterError):
+    """The API server has not answered for as long as the command waits."""
+
+
+class AccessDenied(ClusterError):
+    """401 or 403: the API server refuses this caller."""
 
 
 class RolloutRefused(SetupError):

@@ -7,11 +7,15 @@ from enum import StrEnum
 
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.golden import GoldenFailed, GoldenSet, GoldenUnreachable
-from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
+from crowdserve.rollout.prometheus import REQUESTS_FOR_P95, Prometheus, PrometheusSilent
 from crowdserve.rollout.release import Release
 from crowdserve.rollout.resources import CANARY, STABLE
 from crowdserve.rollout.state import Score, Traffic, now
 from crowdserve.rollout.workload import unready
+
+START_SECONDS = 120.0
+"""Far more than `start` takes between the record and the canary's version."""
+_NO_WAY_TO_CANARY = "no rule or tag leads to the canary alone"
 
 
 class Outcome(StrEnum):
@@ -31,11 +35,13 @@ class Check:
         name: Subject of the check.
         outcome: Outcome of the check.
         reason: Figures behind the outcome.
+        lasting: Whether an unknown outcome stays so however long one waits.
     """
 
     name: str
     outcome: Outcome
     reason: str
+    lasting: bool = False
 
     def __str__(self) -> str:
         return f"{self.outcome:<8}  {self.name:<10}  {self.reason}"
@@ -60,6 +66,11 @@ class Verdict:
         """FAILED if a check failed, else UNKNOWN if one is unknown, else PASSED."""
         outcomes = {check.outcome for check in self.checks}
         return next((each for each in (Outcome.FAILED, Outcome.UNKNOWN) if each in outcomes), Outcome.PASSED)
+
+    @property
+    def lasting(self) -> bool:
+        """Whether there is no verdict, and waiting brings none."""
+        return self.outcome is Outcome.UNKNOWN and any(check.lasting for check in self.checks)
 
     @property
     def reason(self) -> str:
@@ -119,12 +130,14 @@ class Gate:
         weight changes between them and the next, so that neither counts them.
         """
         checks = [self.versions(release), self.readiness(release)]
-        reference = release.record.reference
+        reference, score = release.record.reference, release.record.score
+        obstacle = self._obstacle(release) if checks[0].outcome is Outcome.PASSED else None
         if _all_passed(checks):
             answers, reference = self.answers(release)
             checks += answers
-        score = release.record.score
-        if with_golden and _all_passed(checks):
+        if obstacle:
+            checks += [] if Verdict(checks).outcome is Outcome.FAILED else [obstacle]
+        elif with_golden and _all_passed(checks):
             check, score = self.accuracy(release)
             checks.append(check)
         return Verdict(checks, score, reference)
@@ -140,7 +153,8 @@ class Gate:
                 reason = f"{track} is set to run {runs}, the rollout began with {was}; start a new one"
                 # Without traffic, `start` may still be running: it writes the canary's version after the record.
                 outcome = Outcome.UNKNOWN if release.weight == 0 and track == CANARY else Outcome.FAILED
-                return Check("versions", outcome, reason)
+                lasting = (now() - record.begin).total_seconds() > START_SECONDS
+                return Check("versions", outcome, reason, outcome is Outcome.UNKNOWN and lasting)
         return Check("versions", Outcome.PASSED, f"canary {record.canary}, stable {record.stable}")
 
     def readiness(self, release: Release) -> Check:
@@ -165,32 +179,35 @@ class Gate:
         except PrometheusSilent as err:
             return [Check("errors", Outcome.UNKNOWN, str(err))], release.record.reference
         earlier = release.record.reference
-        if stable.requests < self.margins.requests and earlier:
+        if earlier and stable.requests < min(earlier.requests, max(self.margins.requests, REQUESTS_FOR_P95)):
             stable = earlier
-        for track, traffic in ((CANARY, canary), (STABLE, stable)):
+        ends = release.weight == 100 and (stable is earlier or not stable.requests)
+        tracks = [(CANARY, canary), (STABLE, stable)]
+        for track, traffic in reversed(tracks) if ends else tracks:
             if traffic.requests < self.margins.requests:
                 reason = (
                     f"too little traffic for a verdict: {traffic.requests:,.0f} requests to the {track} in "
                     f"{(end - begin).total_seconds():,.0f} s, {self.margins.requests:,} are needed"
                 )
-                return [Check("errors", Outcome.UNKNOWN, reason)], release.record.reference
-        return [self._errors(canary, stable), self._latency(canary, stable)], stable
+                lasting = ends and track == STABLE
+                reason += ", and with 100 % to the canary stable gets none" if lasting else ""
+                return [Check("errors", Outcome.UNKNOWN, reason, lasting)], release.record.reference
+        return [self._errors(canary, stable), self._latency(canary, stable, ends=ends)], stable
 
     def accuracy(self, release: Release) -> tuple[Check, Score | None]:
         """Check of the canary's error on the golden set against the stable track's, and the stable track's score."""
         if self.golden is None:
             return Check("golden set", Outcome.LEFT_OUT, "not asked for"), None
-        address = release.address(CANARY)
-        if address is None:
-            return Check("golden set", Outcome.UNKNOWN, "no rule or tag leads to the canary alone"), None
+        address, obstacle = release.address(CANARY), self._obstacle(release)
+        if obstacle or address is None:
+            return obstacle or Check("golden set", Outcome.UNKNOWN, _NO_WAY_TO_CANARY), None
         try:
             score = self._stable_score(release, self.golden)
             if score is None:
-                reason = "the stable track was not measured while it had all the traffic; abort, then start again"
-                return Check("golden set", Outcome.UNKNOWN, reason), None
+                return Check("golden set", Outcome.UNKNOWN, "no tag leads to the stable revision alone yet"), None
             canary = self.golden.score(self.url, address, self.token)
         except GoldenUnreachable as err:
-            return Check("golden set", Outcome.UNKNOWN, str(err)), None
+            return Check("golden set", Outcome.UNKNOWN, str(err), err.lasting), None
         except GoldenFailed as err:
             return Check("golden set", Outcome.FAILED, f"the canary did not count {err}"), None
         limit = score.mae * (1 + self.margins.mae)
@@ -198,6 +215,21 @@ class Gate:
             f"MAE {canary.mae:.2f} on {canary.photos} photos, stable {score.mae:.2f}, at most {limit:.2f} is allowed"
         )
         return Check("golden set", _within(canary.mae, limit), reason), score
+
+    def _obstacle(self, release: Release) -> Check | None:
+        """Why the golden set cannot be compared at this share, however long one waits; None if it may be."""
+        if self.golden is None:
+            return None
+        if release.address(CANARY) is None and not release.may_get_address(CANARY):
+            return Check("golden set", Outcome.UNKNOWN, _NO_WAY_TO_CANARY, lasting=True)
+        known = release.record.score
+        if known and known.golden == self.golden.digest:
+            return None
+        if release.address(STABLE) is None and not release.may_get_address(STABLE):
+            which = "with this golden set " if known else ""
+            reason = f"the stable track was not measured {which}while it had all the traffic; abort, then start again"
+            return Check("golden set", Outcome.UNKNOWN, reason, lasting=True)
+        return None
 
     def _stable_score(self, release: Release, golden: GoldenSet) -> Score | None:
         """The recorded score if it is for this set, else measured if requests can reach the stable track alone."""
@@ -218,12 +250,33 @@ class Gate:
         )
         return Check("errors", _within(canary.error_rate, limit), reason)
 
-    def _latency(self, canary: Traffic, stable: Traffic) -> Check:
-        if canary.p95_seconds is None or stable.p95_seconds is None:
-            return Check("latency", Outcome.UNKNOWN, "Prometheus has no latency of one of the tracks")
-        limit = stable.p95_seconds * (1 + self.margins.latency)
-        reason = f"p95 {canary.p95_seconds:.3f} s, stable {stable.p95_seconds:.3f} s, at most {limit:.3f} s is allowed"
-        return Check("latency", _within(canary.p95_seconds, limit), reason)
+    def _latency(self, canary: Traffic, stable: Traffic, *, ends: bool) -> Check:
+        """Check of the 95th percentile; it fails only if chance is no explanation.
+
+        Args:
+            canary: Traffic of the canary.
+            stable: Traffic of the stable track.
+            ends: Whether the stable track gets no more traffic.
+        """
+        tracks, p95 = [(CANARY, canary), (STABLE, stable)], dict[str, float]()
+        for track, traffic in reversed(tracks) if ends else tracks:
+            count, lasting = traffic.requests, ends and track == STABLE
+            if count < REQUESTS_FOR_P95:
+                reason = f"{count:,.0f} requests to the {track} are too few for a p95, {REQUESTS_FOR_P95} are needed"
+                return Check("latency", Outcome.UNKNOWN, reason, lasting)
+            if traffic.p95_seconds is None:
+                return Check("latency", Outcome.UNKNOWN, f"Prometheus has no latency of the {track}", lasting)
+            p95[track] = traffic.p95_seconds
+        least = (canary.p95_bounds_seconds or (p95[CANARY],))[0]
+        most = (stable.p95_bounds_seconds or (p95[STABLE],))[-1]
+        factor = 1 + self.margins.latency
+        limit = p95[STABLE] * factor
+        reason = f"p95 {p95[CANARY]:.3f} s, stable {p95[STABLE]:.3f} s, at most {limit:.3f} s is allowed"
+        outcome = _within(p95[CANARY], limit)
+        if outcome is Outcome.FAILED and _within(least, most * factor) is Outcome.PASSED:
+            by_chance = "which so few requests may show by chance"
+            return Check("latency", Outcome.UNKNOWN, f"{reason}; it is over that, {by_chance}")
+        return Check("latency", outcome, reason)
 
 
 def _within(value: float, limit: float) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from crowdserve.client.service import ServiceClient, without_user
+from crowdserve.client.service import RequestRefused, ServiceClient, without_user
 from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.datasets import Sample, load_dataset
 from crowdserve.errors import CrowdServeError, DatasetError, SetupError
@@ -17,13 +17,24 @@ from crowdserve.rollout.release import Address
 from crowdserve.rollout.resources import TRACK_HEADER
 from crowdserve.rollout.state import Score
 
+_OF_A_PROXY = frozenset({502, 503, 504})
+"""Statuses by which a proxy says that the server behind it is away, which may be the gateway."""
+
 
 class GoldenFailed(Exception):
     """A track did not count a photo of the golden set."""
 
 
 class GoldenUnreachable(Exception):
-    """The service's URL does not answer, or another server than the track does: no fault of the track."""
+    """The service's URL does not answer, or another server than the track does: no fault of the track.
+
+    Attributes:
+        lasting: Whether the next attempt will fail for the same reason.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = False) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 class TrackClient(ServiceClient):
@@ -40,7 +51,7 @@ class TrackClient(ServiceClient):
         if token and url.startswith("https://") and not target.startswith("https://"):
             plain, secure = without_user(target), without_user(url)
             raise GoldenUnreachable(
-                f"{plain} is not encrypted as {secure} is, so that {SERVICE_TOKEN} is not sent there"
+                f"{plain} is not encrypted as {secure} is, so that {SERVICE_TOKEN} is not sent there", lasting=True
             )
         super().__init__(target, model=address.model, token=token)
         self._pods = address.pods
@@ -50,12 +61,15 @@ class TrackClient(ServiceClient):
     def _check_pod(self, reply: httpx.Response) -> None:
         """Fail unless the track has answered: a proxy may drop its header, a port-forward bypasses the route."""
         pod = reply.headers.get(POD_HEADER)
+        if pod is None and reply.status_code in _OF_A_PROXY:
+            raise GoldenUnreachable(f"the service answered {reply.status_code} {reply.reason_phrase}, and no pod did")
         if pod is None and reply.status_code != httpx.codes.OK:
             return  # a gateway's reply for a track that does not answer
         if pod is None:
             raise GoldenUnreachable(
                 f"an answer lacks the header {POD_HEADER}, so that its track is unknown: an older "
-                "transformer does not send it, or a proxy drops it; let it pass, or use --without golden"
+                "transformer does not send it, or a proxy drops it; let it pass, or use --without golden",
+                lasting=True,
             )
         if not re.fullmatch(self._pods, pod):
             raise GoldenUnreachable(
@@ -114,6 +128,6 @@ def _count(client: ServiceClient, sample: Sample) -> float:
     try:
         return client.count(sample.image.read_bytes()).count
     except SetupError as err:
-        raise GoldenUnreachable(str(err)) from err
+        raise GoldenUnreachable(str(err), lasting=isinstance(err, RequestRefused)) from err
     except CrowdServeError as err:
         raise GoldenFailed(f"{sample.image.name}: {err}") from err

@@ -15,6 +15,11 @@ from crowdserve.rollout.state import Traffic, now
 REQUESTS = "crowdserve_requests_total"
 SECONDS = "crowdserve_request_seconds_bucket"
 FAILED = ',status=~"5.."'
+P95 = 0.95
+REQUESTS_FOR_P95 = 59
+"""With fewer, even the slowest is not over the true 95th percentile with 95 % confidence: 0.95^59 < 0.05."""
+_ONE_SIDED_95 = 1.645
+"""Quantile of the normal distribution."""
 ANSWER_SECONDS = 20.0
 
 
@@ -71,8 +76,12 @@ class Prometheus:
         window = f"{max(1, (end - begin) // timedelta(milliseconds=1))}ms"
         total = self._number(f"sum({_grown(REQUESTS, where, window)})", end)
         failed = self._number(f"sum({_grown(REQUESTS, where + FAILED, window)})", end)
-        p95 = self._number(f"histogram_quantile(0.95, sum by (le) ({_grown(SECONDS, where, window)}))", end)
-        return Traffic(total or 0.0, failed or 0.0, p95)
+        seconds = f"sum by (le) ({_grown(SECONDS, where, window)})"
+        shares = P95, *(quantile_shares(total) if total and total >= REQUESTS_FOR_P95 else ())
+        p95, *bounds = (self._number(f"histogram_quantile({share:.4f}, {seconds})", end) for share in shares)
+        low, high = bounds or (None, None)
+        known = None if low is None or high is None else (low, high)
+        return Traffic(total or 0.0, failed or 0.0, p95, known)
 
     def _number(self, query: str, at: datetime) -> float | None:
         """The value of a query that gives one; None if it gives none or NaN."""
@@ -106,6 +115,18 @@ class Prometheus:
             )
             answer = f"{reply.status_code} {reply.reason_phrase}"
             raise SetupError(f"Prometheus at {self._shown} answered {answer}: {remedy}")
+
+
+def quantile_shares(requests: float) -> tuple[float, float]:
+    """Shares whose sample quantiles bound the true 95th percentile from below and above, with 95 % confidence each.
+
+    The number of requests under the true one is binomial, here by its normal approximation.
+
+    Args:
+        requests: Number of requests, from `REQUESTS_FOR_P95` up.
+    """
+    half_width = _ONE_SIDED_95 * math.sqrt(P95 * (1 - P95) / requests)
+    return P95 - half_width, P95 + half_width
 
 
 def _grown(metric: str, where: str, window: str) -> str:

@@ -15,10 +15,14 @@ from crowdserve.rollout.resources import (
     TRACK_HEADER,
     TRACK_LABEL,
     Object,
+    annotations,
 )
-from crowdserve.rollout.state import Record, Version
+from crowdserve.rollout.state import IDLE, PROMOTED, PROMOTING, REVERTING, Record, Version
 from crowdserve.rollout.traffic import RevisionSplit, RouteSplit, Split
 from crowdserve.rollout.workload import Workload, serving_runtime
+
+_TAGS = "serving.kserve.io/enable-tag-routing"
+"""Annotation by which KServe gives the newest revision a URL of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,29 @@ class Release:
         """Version that the canary is set to run."""
         return self.canary.version
 
+    @property
+    def newest(self) -> str:
+        """In Knative mode the track of the newest revision: stable without a split, which gives it all traffic."""
+        undivided = isinstance(self.splits[0], RevisionSplit) and not self.splits[0].divided
+        return STABLE if undivided else CANARY
+
+    @property
+    def departures(self) -> list[str]:
+        """What runs otherwise than the record says: changed since by Helm or by hand."""
+        record, found = self.record, []
+        if record.phase == IDLE:
+            return [f"the canary has {self.weight} % of the traffic without a rollout"] if self.weight else []
+        if self.weight and not record.under_way:
+            found.append(f"the canary has {self.weight} % of the traffic, although the rollout has ended")
+        left = {STABLE: [record.canary if record.phase == PROMOTED else record.stable], CANARY: [record.canary]}
+        if record.phase in {PROMOTING, REVERTING}:
+            left[STABLE].append(record.canary)
+        runs = {STABLE: self.stable_version, CANARY: self.canary_version}
+        for track, version in ({self.newest: self.canary_version} if self.knative else runs).items():
+            if not any(each.agrees(version) for each in left[track]):
+                found.append(f"{track} now is set to run {version}, not {left[track][-1]} as the rollout did")
+        return found
+
     def pods(self, track: str) -> str:
         """Regular expression of the names of a track's pods that answer requests."""
         if not self.knative:
@@ -97,6 +124,13 @@ class Release:
             alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
             return Address(None, {TRACK_HEADER: CANARY}, model, pods) if alone else None
         return Address(None, {}, model, pods) if self.weight == 0 else None
+
+    def may_get_address(self, track: str) -> bool:
+        """Whether an address of one track alone may come by waiting: in Knative mode once KServe has set the tags."""
+        if not self.knative:
+            return False
+        divided = isinstance(self.splits[0], RevisionSplit) and self.splits[0].divided
+        return divided and (track == STABLE or annotations(self.stable.found).get(_TAGS) == "true")
 
     def _target(self, track: str) -> Object:
         targets = self.stable.found.get("status", {}).get("components", {}).get("predictor", {}).get("traffic", [])

@@ -32,15 +32,16 @@ def status_lines(cluster: Cluster, release: Release) -> Iterator[str]:
     mode = "Knative" if release.knative else "Standard"
     yield f"release  {release.name} in {release.namespace} ({mode} mode)"
     since = f" since {record.since}" if record.since else ""
-    yield f"rollout  {record.phase}{since}{f': {record.reason}' if record.reason else ''}"
+    change = f", {record.canary} in place of {record.stable}" if record.since else ""
+    yield f"rollout  {record.phase}{since}{change}{f': {record.reason}' if record.reason else ''}"
     yield f"weight   {release.weight} % of the traffic to the canary"
     if len({(split.weight, split.record) for split in release.splits}) > 1:
         yield "         the routes differ; the next step, promote or abort makes them alike"
     if not release.knative:
         yield f"stable   {release.stable_version}: {unready(cluster, release.stable) or 'ready'}"
-    yield f"canary   {release.canary_version}: {unready(cluster, release.canary) or 'ready'}"
-    if record.under_way and record.canary != release.canary_version:
-        yield f"         the rollout began with {record.canary}"
+    yield f"{release.newest}   {release.canary_version}: {unready(cluster, release.canary) or 'ready'}"
+    for departure in release.departures:
+        yield f"         {departure}; changed since by Helm or by hand"
 
 
 def start_values(cluster: Cluster, release: Release) -> str:

@@ -28,6 +28,11 @@ class Version:
     def __str__(self) -> str:
         return ", ".join(filter(None, (self.storage_uri, self.image))) or "no version"
 
+    def agrees(self, other: "Version") -> bool:
+        """Whether the parts that both name are equal."""
+        pairs = (self.storage_uri, other.storage_uri), (self.image, other.image)
+        return all(None in pair or pair[0] == pair[1] for pair in pairs)
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -37,11 +42,20 @@ class Traffic:
         requests: Number of requests answered.
         errors: Number of requests answered with a 5xx status.
         p95_seconds: 95th percentile of the time from a whole request to its answer; None if there was none.
+        p95_bounds_seconds: Bounds that the track's true 95th percentile is over, and under, with 95 % confidence each;
+            None if the requests are too few to tell.
     """
 
     requests: float
     errors: float
     p95_seconds: float | None
+    p95_bounds_seconds: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        """JSON has no tuples."""
+        if self.p95_bounds_seconds is not None:
+            low, high = self.p95_bounds_seconds
+            object.__setattr__(self, "p95_bounds_seconds", (float(low), float(high)))
 
     @property
     def error_rate(self) -> float:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.cards.records import check_records
 from crowdserve.errors import RepositoryError
 from crowdserve.triton.config import ONNX_FILE, Profile, alternative_configs, repository_configs
 
@@ -112,12 +113,13 @@ def _link(file: Path, target: Path) -> None:
 
 
 def check_repository(repository: Path) -> None:
-    """Check that a gpu-profile repository holds every model and exactly the generated configs.
+    """Check that a gpu-profile repository holds every model, their records and exactly the generated configs.
 
     Raises:
         RepositoryError: If not; the message holds the difference and the command that repairs it.
     """
     _check_models(repository)
+    check_records(repository, CARDS.values())
     expected = _generated("gpu")
     paths = [path for name in (CONFIG_FILE, "configs/*.pbtxt") for path in repository.glob(f"*/{name}")]
     found = {path.relative_to(repository).as_posix(): path.read_text() for path in paths}

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_TORCH, find_card
+from crowdserve.cards.records import model_sha256
 from crowdserve.errors import ParityError
 from export.command import default_version
 from export.csrnet import convert as exporter
@@ -83,6 +84,7 @@ def test_command_writes_into_a_repository(
     exporter.main([str(checkpoint_folder), "--card", CARD.name, "--repository", str(repository), "--version", "2"])
     assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
     meta = json.loads((repository / CARD.name / "2" / "meta.json").read_text())
+    assert meta.pop("model_sha256") == model_sha256(repository / CARD.name / "2")
     assert meta == json.loads((checkpoint_folder / "meta.json").read_text())
     printed = capsys.readouterr().out
     assert "7 batches" in printed

@@ -9,11 +9,14 @@ import copy
 import json
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.cluster.stoppable import StoppableServer
 
 Object = dict
 Key = tuple[str, str, str]  # plural, namespace, name
@@ -36,8 +39,8 @@ class Refused(Exception):
         self.code, self.reason, self.message = code, reason, message
 
 
-class ApiServer:
-    """The server; a context manager.
+class ApiServer(StoppableServer):
+    """The server; a context manager, which keeps its objects while it is stopped.
 
     Attributes:
         requests: Method and path of each request, in order.
@@ -55,21 +58,20 @@ class ApiServer:
         self._version = 100
         self._changed = threading.Condition(threading.RLock())
         self._faults: list[tuple[str, Callable[[Handler], bool]]] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"api": self}))
-        self._http.daemon_threads = True
         self._closing = False
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        super().__init__(Handler, "api")
 
-    def __enter__(self) -> "ApiServer":
-        threading.Thread(target=lambda: self._http.serve_forever(0.01), daemon=True).start()
-        return self
+    def start(self, tls: ssl.SSLContext | None = None) -> None:
+        """Serve the objects that there are."""
+        self._closing = False
+        super().start(tls)
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """Break all connections, watches too."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._http.shutdown()
-        self._http.server_close()
+        super().stop()
 
     def create(self, plural: str, found: Object, namespace: str = "demo") -> None:
         """Store a new object."""

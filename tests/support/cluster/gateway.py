@@ -5,14 +5,15 @@ It routes by the current HTTPRoute in the API server. Counts are the true ones p
 
 import json
 import struct
-import threading
 from collections.abc import Callable
 from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+from tests.support.cluster.stoppable import StoppableServer
 
-class Gateway:
+
+class Gateway(StoppableServer):
     """The server; a context manager.
 
     Args:
@@ -44,17 +45,7 @@ class Gateway:
         self.token: str | None = None
         self.tokens: list[str | None] = []
         self.read_route, self.on_count = read_route, on_count
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"gateway": self}))
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> "Gateway":
-        threading.Thread(target=lambda: self._http.serve_forever(0.01), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(_Handler, "gateway")
 
     def service_for(self, headers: Message) -> str:
         """The service for a request: of the rule whose headers match, otherwise the one with the largest weight."""

@@ -1,21 +1,27 @@
 """A stand-in for Prometheus that answers the gate's queries, over its real HTTP API.
 
-It keeps every request with its time, so a window contains exactly the requests made in it.
+It keeps every request with its time, so a window contains exactly the requests made in it. Quantiles come from the
+transformer's buckets, interpolated as Prometheus does it.
 """
 
 import json
 import re
-import threading
 import time
+from bisect import bisect_left
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from itertools import accumulate
 from urllib.parse import parse_qs
+
+from crowdserve_transformer.metrics import REQUEST_SECONDS_BOUNDS
+from tests.support.cluster.stoppable import StoppableServer
 
 _SERIES = r"(?P<metric>crowdserve_\w+)\{(?P<where>[^}]*)\}"
 _GROWN = re.compile(
     rf"\(increase\({_SERIES}\[(?P<window>\d+)ms\]\) and (?P=metric)\{{(?P=where)\}} offset (?P=window)ms\)"
     r" or max_over_time\((?P=metric)\{(?P=where)\}\[(?P=window)ms\]\)"
 )
+_QUANTILE = re.compile(r"histogram_quantile\((0\.\d+), sum by \(le\) \(")
 _MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
 
 
@@ -30,7 +36,7 @@ class Seen:
     seconds: float
 
 
-class PrometheusServer:
+class PrometheusServer(StoppableServer):
     """The server; a context manager.
 
     Attributes:
@@ -45,17 +51,7 @@ class PrometheusServer:
         self.mood = "well"
         self.queries: list[str] = []
         self.tokens: list[str | None] = []
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (_Handler,), {"prometheus": self}))
-        self._http.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._http.server_port}"
-
-    def __enter__(self) -> "PrometheusServer":
-        threading.Thread(target=lambda: self._http.serve_forever(0.01), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.shutdown()
-        self._http.server_close()
+        super().__init__(_Handler, "prometheus")
 
     def observe(
         self, pod: str, requests: int, *, errors: int = 0, seconds: float = 0.2, namespace: str = "demo"
@@ -74,9 +70,8 @@ class PrometheusServer:
         before, after = query[: match.start()], query[match.end() :]
         if (before, after, match["metric"]) == ("sum(", ")", "crowdserve_requests_total"):
             return float(len(chosen)) if chosen else None
-        if (before, after) == ("histogram_quantile(0.95, sum by (le) (", "))"):
-            ordered = sorted(each.seconds for each in chosen)
-            return ordered[int(0.95 * (len(ordered) - 1))] if ordered else float("nan")
+        if (quantile := _QUANTILE.fullmatch(before)) and after == "))":
+            return histogram_quantile(float(quantile[1]), [each.seconds for each in chosen])
         raise ValueError(f"not a query of the gate: {query}")
 
     def _chosen(self, where: str, window: float, at: float) -> list[Seen]:
@@ -85,6 +80,21 @@ class PrometheusServer:
             pattern = value if operator == "=~" else re.escape(value)
             chosen = [each for each in chosen if re.fullmatch(pattern, getattr(each, label))]
         return chosen
+
+
+def histogram_quantile(share: float, values: list[float]) -> float:
+    """A quantile of values by the transformer's buckets, linear within the bucket that it falls into."""
+    counts = [0] * (len(REQUEST_SECONDS_BOUNDS) + 1)
+    for value in values:
+        counts[bisect_left(REQUEST_SECONDS_BOUNDS, value)] += 1
+    if not values:
+        return float("nan")
+    rank, until = share * len(values), list(accumulate(counts))
+    i = bisect_left(until, rank)
+    if i == len(REQUEST_SECONDS_BOUNDS):
+        return REQUEST_SECONDS_BOUNDS[-1]
+    lower = REQUEST_SECONDS_BOUNDS[i - 1] if i else 0.0
+    return lower + (REQUEST_SECONDS_BOUNDS[i] - lower) * (rank - (until[i] - counts[i])) / counts[i]
 
 
 class _Handler(BaseHTTPRequestHandler):
