@@ -64,9 +64,29 @@ def test_unobserved_generation_is_not_ready(world: World) -> None:
     assert ask(world) == "Deployment crowd-predictor does not exist yet"
 
 
-def test_kserve_conditions_are_reported(world: World) -> None:
-    set_ready(world, "False", "no GPU left")
-    assert ask(world) == "crowd is not ready (no GPU left)"
-    set_ready(world, "True")
+def test_scaling_up_is_no_loss_of_readiness(world: World) -> None:
+    """KServe then says Ready False, as the Deployment has fewer replicas than it should; one that serves is enough."""
+    set_ready(world, "False", "Deployment does not have minimum availability.")
+    set_status(world.api, "crowd-predictor", available=1)
+    assert ask(world) is None
+    assert ask(world, whole=True) == "Deployment crowd-predictor has 1 of 2 replicas available"
+
+
+def test_generation_that_kserve_never_observes_is_not_waited_for(world: World) -> None:
+    """KServe 0.20 leaves observedGeneration behind where the transformer is standalone."""
     world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(observedGeneration=0))
-    assert ask(world) == "crowd: KServe has not seen its last change yet"
+    assert ask(world) is None
+
+
+def test_kserve_says_why_there_is_no_deployment(world: World) -> None:
+    set_ready(world, "False", "no ServingRuntime of that name")
+    world.api.delete("deployments", "crowd-predictor")
+    assert ask(world) == "Deployment crowd-predictor does not exist yet (no ServingRuntime of that name)"
+
+
+def test_knative_readiness_comes_from_kserve(knative_world: World) -> None:
+    set_ready(knative_world, "False", "no GPU left")
+    assert ask(knative_world) == "crowd is not ready (no GPU left)"
+    set_ready(knative_world, "True")
+    knative_world.api.change("inferenceservices", "crowd", lambda o: o["status"].update(observedGeneration=0))
+    assert ask(knative_world) == "crowd: KServe has not seen its last change yet"

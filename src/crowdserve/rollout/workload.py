@@ -63,12 +63,6 @@ class Workload:
         return self.front + _POD
 
     @property
-    def generation_to_observe(self) -> int:
-        """Generation that KServe's status must have reached; 0 in Standard mode if the status has none."""
-        reported = self.knative or "observedGeneration" in self.found.get("status", {})
-        return int(self.found["metadata"].get("generation", 0)) if reported else 0
-
-    @property
     def version(self) -> Version:
         """Version that it is set to run."""
         image = self._image()
@@ -129,19 +123,14 @@ class Workload:
 def unready(cluster: Cluster, workload: Workload, *, whole: bool = False) -> str | None:
     """The reason why a track is not ready; None if it is.
 
-    KServe's Ready condition stays true while a Deployment is being replaced, so the Deployments are checked as well.
+    In Standard mode only the Deployments tell: KServe's Ready stays true while one is being replaced and is false while
+    one scales up, and with a standalone transformer its observedGeneration stays behind (seen with KServe 0.20).
 
     Args:
         cluster: The cluster that runs it.
         workload: The track's InferenceService, as it was read.
         whole: Whether every replica must be available, not only one.
     """
-    status = workload.found.get("status", {})
-    ready: Object = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), {})
-    if ready.get("status") != "True":
-        return f"{workload.name} is not ready{_because(ready)}"
-    if status.get("observedGeneration", 0) < workload.generation_to_observe:
-        return f"{workload.name}: KServe has not seen its last change yet"
     if workload.knative:
         return _revision_unready(workload)
     for component in workload.components:
@@ -175,12 +164,22 @@ def built_from(cluster: Cluster, workload: Workload) -> str | None:
     return annotations(runtime).get(SOURCE_ANNOTATION) if runtime else None
 
 
+def _ready_condition(workload: Workload) -> Object:
+    conditions = workload.found.get("status", {}).get("conditions", [])
+    return next((each for each in conditions if each["type"] == "Ready"), {})
+
+
 def _because(condition: Object) -> str:
     text = condition.get("message") or condition.get("reason")
-    return f" ({text})" if text else ""
+    return f" ({text})" if text and condition.get("status") != "True" else ""
 
 
 def _revision_unready(workload: Workload) -> str | None:
+    ready, status = _ready_condition(workload), workload.found.get("status", {})
+    if ready.get("status") != "True":
+        return f"{workload.name} is not ready{_because(ready)}"
+    if status.get("observedGeneration", 0) < workload.found["metadata"].get("generation", 0):
+        return f"{workload.name}: KServe has not seen its last change yet"
     predictor = workload.found.get("status", {}).get("components", {}).get("predictor", {})
     created, ready = predictor.get("latestCreatedRevision"), predictor.get("latestReadyRevision")
     return None if created == ready else f"revision {created} is not ready, {ready} still is the latest that is"
@@ -190,7 +189,7 @@ def _deployment_unready(cluster: Cluster, workload: Workload, component: str, wh
     name = f"{workload.name}-{component}"
     found = cluster.get(DEPLOYMENT, name)
     if found is None:
-        return f"Deployment {name} does not exist yet"
+        return f"Deployment {name} does not exist yet{_because(_ready_condition(workload))}"
     if _template_differs(found, workload, component):
         return f"Deployment {name} does not have the new version yet"
     status, wanted = found.get("status", {}), found["spec"].get("replicas", 1)
@@ -207,9 +206,8 @@ def _deployment_unready(cluster: Cluster, workload: Workload, component: str, wh
 def _template_differs(deployment: Object, workload: Workload, component: str) -> bool:
     template = deployment["spec"]["template"]
     version = workload.version
-    if component == "predictor":
-        source = (template.get("metadata", {}).get("annotations") or {}).get(_SOURCE)
-        if source and version.storage_uri and source != version.storage_uri:
-            return True
+    source = (template.get("metadata", {}).get("annotations") or {}).get(_SOURCE)
+    if source and version.storage_uri and source != version.storage_uri:
+        return True
     images = {each["image"] for each in template["spec"]["containers"]}
     return component == workload.components[-1] and version.image is not None and version.image not in images
