@@ -2,8 +2,8 @@
 
 A host with one address is one Triton, or a Service that hides several behind connections that stay with one of them. A
 headless Service has the address of every ready pod; each gets its share of the pictures here. Nothing runs while no
-picture and no readiness check comes: they cause the look-ups and checks, and wait for none of them unless no Triton
-can be used.
+picture and no readiness check comes: they cause the look-ups and checks, and wait for them only if there are several
+Tritons and none can be used. A single one gets every picture, whatever its last check said.
 """
 
 import asyncio
@@ -121,7 +121,7 @@ class TritonPool:
         checks = {backend: backend.check_again() for backend in self._backends.values()}
         others = [backend for backend in checks if backend is not without]
         under_way = [check for backend in others if (check := checks[backend]) is not None]
-        if under_way and not any(backend.is_usable for backend in others):
+        if len(others) > 1 and under_way and not any(backend.is_usable for backend in others):
             await _first_passed(under_way, self._wait_seconds)
         return _least_busy([backend for backend in others if backend.is_usable] or others)
 
