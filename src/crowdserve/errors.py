@@ -61,7 +61,7 @@ class TritonUnavailable(CrowdServeError):
 
 
 class TritonAway(TritonUnavailable):
-    """This Triton is gone or has not loaded a model that is needed; another one can be asked at once."""
+    """Triton is gone, or has not loaded a model that is needed; within the service, another Triton is asked first."""
 
 
 class TritonFailed(CrowdServeError):
