@@ -80,10 +80,6 @@ class Pods:
                 shutil.move(folder / model / "1", folder / model / str(pod))
         return folder
 
-    def stop(self, pod: int) -> None:
-        """Stop a pod in order."""
-        self._tritons.pop(pod).stop()
-
     def kill(self, pod: int) -> None:
         """End a pod's processes at once."""
         triton = self._tritons.pop(pod)
