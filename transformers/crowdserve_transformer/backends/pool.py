@@ -103,8 +103,11 @@ class TritonPool:
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(backend.close() for backend in backends))
 
-    def _usable(self) -> list[Backend]:
-        return [backend for backend in self._backends.values() if backend.is_usable]
+    def _others(self, without: Backend | None) -> list[Backend]:
+        return [backend for backend in self._backends.values() if backend is not without]
+
+    def _usable(self, without: Backend | None = None) -> list[Backend]:
+        return [backend for backend in self._others(without) if backend.is_usable]
 
     async def _run_on(self, backend: Backend, work: Callable[[Backend], Awaitable[_T]]) -> _T:
         backend.turn = next(self._turns)
@@ -119,11 +122,10 @@ class TritonPool:
         """The least busy of the usable Tritons; of all, if none is usable, since one may answer some requests."""
         await self._refresh()
         checks = {backend: backend.check_again() for backend in self._backends.values()}
-        others = [backend for backend in checks if backend is not without]
-        under_way = [check for backend in others if (check := checks[backend]) is not None]
-        if len(others) > 1 and under_way and not any(backend.is_usable for backend in others):
+        under_way = [check for backend, check in checks.items() if check is not None and backend is not without]
+        if under_way and len(self._others(without)) > 1 and not self._usable(without):
             await _first_passed(under_way, self._wait_seconds)
-        return _least_busy([backend for backend in others if backend.is_usable] or others)
+        return _least_busy(self._usable(without) or self._others(without))
 
     async def _refresh(self) -> None:
         """Look up the addresses again if they are old; wait for that only if there are none."""
