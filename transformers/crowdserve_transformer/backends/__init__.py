@@ -2,5 +2,6 @@
 
 addresses.py   the host's addresses: one, or with a headless Service one per ready pod
 backend.py     one Triton: its connections, what is known about it, the pictures that it works on
+balance.py     the least busy of several
 pool.py        the least busy Triton that can be used; another where a connection broke
 """

@@ -29,7 +29,8 @@ class Backend:
 
     Attributes:
         in_flight: Pictures that it works on for this process.
-        turn: Number of its last picture in the order in which the pool gave them out.
+        given: Pictures that it got, as `give_picture` counts them.
+        last_given: When it got the last one, seconds of the monotonic clock.
     """
 
     def __init__(self, client: TritonClient, classifier: SceneClassifier, wait_seconds: float) -> None:
@@ -37,7 +38,8 @@ class Backend:
         self.network = SceneNetwork(client, classifier, wait_seconds)
         self.versions = MemberVersions(client)
         self.in_flight = 0
-        self.turn = 0
+        self.given = 0
+        self.last_given = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
         self._has_models = False

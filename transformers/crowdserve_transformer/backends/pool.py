@@ -7,7 +7,6 @@ Tritons and none can be used. A single one gets every picture, whatever its last
 """
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -18,6 +17,7 @@ from crowdserve.errors import CrowdServeError, TritonAway, TritonUnavailable
 from crowdserve_transformer import metrics
 from crowdserve_transformer.backends.addresses import Resolve, host_of, is_numeric, resolve_host
 from crowdserve_transformer.backends.backend import Backend
+from crowdserve_transformer.backends.balance import give_picture
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,6 @@ class TritonPool:
         self._resolving: asyncio.Task[None] | None = None
         self._is_known = True
         self._retiring: dict[asyncio.Task[None], Backend] = {}
-        self._turns = itertools.count(1)
         metrics.TRITON_BACKENDS.labels("usable").set_function(lambda: len(self._usable()))
         metrics.TRITON_BACKENDS.labels("unusable").set_function(lambda: len(self._backends) - len(self._usable()))
 
@@ -110,7 +109,6 @@ class TritonPool:
         return [backend for backend in self._others(without) if backend.is_usable]
 
     async def _run_on(self, backend: Backend, work: Callable[[Backend], Awaitable[_T]]) -> _T:
-        backend.turn = next(self._turns)
         with backend.working():
             try:
                 return await work(backend)
@@ -125,7 +123,8 @@ class TritonPool:
         under_way = [check for backend, check in checks.items() if check is not None and backend is not without]
         if under_way and len(self._others(without)) > 1 and not self._usable(without):
             await _first_passed(under_way, self._wait_seconds)
-        return _least_busy(self._usable(without) or self._others(without))
+        candidates = self._usable(without) or self._others(without)
+        return give_picture(candidates) if candidates else None
 
     async def _refresh(self) -> None:
         """Look up the addresses again if they are old; wait for that only if there are none."""
@@ -162,11 +161,6 @@ class TritonPool:
         if self._is_known:
             log.warning("no address of %s: %s; going on with %d", self._host, err, len(self._backends))
         self._is_known = False
-
-
-def _least_busy(backends: Iterable[Backend]) -> Backend | None:
-    """The backend with the fewest pictures in flight; among equals, the one whose last picture is longest ago."""
-    return min(backends, key=lambda backend: (backend.in_flight, backend.turn), default=None)
 
 
 async def _first_passed(
