@@ -12,6 +12,7 @@
     │   ├── InvalidImage
     │   └── ImageTooLarge
     ├── TritonUnavailable
+    │   └── TritonAway
     ├── TritonFailed
     └── SetupError             wrong files, flags or machine: seen by an operator, never by a caller
         ├── CardError          a model card contradicts itself
@@ -57,6 +58,10 @@ class TritonUnavailable(CrowdServeError):
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
+
+
+class TritonAway(TritonUnavailable):
+    """Triton is gone, or has not loaded a model that is needed; within the service, another Triton is asked first."""
 
 
 class TritonFailed(CrowdServeError):

@@ -57,6 +57,16 @@ def test_stop_ends_the_whole_group(tmp_path: Path) -> None:
     child.stop(grace_seconds=5)  # harmless
 
 
+def test_stop_after_the_child_has_died_ends_the_rest_of_its_group(tmp_path: Path) -> None:
+    child = shell("sleep 60 & echo $!; wait", tmp_path)
+    wait_for(lambda: bool(child.log_tail()))
+    grandchild = int(child.log_tail())
+    os.kill(child.pid, signal.SIGKILL)
+    wait_for(lambda: not is_running(child.pid))
+    child.stop(grace_seconds=5)
+    wait_for(lambda: not is_running(grandchild))
+
+
 def test_stop_kills_a_child_that_ignores_sigterm(tmp_path: Path) -> None:
     child = shell("trap '' TERM; echo ready; while true; do sleep 1; done", tmp_path)
     wait_for(lambda: bool(child.log_tail()))

@@ -2,11 +2,12 @@
 
 bytes ─ transport ─► tensors ─ counting ─► people ─ counting ─► tensors ─ transport ─► bytes
                                   │
-                                  └─ Triton (crowdserve.triton.client) and the scene classifier
+                                  └─ backends ─► Triton (crowdserve.triton.client); the scene classifier
 
 transport/   bytes <-> tensors: REST, gRPC, v1, limits, errors
 model.py     the model that the KServe SDK calls for every request
 counting/    tensors -> people -> tensors
+backends/    the Tritons behind one host name, and which of them a picture goes to
 readiness/   checks before the service answers
 server.py    the process: ports, signals, draining     settings.py  flags and environment
 metrics.py   Prometheus                                threads.py   work that would block the event loop

@@ -30,6 +30,10 @@ STAGE_SECONDS = Histogram(
 TRITON_SECONDS = Histogram(
     "crowdserve_triton_seconds", "Time of a call to Triton", ["model", "outcome"], buckets=_SECONDS
 )
+TRITON_BACKENDS = Gauge(
+    "crowdserve_triton_backends", "Tritons behind the predictor's host name, by whether photos go to them", ["state"]
+)
+TRITON_RETRIES = Counter("crowdserve_triton_retries", "Photos given to another Triton because the first one went away")
 MEGAPIXELS = Histogram(
     "crowdserve_picture_megapixels", "Size of photos as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
 )

@@ -8,24 +8,23 @@ from typing import Any
 from kserve import InferRequest, InferResponse, Model
 
 import crowdserve
-from crowdserve.cards import ENSEMBLES, VGG16
-from crowdserve.errors import CrowdServeError, SetupError, TritonUnavailable
+from crowdserve.cards import VGG16
+from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
 from crowdserve.triton.repository import model_versions
+from crowdserve_transformer.backends.addresses import Resolve, resolve_host
+from crowdserve_transformer.backends.backend import Backend
+from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
-from crowdserve_transformer.readiness.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
 log = logging.getLogger(__name__)
-
-TRITON_MODELS = (VGG16.name, *(ensemble.name for ensemble in ENSEMBLES.values()))
-"""Models that Triton must have ready; an ensemble is ready only when its members are."""
 
 _TRACE_HEADERS = frozenset(
     {"authorization", "traceparent", "tracestate", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"}
@@ -41,45 +40,42 @@ class _Work:
 
 
 class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
-    """Counts people; `preprocess`, `predict` and `postprocess` are called by the SDK for every request."""
+    """Counts people; `preprocess`, `predict` and `postprocess` are called by the SDK for every request.
 
-    def __init__(self, settings: Settings, classifier: SceneClassifier) -> None:
+    Args:
+        settings: The operator's settings.
+        classifier: The scene classifier.
+        resolve: Looks up the addresses of Triton's host.
+    """
+
+    def __init__(self, settings: Settings, classifier: SceneClassifier, resolve: Resolve = resolve_host) -> None:
         super().__init__(settings.model_name)
         self.settings = settings
         self.version = crowdserve.__version__
-        self.client = TritonClient(
-            settings.predictor_host,
-            timeout_seconds=settings.triton_timeout_seconds,
-            ready_timeout_seconds=settings.ready_timeout_seconds,
-            use_ssl=settings.predictor_use_ssl,
-        )
-        self.network = SceneNetwork(self.client, classifier, settings.ready_timeout_seconds)
         self.threads = Threads(settings.cpu_threads)
-        self.counter = CrowdCounter(self.client, classifier, self.network, self.threads, settings)
+        self.pool = TritonPool(
+            settings.predictor_host,
+            lambda address: _backend(settings, classifier, address),
+            wait_seconds=settings.ready_timeout_seconds,
+            resolve=resolve,
+        )
+        self.counter = CrowdCounter(self.pool, classifier, self.threads, settings)
         self.draining = False
         self.ready = True
 
     async def healthy(self) -> bool:
         """Whether a request would be answered now.
 
-        That is so if Triton and its models are ready, its VGG16 is the scene classifier's and no stop was requested.
+        That is so if a Triton and its models are ready, its VGG16 is the scene classifier's and no stop was requested.
         """
         if self.draining:
             return False
         try:
-            await self._require_triton()
+            await self.pool.require_usable()
         except CrowdServeError as err:
             log.info("not ready: %s", err)
             return False
         return True
-
-    async def _require_triton(self) -> None:
-        try:
-            await self.client.require_ready(TRITON_MODELS)
-        except TritonUnavailable:
-            self.network.suspect()
-            raise
-        await self.network.require_match(fresh=True)
 
     async def preprocess(self, payload: InferRequest, headers: Mapping[str, str] | None = None) -> CountRequest:
         """Validate a decoded request."""
@@ -109,8 +105,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
     async def close(self) -> None:
         """Release threads and connections."""
         self.threads.close()
-        await self.network.close()
-        await self.client.close()
+        await self.pool.close()
 
 
 def load_classifier(settings: Settings) -> SceneClassifier:
@@ -124,3 +119,15 @@ def load_classifier(settings: Settings) -> SceneClassifier:
     if not versions:
         raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
     return SceneClassifier.load(find_classifier(folder / str(versions[-1]), settings.scene_classifier))
+
+
+def _backend(settings: Settings, classifier: SceneClassifier, address: str | None) -> Backend:
+    """The Triton at an IP address of the predictor's host, or at the host itself."""
+    client = TritonClient(
+        settings.predictor_host,
+        timeout_seconds=settings.triton_timeout_seconds,
+        ready_timeout_seconds=settings.ready_timeout_seconds,
+        use_ssl=settings.predictor_use_ssl,
+        connect_to=address,
+    )
+    return Backend(client, classifier, settings.ready_timeout_seconds)

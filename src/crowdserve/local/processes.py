@@ -84,7 +84,7 @@ class ChildProcess:
     def stop(self, grace_seconds: float) -> None:
         """Ask the process to end, wait, then kill the rest of its process group; do nothing if it is gone."""
         if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)  # `send_signal` would reap it if it has just died, and free its id
             deadline = time.monotonic() + grace_seconds
             while not self._has_ended() and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)

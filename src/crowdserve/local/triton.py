@@ -37,10 +37,11 @@ _STUB = "triton_python_backend_stub"
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
 
-    Every port is on 127.0.0.1. Several instances can run side by side.
+    Several instances can run side by side.
 
     Args:
         repository: A rendered embedded-profile repository.
+        host: Address of every port; another of 127.0.0.0/8 takes the place of another machine.
         http_port: REST port; a free one if None.
         grpc_port: gRPC port; a free one if None.
         metrics_port: Prometheus port; a free one if None.
@@ -51,12 +52,14 @@ class EmbeddedTriton:
         self,
         repository: Path,
         *,
+        host: str = HOST,
         http_port: int | None = None,
         grpc_port: int | None = None,
         metrics_port: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._repository = repository.resolve()
+        self._host = host
         self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._threads = threads
         self._shm_prefix = f"crowdserve_{os.getpid()}_{secrets.token_hex(4)}_"
@@ -100,8 +103,8 @@ class EmbeddedTriton:
         """
         install = find_triton()
         check_shared_memory()
-        ports = choose_ports(HOST, *self._wanted_ports)
-        self.http_url, self.grpc_url, self.metrics_url = (f"{HOST}:{port}" for port in ports)
+        ports = choose_ports(self._host, *self._wanted_ports)
+        self.http_url, self.grpc_url, self.metrics_url = (f"{self._host}:{port}" for port in ports)
         self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-triton-"))
         backends = link_backends(install, self._folder / "backends")
         env = _environment(install, self._threads)
@@ -135,8 +138,8 @@ class EmbeddedTriton:
             f"--model-repository={self._repository}",
             f"--backend-directory={backends}",
             f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
-            f"--http-address={HOST}",
-            f"--grpc-address={HOST}",
+            f"--http-address={self._host}",
+            f"--grpc-address={self._host}",
             f"--http-port={http_port}",
             f"--grpc-port={grpc_port}",
             f"--metrics-port={metrics_port}",

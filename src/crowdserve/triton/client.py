@@ -16,16 +16,19 @@ import aiohttp
 import numpy as np
 import numpy.typing as npt
 from tritonclient.http import InferInput, InferRequestedOutput
-from tritonclient.http.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from crowdserve.errors import TritonFailed, TritonUnavailable
+from crowdserve.errors import TritonAway, TritonFailed, TritonUnavailable
+from crowdserve.triton.connections import TritonConnections
 
 log = logging.getLogger(__name__)
 
-_AWAY_STATUSES = {"404", "408", "429", "502", "503", "504"}
-_AWAY_MESSAGES = ("unknown model", "is not found", "not ready", "unavailable", "exceeds maximum queue size")
-"""Parts of Triton's messages, status 400 in some releases, for a model not loaded, being replaced or overloaded."""
+_AWAY_STATUSES = {"404", "502", "503"}
+_AWAY_MESSAGES = ("unknown model", "is not found", "not ready", "unavailable")
+"""Parts of Triton's messages, status 400 in some releases, for a model not loaded or being replaced."""
+
+_OVERLOAD_STATUSES = {"408", "429", "504"}
+_OVERLOAD_MESSAGE = "exceeds maximum queue size"
 
 _UNCOMPRESSED = {"Accept-Encoding": "identity"}
 """aiohttp offers gzip otherwise, and Triton then spends more time compressing floats than some networks run."""
@@ -54,22 +57,34 @@ class TritonClient:
         timeout_seconds: Longest wait for one answer, connecting included.
         ready_timeout_seconds: Longest wait for one readiness check.
         use_ssl: Whether to speak TLS.
+        connect_to: IP address to connect to, where the host has several; otherwise the host is resolved.
     """
 
     def __init__(
-        self, address: str, *, timeout_seconds: float = 60.0, ready_timeout_seconds: float = 2.0, use_ssl: bool = False
+        self,
+        address: str,
+        *,
+        timeout_seconds: float = 60.0,
+        ready_timeout_seconds: float = 2.0,
+        use_ssl: bool = False,
+        connect_to: str | None = None,
     ) -> None:
         self.address = address
+        self.connect_to = connect_to
         self._timeout_seconds = timeout_seconds
         self._ready_timeout_seconds = ready_timeout_seconds
         self._use_ssl = use_ssl
-        self._opened: InferenceServerClient | None = None
+        self._opened: TritonConnections | None = None
+
+    def __str__(self) -> str:
+        """The address, for messages."""
+        return f"{self.address} ({self.connect_to})" if self.connect_to else self.address
 
     @property
-    def _client(self) -> InferenceServerClient:
+    def _client(self) -> TritonConnections:
         if self._opened is None:  # an aiohttp session belongs to the loop that is running when it is made
-            self._opened = InferenceServerClient(
-                self.address, conn_limit=0, conn_timeout=self._timeout_seconds, ssl=self._use_ssl
+            self._opened = TritonConnections(
+                self.address, timeout_seconds=self._timeout_seconds, use_ssl=self._use_ssl, connect_to=self.connect_to
             )
         return self._opened
 
@@ -98,7 +113,8 @@ class TritonClient:
             headers: HTTP headers to send along, for tracing.
 
         Raises:
-            TritonUnavailable: If Triton cannot be reached, is too slow or has not loaded the model.
+            TritonAway: If Triton cannot be reached, breaks the connection or has not loaded the model.
+            TritonUnavailable: If Triton is too slow or overloaded.
             TritonFailed: If Triton refuses the request or fails in it.
         """
         inputs = [_InputView(name, tensor) for name, tensor in tensors.items()]
@@ -128,7 +144,7 @@ class TritonClient:
         if waiting:
             raise TritonUnavailable(f"not ready: {', '.join(waiting)}; try again later")
 
-    async def _is_ready(self, check: Callable[[InferenceServerClient], Awaitable[bool]]) -> bool:
+    async def _is_ready(self, check: Callable[[TritonConnections], Awaitable[bool]]) -> bool:
         try:
             return await asyncio.wait_for(self._call("check readiness", check), self._ready_timeout_seconds)
         except (TimeoutError, TritonUnavailable, TritonFailed):
@@ -138,15 +154,16 @@ class TritonClient:
         """The version that Triton runs when a request names none: the highest that is loaded.
 
         Raises:
-            TritonUnavailable: If Triton cannot be reached or no version is loaded.
+            TritonAway: If Triton cannot be reached or no version is loaded.
+            TritonUnavailable: If Triton is too slow.
         """
         metadata = await self._call(f"metadata of {model}", lambda client: client.get_model_metadata(model))
         versions = [str(version) for version in metadata.get("versions", [])]
         if not versions:
-            raise TritonUnavailable(f"no version of {model} is loaded; try again later")
+            raise TritonAway(f"no version of {model} is loaded; try again later")
         return max(versions, key=int)
 
-    async def _call(self, what: str, send: Callable[[InferenceServerClient], Awaitable[_T]]) -> _T:
+    async def _call(self, what: str, send: Callable[[TritonConnections], Awaitable[_T]]) -> _T:
         try:
             try:
                 return await send(self._client)
@@ -157,8 +174,9 @@ class TritonClient:
         except InferenceServerException as err:
             raise _error_of(err, what) from err
         except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError, OSError) as err:
-            log.warning("%s: Triton at %s: %s: %s", what, self.address, type(err).__name__, err)
-            raise TritonUnavailable("Triton does not answer; try again later") from err
+            log.warning("%s: Triton at %s: %s: %s", what, self, type(err).__name__, err)
+            kind = TritonAway if _broke(err) else TritonUnavailable
+            raise kind("Triton does not answer; try again later") from err
 
 
 class _InputView(InferInput):  # type: ignore[misc]  # tritonclient is untyped
@@ -170,10 +188,20 @@ class _InputView(InferInput):  # type: ignore[misc]  # tritonclient is untyped
         self._raw_data = np.ascontiguousarray(tensor).data.cast("B")
 
 
+def _broke(err: Exception) -> bool:
+    """Whether there was no connection, or it broke before the whole answer came; not so for an answer that is late."""
+    if isinstance(err, TimeoutError):
+        return isinstance(err, aiohttp.ConnectionTimeoutError)
+    return isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+
+
 def _error_of(err: InferenceServerException, what: str) -> TritonUnavailable | TritonFailed:
     """The error for a caller; Triton's text goes only to the log, as a caller cannot act on it."""
     status, message = str(err.status()), str(err.message())
     log.warning("%s: Triton answered %s: %s", what, status, message)
+    text = "Triton has not loaded a model that is needed, or is overloaded; try again later"
+    if status in _OVERLOAD_STATUSES or _OVERLOAD_MESSAGE in message.lower():
+        return TritonUnavailable(text)
     if status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):
-        return TritonUnavailable("Triton has not loaded a model that is needed, or is overloaded; try again later")
+        return TritonAway(text)
     return TritonFailed("Triton could not run a model")

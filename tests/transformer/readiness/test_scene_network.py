@@ -4,10 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
 
 from crowdserve.cards import ROUTES
 from crowdserve.local.processes import choose_ports
@@ -15,6 +12,7 @@ from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
 from tests.support.photos import gray_photo
 from tests.support.requests import infer, json_body, outputs_of
+from tests.support.scaled_features import scale_features
 from tests.support.transformers import StartTransformer
 from tests.support.waiting import wait_for
 
@@ -27,13 +25,7 @@ REFUSAL = "Triton's vgg16 is not the network that the scene classifier was train
 def write_repository(source: Path, target: Path, *, features_scaled_by: float = 1.0) -> Path:
     """An embedded repository whose vgg16 gives features that are off by a factor."""
     render_repository(source, target, "embedded")
-    file = target / "vgg16" / "1" / "model.onnx"
-    network = onnx.load(file)
-    (white,) = (constant for constant in network.graph.initializer if constant.name == "white")
-    scaled = (numpy_helper.to_array(white) / features_scaled_by).astype(np.float32)
-    white.CopyFrom(numpy_helper.from_array(scaled, white.name))
-    file.unlink()
-    onnx.save(network, file)
+    scale_features(target, features_scaled_by)
     return target
 
 

@@ -11,16 +11,16 @@ from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
 from crowdserve.images import Density, Rgb
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve.triton.client import TritonAnswer, TritonClient
+from crowdserve.triton.client import TritonAnswer
 from crowdserve_transformer import metrics
+from crowdserve_transformer.backends.backend import Backend
+from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
-from crowdserve_transformer.counting.images import batch_of_one, cropped, needs_padding, read_image
+from crowdserve_transformer.counting.images import PreparedImage, batch_of_one, cropped, needs_padding, read_image
 from crowdserve_transformer.counting.parameters import Choices
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
-from crowdserve_transformer.readiness.member_versions import MemberVersions
-from crowdserve_transformer.readiness.scene_network import SceneNetwork
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
@@ -60,21 +60,12 @@ class ImageCount:
 
 
 class CrowdCounter:
-    """Counts people with a Triton and a scene classifier; shared by all requests of one event loop."""
+    """Counts people with Tritons and a scene classifier; shared by all requests of one event loop."""
 
-    def __init__(
-        self,
-        client: TritonClient,
-        classifier: SceneClassifier,
-        network: SceneNetwork,
-        threads: Threads,
-        settings: Settings,
-    ) -> None:
-        self._client = client
+    def __init__(self, pool: TritonPool, classifier: SceneClassifier, threads: Threads, settings: Settings) -> None:
+        self._pool = pool
         self._classifier = classifier
-        self._network = network
         self._max_pixels = settings.max_pixels
-        self._versions = MemberVersions(client)
         self._threads = threads
         self._slots = asyncio.Semaphore(settings.max_concurrent_pictures)
 
@@ -102,16 +93,16 @@ class CrowdCounter:
     async def _count_numbered(
         self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
     ) -> ImageCount:
-        call = _Call(self._client, request.request_id, headers)
         async with self._slots:
             try:
-                return await self._count_one(image, request.choices, call)
+                return await self._count_one(image, request, headers)
             except InvalidRequest as err:
                 if total == 1:
                     raise
                 raise type(err)(f"image {number} of {total}: {err}") from err
 
-    async def _count_one(self, sent: bytes | Rgb, choices: Choices, call: "_Call") -> ImageCount:
+    async def _count_one(self, sent: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
+        choices = request.choices
         prepared = await self._threads.run(
             read_image,
             sent,
@@ -119,15 +110,23 @@ class CrowdCounter:
             max_side_px=routing.max_side_px(choices.counters),
             with_scene=choices.needs_scene,
         )
-        scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None
-        weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
-        counts = await self._count_routes(prepared.image, weights, choices.counters, call)
+        scene, weights, counts = await self._pool.run(
+            lambda backend: self._ask(prepared, choices, _Call(backend, request.request_id, headers))
+        )
         if choices.needs_density or choices.needs_heatmap:
             return await self._threads.run(_summed_up, prepared.image, choices, scene, weights, counts)
         return _summed_up(prepared.image, choices, scene, weights, counts)
 
+    async def _ask(
+        self, prepared: PreparedImage, choices: Choices, call: "_Call"
+    ) -> tuple[Scene | None, Mapping[SceneRoute, float], Mapping[SceneRoute, RouteCount]]:
+        """All calls for one image, to one Triton: another may run other versions while an update goes on."""
+        scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None
+        weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
+        return scene, weights, await self._count_routes(prepared.image, weights, choices.counters, call)
+
     async def _classify(self, image: Rgb, call: "_Call") -> Scene:
-        await self._network.require_match()
+        await call.backend.network.require_match()
         with metrics.stage("scene"):
             features = VGG16.outputs[0].name
             answer = await call(VGG16.name, {VGG16.input.name: image[np.newaxis]}, (features,))
@@ -143,7 +142,7 @@ class CrowdCounter:
             try:
                 counts = await asyncio.gather(*(self._count_route(image, route, counters, call) for route in weights))
             except CrowdServeError:
-                self._versions.forget()
+                call.backend.versions.forget()
                 raise
         return dict(zip(weights, counts, strict=True))
 
@@ -156,7 +155,7 @@ class CrowdCounter:
         )
         answer, versions = await asyncio.gather(
             call(ensemble.name, {ensemble.input.name: batch}, tuple(outputs)),
-            self._versions.of(tuple(card.name for card in cards)),
+            call.backend.versions.of(tuple(card.name for card in cards)),
         )
         maps = {card.family: cropped(answer.tensors[name], image, card) for name, card in outputs.items()}
         if not all(np.isfinite(m.people) for m in maps.values()):
@@ -194,16 +193,18 @@ def _summed_up(
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """Calls models on behalf of one request and measures it."""
+    """Calls models of one Triton on behalf of one request and measures it."""
 
-    client: TritonClient
+    backend: Backend
     request_id: str
     headers: Mapping[str, str]
 
     async def __call__(self, model: str, tensors: Mapping[str, Rgb], outputs: tuple[str, ...]) -> TritonAnswer:
         start, outcome = time.perf_counter(), "error"
         try:
-            answer = await self.client.infer(model, tensors, outputs, request_id=self.request_id, headers=self.headers)
+            answer = await self.backend.client.infer(
+                model, tensors, outputs, request_id=self.request_id, headers=self.headers
+            )
             outcome = "ok"
             return answer
         finally:

@@ -9,12 +9,13 @@ import asyncio
 import logging
 import time
 from enum import Enum, auto
+from functools import cache
 
 import numpy as np
 
 from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError, CrowdServeError, TritonUnavailable
-from crowdserve.images import scene_input
+from crowdserve.images import Rgb, scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import probe_photo
 from crowdserve.triton.client import TritonClient
@@ -48,12 +49,16 @@ class SceneNetwork:
         self._client = client
         self._classifier = classifier
         self._wait_seconds = wait_seconds
-        self._photo = scene_input(probe_photo())[np.newaxis]
         self._state = _State.UNKNOWN
         self._reason = _UNCHECKED
         self._due = 0.0
         self._suspected = False
         self._check: asyncio.Task[None] | None = None
+
+    @property
+    def matches(self) -> bool:
+        """Whether the last comparison found the classifier's network, and nothing happened since."""
+        return self._state is _State.MATCHES and not self._suspected
 
     def suspect(self) -> None:
         """Compare again at the next opportunity: Triton went away, and another may come back."""
@@ -87,7 +92,7 @@ class SceneNetwork:
     async def _compare(self) -> None:
         features = VGG16.outputs[0].name
         try:
-            answer = await self._client.infer(VGG16.name, {VGG16.input.name: self._photo}, (features,))
+            answer = await self._client.infer(VGG16.name, {VGG16.input.name: _photo()}, (features,))
             self._classifier.check_network(answer.tensors[features][0])
         except ClassifierError as err:
             self._refuse(err)
@@ -103,9 +108,16 @@ class SceneNetwork:
 
     def _refuse(self, err: ClassifierError) -> None:
         if self._state is not _State.DIFFERS:
-            log.error("the scene classifier cannot be used with Triton's %s: %s", VGG16.name, err)
+            text = "the scene classifier cannot be used with Triton's %s at %s: %s"
+            log.error(text, VGG16.name, self._client, err)
         self._state, self._due = _State.DIFFERS, time.monotonic() + RETRY_SECONDS
         self._reason = (
             f"Triton's {VGG16.name} is not the network that the scene classifier was trained on; its operator must "
             "deploy the two together"
         )
+
+
+@cache
+def _photo() -> Rgb:
+    """The probe photo as VGG16 takes it, uint8 [1, 224, 224, 3]."""
+    return scene_input(probe_photo())[np.newaxis]

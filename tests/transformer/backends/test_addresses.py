@@ -1,0 +1,29 @@
+import asyncio
+
+import pytest
+
+from crowdserve_transformer.backends.addresses import host_of, is_numeric, resolve_host
+
+
+def test_each_address_of_a_host_is_found_once() -> None:
+    found = asyncio.run(resolve_host("localhost"))
+    assert "127.0.0.1" in found
+    assert len(found) == len(set(found))
+
+
+def test_unknown_host_is_an_os_error() -> None:
+    with pytest.raises(OSError, match=r"\w"):
+        asyncio.run(resolve_host("triton.invalid"))
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "numeric"),
+    [
+        ("10.0.0.7:8085", "10.0.0.7", True),
+        ("[fd00::7]:8085", "fd00::7", True),
+        ("crowd-tritons.ns:8085", "crowd-tritons.ns", False),
+    ],
+)
+def test_host_of_an_address(address: str, host: str, numeric: bool) -> None:
+    assert host_of(address) == host
+    assert is_numeric(host) is numeric
