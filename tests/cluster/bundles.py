@@ -1,6 +1,7 @@
 """Bundles of the embedded profile in the store: whole ones, and broken ones of every kind."""
 
 import os
+import secrets
 import shutil
 import sys
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,15 @@ from crowdserve.bundle.manifest import MANIFEST_FILE, describe_files, read_manif
 from tests.cluster.kube import run
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import REPOSITORY
+
+
+RUN = f"crowdserve-test-{secrets.token_hex(3)}"
+"""Folder of this run in the store: an address holds one bundle for ever."""
+
+
+def bundle_address(settings: ClusterSettings, version: str) -> str:
+    """Address of a bundle of this run."""
+    return f"s3://{settings.s3_bucket}/{RUN}/{version}"
 
 
 @dataclass(slots=True)
@@ -43,7 +53,7 @@ class Bundles:
 
     def address(self, version: str) -> str:
         """Address of a version."""
-        return f"s3://{self.settings.s3_bucket}/crowdserve/{version}"
+        return bundle_address(self.settings, version)
 
     def environment(self) -> dict[str, str]:
         """Variables of every AWS tool for the store."""
@@ -85,12 +95,19 @@ class Bundles:
     def push_image(self, tag: str) -> str:
         """The bundle as an image in the registry, on a base with a shell; its address for KServe's sidecar."""
         registry = self.settings.oci_registry
-        address = f"oci://{registry}/crowdserve/models:{tag}"
+        address = f"oci://{registry}/{RUN}/models:{tag}"
         crowdserve("bundle", "push", self.tar(), address, "--base", self.settings.oci_base, "--plain-http")
         return address
 
     def _network_key(self, version: str) -> str:
-        return f"crowdserve/{version}/csrnet_b/1/model.onnx"
+        return f"{RUN}/{version}/csrnet_b/1/model.onnx"
+
+    def remove(self) -> None:
+        """Remove all of them from the store."""
+        store, bucket = self._store(), self.settings.s3_bucket
+        for page in store.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{RUN}/"):
+            for found in page.get("Contents", []):
+                store.delete_object(Bucket=bucket, Key=found["Key"])
 
     def _store(self):  # type: ignore[no-untyped-def]  # boto3 makes its classes when it runs
         import boto3

@@ -40,21 +40,27 @@ def settings() -> ClusterSettings:
     return found
 
 
+KEDA, METRICS_SERVER = "scaledobjects.keda.sh", "pods.metrics.k8s.io"
+"""Kinds that tell whether the cluster has it."""
+
+
+def has(kind: str) -> bool:
+    """Whether the cluster knows a kind."""
+    return kind in run("kubectl", "api-resources", "--output", "name", check=False).stdout.split()
+
+
 @pytest.fixture(scope="session")
 def keda() -> None:
     """Skip without KEDA."""
-    _require("scaledobjects.keda.sh", "KEDA")
+    if not has(KEDA):
+        pytest.skip("the cluster has no KEDA")
 
 
 @pytest.fixture(scope="session")
 def metrics_server() -> None:
     """Skip without metrics-server."""
-    _require("pods.metrics.k8s.io", "metrics-server")
-
-
-def _require(kind: str, what: str) -> None:
-    if kind not in run("kubectl", "api-resources", "--output", "name", check=False).stdout.split():
-        pytest.skip(f"the cluster has no {what}")
+    if not has(METRICS_SERVER):
+        pytest.skip("the cluster has no metrics-server")
 
 
 @pytest.fixture(scope="session")
@@ -90,11 +96,12 @@ def request_file(photo: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bundles(settings: ClusterSettings, tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+def bundles(settings: ClusterSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundles]:
     """Bundles in the store; version 1 is there."""
     made = Bundles(settings, tmp_path_factory.mktemp("bundles"))
     made.push("1")
-    return made
+    yield made
+    made.remove()
 
 
 class Factory:

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
+from tests.cluster.bundles import bundle_address
 from tests.cluster.kube import Done, Namespace, Object, until
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import ROOT
@@ -153,7 +154,7 @@ class Release:
 
     def bundle(self, version: str) -> str:
         """Address of a bundle in the store."""
-        return f"s3://{self.settings.s3_bucket}/crowdserve/{version}"
+        return bundle_address(self.settings, version)
 
     def install(self, values: Values | None = None, *flags: str) -> None:
         """Install the chart; does not wait."""
@@ -176,11 +177,13 @@ class Release:
     # state
 
     def wait_ready(self, seconds: float = READY_SECONDS, name: str | None = None) -> None:
-        """Wait for KServe's Ready, as an operator does."""
-        self.namespace.kubectl(
-            "wait", "--for=condition=Ready", f"inferenceservice/{name or self.name}", f"--timeout={seconds:g}s",
-            seconds=seconds + 10,
-        )  # fmt: skip
+        """Wait for KServe's Ready as docs/how-to/deploy.md says."""
+        service = f"inferenceservice/{name or self.name}"
+        standalone = self.values["transformer"].get("mode") == "standalone"
+        for condition in ("Ready", *(["TransformerReady"] if standalone else [])):
+            self.namespace.kubectl(
+                "wait", f"--for=condition={condition}", service, f"--timeout={seconds:g}s", seconds=seconds + 10
+            )
 
     def is_ready(self) -> bool:
         """Whether KServe says so now."""

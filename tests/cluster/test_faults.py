@@ -19,31 +19,41 @@ from tests.cluster.release import Release, Values
 from tests.cluster.settings import ClusterSettings
 
 NO_ROUTE: Values = {"route": {"enabled": False, "grpc": {"enabled": False}}}
-BROKEN = ("without a file", "with a changed file", "wrong address")
+MODES = ("collocated", "standalone")
+FAULTS = {
+    "without a file": "csrnet_b/1/model.onnx is missing",
+    "with a changed file": "csrnet_b/1/model.onnx",
+    "at no address": "nowhere",
+}
+"""What a log says of each kind of broken bundle."""
 
 
-@pytest.mark.parametrize("mode", ["collocated", "standalone"])
-@pytest.mark.parametrize("fault", BROKEN)
-def test_broken_bundle_is_never_ready_and_its_log_says_why(
-    make_release: Factory, bundles: Bundles, fault: str, mode: str
+@pytest.fixture(scope="module")
+def broken(shared: Factory, bundles: Bundles) -> dict[tuple[str, str], Release]:
+    """Releases with broken bundles, all at once: each waits for its download."""
+    addresses = {
+        "without a file": bundles.push_without_file("incomplete"),
+        "with a changed file": bundles.push_with_changed_file("changed"),
+        "at no address": bundles.address("nowhere"),
+    }
+    made = {(fault, mode): shared() for fault in FAULTS for mode in MODES}
+    for (fault, mode), release in made.items():
+        release.install({**NO_ROUTE, "storage": {"uri": addresses[fault]}, "transformer": {"mode": mode}})
+    return made
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_broken_bundle_is_never_ready_and_a_log_says_why(
+    broken: dict[tuple[str, str], Release], fault: str, mode: str
 ) -> None:
-    address = {
-        "without a file": lambda: bundles.push_without_file("incomplete"),
-        "with a changed file": lambda: bundles.push_with_changed_file("changed"),
-        "wrong address": lambda: bundles.address("nowhere"),
-    }[fault]()
-    release = make_release()
-    release.install({**NO_ROUTE, "storage": {"uri": address}, "transformer": {"mode": mode}})
-    said = {
-        "without a file": "csrnet_b/1/model.onnx is missing",
-        "with a changed file": "csrnet_b/1/model.onnx",
-        "wrong address": "nowhere",
-    }[fault]
-    found = until(lambda: logs_with(release, said), f"a log says {said!r}", 90, 2)
-    assert "Traceback" not in found or fault == "wrong address", found  # KServe's own program says it with one
-    for _ in range(5):
+    release = broken[fault, mode]
+    found = until(lambda: logs_with(release, FAULTS[fault]), f"a log says {FAULTS[fault]!r}", 120, 2)
+    assert "Traceback" not in found or fault == "at no address", found  # KServe's own program says it with one
+    for _ in range(3):
         assert not release.is_ready()
         time.sleep(1)
+    release.namespace.helm("uninstall", release.name)
 
 
 def logs_with(release: Release, text: str) -> str:

@@ -57,6 +57,7 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
             settings.predictor_host,
             lambda address: _backend(settings, classifier, address),
             wait_seconds=settings.ready_timeout_seconds,
+            away_seconds=settings.triton_away_seconds,
             resolve=resolve,
         )
         self.counter = CrowdCounter(self.pool, classifier, self.threads, settings)

@@ -127,6 +127,9 @@ class Settings:
         min(4, _processors), _positive, "threads that decode photos, classify scenes and draw heat maps"
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
+    triton_away_seconds: float = _setting(
+        0.0, _seconds(0.0), "longest wait of a photo for a Triton to come back, where there is no other, seconds"
+    )
     ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
     drain_seconds: float = _setting(
         5.0, _seconds(0.0), "after SIGTERM, how long to keep serving while reporting unready, seconds"

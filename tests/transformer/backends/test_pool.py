@@ -287,3 +287,33 @@ def test_triton_that_leaves_in_order_costs_no_photo(pods: Pods) -> None:
             assert retries() == before
 
     run(work())
+
+
+def test_photos_wait_for_the_only_triton_that_is_started_again(pods: Pods) -> None:
+    """A container that dies is started again in its pod, and a gateway sends photos there until a probe has failed."""
+    pods.start(1)
+
+    async def work() -> None:
+        async with transformer(pods, Addresses(1), triton_away_seconds=30) as running, running.load():
+            await running.answered(20)
+            await asyncio.to_thread(pods.kill, 1)
+            await asyncio.to_thread(pods.start, 1)
+            await running.answered(20)
+            assert running.errors == []
+
+    run(work())
+
+
+def test_photos_do_not_wait_for_longer_than_they_may(pods: Pods) -> None:
+    pods.start(1)
+
+    async def work() -> None:
+        async with transformer(pods, Addresses(1), triton_away_seconds=0.5) as running:
+            await running.count()
+            await asyncio.to_thread(pods.kill, 1)
+            start = time.monotonic()
+            with pytest.raises(TritonUnavailable):
+                await running.count()
+            assert 0.4 < time.monotonic() - start < 5
+
+    run(work())

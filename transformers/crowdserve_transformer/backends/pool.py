@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 RESOLVE_SECONDS = 1.0
 """Age at which the addresses of the host are looked up again."""
 
+AWAY_POLL_SECONDS = 0.25
+"""Time between two questions whether a Triton can be used again."""
+
 _NO_ANSWER = "Triton does not answer; try again later"
 
 _T = TypeVar("_T")
@@ -36,6 +39,7 @@ class TritonPool:
         address: ``host:port`` of Triton's HTTP endpoint.
         make_backend: Makes the backend at an IP address; None stands for the host itself, which is numeric.
         wait_seconds: Longest wait for an address, and for a check where no Triton can be used.
+        away_seconds: Longest wait of a picture for a Triton that can be used, where there is no other.
         resolve: Looks up the host's addresses.
     """
 
@@ -45,11 +49,13 @@ class TritonPool:
         make_backend: Callable[[str | None], Backend],
         *,
         wait_seconds: float,
+        away_seconds: float = 0.0,
         resolve: Resolve = resolve_host,
     ) -> None:
         self._host = host_of(address)
         self._make_backend = make_backend
         self._wait_seconds = wait_seconds
+        self._away_seconds = away_seconds
         self._resolve = resolve
         self._backends = {self._host: make_backend(None)} if is_numeric(self._host) else {}
         self._resolve_due = float("inf") if self._backends else 0.0
@@ -63,20 +69,20 @@ class TritonPool:
         """Do the work of one picture with one Triton.
 
         Args:
-            work: Makes all calls for the picture. It is done once more, with another Triton, if the first one is away:
-                inference has no side effects. That is not so if an answer is late, as it would double the load.
+            work: Makes all calls for the picture. It is done once more if the Triton is away, with another one or once it
+                is back: inference has no side effects. That is not so if an answer is late, as it would double the load.
 
         Raises:
             TritonUnavailable: If there is no Triton.
             CrowdServeError: What `work` raises.
         """
-        backend = await self._choose()
+        backend = await self._choose() or await self._await_usable()
         if backend is None:
             raise TritonUnavailable(_NO_ANSWER)
         try:
             return await self._run_on(backend, work)
         except TritonAway:
-            other = await self._choose(without=backend)
+            other = await self._choose(without=backend) or await self._await_usable()
             if other is None:
                 raise
         metrics.TRITON_RETRIES.inc()
@@ -125,6 +131,17 @@ class TritonPool:
             await _first_passed(under_way, self._wait_seconds)
         candidates = self._usable(without) or self._others(without)
         return give_picture(candidates) if candidates else None
+
+    async def _await_usable(self) -> Backend | None:
+        """A Triton, once one can be used: that of this pod is started anew if it dies, another one may come."""
+        deadline = time.monotonic() + self._away_seconds
+        while (left := deadline - time.monotonic()) > 0:
+            await self._refresh()
+            await _first_passed([backend.check() for backend in self._backends.values()], left)
+            if usable := self._usable():
+                return give_picture(usable)
+            await asyncio.sleep(min(left, AWAY_POLL_SECONDS))
+        return None
 
     async def _refresh(self) -> None:
         """Look up the addresses again if they are old; wait for that only if there are none."""
