@@ -6,13 +6,13 @@ import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from crowdserve.bundle.archive import opened_bundle
 from crowdserve.bundle.manifest import MANIFEST_FILE, describe_files, read_manifest
 from tests.cluster.kube import run
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import REPOSITORY
-
 
 RUN = f"crowdserve-test-{secrets.token_hex(3)}"
 """Folder of this run in the store: an address holds one bundle for ever."""
@@ -109,7 +109,7 @@ class Bundles:
             for found in page.get("Contents", []):
                 store.delete_object(Bucket=bucket, Key=found["Key"])
 
-    def _store(self):  # type: ignore[no-untyped-def]  # boto3 makes its classes when it runs
+    def _store(self) -> Any:  # boto3 makes its classes when it runs
         import boto3
 
         return boto3.client(

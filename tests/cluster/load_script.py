@@ -1,7 +1,7 @@
 """A bounded load: photos to the service, by REST or gRPC, until a number, a time limit or SIGTERM.
 
-It prints "begins", and in the end one JSON object: requests, the lost ones with time and reason, answers by pod, latencies.
-It runs in the transformer's image as well, so it needs only what is there.
+It prints "begins", and in the end one JSON object: requests, the lost ones with time and reason, answers by pod,
+latencies. It runs in the transformer's image as well, so it needs only what is there.
 """
 
 import argparse

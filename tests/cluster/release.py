@@ -280,8 +280,12 @@ class Release:
     def _command(self, protocol: str, options: Mapping[str, object]) -> list[str]:
         host = self.settings.host if protocol == "rest" else self.settings.grpc_host
         chosen: dict[str, object] = {
-            "protocol": protocol, "address": self.settings.gateway_address, "host": host, "photo": self.photo, **options,
-        }  # fmt: skip
+            "protocol": protocol,
+            "address": self.settings.gateway_address,
+            "host": host,
+            "photo": self.photo,
+            **options,
+        }
         return [sys.executable, str(LOAD_SCRIPT), *(f"--{name}={value}" for name, value in chosen.items())]
 
     def start_load(self, what: str, protocol: str = "rest", **options: object) -> Running:

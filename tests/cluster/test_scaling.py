@@ -4,7 +4,7 @@ import pytest
 
 from tests.cluster.conftest import Factory
 from tests.cluster.kube import until
-from tests.cluster.release import Release
+from tests.cluster.release import TABLE, Release
 from tests.cluster.settings import ClusterSettings
 
 KEDA = {"autoscaling": {"keda": {"enabled": True}, "hpa": {"enabled": False}}}
@@ -107,6 +107,7 @@ def test_every_triton_of_three_gets_its_share(standalone: Release, request: pyte
     assert result.lost == []
     shares = sorted(standalone.metric(pod, pattern, 8002) - before[pod] for pod in tritons)
     assert sum(shares) == 150
+    TABLE[-1].what += f": {', '.join(f'{share:.0f}' for share in shares)}"
     assert 0.25 * 150 <= shares[0] <= shares[-1] <= 0.42 * 150, shares
 
 

@@ -69,8 +69,8 @@ class TritonPool:
         """Do the work of one picture with one Triton.
 
         Args:
-            work: Makes all calls for the picture. It is done once more if the Triton is away, with another one or once it
-                is back: inference has no side effects. That is not so if an answer is late, as it would double the load.
+            work: Makes all calls for the picture. If the Triton is away, it is done once more, with another one or once
+                it is back: inference has no side effects. It is not if an answer is late: that would double the load.
 
         Raises:
             TritonUnavailable: If there is no Triton.
