@@ -302,6 +302,7 @@ def test_photos_wait_for_the_only_triton_that_is_started_again(pods: Pods) -> No
             assert running.errors == []
 
     run(work())
+    pods.kill(1)  # it ends with the thread that started it
 
 
 def test_photos_do_not_wait_for_longer_than_they_may(pods: Pods) -> None:
