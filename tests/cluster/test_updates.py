@@ -132,6 +132,26 @@ def evict(release: Release, pod: str) -> Done:
     return run("kubectl", "create", "--raw", path, "-f", "-", text=json.dumps(body), check=False)
 
 
+def test_node_is_drained(release: Release) -> None:
+    """On a cluster with a second node that takes the pods."""
+    nodes = json.loads(run("kubectl", "get", "nodes", "--output", "json").stdout)["items"]
+    free = [node for node in nodes if not node["spec"].get("unschedulable") and not node["spec"].get("taints")]
+    if len(free) < 2:
+        pytest.skip("the cluster has no second node for pods")
+    first = release.await_pods(2)[0]
+    found = release.namespace.get("pod", first)
+    assert found is not None
+    node, selector = found["spec"]["nodeName"], f"app.kubernetes.io/instance={release.name}"
+    options = ["--ignore-daemonsets", "--delete-emptydir-data", f"--pod-selector={selector}", "--timeout=200s"]
+    try:
+        with release.load("REST") as rest:
+            run("kubectl", "drain", node, *options, seconds=240)
+            release.await_pods(2)
+    finally:
+        run("kubectl", "uncordon", node)
+    assert rest.result.lost == []
+
+
 def test_every_container_of_the_node_is_killed(release: Release, settings: ClusterSettings) -> None:
     if not settings.kill_containers:
         pytest.skip(f"nothing can kill the node's containers: set {PREFIX}KILL_CONTAINERS")

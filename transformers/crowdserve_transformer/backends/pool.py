@@ -39,7 +39,7 @@ class TritonPool:
         address: ``host:port`` of Triton's HTTP endpoint.
         make_backend: Makes the backend at an IP address; None stands for the host itself, which is numeric.
         wait_seconds: Longest wait for an address, and for a check where no Triton can be used.
-        away_seconds: Longest wait of a picture for a Triton that can be used, where there is no other.
+        away_seconds: Longest time in which pictures wait for a Triton, from when there is none that can be used.
         resolve: Looks up the host's addresses.
     """
 
@@ -56,6 +56,7 @@ class TritonPool:
         self._make_backend = make_backend
         self._wait_seconds = wait_seconds
         self._away_seconds = away_seconds
+        self._away_since: float | None = None
         self._resolve = resolve
         self._backends = {self._host: make_backend(None)} if is_numeric(self._host) else {}
         self._resolve_due = float("inf") if self._backends else 0.0
@@ -117,10 +118,12 @@ class TritonPool:
     async def _run_on(self, backend: Backend, work: Callable[[Backend], Awaitable[_T]]) -> _T:
         with backend.working():
             try:
-                return await work(backend)
+                result = await work(backend)
             except TritonAway:
                 backend.suspect()
                 raise
+        self._away_since = None
+        return result
 
     async def _choose(self, without: Backend | None = None) -> Backend | None:
         """The least busy of the usable Tritons; of all, if none is usable, since one may answer some requests."""
@@ -133,8 +136,12 @@ class TritonPool:
         return give_picture(candidates) if candidates else None
 
     async def _await_usable(self) -> Backend | None:
-        """A Triton, once one can be used: that of this pod is started anew if it dies, another one may come."""
-        deadline = time.monotonic() + self._away_seconds
+        """A Triton, once one can be used: that of this pod is started anew if it dies, another one may come.
+
+        The time counts from the first picture that found none, so that pictures behind it do not wait in turn.
+        """
+        self._away_since = self._away_since or time.monotonic()
+        deadline = self._away_since + self._away_seconds
         while (left := deadline - time.monotonic()) > 0:
             await self._refresh()
             await _first_passed([backend.check() for backend in self._backends.values()], left)
