@@ -31,7 +31,7 @@ test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve 
 	done; exit $$failed
 
 cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 minutes on two cores
-	set -a; test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
+	test -n "$$KUBECONFIG" || test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov

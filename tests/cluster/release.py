@@ -186,10 +186,10 @@ class Release:
             )
 
     def is_ready(self) -> bool:
-        """Whether KServe says so now."""
+        """Whether KServe says so now, for all that serves."""
         found = self.namespace.get("inferenceservice", self.name) or {}
         conditions = {each["type"]: each["status"] for each in found.get("status", {}).get("conditions", [])}
-        return conditions.get("Ready") == "True"
+        return conditions.get("Ready") == "True" and conditions.get("TransformerReady", "True") == "True"
 
     def settle(self, component: str = "predictor", seconds: float = READY_SECONDS) -> None:
         """Wait until the last upgrade has replaced the pods of a component, old pods included.

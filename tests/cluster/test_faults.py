@@ -22,8 +22,8 @@ NO_ROUTE: Values = {"route": {"enabled": False, "grpc": {"enabled": False}}}
 MODES = ("collocated", "standalone")
 FAULTS = {
     "without a file": "csrnet_b/1/model.onnx is missing",
-    "with a changed file": "csrnet_b/1/model.onnx",
-    "at no address": "nowhere",
+    "with a changed file": "csrnet_b/1/model.onnx has",
+    "at no address": "Failed to fetch model",
 }
 """What a log says of each kind of broken bundle."""
 
@@ -50,10 +50,24 @@ def test_broken_bundle_is_never_ready_and_a_log_says_why(
     release = broken[fault, mode]
     found = until(lambda: logs_with(release, FAULTS[fault]), f"a log says {FAULTS[fault]!r}", 120, 2)
     assert "Traceback" not in found or fault == "at no address", found  # KServe's own program says it with one
+    until(lambda: has_ended(release), "a container has ended", 60)
     for _ in range(3):
         assert not release.is_ready()
         time.sleep(1)
     release.namespace.helm("uninstall", release.name)
+
+
+def has_ended(release: Release) -> bool:
+    """Whether a container of the release has ended with an error."""
+    pods = release.namespace.all("pods", f"app.kubernetes.io/instance={release.name}")
+    states = [
+        each.get(which, {}).get("terminated") or {}
+        for pod in pods
+        for kind in ("initContainerStatuses", "containerStatuses")
+        for each in pod["status"].get(kind, [])
+        for which in ("state", "lastState")
+    ]
+    return any(state.get("exitCode") for state in states)
 
 
 def logs_with(release: Release, text: str) -> str:
@@ -101,9 +115,17 @@ def test_transformer_out_of_memory_comes_back(make_release: Factory) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    until(lambda: out_of_memory(release, pod), "the transformer was killed for its memory", 60)
     until(lambda: release.pod_names() == [pod], "the same pod is ready", 120)
     release.await_answers()
     assert release.send("REST, afterwards", 10).lost == []
+
+
+def out_of_memory(release: Release, pod: str) -> bool:
+    """Whether a container of a pod was killed for its memory."""
+    found = release.namespace.get("pod", pod) or {}
+    states = [each.get("lastState", {}).get("terminated", {}) for each in found["status"]["containerStatuses"]]
+    return any(state.get("reason") == "OOMKilled" for state in states)
 
 
 def float_tiff(width: int, height: int) -> bytes:

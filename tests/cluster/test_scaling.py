@@ -29,8 +29,8 @@ def named(request: pytest.FixtureRequest) -> None:
         request.getfixturevalue("release").test = request.node.name
 
 
-def test_keda_scales_up_and_an_update_keeps_the_replicas(release: Release, settings: ClusterSettings) -> None:
-    """Twelve clients are three replicas' worth; KEDA cannot read a Prometheus that is away, and keeps them."""
+def test_keda_scales_up_and_an_update_keeps_the_replicas(release: Release) -> None:
+    """Twelve clients are three replicas' worth."""
     with release.load("REST, 12 clients", clients=12) as rest:
         until(lambda: release.replicas() == 3, "KEDA asks for three", 120)
         release.await_pods(3)
@@ -39,8 +39,12 @@ def test_keda_scales_up_and_an_update_keeps_the_replicas(release: Release, setti
         assert release.replicas() == 3
         release.await_pods(3)
     assert rest.result.lost == []
+
+
+def test_replicas_stay_while_prometheus_is_away(release: Release, settings: ClusterSettings) -> None:
+    """There is no load: with Prometheus, KEDA would go down to one replica within 20 s."""
+    assert release.replicas() == 3
     with settings.stopped("prometheus"):
-        # The load is over: with Prometheus, KEDA would go down to one replica within 20 s.
         until(lambda: _fallback(release), "KEDA falls back", 90)
         assert release.replicas() == 3
 
@@ -54,6 +58,7 @@ def _fallback(release: Release) -> bool:
 
 
 def test_keda_scales_down_without_loss(release: Release) -> None:
+    assert release.replicas() > 1
     with release.load("REST, one client", clients=1, pause=0.5) as rest:
         until(lambda: release.replicas() == 1, "KEDA asks for one", 180)
         until(lambda: len(release.pods()) == 1, "the others went", 90)
@@ -114,6 +119,7 @@ def test_every_triton_of_three_gets_its_share(standalone: Release, request: pyte
 def test_standalone_triton_goes_without_loss(standalone: Release, request: pytest.FixtureRequest) -> None:
     """Orderly, and by force: what was refused or cut off goes to another Triton."""
     standalone.test = request.node.name
+    standalone.await_pods(3)
     with standalone.load("REST, Triton deleted") as deleted:
         standalone.namespace.kubectl("delete", "pod", standalone.pod_names()[0], "--wait=true", seconds=90)
     with standalone.load("REST, Triton deleted by force") as forced:

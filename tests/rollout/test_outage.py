@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from crowdserve.rollout import cluster, outage
+from crowdserve.rollout.actions import Actions
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.errors import ClusterError
 from crowdserve.rollout.resources import DEPLOYMENT
-from tests.support.cluster.api_faults import answer
+from tests.support.cluster.api_faults import answer, lose_answer
 from tests.support.cluster.api_server import Handler
 from tests.support.cluster.cluster_objects import NEW, reconcile
 from tests.support.cluster.stoppable import StoppableServer
@@ -247,3 +248,14 @@ def test_unknown_certificate_ends_the_command_at_once(
         assert reply.code == 2
         assert reply.error.startswith("the API server's certificate is not trusted (self-signed certificate)")
         assert time.monotonic() - begin < 5.0
+
+
+def test_lost_answer_of_an_applied_patch_begins_no_outage(world: World) -> None:
+    """Otherwise the next lost answer would count from the first one, and end the command."""
+    world.start()
+    moves = Actions(connect(None, patience_seconds=0.5), "crowd", lambda _: None, 5.0)
+    for weight, route in ((25, "grpcroutes"), (50, "httproutes")):  # the last patch of a step, the first of the next
+        at_request(world, "PATCH", route, lose_answer)
+        moves.step(moves.read(), weight)
+        assert world.weights() == [weight, weight]
+        time.sleep(0.7)

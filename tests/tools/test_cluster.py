@@ -191,8 +191,8 @@ def test_manifests_fit_kubernetes(complete: Machine) -> None:
         ("start CONTROLLER", ["kubectl --namespace kserve scale deployment/kserve-controller-manager --replicas=1"]),
         ("stop PROMETHEUS", ["prometheus/main", "wait pod/prometheus-main-0 --for=delete"]),
         ("stop API", [f"{NODE} sh -ec cd /etc/kubernetes; [ ! -e manifests/kube-apiserver.yaml ]"]),
-        ("kill tritonserver", [f"{NODE} pkill -9 -x tritonserver"]),
-        ("kill triton_python_backend_stub", [f"{NODE} pkill -9 -x triton_python_b"]),
+        ("kill tritonserver", [f"{NODE} pkill -9 --newest -x tritonserver"]),
+        ("kill triton_python_backend_stub", [f"{NODE} pkill -9 --newest -x triton_python_b"]),
         ("kill-containers", ["crictl stop --timeout 0 .containers[] | select("]),
     ],
 )

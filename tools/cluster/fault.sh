@@ -3,7 +3,7 @@
 # is back.
 #
 #     tools/cluster/fault.sh stop|start API|STORE|CONTROLLER|PROMETHEUS
-#     tools/cluster/fault.sh kill tritonserver       SIGKILL for every process of that name on the node
+#     tools/cluster/fault.sh kill tritonserver       SIGKILL for the newest process of that name on the node
 #     tools/cluster/fault.sh kill-containers         SIGKILL for every container outside kube-system
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -26,7 +26,7 @@ api() {
     local file=kube-apiserver.yaml
     case $1 in
         0) node sh -ec "cd /etc/kubernetes; [ ! -e manifests/$file ] || mv manifests/$file .; while pgrep -x kube-apiserver; do sleep 1; done" ;;
-        1) node sh -ec "cd /etc/kubernetes; [ ! -e $file ] || mv $file manifests/; until pgrep -x kube-apiserver; do sleep 1; done" ;;
+        1) node sh -ec "cd /etc/kubernetes; [ ! -e $file ] || mv $file manifests/; until pgrep -x kube-apiserver; do sleep 1; done" && until kubectl get --raw /readyz 2>/dev/null; do sleep 1; done ;;
     esac >/dev/null
 }
 
@@ -56,7 +56,7 @@ kill_containers() {
 }
 
 kill_processes() {
-    node pkill -9 -x "${1:0:15}" # Linux keeps 15 characters of a process's name
+    node pkill -9 --newest -x "${1:0:15}" # Linux keeps 15 characters of a process's name
 }
 
 case ${1:-} in

@@ -128,7 +128,9 @@ class Settings:
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
     triton_away_seconds: float = _setting(
-        0.0, _seconds(0.0), "longest time in which photos wait for a Triton to come back, where there is no other, seconds"
+        0.0,
+        _seconds(0.0),
+        "longest time in which photos wait for a Triton to come back, where there is no other, seconds",
     )
     ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
     drain_seconds: float = _setting(

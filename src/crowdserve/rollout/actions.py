@@ -246,6 +246,7 @@ class Actions:
                         "(it changes all the time); run the same command again"
                     ) from err
                 time.sleep(FIRST_PAUSE_SECONDS * 2**conflicts)
+        self.cluster.note_applied()
 
     def _await_stable(self, phase: str) -> Release:
         """The release once every replica of stable is ready; the rollout must stay in its phase."""

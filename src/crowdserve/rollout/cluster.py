@@ -149,6 +149,10 @@ class Cluster:
         if not woken:
             time.sleep(max(0.0, min(FIRST_PAUSE_SECONDS, seconds - (time.monotonic() - started))))
 
+    def note_applied(self) -> None:
+        """Note that the last patch has been applied, also if its answer was lost."""
+        self._patches.end()
+
     def _first_byte(self, kind: Kind, options: dict[str, Any]) -> bool:
         """Whether a watch reported an event before it ended."""
         path = kind.group, kind.version, self.namespace, kind.plural
@@ -206,6 +210,9 @@ class Cluster:
             raise AnswerLost(str(err)) from err
         except Outdated:
             self._patches.end()
+            raise
+        except AnswerLost:
+            self._denied.pop(right, None)
             raise
         self._granted.add(right)
         self._denied.pop(right, None)

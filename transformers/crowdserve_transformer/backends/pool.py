@@ -146,6 +146,7 @@ class TritonPool:
             await self._refresh()
             await _first_passed([backend.check() for backend in self._backends.values()], left)
             if usable := self._usable():
+                self._away_since = None
                 return give_picture(usable)
             await asyncio.sleep(min(left, AWAY_POLL_SECONDS))
         return None
