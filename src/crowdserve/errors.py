@@ -61,7 +61,7 @@ class TritonUnavailable(CrowdServeError):
 
 
 class TritonAway(TritonUnavailable):
-    """Triton is gone, or has not loaded a model that is needed; within the service, another Triton is asked first."""
+    """Triton is gone, or has not loaded a model that is needed, and no other could be used in time."""
 
 
 class TritonFailed(CrowdServeError):

@@ -22,7 +22,7 @@ NO_ROUTE: Values = {"route": {"enabled": False, "grpc": {"enabled": False}}}
 MODES = ("collocated", "standalone")
 FAULTS = {
     "without a file": "csrnet_b/1/model.onnx is missing",
-    "with a changed file": "csrnet_b/1/model.onnx has",
+    "with a changed file": "csrnet_b/1/model.onnx is changed",
     "at no address": "Failed to fetch model",
 }
 """What a log says of each kind of broken bundle."""

@@ -33,7 +33,7 @@ TRITON_SECONDS = Histogram(
 TRITON_BACKENDS = Gauge(
     "crowdserve_triton_backends", "Tritons behind the predictor's host name, by whether photos go to them", ["state"]
 )
-TRITON_RETRIES = Counter("crowdserve_triton_retries", "Photos given to another Triton because the first one went away")
+TRITON_RETRIES = Counter("crowdserve_triton_retries", "Photos counted once more because a Triton went away")
 MEGAPIXELS = Histogram(
     "crowdserve_picture_megapixels", "Size of photos as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
 )

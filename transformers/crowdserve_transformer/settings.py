@@ -130,7 +130,7 @@ class Settings:
     triton_away_seconds: float = _setting(
         0.0,
         _seconds(0.0),
-        "longest time in which photos wait for a Triton to come back, where there is no other, seconds",
+        "if no Triton can be used: how long photos wait for one, seconds",
     )
     ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
     drain_seconds: float = _setting(
