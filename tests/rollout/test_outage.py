@@ -22,14 +22,15 @@ from tests.support.cluster.cluster_objects import NEW, reconcile
 from tests.support.cluster.stoppable import StoppableServer
 from tests.support.cluster.world import World, kubeconfig
 
-AWAY_SECONDS = 1.0
+AWAY_SECONDS = 0.5
 DENIED = answer(403, "Forbidden", "User cannot list resource: RBAC is not loaded")
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An outage of a second is worth a line."""
-    monkeypatch.setattr(outage, "UNSAID_SECONDS", 0.3)
+    """An outage of half a second is worth a line, and the pauses are as short."""
+    monkeypatch.setattr(outage, "UNSAID_SECONDS", 0.15)
+    monkeypatch.setattr(outage, "LONGEST_PAUSE_SECONDS", 0.2)
 
 
 class Breakdown:
@@ -206,7 +207,7 @@ def test_time_of_an_outage_is_not_taken_from_the_time_to_get_ready(world: World)
 
 def test_gateway_that_goes_away_amid_the_golden_set_is_waited_for(world: World) -> None:
     world.start()
-    with Breakdown(world.gateway) as breakdown:
+    with Breakdown(world.gateway, 1.5) as breakdown:
         world.gateway.on_count = lambda service: len(world.gateway.counted) == 5 and breakdown.now()
         reply = world.auto("--steps", "50,100", "--patience-seconds", "60")
     assert reply.code == 0, reply
@@ -215,7 +216,7 @@ def test_gateway_that_goes_away_amid_the_golden_set_is_waited_for(world: World) 
 
 def test_prometheus_that_goes_away_is_waited_for(world: World) -> None:
     world.start()
-    with Breakdown(world.prometheus) as breakdown:
+    with Breakdown(world.prometheus, 1.5) as breakdown:
         at_request(world, "PATCH", "httproutes", lambda _: breakdown.now() or False)
         reply = world.auto("--steps", "50,100", "--patience-seconds", "60")
     assert reply.code == 0, reply
