@@ -1,7 +1,6 @@
 """The API server, the gateway and Prometheus go away in the middle of a command, and come back on the same port."""
 
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from crowdserve.rollout.actions import Actions
 from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.errors import ClusterError
 from crowdserve.rollout.resources import DEPLOYMENT
+from tests.support.certificates import write_certificate
 from tests.support.cluster.api_faults import answer, lose_answer
 from tests.support.cluster.api_server import Handler
 from tests.support.cluster.cluster_objects import NEW, reconcile
@@ -226,12 +226,8 @@ def test_prometheus_that_goes_away_is_waited_for(world: World) -> None:
 @contextmanager
 def encrypted(server: StoppableServer, folder: Path) -> Iterator[None]:
     """The server speaks TLS, with a certificate that nobody knows."""
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
-    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", *name]
-    subprocess.run([*new, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    context.load_cert_chain(*write_certificate(folder, "127.0.0.1"))
     server.stop()
     server.start(context)
     yield

@@ -3,18 +3,15 @@
 import asyncio
 import ssl
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from crowdserve.cards import VGG16
 from crowdserve.errors import TritonAway
 from crowdserve.local.service import EmbeddedService
 from crowdserve.triton.client import TritonClient
+from tests.support.certificates import write_certificate
 from tests.support.own_process import in_own_process
 
 pytestmark = pytest.mark.e2e
@@ -36,25 +33,6 @@ def versions_over_tls(port: int) -> list[str]:
     """What a client gets under the certificate's host name and under another one."""
     hosts = (HOST, "another.test")
     return [asyncio.run(version(f"{host}:{port}", "127.0.0.1", use_ssl=True)) for host in hosts]
-
-
-def write_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate of the host that is its own authority, and its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, HOST)])
-    now = datetime.now(UTC)
-    builder = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    )
-    certificate, private = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    private.write_bytes(key.private_bytes(*pem))
-    return certificate, private
 
 
 class Relay:
@@ -95,7 +73,7 @@ def test_host_header_is_the_host_and_not_its_address(small_service: EmbeddedServ
 def test_certificate_must_be_the_hosts(
     small_service: EmbeddedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate, key = write_certificate(tmp_path)
+    certificate, key = write_certificate(tmp_path, HOST)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # read when the client's process imports aiohttp
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
