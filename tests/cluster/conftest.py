@@ -13,7 +13,8 @@ from PIL import Image
 
 from tests.cluster.bundles import Bundles
 from tests.cluster.kube import RESTRICTED, Namespace, run, until
-from tests.cluster.release import NAME, TABLE, Release
+from tests.cluster.load import TABLE
+from tests.cluster.release import NAME, Release
 from tests.cluster.settings import ClusterSettings, read_settings
 from tests.support.paths import PHOTO
 

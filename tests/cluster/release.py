@@ -16,81 +16,15 @@ import yaml
 
 from tests.cluster.bundles import bundle_address
 from tests.cluster.kube import Done, Namespace, Object, until
+from tests.cluster.load import LOAD_SCRIPT, Result, Running
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import ROOT
 
 CHART = ROOT / "charts" / "crowdserve"
 NAME = "crowdserve"
-LOAD_SCRIPT = Path(__file__).with_name("load_script.py")
 READY_SECONDS = 150
 
 Values = Mapping[str, Any]
-
-
-@dataclass(slots=True)
-class Lost:
-    """What a load lost, for the table at the end of the run."""
-
-    test: str
-    what: str
-    requests: int
-    lost: int
-    p95: float
-
-
-TABLE: list[Lost] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What happened to the requests of a load."""
-
-    requests: int
-    lost: list[dict[str, Any]]
-    pods: Mapping[str, int]
-    seconds: list[float]
-
-    def of(self, part: str) -> int:
-        """Answers of the pods whose name begins with a part."""
-        return sum(number for pod, number in self.pods.items() if pod.startswith(part))
-
-
-@dataclass(slots=True)
-class Running:
-    """A load that runs; `result` is there when it is over."""
-
-    process: "subprocess.Popen[str]"
-    what: str
-    test: str
-    _result: Result | None = None
-
-    @property
-    def result(self) -> Result:
-        """The result of a load that is over."""
-        assert self._result is not None, "the load still runs"
-        return self._result
-
-    def await_begin(self) -> None:
-        """Wait until it sends requests."""
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        assert line == "begins\n", (line, self.process.communicate())
-
-    def finish(self, *, at_once: bool = True, seconds: float = 320) -> Result:
-        """End it, after the requests in flight, or wait until it has ended."""
-        if at_once:
-            self.process.terminate()
-        out, err = self.process.communicate(timeout=seconds)
-        assert self.process.returncode == 0, err
-        return self.read(out)
-
-    def read(self, text: str) -> Result:
-        """Take the JSON of the script as the result."""
-        found = json.loads(text.strip().splitlines()[-1])
-        self._result = Result(found["requests"], found["lost"], found["pods"], sorted(found["seconds"]))
-        p95 = self._result.seconds[int(0.95 * len(self._result.seconds))] if self._result.seconds else 0.0
-        TABLE.append(Lost(self.test, self.what, found["requests"], len(found["lost"]), p95))
-        return self._result
 
 
 @dataclass(slots=True)
@@ -314,66 +248,6 @@ class Release:
         """Send a number of requests and wait for their answers."""
         running = self.start_load(what, protocol, requests=requests, **options)
         return running.finish(at_once=False)
-
-    def load_in_pod(self, what: str, address: str, seconds: float) -> "PodLoad":
-        """A load from a pod of the cluster straight to a Service, by gRPC."""
-        return PodLoad(self, what, address, seconds)
-
-
-@dataclass(slots=True)
-class PodLoad:
-    """A load by gRPC that runs in a pod of the cluster for a time."""
-
-    release: Release
-    what: str
-    address: str
-    seconds: float
-
-    def start(self) -> None:
-        """Start it, and wait until it runs."""
-        script = LOAD_SCRIPT.read_text()
-        arguments = {
-            "protocol": "grpc",
-            "address": self.address,
-            "photo": "/photo/pedestrians.jpg",
-            "seconds": self.seconds,
-        }
-        security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
-        self.release.namespace.apply(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": "load"},
-                "spec": {
-                    "restartPolicy": "Never",
-                    "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
-                    "containers": [
-                        {
-                            "name": "load",
-                            "image": self.release.settings.transformer_image,
-                            "imagePullPolicy": "IfNotPresent",
-                            "command": ["python", "-c", script, *(f"--{k}={v}" for k, v in arguments.items())],
-                            "securityContext": security,
-                            "volumeMounts": [{"name": "photo", "mountPath": "/photo"}],
-                        }
-                    ],
-                    "volumes": [{"name": "photo", "configMap": {"name": f"{self.release.name}-test-photo"}}],
-                },
-            }
-        )
-        self.release.namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/load", "--timeout=60s")
-        time.sleep(4)  # Python and its imports
-
-    def finish(self) -> Result:
-        """Wait until it is over."""
-        namespace = self.release.namespace
-        namespace.kubectl(
-            "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/load", f"--timeout={self.seconds + 60:g}s",
-            seconds=self.seconds + 70,
-        )  # fmt: skip
-        running = Running(subprocess.Popen(["true"], text=True), self.what, self.release.test)
-        running.process.wait()
-        return running.read(namespace.kubectl("logs", "load").stdout)
 
 
 def merged(values: Values, changes: Values) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import pytest
 
 from tests.cluster.conftest import Factory
 from tests.cluster.kube import until
-from tests.cluster.release import TABLE, Release
+from tests.cluster.load import TABLE
+from tests.cluster.release import Release
 from tests.cluster.settings import ClusterSettings
 
 KEDA = {"autoscaling": {"keda": {"enabled": True}, "hpa": {"enabled": False}}}

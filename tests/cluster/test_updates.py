@@ -8,7 +8,8 @@ import pytest
 
 from tests.cluster.conftest import Factory
 from tests.cluster.kube import Done, run, until
-from tests.cluster.release import PodLoad, Release
+from tests.cluster.load import PodLoad
+from tests.cluster.release import Release
 from tests.cluster.settings import PREFIX, ClusterSettings, shell
 
 KILLED_IN_FLIGHT = 2

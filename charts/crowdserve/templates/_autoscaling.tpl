@@ -9,9 +9,8 @@
 {{- define "crowdserve.componentFields" -}}
 {{- $values := .root.Values -}}
 {{- with $values.autoscaling -}}
-{{- $scales := or .keda.enabled .hpa.enabled .concurrency.enabled -}}
 minReplicas: {{ include "crowdserve.fewestReplicas" $ }}
-maxReplicas: {{ ternary .maxReplicas $.version.replicas $scales }}
+maxReplicas: {{ ternary .maxReplicas $.version.replicas (include "crowdserve.scales" $.root | eq "true") }}
 {{- if .hpa.enabled }}
 scaleMetric: cpu
 scaleTarget: {{ .hpa.cpuPercent }}
@@ -43,8 +42,12 @@ InferenceService ready, with `maxUnavailable` pods missing: of one replica none 
 
 {{/* Fewest replicas of a track, with and without an autoscaler. Takes {root, version}. */}}
 {{- define "crowdserve.fewestReplicas" -}}
-{{- with .root.Values.autoscaling -}}
-{{- ternary .minReplicas $.version.replicas (or .keda.enabled .hpa.enabled .concurrency.enabled) -}}
+{{- ternary .root.Values.autoscaling.minReplicas .version.replicas (include "crowdserve.scales" .root | eq "true") -}}
+{{- end }}
+
+{{- define "crowdserve.scales" -}}
+{{- with .Values.autoscaling -}}
+{{- or .keda.enabled .hpa.enabled .concurrency.enabled -}}
 {{- end -}}
 {{- end }}
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.errors import AnswerLost, ClusterError, Outdated, RolloutRefused
+from crowdserve.rollout.outage import FIRST_PAUSE_SECONDS
 from crowdserve.rollout.release import Release, read_release
 from crowdserve.rollout.report import aborted_values, upgrade
 from crowdserve.rollout.resources import CANARY, DEPLOYMENT, INFERENCE_SERVICE, STABLE, Patch
@@ -34,7 +35,6 @@ from crowdserve.rollout.workload import Workload, available_replicas, built_from
 
 WATCH_SECONDS = 10.0
 CONFLICTS = 6
-FIRST_PAUSE_SECONDS = 0.1
 Say = Callable[[str], None]
 
 
