@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.bundle.archive import opened_bundle, write_tar
-from crowdserve.bundle.manifest import Manifest, list_files
+from crowdserve.bundle.archive import write_tar
+from crowdserve.bundle.folder import list_files
+from crowdserve.bundle.manifest import Manifest
+from crowdserve.bundle.unpacking import opened_bundle
 from crowdserve.errors import BundleError
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import crowdserve
-from crowdserve.bundle.archive import opened_bundle
 from crowdserve.bundle.assembly import CLASSIFIER, build_bundle
-from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
+from crowdserve.bundle.folder import list_files
+from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.unpacking import opened_bundle
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.cards.records import model_sha256
 from crowdserve.errors import BundleError, RepositoryError

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from crowdserve.bundle.cache import CachedBundle, ModelCache, _rename_unless_there, models_folder
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest
+from crowdserve.bundle.manifest import Manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.errors import BundleError
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from crowdserve.bundle.archive import MAX_MANIFEST_BYTES, LimitedStream, tar_limit_bytes
 from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest
+from crowdserve.bundle.manifest import FileEntry, Manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.errors import BundleError
 

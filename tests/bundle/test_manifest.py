@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, list_files, read_manifest
+from crowdserve.bundle.folder import list_files
+from crowdserve.bundle.manifest import FileEntry, Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.errors import BundleError
 from tests.support.paths import UNREADABLE
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from crowdserve.bundle.bucket import BucketStore
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, read_manifest
+from crowdserve.bundle.manifest import FileEntry, Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.placement import FolderStore, Store, place_bundle
 from crowdserve.errors import BundleError
 from tests.support.paths import UNREADABLE

@@ -20,7 +20,9 @@ from crowdserve.bundle.archive import write_tar
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.bundle.bucket import BucketStore
 from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, hash_file, list_files, read_manifest
+from crowdserve.bundle.folder import hash_file, list_files
+from crowdserve.bundle.manifest import FileEntry, Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.publication import push_image
 from crowdserve.bundle.pull import pull_bundle
