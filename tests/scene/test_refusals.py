@@ -74,7 +74,7 @@ def test_missing_or_broken_record_is_refused(
 def test_missing_classifier_is_named(tmp_path: Path, fitted: LogisticRegression) -> None:
     path = save(fitted, tmp_path)
     path.unlink()
-    with pytest.raises(ClassifierError, match=r"scene_classifier\.joblib is missing"):
+    with pytest.raises(ClassifierError, match=r"scene_classifier\.npz is missing"):
         SceneClassifier.load(path)
 
 

@@ -59,10 +59,10 @@ def place_bundle(folder: Path, manifest: Manifest, store: Store, progress: Progr
 
 
 def _check_free(address: str, files: dict[str, FileEntry], there: dict[str, str]) -> None:
-    others = [path for path, sha256 in there.items() if path not in files or files[path].sha256 != sha256]
+    others = [printable(path) for path, sha256 in there.items() if path not in files or files[path].sha256 != sha256]
     if others:
         raise BundleError(
-            f"{address} holds something else: {_shortened(map(printable, sorted(others)))}. A service may be reading it: push to a new "
+            f"{address} holds something else: {_shortened(sorted(others))}. A service may be reading it: push to a new "
             "address, such as one that ends in a date or a version"
         )
 

@@ -1,16 +1,14 @@
 """Signatures of bundles with cosign's key pairs, without a network.
 
-A signature is over the bytes of `manifest.json`, whose SHA-256 sums cover every other file. Its file `manifest.json.sig`
-holds the base64 of an ECDSA signature in DER (P-256, SHA-256), as `cosign sign-blob --key` prints and
-`cosign verify-blob --key --signature` and, after `base64 -d`, `openssl dgst -sha256 -verify` read.
+A signature is over the bytes of `manifest.json`, whose SHA-256 sums cover every other file. `manifest.json.sig` holds
+the base64 of an ECDSA signature in DER (P-256, SHA-256), as `cosign sign-blob --key` prints it and as
+`cosign verify-blob --key --signature` and, after `base64 -d`, `openssl dgst -sha256 -verify` read it.
 """
 
 import base64
 import binascii
-import contextlib
 import importlib.util
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,16 +37,10 @@ def sign_manifest(content: bytes, key: "EllipticCurvePrivateKey") -> bytes:
 
 def write_signature(folder: Path, signature: bytes) -> None:
     """Put a signature beside the manifest of a bundle's folder, whole or not at all."""
-    with tempfile.NamedTemporaryFile(dir=folder.parent, prefix=f".{folder.name}.", delete=False) as file:
-        file.write(signature)
-    partial = Path(file.name)
-    try:
-        partial.chmod(0o644)
-        os.replace(partial, folder / SIGNATURE_FILE)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
+    partial = folder / f".{SIGNATURE_FILE}.partial"
+    partial.write_bytes(signature)
+    partial.chmod(0o644)
+    os.replace(partial, folder / SIGNATURE_FILE)
 
 
 def check_signature(folder: Path, key: Path, *, shown_as: Path | str | None = None) -> None:
