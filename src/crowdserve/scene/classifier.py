@@ -22,7 +22,7 @@ import sklearn
 from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.array_file import MAX_FILE_BYTES
-from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, recorded_numbers
+from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, check_summary, recorded_numbers
 from crowdserve.scene.files import SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES, read_bounded, read_record
 
 LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
@@ -82,6 +82,7 @@ class SceneClassifier:
                 "together from where they were trained"
             )
         check_contract(record["features"], path)
+        check_summary(record["features"], path)
         classifier = cls.from_estimator(kind.read(content, path, record), sha256, record, path)
         classifier._check_probe(path)
         return classifier

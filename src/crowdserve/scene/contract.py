@@ -59,6 +59,14 @@ def check_contract(contract: Any, path: Path) -> None:
     differences = [f"{k} {found.get(k)!r}, expected {v!r}" for k, v in feature_facts().items() if found.get(k) != v]
     if differences:
         raise ClassifierError(f"{path} is for other features: {'; '.join(differences)}; extract them and train again")
+
+
+def check_summary(contract: Mapping[str, Any], path: Path) -> None:
+    """Refuse a contract without the probe photo's features, which `check_network` compares.
+
+    Raises:
+        ClassifierError: If it has none.
+    """
     summary = recorded_numbers(contract, "probe_summary", path)
     if summary.shape != (SUMMARY_BLOCKS,) or not summary.max() > 0:
         raise ClassifierError(f"{path} has a probe_summary of shape {list(summary.shape)}; extract the features again")
