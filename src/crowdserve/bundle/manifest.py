@@ -91,7 +91,7 @@ class Manifest:
         extra = {path for path in beside if not is_neighbour(path, self.files)}
         if self.profile == "tensorrt":
             extra.discard(PLANS_FILE)
-        expected = parents_of(found.files | set(found.strange) | set(self.files))
+        expected = parents_of(found.files | found.folders | set(found.strange) | set(self.files))
         extra |= found.folders - expected  # a folder with something inside is named by that
         lines = [f"{printable(path)} is extra" for path in sorted(extra)]
         lines += [f"{printable(path)} is {what}" for path, what in sorted(found.strange.items())]
