@@ -121,7 +121,9 @@ class Settings:
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
     memory_bytes: int = _setting(
-        2**30, _positive, "memory that request bodies and photos in progress may take, bytes; a quarter at most for bodies"
+        2**30,
+        _positive,
+        "memory that bodies and photos in progress may take, bytes; a quarter of it at most for bodies",
     )
     max_waiting: int = _setting(
         128, _positive, "most requests in progress or waiting; further ones are told to come again later"

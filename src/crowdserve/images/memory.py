@@ -18,6 +18,9 @@ _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;1
 _FITTED_BYTES = 4 + 4 + 3
 """A fitted pixel before and after its turn, and in the array."""
 
+_PASS_BYTES = 4
+"""A pixel between the two passes of scaling: as wide as the fitted image, as high as the decoded one."""
+
 _WEBP_BYTES = 14
 """The decoder's two canvases, its planes, and a copy of the first, before Pillow's own image."""
 
@@ -35,13 +38,15 @@ def decoding_bytes(file: ImageFile.ImageFile, data: bytes, *, max_side_px: int) 
     """
     pixels = file.width * file.height
     size = fitted_size(file.size, max_side_px)
-    decoded = pixels // _drafted_by(file, size) ** 2
+    draft = _drafted_by(file, size)
+    decoded = pixels // draft**2
     stored = _STORED_BYTES.get(file.mode, 4)
     converted = _converted_bytes(file)
     return (
         _FIXED_BYTES
         + pixels * _library_bytes(file, data, stored)
         + decoded * (stored + converted)
+        + size[0] * (file.height // draft) * _PASS_BYTES
         + size[0] * size[1] * _FITTED_BYTES
         + (len(data) if file.format in {"TIFF", "WEBP"} else 0)  # read into a copy
     )

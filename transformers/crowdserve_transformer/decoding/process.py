@@ -100,6 +100,8 @@ class DecodingProcess:
         return await running.end() if running else None
 
     async def _started(self) -> Conversation:
+        if self._running is not None and self._running.process.poll() is not None:
+            await self.stop()  # it was killed while it had nothing to do: no file is to blame
         if self._running is None:
             self._running = await start_worker(self._max_side_px)
         return self._running
