@@ -30,6 +30,8 @@ _MODULE = "crowdserve_transformer.decoding.worker"
 _PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "TZ")
 """Environment of a decoding process: nothing secret."""
 
+_POLL_SECONDS = 0.005
+
 _SCENE_SHAPE = (SCENE_SIDE_PX, SCENE_SIDE_PX, 3)
 
 
@@ -120,8 +122,12 @@ class Conversation:
         """Kill the process if it still runs; returns its exit code."""
         self._writer.transport.abort()
         self.process.kill()
-        code = await asyncio.to_thread(self.process.wait)
-        self._memory.close()
+        try:
+            while self.process.poll() is None:
+                await asyncio.sleep(_POLL_SECONDS)
+        finally:
+            code = self.process.wait()
+            self._memory.close()
         return code
 
     async def _next_line(self) -> bytes:
@@ -144,7 +150,12 @@ async def start_worker(max_side_px: int) -> Conversation:
             env=_environment(),
             pass_fds=(its.fileno(), memory_fd),
         )
-    reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE_BYTES)
+    try:
+        reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE_BYTES)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     return Conversation(process, memory, reader, writer)
 
 

@@ -55,7 +55,8 @@ class Decoders:
         """Stop every process; a photo that is being decoded fails."""
         for task in self._settling:
             task.cancel()
-        await asyncio.gather(*(process.stop() for process in self._processes), *self._settling, return_exceptions=True)
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        await asyncio.gather(*(process.stop() for process in self._processes))
 
     @asynccontextmanager
     async def decoded(self, data: bytes, *, max_side_px: int, with_scene: bool) -> AsyncIterator[tuple[Pixels, int]]:
