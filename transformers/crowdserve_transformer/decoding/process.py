@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge, InvalidImage
@@ -19,6 +20,10 @@ Permission = Callable[[Header], Awaitable[float | None]]
 
 _LOST = (ValueError, ConnectionError, EOFError)
 """What is raised where a process ended, or says what it cannot know."""
+
+
+class _KilledEarly(Exception):
+    """The process was killed from outside before it knew the file's header: the file is hardly to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +74,12 @@ class DecodingProcess:
             InvalidImage: If it cannot be decoded.
             ImageTooLarge: If it is over a limit, or takes more processor time or memory than it may.
         """
-        running, seconds = await self._started(), 0.0
+        with suppress(_KilledEarly):
+            return await self._decode(data, job, permission)
         try:
-            header = await running.ask(data, job)
-            seconds = await self._permitted(running, permission(header))
-            if not seconds:
-                return None
-            with metrics.stage("decode"):
-                return Pixels(*await running.take(self._max_side_px))
-        except _LOST as err:
-            raise _lost(await self.stop(), seconds) from err
+            return await self._decode(data, job, permission)
+        except _KilledEarly as err:
+            raise _lost(None, 0.0) from err
 
     async def settle(self) -> None:
         """Make it free: a job that was cancelled is waited for a little, a process that was stopped is started."""
@@ -99,9 +100,24 @@ class DecodingProcess:
         running, self._running = self._running, None
         return await running.end() if running else None
 
+    async def _decode(self, data: bytes, job: Job, permission: Permission) -> Pixels | None:
+        running, seconds = await self._started(), 0.0
+        try:
+            header = await running.ask(data, job)
+            seconds = await self._permitted(running, permission(header))
+            if not seconds:
+                return None
+            with metrics.stage("decode"):
+                return Pixels(*await running.take(self._max_side_px))
+        except _LOST as err:
+            code = await self.stop()
+            if code == -signal.SIGKILL and not seconds:
+                raise _KilledEarly from err
+            raise _lost(code, seconds) from err
+
     async def _started(self) -> Conversation:
         if self._running is not None and self._running.process.poll() is not None:
-            await self.stop()  # it was killed while it had nothing to do: no file is to blame
+            await self.stop()
         if self._running is None:
             self._running = await start_worker(self._max_side_px)
         return self._running
