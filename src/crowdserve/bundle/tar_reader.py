@@ -13,7 +13,7 @@ from typing import Protocol
 
 BLOCK_BYTES = 512
 CHUNK_BYTES = 1 << 18
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 5_000
 """Far more than any bundle has: each costs a header, whatever it holds."""
 
 _MAX_EXTENSION_BYTES = 64 << 10
