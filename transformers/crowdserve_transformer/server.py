@@ -92,6 +92,7 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         header_bytes=settings.max_header_bytes,
         headers=settings.max_headers,
         header_seconds=settings.header_timeout_seconds,
+        lingering_bytes=4 * settings.max_body_bytes,
         pace_seconds=settings.body_timeout_seconds,
         pace_bytes=max(1, int(settings.body_timeout_seconds * settings.min_bytes_per_second)),
     )

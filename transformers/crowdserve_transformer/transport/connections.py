@@ -28,6 +28,7 @@ class ConnectionLimits:
         header_seconds: Longest time from a request's first byte to the end of its headers.
         pace_seconds: Time in which a client must take `pace_bytes` of an answer, or its rest.
         pace_bytes: See `pace_seconds`.
+        lingering_bytes: Most bytes that are thrown away after an answer.
     """
 
     connections: int = 512
@@ -36,6 +37,7 @@ class ConnectionLimits:
     header_seconds: float = 10.0
     pace_seconds: float = 10.0
     pace_bytes: int = 160 * 2**10
+    lingering_bytes: int = 256 * 2**20
 
 
 class Connection(Protocol):

@@ -44,7 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._until: float | None = self.last_active + KEEP_ALIVE_SECONDS
         self._deaf = self._closing = False
         self._fed_bytes = self._field_bytes = self._fields = 0
-        self._body_bytes = self._framing_bytes = 0
+        self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
         self._refusal = (400, "the request is not HTTP")
         self._unsent_bytes, self._pace_since = 0, 0.0
 
@@ -68,10 +68,17 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse what came, in pieces between which the limits are looked at."""
         self.last_active = time.monotonic()
         self._unset_keepalive_if_required()
+        if self._is_lingering():
+            self._lingered_bytes += len(data)
+            if self._lingered_bytes > self._limits.lingering_bytes:
+                self.end()
         for start in range(0, len(data), _PIECE_BYTES):
             if self._deaf or self.parser is None:
                 return
             self._feed(data[start : start + _PIECE_BYTES] if len(data) > _PIECE_BYTES else data)
+
+    def _is_lingering(self) -> bool:
+        return self._deaf or (self._state == "body" and self.cycle.response_complete)
 
     def _feed(self, piece: bytes) -> None:
         before, body_before = self._state, self._body_bytes
