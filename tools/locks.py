@@ -12,10 +12,10 @@ import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "requirements"
+CONSTRAINTS = str(ROOT / "constraints.txt")
 PYTHON_VERSION = "3.11"
 PLATFORM = "x86_64-manylinux_2_36"  # of Debian 12, which the images are built on
 
@@ -52,40 +52,28 @@ LOCKS = (
 )
 
 
-def project() -> dict[str, Any]:
-    """The table `project` of pyproject.toml."""
-    found: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return found
+def declared_packages(*extras: str) -> list[str]:
+    """The requirements of this project, with those of some extras."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    groups: dict[str, list[str]] = project["optional-dependencies"]
+    return [*project["dependencies"], *(text for extra in extras or groups for text in groups[extra])]
 
 
 def requirements(lock: Lock) -> list[str]:
-    """What a lock must hold, as pyproject.toml says it, less what is to be locked alone."""
-    declared = project()
-    everything = [
-        *declared["dependencies"],
-        *(text for group in declared["optional-dependencies"].values() for text in group),
-    ]
-    wanted = [text for extra in lock.extras for text in declared["optional-dependencies"][extra]]
-    if lock.extras:
-        wanted += declared["dependencies"]
-    return wanted + [_range(name, everything) for name in lock.packages]
+    """What a lock must hold with all that it needs, in the ranges of pyproject.toml."""
+    return (declared_packages(*lock.extras) if lock.extras else []) + [_range(name) for name in lock.packages]
 
 
-def alone(lock: Lock) -> list[str]:
-    """The packages that a lock holds without what they need."""
-    everything = [text for group in project()["optional-dependencies"].values() for text in group]
-    return [_range(name, everything) for name in lock.alone]
-
-
-def _range(name: str, declared: list[str]) -> str:
-    return next(text.partition(";")[0] for text in declared if text.startswith(name))
+def _range(name: str) -> str:
+    """One package with its range, whatever its markers say."""
+    return next(text.partition(";")[0] for text in declared_packages() if text.startswith(name))
 
 
 def write_lock(lock: Lock) -> None:
     """Resolve one lock within constraints.txt, and write its file."""
     text = _compile(requirements(lock))
     if lock.alone:
-        text += _compile(alone(lock), "--no-deps")
+        text += _compile([_range(name) for name in lock.alone], "--no-deps")
     lock.path.parent.mkdir(exist_ok=True)
     lock.path.write_text(f"# Packages of {lock.purpose}. `make lock` writes this file.\n{text}")
 
@@ -93,15 +81,15 @@ def write_lock(lock: Lock) -> None:
 def _compile(wanted: list[str], *options: str) -> str:
     fixed = ("--generate-hashes", "--only-binary", ":all:", "--no-annotate", "--no-header", "--no-emit-index-url")
     target = ("--python-version", PYTHON_VERSION, "--python-platform", PLATFORM)
-    command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--constraint", ROOT / "constraints.txt"]
-    result = subprocess.run(
+    command = [sys.executable, "-m", "uv", "pip", "compile", "-", "--quiet", "--constraint", CONSTRAINTS]
+    resolved: str = subprocess.run(
         [*command, *fixed, *target, *options],
         input="\n".join(wanted),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-    )
-    return result.stdout
+    ).stdout
+    return resolved
 
 
 def main() -> None:
