@@ -106,7 +106,7 @@ def test_starts_and_sweeps_side_by_side_keep_their_folders(place: Path) -> None:
     lost: list[Path] = []
 
     def start_often() -> None:
-        for _ in range(150):
+        for _ in range(40):
             with Scratch("race") as scratch:
                 (scratch.folder / "file").write_text("x")
                 sweep()

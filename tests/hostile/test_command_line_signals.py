@@ -27,10 +27,14 @@ def scratches(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def silent_server() -> Iterator[str]:
+def silent_server() -> Iterator[socket.socket]:
     """A server that takes connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        yield f"127.0.0.1:{server.getsockname()[1]}"
+        yield server
+
+
+def address(server: socket.socket) -> str:
+    return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 def left_in(scratches: Path) -> set[str]:
@@ -62,8 +66,7 @@ def regions_of(process: "subprocess.Popen[str]") -> list[Path]:
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("command", ["count", "evaluate"])
+@pytest.mark.parametrize(("command", "number"), [("count", signal.SIGTERM), ("evaluate", signal.SIGHUP)])
 def test_a_command_that_is_ended_leaves_nothing(
     command: str, number: signal.Signals, small_repository: Path, dataset: Path, scratches: Path, tmp_path: Path
 ) -> None:
@@ -80,17 +83,31 @@ def test_a_command_that_is_ended_leaves_nothing(
     assert not regions_of(process)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(("command", "number"), [("count", signal.SIGHUP), ("evaluate", signal.SIGINT)])
+def test_a_command_does_not_wait_for_a_silent_server(
+    command: str, number: signal.Signals, dataset: Path, scratches: Path, silent_server: socket.socket, tmp_path: Path
+) -> None:
+    (tmp_path / "photo.png").write_bytes(gray_photo())
+    given = {"count": [tmp_path / "photo.png"], "evaluate": [dataset, "--output", tmp_path / "out"]}[command]
+    process = start(scratches, command, *given, "--url", f"http://{address(silent_server)}")
+    connection, _ = silent_server.accept()
+    with connection:
+        process.send_signal(number)
+        _, printed = process.communicate(timeout=20)
+    assert (process.returncode, "Traceback" in printed) == (128 + number, False)
+    assert ("stopped after 0 of 11 photos; the counts so far are kept" in printed) is (command == "evaluate")
+
+
 def test_a_push_that_is_ended_leaves_nothing(
-    number: signal.Signals, small_repository: Path, scratches: Path, silent_server: str, tmp_path: Path
+    small_repository: Path, scratches: Path, silent_server: socket.socket, tmp_path: Path
 ) -> None:
     build_bundle(small_repository, tmp_path / "bundle", "cpu")
-    push = ("bundle", "push", tmp_path / "bundle", f"oci://{silent_server}/models:1", "--base", "scratch")
+    push = ("bundle", "push", tmp_path / "bundle", f"oci://{address(silent_server)}/models:1", "--base", "scratch")
     process = start(scratches, *push)
     wait_for(lambda: any(scratches.rglob("index.json")))
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     _, printed = process.communicate(timeout=60)
-    assert (process.returncode, "Traceback" in printed) == (128 + number, False)
+    assert (process.returncode, "Traceback" in printed) == (128 + signal.SIGTERM, False)
     assert not left_in(scratches)
 
 

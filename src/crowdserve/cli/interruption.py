@@ -1,41 +1,47 @@
 """Signals that end a command: it cleans up first."""
 
+import os
 import signal
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
-NUMBERS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+_ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def cleaning_up() -> Iterator[None]:
-    """Leave the block as on Ctrl-C when SIGTERM or SIGHUP comes; a second one does not interrupt the clean-up.
+    """Leave the block as on Ctrl-C when SIGTERM or SIGHUP comes, and then the process.
 
-    A signal that is ignored, as under nohup, stays ignored.
-
-    Raises:
-        SystemExit: After such a signal, with the shell's exit code for it: 143 or 129.
+    The exit code is the shell's for the signal: 143, 129, or 130 for Ctrl-C. A second SIGTERM or SIGHUP does not
+    interrupt the clean-up, a second Ctrl-C does. A signal that is ignored, as under nohup, stays ignored. Threads that
+    wait for an answer of a server are not waited for.
     """
     received: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        for each in NUMBERS:
+        for each in _ENDING:
             signal.signal(each, signal.SIG_IGN)
         received.append(number)
         raise KeyboardInterrupt
 
-    before = {number: signal.getsignal(number) for number in NUMBERS}
-    for number in NUMBERS:
-        if before[number] is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (*_ENDING, signal.SIGINT)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
-        if not received:
-            raise
-        raise SystemExit(128 + received[0]) from None
     finally:
+        if received:
+            _leave(128 + received[0])
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)

@@ -26,7 +26,8 @@ def up(
 ) -> None:
     """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it.
 
-    It is for trying things out: this Triton is of 2024, gets no fixes, and listens on loopback only, whatever --host is.
+    It is for trying things out: this Triton is of 2024, gets no fixes, and listens on loopback only, whatever --host
+    is.
     """
     from crowdserve.local.processes import preferred_port
     from crowdserve.local.service import EmbeddedService
