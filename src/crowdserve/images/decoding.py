@@ -7,7 +7,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.files import MAX_PIXELS, opened
-from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, fitted_size, scene_input, shrunk
+from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, scene_input, shrunk
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -42,7 +42,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
 def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bool) -> tuple[Rgb, Rgb | None]:
     """Decode an opened photo as the networks take it; a large one is never held as a whole RGB array.
 
-    A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than what is wanted.
+    A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than `drafted_size`.
 
     Args:
         file: A file that `opened` yields.
@@ -57,7 +57,7 @@ def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bo
         file.load()
         image = _upright_rgb(to_eight_bits(file), _turn_of(file))
         return image, scene_input(image) if with_scene else None
-    file.draft(None, size)  # of no effect on other formats
+    file.draft(None, drafted_size(size))  # of no effect on other formats
     file.load()
     whole, turn = to_eight_bits(file), _turn_of(file)
     # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
