@@ -12,6 +12,7 @@ import typer
 
 from crowdserve.cli.options import ProfileName, ProfileOption
 from crowdserve.errors import BundleError
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.bundle.manifest import Manifest
@@ -37,8 +38,8 @@ def build(
 
     for target in targets:
         manifest = build_bundle(source, target, profile.value)
-        typer.echo(f"{target}: {described(manifest)}", err=True)
-    typer.echo(manifest.digest)
+        say(f"{printable(target)}: {described(manifest)}", err=True)
+    say(manifest.digest)
 
 
 @bundle_app.command("verify")
@@ -53,8 +54,8 @@ def verify(
         manifest.check(folder, shown_as=bundle)
         if digest not in (None, manifest.digest):
             raise BundleError(f"{bundle} is intact, but has the digest {manifest.digest}, expected {digest}")
-        typer.echo(f"{bundle}: intact; {described(manifest)}", err=True)
-        typer.echo(manifest.digest)
+        say(f"{printable(bundle)}: intact; {described(manifest)}", err=True)
+        say(manifest.digest)
 
 
 @bundle_app.command("push")
@@ -80,8 +81,8 @@ def push(
         manifest.check(folder, shown_as=bundle)
         with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
             address = _push(folder, manifest, target, base, plain_http, progress)
-    typer.echo(f"{address}: {described(manifest)}", err=True)
-    typer.echo(address)
+    say(f"{printable(address)}: {described(manifest)}", err=True)
+    say(address)
 
 
 def _push(
@@ -115,7 +116,7 @@ def _push(
 def described(manifest: "Manifest") -> str:
     """One line about a bundle."""
     models = ", ".join(f"{name} {versions[-1]}" for name, versions in sorted(manifest.models.items()))
-    return (
+    return printable(
         f"{manifest.profile} profile, {models}; {len(manifest.files)} files, {manifest.size_bytes / 1e6:.1f} MB, "
         f"built by crowdserve {manifest.crowdserve}"
     )
@@ -128,7 +129,7 @@ def progress_bar(total_bytes: int, description: str) -> "Iterator[Progress]":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total_bytes)
+        task = bar.add_task(printable(description), total=total_bytes)
         yield lambda size_bytes: bar.advance(task, size_bytes)
