@@ -17,7 +17,8 @@ from tests.chart.test_serving import environment
 from tests.support.rendering import Chart
 
 APPLETS = (
-    "base64", "cat", "cut", "echo", "find", "grep", "ln", "mkdir", "mktemp", "od", "rm", "sh", "sha256sum", "tr", "true", "wc",
+    "base64", "cat", "cut", "echo", "find", "grep", "ln", "mkdir", "mktemp", "od", "rm", "sh", "sha256sum",
+    "tr", "wc",
 )  # fmt: skip
 """The programs that the script runs, besides openssl."""
 ELF = b"\x7fELF" + bytes(60)
@@ -145,9 +146,11 @@ DIFFERENCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "lost+found of a model": (put("vgg16/lost+found/model.py"), "odd names: ./vgg16/lost+found"),
     "link": (lambda models: (models / "extra").symlink_to("vgg16"), "has links, devices or odd names: ./extra"),
     "link in place of a file": (
-        lambda models: (models / "a").write_bytes(b"vgg16")
-        and (models / "vgg16/1/model.onnx").unlink() is None
-        and (models / "vgg16/1/model.onnx").symlink_to(models / "a"),
+        lambda models: (
+            (models / "a").write_bytes(b"vgg16")
+            and (models / "vgg16/1/model.onnx").unlink() is None
+            and (models / "vgg16/1/model.onnx").symlink_to(models / "a")
+        ),
         "has links",
     ),
     "pipe": (lambda models: os.mkfifo(models / "vgg16/pipe"), "has links, devices"),
@@ -157,8 +160,10 @@ DIFFERENCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "name like a flag": (put("-rf"), "does not list: -rf"),
     "no manifest": (lambda models: (models / "manifest.json").unlink(), "has no manifest.json"),
     "manifest that is a link": (
-        lambda models: (models / "manifest.json").rename(models.parent / "manifest.json")
-        and (models / "manifest.json").symlink_to("../manifest.json"),
+        lambda models: (
+            (models / "manifest.json").rename(models.parent / "manifest.json")
+            and (models / "manifest.json").symlink_to("../manifest.json")
+        ),
         "has no manifest.json",
     ),
 }
@@ -296,8 +301,10 @@ PLANS: dict[str, tuple[Callable[[Path], object], str]] = {
     "changed": (put("vgg16/1/model.plan"), "vgg16/1/model.plan: FAILED"),
     "unlisted": (put("vgg16/2/model.plan"), "does not list: vgg16/2/model.plan"),
     "of no network": (
-        lambda models: put("extra/1/model.plan")(models)
-        or (models / "plans.sha256").write_text(f"{'0' * 64}  extra/1/model.plan\n"),
+        lambda models: (
+            put("extra/1/model.plan")(models)
+            or (models / "plans.sha256").write_text(f"{'0' * 64}  extra/1/model.plan\n")
+        ),
         "a plan of no network",
     ),
     "that is no plan": (

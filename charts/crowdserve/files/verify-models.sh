@@ -37,7 +37,7 @@ manifest_files() {
       'tail:  "files"'*) break ;;
       tail:'}') part=end ;;
       tail:*) ;;
-      *) part="$part, " && break ;;
+      *) part="after $part" && break ;;
     esac
   done < manifest.json
   [ "$part" = end ] || refuse "manifest.json is not as crowdserve bundle build writes it: $part $line"

@@ -53,7 +53,11 @@ volumes too, and refuses another.
 
 {{/* The security context of a container. The value decides where it names readOnlyRootFilesystem. */}}
 {{- define "crowdserve.securityContext" -}}
-{{- toJson (merge (deepCopy (.Values.containerSecurityContext | default dict)) (dict "readOnlyRootFilesystem" true)) -}}
+{{- $context := deepCopy (.Values.containerSecurityContext | default dict) -}}
+{{- if not (hasKey $context "readOnlyRootFilesystem") -}}
+{{- $context = set $context "readOnlyRootFilesystem" true -}}
+{{- end -}}
+{{- toJson $context -}}
 {{- end }}
 
 {{/*
