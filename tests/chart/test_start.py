@@ -46,8 +46,8 @@ head -c 10 "$1" > "$place"
 FULL = f"{HALF_A_COPY}echo 'No space left on device' >&2; exit 1"
 
 TOOLS = (
-    "cat", "cp", "cut", "find", "grep", "head", "ln", "ls", "mkdir", "mktemp", "mv", "od", "rm", "sh", "sha256sum",
-    "sleep", "tr", "wc",
+    "cat", "cp", "cut", "find", "grep", "head", "ln", "ls", "mkdir", "mktemp", "mv", "od", "rm", "sed", "sh",
+    "sha256sum", "sleep", "tr", "wc",
 )  # fmt: skip
 """The programs that Triton's script runs, except curl."""
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from crowdserve.bundle.manifest import Manifest, describe_files
+from crowdserve.bundle.manifest import Manifest, describe_files, parse_manifest
 from crowdserve.cards import CARDS, ENSEMBLES
 from tests.chart.test_serving import environment
 from tests.support.rendering import Chart
 
 APPLETS = (
-    "base64", "cat", "cut", "echo", "find", "grep", "ln", "mkdir", "mktemp", "od", "rm", "sh", "sha256sum",
+    "base64", "cat", "cut", "echo", "find", "grep", "ln", "mkdir", "mktemp", "od", "rm", "sed", "sh", "sha256sum",
     "tr", "wc",
 )  # fmt: skip
 """The programs that the script runs, besides openssl."""
@@ -174,6 +174,39 @@ def test_difference_is_refused(start: Start, difference: str) -> None:
     change, message = DIFFERENCES[difference]
     change(start.models)
     assert message in start()
+
+
+@pytest.fixture
+def from_hub(quick: Start) -> Start:
+    """A bundle as Hugging Face's library leaves it."""
+    for path in (
+        ".gitattributes", ".cache/huggingface/.gitignore", ".cache/huggingface/CACHEDIR.TAG",
+        ".cache/huggingface/download/.gitattributes.metadata", ".cache/huggingface/download/manifest.json.metadata",
+        ".cache/huggingface/download/vgg16/1/model.onnx.metadata",
+        ".cache/huggingface/download/vgg16/1/model.onnx.lock", f".cache/huggingface/trees/{'a1' * 20}.json",
+    ):  # fmt: skip
+        put(path)(quick.models)
+    return quick
+
+
+def test_what_a_download_from_a_hub_leaves_behind_is_no_difference(from_hub: Start) -> None:
+    assert from_hub() == "served"
+    manifest = parse_manifest((from_hub.models / "manifest.json").read_bytes(), "manifest.json")
+    assert manifest.differences(from_hub.models) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ".cache/huggingface/model.py", ".cache/1/model.py", ".cache/huggingface/download/x.metadata",
+        ".cache/huggingface/download/vgg16/1/model.onnx.metadata.metadata", ".cache/huggingface/trees/1/model.py",
+        f".cache/huggingface/trees/{'a' * 39}.json", "vgg16/.gitattributes", ".cache/config.pbtxt",
+        "vgg16/.cache/huggingface/.gitignore", f"x{'.cache/huggingface/trees/'}{'a' * 40}.json",
+    ],
+)  # fmt: skip
+def test_nothing_else_hides_beside_it(from_hub: Start, path: str) -> None:
+    put(path)(from_hub.models)
+    assert f"does not list: {path};" in from_hub()
 
 
 def rewritten(change: Callable[[str], str]) -> Callable[[Path], object]:

@@ -101,10 +101,17 @@ verify_models() ( # in a shell of its own, for the folder and the locale
     cat "$work/plans" >> "$work/files"
     echo plans.sha256 >> "$work/listed"
   fi
-  printf '%s\n' manifest.json manifest.json.sig >> "$work/listed"
-  folders_of < "$work/listed" > "$work/folders"
+  # Beside them: what Hugging Face keeps in a repository, and its download leaves behind, by its exact names.
+  hub=.cache/huggingface
+  printf '%s\n' manifest.json manifest.json.sig .gitattributes >> "$work/listed"
+  sed "s,.*,$hub/download/&.metadata," "$work/listed" > "$work/hub"
+  sed "s,.*,$hub/download/&.lock," "$work/listed" >> "$work/hub"
+  printf "$hub/%s\n" .gitignore .gitignore.lock CACHEDIR.TAG >> "$work/hub"
+  cat "$work/hub" >> "$work/listed"
+  { cat "$work/listed"; echo $hub/trees/x; } | folders_of > "$work/folders"
   extra=$(
-    find . -type d -path ./lost+found -prune -o -type f -print | cut -c 3- | grep -vxF -f "$work/listed" || true
+    find . -type d -path ./lost+found -prune -o -type f -print | cut -c 3- | grep -vxF -f "$work/listed" |
+      grep -vxE "$hub/trees/[0-9a-f]{40}[.]json" || true
     find . -type d -path ./lost+found -prune -o -type d ! -name . -print | cut -c 3- | grep -vxF -f "$work/folders" || true
   )
   [ -z "$extra" ] || refuse "$1 has what its manifest.json does not list: $extra; $again"

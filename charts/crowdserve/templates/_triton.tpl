@@ -1,8 +1,7 @@
 {{/*
-Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell,
-which draws a random key and stores it nowhere: it guards the endpoints that load models, read shared memory, trace and
-set logging. Before that the shell verifies the bundle and handles backends and engines. An init container could not: KServe
-gives the models to this container and the transformer's only, and they start at the same time.
+Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell, which
+verifies the bundle and handles backends and engines. An init container could not: KServe gives the models to this
+container and the transformer's only, and they start at the same time.
 The digest is a variable of the InferenceService, where a rollout changes it together with the address.
 Takes {root, version}.
 */}}
@@ -29,8 +28,7 @@ args:
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
-    read -r key < /proc/sys/kernel/random/uuid
-    exec "$@" "--http-restricted-api=model-repository,shared-memory,trace,logging:crowdserve-admin=$key"
+    exec "$@"
   - triton
   - tritonserver
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
@@ -102,7 +100,11 @@ failureThreshold: {{ .failures }}
 {{- end -}}
 {{- end }}
 
-{{/* Flags of tritonserver as a JSON array. Only the models of the cards are loaded, whatever else the bundle holds. */}}
+{{/*
+Flags of tritonserver as a JSON array. Only the models of the cards are loaded, whatever else the bundle holds. Nobody loads
+others, reads shared memory, traces or sets logging: the header that these endpoints ask for needs the value of an empty
+line, which ends a request's headers.
+*/}}
 {{- define "crowdserve.tritonFlags" -}}
 {{- $flags := list
       "--model-repository=/mnt/models"
@@ -113,6 +115,7 @@ failureThreshold: {{ .failures }}
       "--exit-on-error=true"
       (printf "--exit-timeout-secs=%d" (int .Values.triton.exitTimeoutSeconds))
       "--http-port=8085"
+      "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n"
       "--allow-grpc=false"
       "--metrics-port=8002" -}}
 {{- range (.Files.Get "files/models.json" | fromJson).served -}}
