@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -64,6 +65,12 @@ def _address(text: str) -> str:
     return f"{host}:{port}"
 
 
+def _digest(text: str) -> str:
+    if text and not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError("expected sha256: and 64 hexadecimal digits in lower case, or nothing")
+    return text
+
+
 def _one_worker(text: str) -> int:
     if text != "1":
         raise ValueError(
@@ -113,6 +120,21 @@ class Settings:
         _one_of("auto", "required", "off"),
         "compare the repository with its manifest.json at start: auto (if it has one), required, off",
     )
+    bundle_digest: str = _setting(
+        "",
+        _digest,
+        "digest that the bundle must have, sha256:… as crowdserve bundle prints it; empty: not compared",
+    )
+    bundle_public_key: str = _setting(
+        "",
+        str,
+        "PEM file of the public key that the bundle's manifest.json.sig must be signed with; empty: not checked",
+    )
+    allow_pickle: bool = _setting(
+        False,
+        _truth,
+        "whether a scene classifier in a joblib file is read; unpickling runs any code that is in the file",
+    )
     route: str = _setting(
         "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)
     )
@@ -120,6 +142,12 @@ class Settings:
         COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
+    memory_bytes: int = _setting(
+        2**30, _positive, "memory that request bodies and photos in progress may take; a quarter at most for bodies"
+    )
+    max_waiting: int = _setting(
+        128, _positive, "most requests in progress or waiting; further ones are told to come again later"
+    )
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
