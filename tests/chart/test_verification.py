@@ -58,7 +58,7 @@ class Start:
         )  # fmt: skip
         assert not list((self.folder / "tmp").glob("tmp.*")), "its temporary files stay"
         if done.returncode == 0:
-            assert done.stdout.startswith("served "), done
+            assert done.stdout == "served\n", done
             return "served"
         assert not done.stdout, done
         assert "\x1b" not in done.stderr
@@ -206,7 +206,7 @@ def test_what_a_download_from_a_hub_leaves_behind_is_no_difference(from_hub: Sta
 )  # fmt: skip
 def test_nothing_else_hides_beside_it(from_hub: Start, path: str) -> None:
     put(path)(from_hub.models)
-    assert f"does not list: {path};" in from_hub()
+    assert f"does not list: {path}" in from_hub()
 
 
 def rewritten(change: Callable[[str], str]) -> Callable[[Path], object]:
