@@ -1,10 +1,13 @@
-"""`crowdserve bundle build`, `verify` and `push`.
+"""`crowdserve bundle build`, `sign`, `verify` and `push`.
 
-stdout holds only what a script needs: the bundle's digest, or the address for `storageUri`.
+stdout holds only what a script needs: the bundle's digest, or the address for `storageUri`. stderr also has the chart's
+values, ready to paste.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +26,7 @@ DEFAULT_PROFILE = ProfileName("gpu")
 bundle_app = typer.Typer(help="The models as one bundle, for S3, a volume claim or an OCI image.", no_args_is_help=True)
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a .tar.")]
+PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 
 
 @bundle_app.command("build")
@@ -39,22 +43,56 @@ def build(
     for target in targets:
         manifest = build_bundle(source, target, profile.value)
         say(f"{printable(target)}: {described(manifest)}", err=True)
+    _tell_values(manifest)
     say(manifest.digest)
+
+
+@bundle_app.command("sign")
+def sign(
+    bundle: BundleArgument,
+    key: Annotated[Path, typer.Option(help="Private key: cosign.key, or a PEM file of ECDSA on P-256.")],
+) -> None:
+    """Sign a bundle: write manifest.json.sig into it, which push carries along. Prints its digest.
+
+    The password of an encrypted key is read from COSIGN_PASSWORD, or asked for. cosign verify-blob reads the signature.
+    """
+    from crowdserve.bundle.signature import read_private_key
+    from crowdserve.bundle.signing import sign_bundle
+
+    manifest = sign_bundle(bundle, read_private_key(key, _password))
+    say(f"{printable(bundle)}: signed; {described(manifest)}", err=True)
+    say(manifest.digest)
+
+
+def _password() -> str:
+    given = os.environ.get(PASSWORD_VARIABLE)
+    return getpass("password of the private key: ") if given is None else given
 
 
 @bundle_app.command("verify")
 def verify(
     bundle: BundleArgument,
     digest: Annotated[str | None, typer.Option(help="The digest that build printed; another one is an error.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key, such as cosign.pub, that the bundle must be signed with.")
+    ] = None,
 ) -> None:
-    """Compare a bundle with its manifest; name every file that is missing, extra or changed."""
-    from crowdserve.bundle.archive import opened_bundle
+    """Compare a bundle with its manifest; name every file that is missing, extra or changed.
+
+    Of a .tar only what its manifest lists is unpacked, and the first file that it does not list ends the command.
+    """
+    from crowdserve.bundle.signature import check_signature
+    from crowdserve.bundle.unpacking import opened_bundle
 
     with opened_bundle(bundle) as (folder, manifest):
-        manifest.check(folder, shown_as=bundle)
         if digest not in (None, manifest.digest):
-            raise BundleError(f"{bundle} is intact, but has the digest {manifest.digest}, expected {digest}")
-        say(f"{printable(bundle)}: intact; {described(manifest)}", err=True)
+            raise BundleError(f"{bundle} has the digest {manifest.digest}, expected {digest}")
+        if key is not None:
+            check_signature(folder, key, shown_as=bundle)
+        manifest.check(folder, shown_as=bundle)
+        signed = f", signed with {key}" if key else ""
+        say(f"{printable(bundle)}: intact{signed}; {described(manifest)}", err=True)
+        _tell_values(manifest)
         say(manifest.digest)
 
 
@@ -73,7 +111,7 @@ def push(
 
     An address holds one bundle forever: pushing the same again does nothing, pushing another is refused.
     """
-    from crowdserve.bundle.archive import opened_bundle
+    from crowdserve.bundle.unpacking import opened_bundle
 
     if (base is not None or plain_http) and not target.startswith("oci://"):
         raise BundleError(f"--base and --plain-http are for oci:// targets, not for {target}")
@@ -82,7 +120,14 @@ def push(
         with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
             address = _push(folder, manifest, target, base, plain_http, progress)
     say(f"{printable(address)}: {described(manifest)}", err=True)
+    _tell_values(manifest, address if "://" in address else None)
     say(address)
+
+
+def _tell_values(manifest: "Manifest", address: str | None = None) -> None:
+    """Show the chart's values that name a bundle."""
+    place = f"uri: {address}, " if address else ""
+    say(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
 
 
 def _push(

@@ -43,8 +43,8 @@ def pull(
 ) -> None:
     """Bring a bundle of models to this machine, verify it, and make it the current one. Prints its digest.
 
-    A bundle that is here already is not downloaded again. A scene classifier in a bundle is a file that can run code:
-    pull bundles only from people whom you trust.
+    A bundle that is here already is not downloaded again. Nothing in a bundle runs code by being read, but its networks
+    count as their maker pleases: pull bundles from people whom you trust.
     """
     from crowdserve.bundle.cache import ModelCache
     from crowdserve.bundle.pull import pull_bundle

@@ -4,6 +4,7 @@ Exit code 0: done; 1: the gate failed and all traffic went back to stable; 2: th
 the canary's share stays as it is.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -66,6 +67,9 @@ def status(release: ReleaseArgument, namespace: NamespaceOption = None, context:
 def start(
     release: ReleaseArgument,
     storage_uri: Annotated[str | None, typer.Option(help="The canary's models; unchanged if left out.")] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="Digest of those models, as `bundle build` prints it; needed if they are pinned.")
+    ] = None,
     image: Annotated[str | None, typer.Option(help="The canary's transformer image; unchanged if left out.")] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
@@ -75,8 +79,11 @@ def start(
     from crowdserve.rollout.report import start_values
     from crowdserve.rollout.state import Version
 
+    if digest is not None and not re.fullmatch("(sha256:)?[0-9a-f]{64}", digest):
+        raise SetupError(f"--digest is {digest!r}, expected sha256: and 64 hexadecimal digits in lower case")
+    pinned = None if digest is None else f"sha256:{digest.removeprefix('sha256:')}"
     with _actions(release, namespace, context, dry_run=dry_run) as actions:
-        started = actions.start(Version(storage_uri, image))
+        started = actions.start(Version(storage_uri, image, pinned))
         say(f"started: the canary gets {started.record.canary}, and no traffic yet")
         say(start_values(actions.cluster, started))
 
