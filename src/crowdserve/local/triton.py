@@ -20,6 +20,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
+from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports
 
@@ -145,7 +146,8 @@ class EmbeddedTriton:
             f"--metrics-port={metrics_port}",
             f"--http-restricted-api={closed}:{key}",
             f"--grpc-restricted-protocol={closed}:{key}",
-            "--model-control-mode=none",
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in served_models(self._repository)),
             "--disable-auto-complete-config",
             "--strict-readiness=true",
             "--exit-on-error=true",
@@ -154,6 +156,12 @@ class EmbeddedTriton:
             "--log-info=false",  # the log then holds what an error message should show
             "--pinned-memory-pool-byte-size=0",
         ]
+
+
+def served_models(repository: Path) -> list[str]:
+    """The models of the cards that a repository has; nothing else in it is loaded."""
+    names = [*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())]
+    return [name for name in names if (repository / name).is_dir()]
 
 
 def find_triton() -> Path:
