@@ -32,6 +32,8 @@ LABEL org.opencontainers.image.title="Triton for crowdserve on CPUs" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND MIT"
 COPY --from=build /opt/triton /opt/triton
 COPY --from=build /opt/tritonserver /opt/tritonserver
+# What the chart's scripts need, in the base today: openssl checks a bundle's signature, bash asks Triton for its health.
+RUN openssl version && bash -c true
 ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
     LD_LIBRARY_PATH=/opt/tritonserver/lib \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -40,5 +42,6 @@ ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
 USER 1000:1000
 WORKDIR /tmp
 EXPOSE 8000 8001 8002
-CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=none", "--disable-auto-complete-config", \
-     "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]
+CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=explicit", "--load-model=vgg16", \
+     "--load-model=csrnet_a", "--load-model=csrnet_b", "--load-model=ssdcnet_sha", "--load-model=ssdcnet_shb", \
+     "--load-model=crowd_dense", "--load-model=crowd_sparse", "--disable-auto-complete-config", "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]

@@ -10,9 +10,7 @@ OLD, NEW = "s3://models/v1", "s3://models/v2"
 IMAGE = "ghcr.io/crowdserve/transformer:1.0.0"
 
 
-def inference_service(
-    name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE, digest: str = ""
-) -> dict:
+def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE) -> dict:
     return {
         "metadata": {
             "name": name,
@@ -25,18 +23,13 @@ def inference_service(
                     "modelFormat": {"name": "triton"},
                     "runtime": name,
                     "storageUri": storage_uri,
-                    "env": [{"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest}],
                 },
                 "containers": [
                     {
                         "name": "transformer-container",
                         "image": image,
                         "args": ["--model_name", "crowdserve", "--http_port", "8080", "--grpc_port", "8081"],
-                        "env": [
-                            {"name": "A", "value": "b"},
-                            {"name": "STORAGE_URI", "value": storage_uri},
-                            {"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest},
-                        ],
+                        "env": [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": storage_uri}],
                     }
                 ],
             }
