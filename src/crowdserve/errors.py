@@ -34,6 +34,8 @@ class CrowdServeError(Exception):
 
     http_status = 500
     grpc_code = "INTERNAL"
+    retry_after_seconds: float | None = None
+    """When the same request may succeed, as a caller is told; None if that is not known."""
 
 
 class InvalidRequest(CrowdServeError):
@@ -58,6 +60,7 @@ class TritonUnavailable(CrowdServeError):
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
+    retry_after_seconds = 1.0
 
 
 class TritonAway(TritonUnavailable):

@@ -177,7 +177,7 @@ class Release:
         assert found is not None
         return found["spec"]["replicas"]
 
-    def metric(self, pod: str, pattern: str, port: int = 8080) -> float:
+    def metric(self, pod: str, pattern: str, port: int = 8082) -> float:
         """Sum of a pod's samples whose line matches a pattern."""
         text = self.namespace.raw(f"pods/{pod}:{port}/proxy/metrics").stdout
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(pattern, line))

@@ -55,7 +55,7 @@ def test_metrics_have_status_route_model_and_stage(
     client: httpx.Client, small_service: EmbeddedService, infer_url: str
 ) -> None:
     def metrics() -> dict[str, float]:
-        lines = client.get(f"{small_service.http_url}/metrics").text.splitlines()
+        lines = client.get(small_service.metrics_url).text.splitlines()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
     before = metrics()

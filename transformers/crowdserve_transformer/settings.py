@@ -91,9 +91,10 @@ class Settings:
     """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
-    host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
-    http_port: int = _setting(8080, _port, "port of REST and of /metrics")
+    host: str = _setting("0.0.0.0", str, "address that REST, gRPC and the metrics listen on")
+    http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
+    metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
     predictor_host: str = _setting(
         "127.0.0.1:8000",
         _address,

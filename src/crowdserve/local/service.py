@@ -32,12 +32,14 @@ class EmbeddedService:
         host: Address that the transformer listens on; Triton stays on 127.0.0.1.
         http_port: REST port of the transformer; a free one if None.
         grpc_port: gRPC port of the transformer; a free one if None.
+        metrics_port: Port of the transformer's metrics; a free one if None.
         threads: CPU threads of one network; every core if None.
 
     Attributes:
         triton: The Triton behind the transformer.
         http_url: Address of REST, such as ``http://127.0.0.1:8080``.
         grpc_url: Address of gRPC, such as ``127.0.0.1:8081``.
+        metrics_url: Address of the transformer's metrics, such as ``http://127.0.0.1:8082/metrics``.
     """
 
     def __init__(
@@ -47,16 +49,17 @@ class EmbeddedService:
         host: str = "127.0.0.1",
         http_port: int | None = None,
         grpc_port: int | None = None,
+        metrics_port: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._source = repository
         self._host = host
-        self._wanted_ports = (http_port, grpc_port)
+        self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-service-"))
         self._repository = self._folder / "repository"
         self._transformer: ChildProcess | None = None
         self.triton = EmbeddedTriton(self._repository, threads=threads)
-        self.http_url = self.grpc_url = ""
+        self.http_url = self.grpc_url = self.metrics_url = ""
 
     def __enter__(self) -> "EmbeddedService":
         try:
@@ -106,18 +109,19 @@ class EmbeddedService:
         ports = choose_ports(self._host, *self._wanted_ports)
         self.triton.start()
         self._transformer = ChildProcess("the transformer", self._command(*ports), folder=self._folder, env=os.environ)
-        address, self.grpc_url = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
-        self.http_url = f"http://{address}"
+        address, self.grpc_url, metrics = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
+        self.http_url, self.metrics_url = f"http://{address}", f"http://{metrics}/metrics"
         self.triton.wait_ready()
         path = f"/v2/models/{MODEL_NAME}/ready"
         self._transformer.wait_until(lambda: answers_ok(address, path), READY_TIMEOUT_SECONDS)
 
-    def _command(self, http_port: int, grpc_port: int) -> list[str]:
+    def _command(self, http_port: int, grpc_port: int, metrics_port: int) -> list[str]:
         settings = {
             "model_name": MODEL_NAME,
             "host": self._host,
             "http_port": http_port,
             "grpc_port": grpc_port,
+            "metrics_port": metrics_port,
             "predictor_host": self.triton.http_url,
             "repository": self._repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,

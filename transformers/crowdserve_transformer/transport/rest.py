@@ -1,4 +1,4 @@
-"""The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
+"""The REST endpoints: v2 with its binary extension, v1, health. Every error is a JSON object with `error`."""
 
 import asyncio
 import os
@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
-from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -21,6 +20,7 @@ from crowdserve_transformer.transport.body_limit import BodyLimit
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -42,7 +42,6 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
                 )
             ),
             ("GET", "/", endpoints.live),
-            ("GET", "/metrics", endpoints.metrics),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -52,6 +51,8 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/models", endpoints.models),
         )
     ]
+    if not plane.model.settings.metrics_port:
+        routes.append(metrics_route())
     limit = Middleware(BodyLimit, max_body_bytes=plane.model.settings.max_body_bytes)
     return Starlette(routes=routes, middleware=[limit], exception_handlers={HTTPException: _not_served})
 
@@ -69,11 +70,6 @@ class RestEndpoints:
     async def ready(self, request: Request) -> Response:
         """Whether the service would answer a request: 200 or 503."""
         return _readiness(await self._plane.ready())
-
-    async def metrics(self, request: Request) -> Response:
-        """Prometheus metrics."""
-        encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
-        return Response(encoder(REGISTRY), headers={"content-type": content_type})
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
