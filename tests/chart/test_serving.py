@@ -18,8 +18,8 @@ from tests.support.rendering import CHART, CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
-    "model_name", "host", "http_port", "grpc_port", "metrics_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
-    "repository", "workers",
+    "model_name", "host", "http_port", "grpc_port", "metrics_port", "predictor_host", "predictor_protocol",
+    "predictor_use_ssl", "repository", "workers",
 }  # fmt: skip
 
 
