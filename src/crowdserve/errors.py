@@ -2,7 +2,7 @@
 
     bytes ──► image ──► tensor ──► density ──► people
       │          │         │           │
-      │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer
+      │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer, or wrongly
       │          │         └───────────── InvalidRequest                    wrong name, dtype, shape, parameter
       │          └─────────────────────── ImageTooLarge                     over a pixel, side or body limit
       └────────────────────────────────── InvalidImage                      not an image, or a broken one
@@ -11,9 +11,12 @@
     ├── InvalidRequest
     │   ├── InvalidImage
     │   └── ImageTooLarge
+    ├── Overloaded             the service has more to do than it can take on
     ├── TritonUnavailable
-    │   └── TritonAway
+    │   ├── TritonAway
+    │   └── TritonLate
     ├── TritonFailed
+    │   └── TritonWrong
     └── SetupError             wrong files, flags or machine: seen by an operator, never by a caller
         ├── CardError          a model card contradicts itself
         ├── DatasetError       a data set on disk does not have the expected layout
@@ -35,7 +38,7 @@ class CrowdServeError(Exception):
     http_status = 500
     grpc_code = "INTERNAL"
     retry_after_seconds: float | None = None
-    """When the same request may succeed, as a caller is told; None if that is not known."""
+    """Time after which the same request may succeed; None if it will not."""
 
 
 class InvalidRequest(CrowdServeError):
@@ -55,6 +58,14 @@ class ImageTooLarge(InvalidRequest):
     http_status = 413
 
 
+class Overloaded(CrowdServeError):
+    """The service has as much to do as it can take on; the same request may succeed later."""
+
+    http_status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    retry_after_seconds = 1.0
+
+
 class TritonUnavailable(CrowdServeError):
     """Triton does not answer or its models are not ready; the same request may succeed later."""
 
@@ -67,8 +78,18 @@ class TritonAway(TritonUnavailable):
     """Triton is gone, or has not loaded a model that is needed, and no other could be used in time."""
 
 
+class TritonLate(TritonUnavailable):
+    """Triton has not answered within its time, or has not for so long that it is not asked."""
+
+
 class TritonFailed(CrowdServeError):
     """Triton answered with an error that the request did not cause."""
+
+    http_status = 502
+
+
+class TritonWrong(TritonFailed):
+    """Triton answered with something that the model cannot have computed; the message names model and fault."""
 
 
 class SetupError(CrowdServeError):

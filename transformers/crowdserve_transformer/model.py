@@ -18,6 +18,7 @@ from crowdserve.triton.repository import model_versions
 from crowdserve_transformer.backends.addresses import Resolve, resolve_host
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
+from crowdserve_transformer.budget import Budget
 from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
@@ -53,6 +54,9 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         self.settings = settings
         self.version = crowdserve.__version__
         self.threads = Threads(settings.cpu_threads)
+        self.budget = Budget(
+            settings.memory_bytes, picture_bytes=settings.memory_bytes * 3 // 4, max_waiting=settings.max_waiting
+        )
         self.pool = TritonPool(
             settings.predictor_host,
             lambda address: _backend(settings, classifier, address),

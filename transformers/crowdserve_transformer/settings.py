@@ -121,6 +121,12 @@ class Settings:
         COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
+    memory_bytes: int = _setting(
+        2**30, _positive, "memory that request bodies and photos in progress may take; a quarter at most for bodies"
+    )
+    max_waiting: int = _setting(
+        128, _positive, "most requests in progress or waiting; further ones are told to come again later"
+    )
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
