@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import TritonAway, TritonFailed, TritonLate, TritonUnavailable, TritonWrong
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.connections import Reply, ReplyTooLong, TritonConnections
-from crowdserve.triton.replies import DTYPES, JSON_LENGTH_HEADER, ReplyUnreadable, error_text, read_tensors, read_versions
+from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_tensors, read_versions
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ _NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 _NO_ANSWER = "Triton does not answer; try again later"
 
 _T = TypeVar("_T")
-_Send = Callable[[TritonConnections], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class TritonClient:
             "Accept-Encoding": "identity",  # Triton would spend more time compressing floats than some networks run
         }
         reply = await self._call(
-            f"infer {model}",
+            f"run {model}",
             f"/v2/models/{quote(model, safe='')}/infer",
             MAX_HEAD_BYTES + max_bytes,
             parts=[head, *(array.data.cast("B") for array in arrays.values())],
@@ -164,7 +164,7 @@ class TritonClient:
     async def _is_ready(self, path: str) -> bool:
         try:
             async with asyncio.timeout(self._ready_timeout_seconds):
-                await self._call("check readiness", path, MAX_HEAD_BYTES)
+                await self._call("say whether it is ready", path, MAX_HEAD_BYTES)
         except (TimeoutError, TritonUnavailable, TritonFailed):
             return False
         return True
@@ -177,7 +177,7 @@ class TritonClient:
             TritonLate: If no answer came in time.
             TritonWrong: If the answer is no metadata.
         """
-        reply = await self._call(f"metadata of {model}", f"/v2/models/{quote(model, safe='')}", MAX_HEAD_BYTES)
+        reply = await self._call(f"describe {model}", f"/v2/models/{quote(model, safe='')}", MAX_HEAD_BYTES)
         versions = self._read(model, reply, read_versions)
         if not versions:
             raise TritonAway(f"no version of {model} is loaded; try again later")
@@ -197,7 +197,7 @@ class TritonClient:
             reply = await self._sent(path, max_bytes, parts, headers or {})
         except ReplyTooLong as err:
             log.warning("%s: Triton at %s: a reply of %s", what, self, err)
-            raise TritonWrong(f"Triton's reply to {what!r} is {err}") from err
+            raise TritonWrong(f"Triton was to {what} and sent {err}") from err
         except (TimeoutError, aiohttp.ClientError, OSError) as err:
             log.warning("%s: Triton at %s: %s: %s", what, self, type(err).__name__, err)
             raise _kind_of(err)(_NO_ANSWER) from err
@@ -260,4 +260,4 @@ def _error_of(reply: Reply, what: str) -> TritonUnavailable | TritonFailed:
         return TritonUnavailable(text)
     if reply.status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):
         return TritonAway(text)
-    return TritonFailed("Triton could not run a model")
+    return TritonFailed(f"Triton could not {what}")

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.connections import Reply
 
-JSON_LENGTH_HEADER = "Inference-Header-Content-Length"
 DTYPES: Mapping[str, npt.DTypeLike] = {"FP32": np.float32, "UINT8": np.uint8}
 """Datatypes of the models' tensors."""
 
