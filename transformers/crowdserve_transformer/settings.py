@@ -102,6 +102,11 @@ class Settings:
     )
     predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
+    forward_authorization: bool = _setting(
+        False,
+        _truth,
+        "whether a caller's Authorization header is sent on to Triton",
+    )
     repository: Path = field(
         default=Path("model_repository"),
         metadata=_described(Path, "Triton model repository that holds vgg16/<version>/scene_classifier.json"),

@@ -208,15 +208,17 @@ class TritonClient:
     async def _sent(
         self, path: str, max_bytes: int, parts: Sequence[bytes | memoryview] | None, headers: Mapping[str, str]
     ) -> Reply:
+        connections = self._connections
+
         async def send() -> Reply:
             if parts is None:
-                return await self._connections.get(path, max_bytes=max_bytes)
-            return await self._connections.post(path, parts, headers, max_bytes=max_bytes)
+                return await connections.get(path, max_bytes=max_bytes)
+            return await connections.post(path, parts, headers, max_bytes=max_bytes)
 
         try:
             return await send()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
-            if isinstance(err, aiohttp.ClientConnectorError):
+            if isinstance(err, aiohttp.ClientConnectorError) or connections is not self._opened:
                 raise
             return await send()  # a kept-alive connection had gone stale; nothing here changes state
 

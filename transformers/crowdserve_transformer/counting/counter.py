@@ -19,6 +19,7 @@ from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
 from crowdserve_transformer.counting.images import PreparedImage, batch_of_one, cropped, needs_padding, read_image
 from crowdserve_transformer.counting.parameters import Choices
+from crowdserve_transformer.counting.passed_on import plain_id
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
 from crowdserve_transformer.settings import Settings
@@ -203,7 +204,7 @@ class _Call:
         start, outcome = time.perf_counter(), "error"
         try:
             answer = await self.backend.models.run(
-                model, images, outputs, request_id=self.request_id, headers=self.headers
+                model, images, outputs, request_id=plain_id(self.request_id), headers=self.headers
             )
             outcome = "ok"
             return answer
