@@ -57,6 +57,7 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     with _listening(settings, "REST", "http_port") as listener:
         grpc_server = create_server(plane)
         rest_server = _http_server(create_app(plane), settings.grace_seconds)
+        await model.start_decoders()
         async with _metrics_served(settings):
             await grpc_server.start()
             serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
