@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,15 +19,14 @@ from crowdserve.errors import SetupError
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve_transformer.model import CrowdModel
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, ConnectionLimits, Connections
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.grpc_service import create_server
+from crowdserve_transformer.transport.http_protocol import GuardedProtocol
 from crowdserve_transformer.transport.metrics_endpoint import create_metrics_app
 from crowdserve_transformer.transport.rest import create_app
 
 log = logging.getLogger(__name__)
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time of common proxies, so that the proxy closes a connection first."""
 
 _METRICS_GRACE_SECONDS = 1.0
 """Longest wait for a reader of the metrics when everything else has stopped."""
@@ -56,7 +56,7 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     _handle_signals(stop, hurry)
     with _listening(settings, "REST", "http_port") as listener:
         grpc_server = create_server(plane)
-        rest_server = _http_server(create_app(plane), settings.grace_seconds)
+        rest_server = _http_server(create_app(plane), settings, settings.grace_seconds)
         await model.start_decoders()
         async with _metrics_served(settings):
             await grpc_server.start()
@@ -82,7 +82,7 @@ async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
         yield
         return
     with _listening(settings, "the metrics server", "metrics_port") as listener:
-        server = _http_server(create_metrics_app(), _METRICS_GRACE_SECONDS)
+        server = _http_server(create_metrics_app(), settings, _METRICS_GRACE_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         try:
             yield
@@ -91,10 +91,12 @@ async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
             await serving
 
 
-def _http_server(app: Starlette, grace_seconds: float) -> _HttpServer:
+def _http_server(app: Starlette, settings: Settings, grace_seconds: float) -> _HttpServer:
     return _HttpServer(
         uvicorn.Config(
             app,
+            http=partial(GuardedProtocol, Connections(_connection_limits(settings))),  # type: ignore[arg-type]
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -103,6 +105,18 @@ def _http_server(app: Starlette, grace_seconds: float) -> _HttpServer:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(grace_seconds),
         )
+    )
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=settings.max_connections,
+        header_bytes=settings.max_header_bytes,
+        headers=settings.max_headers,
+        header_seconds=settings.header_timeout_seconds,
+        lingering_bytes=4 * settings.max_body_bytes,
+        pace_seconds=settings.body_timeout_seconds,
+        pace_bytes=max(1, int(settings.body_timeout_seconds * settings.min_bytes_per_second)),
     )
 
 

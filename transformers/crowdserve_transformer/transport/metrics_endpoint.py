@@ -11,7 +11,9 @@ METRICS_PATH = "/metrics"
 
 def create_metrics_app() -> Starlette:
     """An application with the metrics and nothing else."""
-    return Starlette(routes=[metrics_route()])
+    app = Starlette(routes=[metrics_route()])
+    app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
+    return app
 
 
 def metrics_route() -> Route:
