@@ -34,7 +34,7 @@ def without_triton(start_transformer: StartTransformer) -> Iterator[RunningTrans
 
 def counted(running: RunningTransformer, status: int, protocol: str = "v2-rest") -> float:
     text = httpx.get(running.metrics_url, trust_env=False).text
-    pattern = rf'^crowdserve_requests_total{{.*protocol="{protocol}".*status="{status}"}} (\S+)'
+    pattern = rf'^crowdserve_requests_total{{.*protocol="{protocol}".*status="{status}".*}} (\S+)'
     return sum(map(float, re.findall(pattern, text, re.MULTILINE)))
 
 

@@ -17,6 +17,7 @@ from starlette.routing import Route
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.counting.request import request_id
+from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.bodies import Body
 from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
@@ -123,7 +124,7 @@ class RestEndpoints:
     ) -> _T:
         """Receive the body and answer it, unless the caller hangs up first."""
         plane, headers = self._plane, known_headers(request.headers)
-        with plane.observed(protocol, _id_of(request)) as seen:
+        with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
             deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
             with plane.bodies.body(_announced_bytes(request)) as body:
