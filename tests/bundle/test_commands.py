@@ -18,6 +18,7 @@ def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stan
     digest = read_manifest(folder).digest
     assert built.stdout == f"{digest}\n"
     assert f"{archive}: gpu profile, " in built.stderr
+    assert built.stderr.splitlines()[-1] == f'storage: {{digest: "{digest}"}}'
     verified = run_bundle("verify", archive, "--digest", digest)
     assert (verified.returncode, verified.stdout) == (0, f"{digest}\n")
     assert f"{archive}: intact; gpu profile, " in verified.stderr
@@ -27,6 +28,9 @@ def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stan
         assert pushed.returncode == 0, pushed.stderr
         assert pushed.stdout.startswith(target.removesuffix(":1"))
         assert len(pushed.stdout.splitlines()) == 1
+        address = pushed.stdout.strip()
+        place = f"uri: {address}, " if "://" in address else ""
+        assert pushed.stderr.splitlines()[-1] == f'storage: {{{place}digest: "{digest}"}}'
 
 
 def test_damaged_bundle_is_reported_and_not_pushed(bundle: Path, tmp_path: Path) -> None:
