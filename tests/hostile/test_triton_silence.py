@@ -17,7 +17,9 @@ from tests.support.requests import json_body
 
 pytestmark = pytest.mark.e2e
 
-TIMEOUT_SECONDS = 0.6
+TIMEOUT_SECONDS = 0.8
+ONCE_SECONDS = TIMEOUT_SECONDS + 1.2
+"""Longest time of a request that waits in vain once, on a busy machine; five times took 4 s."""
 FAILS = sends(lambda answer: http_reply(b'{"error":"CUDA out of memory"}', status="500 Internal Server Error"))
 Work = Callable[[httpx.AsyncClient], Awaitable[None]]
 Run = Callable[[Work], None]
@@ -38,7 +40,7 @@ def relay(shared_relay: TritonRelay) -> Iterator[TritonRelay]:
 
 @pytest.fixture
 def run(relay: TritonRelay, small_repository: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`run(work)`: gives the work a client of a service whose Triton is late after 0.6 s."""
+    """`run(work)`: gives the work a client of a service whose Triton is late after 0.8 s."""
     monkeypatch.setattr(breaker, "PROBE_SECONDS", 0.5)
 
     async def served(work: Work) -> None:
@@ -82,14 +84,15 @@ def test_nobody_waits_longer_than_once_and_the_pod_is_unready_until_a_probe_is_a
 ) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         assert await is_ready(client)
+        assert (await status(client))[0] == 200  # the decoding processes have started
         relay.deliver[f"{model}/infer"] = hang
         found = await asyncio.gather(*(status(client) for _ in range(20)))
         assert {code for code, _ in found} == {503}
-        assert max(seconds for _, seconds in found) < 1.5 * TIMEOUT_SECONDS, "the last waited for those before it"
+        assert max(seconds for _, seconds in found) < ONCE_SECONDS, "the last waited for those before it"
         start = time.monotonic()
         await becomes(client, ready=False, seconds=1)
         assert (await status(client))[0] == 503
-        assert time.monotonic() - start < 0.5, "a request waits for a Triton that is known not to answer"
+        assert time.monotonic() - start < 1.0, "a request waits for a Triton that is known not to answer"
         before = relay.asked(f"{model}/infer")
         for _ in range(20):
             assert not await is_ready(client)
@@ -122,7 +125,7 @@ def test_networks_that_hang_from_the_start(run: Run, relay: TritonRelay) -> None
             relay.deliver[f"{model}/infer"] = hang
         found = await asyncio.gather(is_ready(client), *(status(client) for _ in range(20)))
         assert not found[0]
-        assert all(code == 503 and seconds < 2 * TIMEOUT_SECONDS for code, seconds in found[1:])
+        assert all(code == 503 and seconds < ONCE_SECONDS for code, seconds in found[1:])
         relay.deliver.clear()
         await becomes(client, ready=True, seconds=10)
 
@@ -193,10 +196,13 @@ def test_photo_that_a_model_fails_on_makes_nothing_unready(run: Run, relay: Trit
 def test_metadata_that_does_not_come(run: Run, relay: TritonRelay) -> None:
     async def work(client: httpx.AsyncClient) -> None:
         assert await is_ready(client)
+        assert (await status(client, 60))[
+            0
+        ] == 200  # the decoding processes have started, and know no version of csrnet_a
         for model in ("csrnet_a", "vgg16"):
             relay.deliver[f"models/{model}"] = hang
         found = await asyncio.gather(*(status(client) for _ in range(20)))
-        assert all(code == 503 and seconds < 1.5 * TIMEOUT_SECONDS for code, seconds in found)
+        assert all(code == 503 and seconds < ONCE_SECONDS for code, seconds in found)
         await becomes(client, ready=False, seconds=1)
         relay.deliver.clear()
         await becomes(client, ready=True, seconds=10)
