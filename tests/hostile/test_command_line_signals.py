@@ -5,7 +5,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from crowdserve.scratch import PREFIX, SHARED_MEMORY
 from tests.support.photos import gray_photo
 from tests.support.waiting import wait_for
 
+Start = Callable[..., "subprocess.Popen[str]"]
 COMMAND = (sys.executable, "-m", "crowdserve")
 
 
@@ -42,11 +44,20 @@ def left_in(scratches: Path) -> set[str]:
     return {path.name for path in scratches.iterdir() if path.is_dir()}
 
 
-def start(scratches: Path, *arguments: object) -> "subprocess.Popen[str]":
+@pytest.fixture
+def start(scratches: Path) -> Iterator[Start]:
+    """`start("count", …)`: a command; one that still runs at the end is killed."""
     env = {**os.environ, "TMPDIR": str(scratches), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
-    )
+    with ExitStack() as running:
+
+        def run(*arguments: object) -> "subprocess.Popen[str]":
+            command = [*COMMAND, *map(str, arguments)]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env)
+            running.enter_context(process)
+            running.callback(process.kill)
+            return process
+
+        yield run
 
 
 def processes_in(folder: Path) -> set[int]:
@@ -68,11 +79,17 @@ def regions_of(process: "subprocess.Popen[str]") -> list[Path]:
 @pytest.mark.e2e
 @pytest.mark.parametrize(("command", "number"), [("count", signal.SIGTERM), ("evaluate", signal.SIGHUP)])
 def test_a_command_that_is_ended_leaves_nothing(
-    command: str, number: signal.Signals, small_repository: Path, dataset: Path, scratches: Path, tmp_path: Path
+    command: str,
+    number: signal.Signals,
+    start: Start,
+    small_repository: Path,
+    dataset: Path,
+    scratches: Path,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "photo.png").write_bytes(gray_photo())
     given = {"count": [tmp_path / "photo.png"] * 2000, "evaluate": [dataset, "--output", tmp_path / "out"]}[command]
-    process = start(scratches, command, *given, "--json", "--repository", small_repository, "--threads", 1)
+    process = start(command, *given, "--json", "--repository", small_repository, "--threads", 1)
     wait_for(lambda: len(processes_in(scratches)) >= 2 and bool(regions_of(process)))
     process.send_signal(number)
     process.send_signal(number)  # does not interrupt the clean-up
@@ -85,11 +102,11 @@ def test_a_command_that_is_ended_leaves_nothing(
 
 @pytest.mark.parametrize(("command", "number"), [("count", signal.SIGHUP), ("evaluate", signal.SIGINT)])
 def test_a_command_does_not_wait_for_a_silent_server(
-    command: str, number: signal.Signals, dataset: Path, scratches: Path, silent_server: socket.socket, tmp_path: Path
+    command: str, number: signal.Signals, start: Start, dataset: Path, silent_server: socket.socket, tmp_path: Path
 ) -> None:
     (tmp_path / "photo.png").write_bytes(gray_photo())
     given = {"count": [tmp_path / "photo.png"], "evaluate": [dataset, "--output", tmp_path / "out"]}[command]
-    process = start(scratches, command, *given, "--url", f"http://{address(silent_server)}")
+    process = start(command, *given, "--url", f"http://{address(silent_server)}")
     connection, _ = silent_server.accept()
     with connection:
         process.send_signal(number)
@@ -99,11 +116,11 @@ def test_a_command_does_not_wait_for_a_silent_server(
 
 
 def test_a_push_that_is_ended_leaves_nothing(
-    small_repository: Path, scratches: Path, silent_server: socket.socket, tmp_path: Path
+    start: Start, small_repository: Path, scratches: Path, silent_server: socket.socket, tmp_path: Path
 ) -> None:
     build_bundle(small_repository, tmp_path / "bundle", "cpu")
     push = ("bundle", "push", tmp_path / "bundle", f"oci://{address(silent_server)}/models:1", "--base", "scratch")
-    process = start(scratches, *push)
+    process = start(*push)
     wait_for(lambda: any(scratches.rglob("index.json")))
     process.send_signal(signal.SIGTERM)
     _, printed = process.communicate(timeout=60)
@@ -112,8 +129,10 @@ def test_a_push_that_is_ended_leaves_nothing(
 
 
 @pytest.mark.e2e
-def test_the_next_start_sweeps_what_a_killed_service_left(small_repository: Path, scratches: Path) -> None:
-    process = start(scratches, "up", "--repository", small_repository, "--threads", 1)
+def test_the_next_start_sweeps_what_a_killed_service_left(
+    start: Start, small_repository: Path, scratches: Path
+) -> None:
+    process = start("up", "--repository", small_repository, "--threads", 1)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("REST")
     assert len(processes_in(scratches)) >= 2
@@ -124,7 +143,7 @@ def test_the_next_start_sweeps_what_a_killed_service_left(small_repository: Path
     wait_for(lambda: not processes_in(scratches))  # none outlives it
     assert left_in(scratches) == left
 
-    with start(scratches, "up", "--repository", small_repository, "--threads", 1) as following:
+    with start("up", "--repository", small_repository, "--threads", 1) as following:
         assert following.stdout is not None
         assert following.stdout.readline().startswith("REST")
         assert not left & left_in(scratches)

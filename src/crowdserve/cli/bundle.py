@@ -125,7 +125,10 @@ def push(
 
 
 def _tell_values(manifest: "Manifest", address: str | None = None) -> None:
-    """Show the chart's values that name a bundle."""
+    """Show the chart's values that name a bundle, and before them what its transformer would refuse."""
+    for path in manifest.files:
+        if path.endswith(".joblib"):
+            typer.echo(f"note: {path} is a pickle, which the transformer reads with allow_pickle alone", err=True)
     place = f"uri: {address}, " if address else ""
     say(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
 
