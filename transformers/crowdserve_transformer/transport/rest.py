@@ -1,4 +1,4 @@
-"""The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
+"""The REST endpoints: v2 with its binary extension, v1, health. Every error is a JSON object with `error`."""
 
 import asyncio
 import math
@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from kserve import InferRequest, InferResponse
-from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +17,7 @@ from starlette.routing import Route
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.counting.request import request_id
+from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.bodies import Body
 from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
@@ -25,6 +25,7 @@ from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
+from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,7 +49,6 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
                 )
             ),
             ("GET", "/", endpoints.live),
-            ("GET", "/metrics", endpoints.metrics),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -58,6 +58,8 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/models", endpoints.models),
         )
     ]
+    if not plane.model.settings.metrics_port:
+        routes.append(metrics_route())
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
     return app
@@ -76,11 +78,6 @@ class RestEndpoints:
     async def ready(self, request: Request) -> Response:
         """Whether the service would answer a request: 200 or 503."""
         return _readiness(await self._plane.ready())
-
-    async def metrics(self, request: Request) -> Response:
-        """Prometheus metrics."""
-        encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
-        return Response(encoder(REGISTRY), headers={"content-type": content_type})
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
@@ -127,7 +124,7 @@ class RestEndpoints:
     ) -> _T:
         """Receive the body and answer it, unless the caller hangs up first."""
         plane, headers = self._plane, known_headers(request.headers)
-        with plane.observed(protocol, _id_of(request)) as seen:
+        with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
             deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
             with plane.bodies.body(_announced_bytes(request)) as body:
