@@ -10,7 +10,7 @@ from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve_transformer.settings import Settings
 
 KNOWN = ("route", "counter", "density", "heatmap")
-_OF_THE_PROTOCOL = frozenset(
+OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
 )
@@ -93,7 +93,7 @@ def _refuse_unknown(parameters: Mapping[str, Any]) -> None:
     unknown = [
         name
         for name in parameters
-        if name not in KNOWN and name not in _OF_THE_PROTOCOL and not name.startswith("triton_")
+        if name not in KNOWN and name not in OF_THE_PROTOCOL and not name.startswith("triton_")
     ]
     if unknown:
         raise InvalidRequest(f"unknown parameter {', '.join(map(repr, unknown))}; known are {', '.join(KNOWN)}")

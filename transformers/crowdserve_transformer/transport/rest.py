@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
+import orjson
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +22,7 @@ from crowdserve_transformer.transport.body_limit import BodyLimit
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.openapi.document import document
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,6 +45,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ),
             ("GET", "/", endpoints.live),
             ("GET", "/metrics", endpoints.metrics),
+            ("GET", "/openapi.json", endpoints.openapi),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -53,7 +56,9 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
         )
     ]
     limit = Middleware(BodyLimit, max_body_bytes=plane.model.settings.max_body_bytes)
-    return Starlette(routes=routes, middleware=[limit], exception_handlers={HTTPException: _not_served})
+    app = Starlette(routes=routes, middleware=[limit], exception_handlers={HTTPException: _not_served})
+    app.state.openapi = orjson.dumps(document(app.routes, plane.model.settings))
+    return app
 
 
 class RestEndpoints:
@@ -74,6 +79,10 @@ class RestEndpoints:
         """Prometheus metrics."""
         encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
         return Response(encoder(REGISTRY), headers={"content-type": content_type})
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of this interface."""
+        return Response(request.app.state.openapi, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
