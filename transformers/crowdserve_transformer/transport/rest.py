@@ -156,7 +156,8 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     text = f"there is no {request.method} {request.url.path} here; see GET /v2/models"
-    return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
+    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": _id_of(request)}
+    return JSONResponse({"error": text}, status, headers=headers)
 
 
 async def _read_body(request: Request) -> bytes:
