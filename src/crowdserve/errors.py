@@ -11,6 +11,7 @@
     ├── InvalidRequest
     │   ├── InvalidImage
     │   └── ImageTooLarge
+    ├── Overloaded             the service has more to do than it can take on
     ├── TritonUnavailable
     │   └── TritonAway
     ├── TritonFailed
@@ -34,6 +35,8 @@ class CrowdServeError(Exception):
 
     http_status = 500
     grpc_code = "INTERNAL"
+    retry_after_seconds: float | None = None
+    """Time after which the same request may succeed; None if it will not."""
 
 
 class InvalidRequest(CrowdServeError):
@@ -53,11 +56,20 @@ class ImageTooLarge(InvalidRequest):
     http_status = 413
 
 
+class Overloaded(CrowdServeError):
+    """The service has as much to do as it can take on; the same request may succeed later."""
+
+    http_status = 429
+    grpc_code = "RESOURCE_EXHAUSTED"
+    retry_after_seconds = 1.0
+
+
 class TritonUnavailable(CrowdServeError):
     """Triton does not answer or its models are not ready; the same request may succeed later."""
 
     http_status = 503
     grpc_code = "UNAVAILABLE"
+    retry_after_seconds = 1.0
 
 
 class TritonAway(TritonUnavailable):

@@ -52,6 +52,7 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     with _listening(settings) as listener:
         grpc_server = create_server(plane)
         rest_server = _rest_server(plane)
+        await model.start_decoders()
         await grpc_server.start()
         serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
         log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)

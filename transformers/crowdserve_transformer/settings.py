@@ -120,11 +120,27 @@ class Settings:
         COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
+    memory_bytes: int = _setting(
+        2**30,
+        _positive,
+        "memory that bodies and photos in progress may take, bytes; a quarter of it at most for bodies",
+    )
+    max_waiting: int = _setting(
+        128, _positive, "most requests in progress or waiting; further ones are told to come again later"
+    )
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    decode_seconds: float = _setting(
+        10.0,
+        _seconds(0.1),
+        "processor time that decoding a photo of max_pixels may take, seconds; a smaller photo in proportion, but not "
+        "less than a tenth",
+    )
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
     cpu_threads: int = _setting(
-        min(4, _processors), _positive, "threads that decode photos, classify scenes and draw heat maps"
+        min(4, _processors),
+        _positive,
+        "threads that classify scenes and draw heat maps, and as many processes, but two at least, that decode photos",
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
     triton_away_seconds: float = _setting(
