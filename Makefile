@@ -2,9 +2,10 @@
 # tools/find_python.sh does. What is already in a .venv, a CPU build of torch 2.13 say, stays.
 PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test openapi-test bench false-positives docs release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test openapi-test fuzz soak bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +89,12 @@ cluster:  ## Make a Kubernetes cluster in Docker with KServe and all the rest, a
 
 cluster-down:  ## Remove that cluster
 	tools/cluster/down.sh
+
+fuzz: .venv/development  ## Try edited files and messages on their decoders for SECONDS; findings go to findings/
+	.venv/bin/python -m benchmarks.fuzz --seconds $(SECONDS)
+
+soak: .venv/development  ## Good and hostile traffic against a running service for SECONDS; fails if a bound is broken
+	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
 
 bench: .venv/development  ## Measure the service against bare onnxruntime
 	.venv/bin/python -m benchmarks.serve

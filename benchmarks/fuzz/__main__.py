@@ -2,7 +2,7 @@
 
     python -m benchmarks.fuzz --seconds 600
 
-Two processes try inputs made from valid ones: one the decoder of images, the other the decoders of messages in turns. A
+Two processes try inputs made from valid ones: one the decoders of images, the other those of messages. A
 finding is an exception other than a refusal with a status from 400 to 499, a crash, a hang, or more time or memory than
 an input of its size may take. Each is saved in --findings, made as small as possible; the exit code is then 1.
 """
@@ -19,7 +19,7 @@ from benchmarks.fuzz.campaign import Result, run
 from benchmarks.fuzz.report import save, statistics
 from benchmarks.fuzz.targets import TARGETS
 
-IMAGES = "images"
+OF_IMAGES = ("images", "fitted")
 
 
 def main() -> int:
@@ -38,8 +38,8 @@ def main() -> int:
 
 
 def fuzz(targets: Sequence[str], first_seed: int, seconds: float, folder: Path) -> list[Result]:
-    """Try all targets: images the whole time, those of messages in turns beside them."""
-    lanes = [[name for name in targets if (name == IMAGES) == is_image] for is_image in (True, False)]
+    """Try all targets: those of images in turns, and those of messages in turns beside them."""
+    lanes = [[name for name in targets if (name in OF_IMAGES) == of_images] for of_images in (True, False)]
 
     def run_lane(lane: list[str]) -> list[Result]:
         return [run(name, first_seed, seconds / len(lane), folder) for name in lane]

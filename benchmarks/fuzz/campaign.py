@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.fuzz.worker import Finding, Tally, work
+from benchmarks.fuzz.last_input import last_input
+from benchmarks.fuzz.worker import Finding, Tally, input_file, printed_file, work
 
 HANG_SECONDS = 30.0
 """A worker tells something every half a second, or between two inputs; one silent for longer hangs in one input."""
@@ -45,9 +46,9 @@ def run(target: str, first_seed: int, seconds: float, folder: Path) -> Result:
 
 def _run_worker(result: Result, first_seed: int, seconds: float, folder: Path) -> bool:
     """Run one worker to its end; returns whether it was lost before."""
-    current = folder / f"current-{result.target}"
+    current, printed = input_file(folder, result.target), printed_file(folder, result.target)
     ours, theirs = _PROCESSES.Pipe(duplex=False)
-    worker = _PROCESSES.Process(target=work, args=(result.target, first_seed, seconds, current, theirs))
+    worker = _PROCESSES.Process(target=work, args=(result.target, first_seed, seconds, folder, theirs))
     worker.start()
     theirs.close()
     tally = Tally()
@@ -68,9 +69,13 @@ def _run_worker(result: Result, first_seed: int, seconds: float, folder: Path) -
     ours.close()
     result.tallies.append(tally)
     if fault:
-        data = current.read_bytes() if current.exists() else b""
-        result.findings.append(Finding(result.target, fault, "the last input of a worker process", data))
+        detail = f"the last input of a worker process, which printed:\n{_end_of(printed)}"
+        result.findings.append(Finding(result.target, fault, detail, last_input(current)))
     return bool(fault)
+
+
+def _end_of(printed: Path) -> str:
+    return printed.read_text(errors="replace")[-2000:] if printed.exists() else ""
 
 
 def _messages(connection: "multiprocessing.connection.Connection") -> Iterator[object]:

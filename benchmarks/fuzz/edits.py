@@ -16,9 +16,9 @@ _TEXTS = (b"\0", b"-1", b"1e999", b"NaN", b"null", b"true", b'""', b"[" * 200, b
 
 
 class Edit(Protocol):
-    """A change of some bytes."""
+    """A change of some bytes; `shift` moves its place, so that one drawn edit is many."""
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
         ...
 
@@ -30,11 +30,11 @@ class Flip:
     position: int
     mask: int
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
         if not data:
             return data
-        at = self.position % len(data)
+        at = (self.position + shift) % len(data)
         return data[:at] + bytes((data[at] ^ self.mask,)) + data[at + 1 :]
 
 
@@ -45,9 +45,9 @@ class Cut:
     position: int
     length: int
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
-        at = self.position % (len(data) + 1)
+        at = (self.position + shift) % (len(data) + 1)
         return data[:at] + data[at + self.length :]
 
 
@@ -60,9 +60,9 @@ class Write:
     order: Literal["little", "big"]
     value: int
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
-        at = self.position % (len(data) + 1)
+        at = (self.position + shift) % (len(data) + 1)
         number = (self.value & ((1 << (8 * self.width)) - 1)).to_bytes(self.width, self.order)
         return data[:at] + number + data[at + self.width :]
 
@@ -74,9 +74,9 @@ class Insert:
     position: int
     text: bytes
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
-        at = self.position % (len(data) + 1)
+        at = (self.position + shift) % (len(data) + 1)
         return data[:at] + self.text + data[at:]
 
 
@@ -89,12 +89,12 @@ class Part:
     times: int
     inner: Flip | Write | Insert | Cut
 
-    def apply(self, data: bytes) -> bytes:
+    def apply(self, data: bytes, shift: int = 0) -> bytes:
         """The changed bytes."""
         found = parts.split(data)
         if not found:
             return data
-        at = self.index % len(found)
+        at = (self.index + shift) % len(found)
         part = found[at]
         most = max(1, MAX_BYTES // max(1, len(part)))
         changed = {
@@ -109,10 +109,10 @@ class Part:
         return parts.join(rest)
 
 
-def edited(data: bytes, edits: list[Edit]) -> bytes:
+def edited(data: bytes, edits: list[Edit], shift: int = 0) -> bytes:
     """A seed after some edits."""
     for edit in edits:
-        data = edit.apply(data)[:MAX_BYTES]
+        data = edit.apply(data, shift)[:MAX_BYTES]
     return data
 
 

@@ -8,8 +8,9 @@ from kserve import InferRequest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from benchmarks.fuzz import seeds
+from benchmarks.fuzz.own_memory import forget_peak, peak_bytes
 from crowdserve.cards import MODEL_NAME
-from crowdserve.images import decode_image
+from crowdserve.images import decode_fitted, decode_image, decoding_bytes, opened
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve_transformer.counting.request import read_request
 from crowdserve_transformer.settings import Settings
@@ -19,6 +20,12 @@ from crowdserve_transformer.transport.v1 import decode_v1
 
 MAX_PIXELS = 1_000_000
 """Pixel limit of the trials: a header that promises more is refused, and one at the limit costs milliseconds."""
+
+MAX_SIDE_PX = 512
+"""A photo at the pixel limit is scaled down, as a large one is in serving."""
+
+SLACK_BYTES = 8 << 20
+"""Memory that the allocator may take beside what a header promises; a decoding process has 64 MiB."""
 
 MAX_SECONDS = 2.0
 MAX_GROWTH_BYTES = 64 << 20
@@ -44,6 +51,16 @@ class Target:
 
 def _image(data: bytes) -> None:
     decode_image(data, max_pixels=MAX_PIXELS)
+
+
+def _fitted(data: bytes) -> None:
+    """Decode as the service does; the memory that the header promises is all that it may take."""
+    with opened(data, max_pixels=MAX_PIXELS) as file:
+        promised = decoding_bytes(file, data, max_side_px=MAX_SIDE_PX)
+        before = forget_peak()
+        decode_fitted(file, max_side_px=MAX_SIDE_PX, with_scene=True)
+    if (taken := peak_bytes() - before) > promised + SLACK_BYTES:
+        raise MemoryError(f"{taken:,} bytes; the header promised {promised:,}")
 
 
 def _v2(data: bytes) -> None:
@@ -73,6 +90,7 @@ def _read(request: InferRequest) -> None:
 
 TARGETS: Mapping[str, Target] = {
     "images": Target(seeds.files, _image),
+    "fitted": Target(seeds.files, _fitted),
     "v2": Target(seeds.v2_messages, _v2),
     "v2-binary": Target(seeds.binary_messages, _binary),
     "v1": Target(seeds.v1_messages, _v1),

@@ -5,6 +5,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.fuzz.own_memory import forget_peak, peak_bytes
 from benchmarks.fuzz.targets import Target
 from crowdserve.errors import CrowdServeError
 
@@ -55,7 +56,7 @@ def _is_dear(target: Target, outcome: Outcome) -> bool:
 
 
 def _measured(target: Target, data: bytes) -> Outcome:
-    before = _forget_peak()
+    before = forget_peak()
     started = time.perf_counter()
     answer = "accepted"
     try:
@@ -66,7 +67,7 @@ def _measured(target: Target, data: bytes) -> Outcome:
         answer = type(err).__name__
     except Exception as err:
         raise Fault(_place_of(err), "".join(traceback.format_exception(err))) from err
-    return Outcome(answer, time.perf_counter() - started, _status("VmHWM") - before)
+    return Outcome(answer, time.perf_counter() - started, peak_bytes() - before)
 
 
 def _place_of(err: BaseException) -> str:
@@ -74,17 +75,3 @@ def _place_of(err: BaseException) -> str:
     frames = traceback.extract_tb(err.__traceback__)
     last = frames[-1] if frames else None
     return f"{type(err).__name__} in {Path(last.filename).name}:{last.lineno}" if last else type(err).__name__
-
-
-def _forget_peak() -> int:
-    """Let the peak of this process's memory start anew; returns its memory now, bytes."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _status("VmRSS")
-
-
-def _status(name: str) -> int:
-    """A figure of memory of this process, bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) << 10
-    return 0
