@@ -5,7 +5,7 @@ PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint co
 SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test openapi-test fuzz soak bench false-positives docs release clean
+.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test hostile-test openapi-test fuzz soak bench false-positives docs release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve 
 
 cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 minutes on two cores
 	test -n "$$KUBECONFIG" || test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
+
+hostile-test: .venv/development  ## Attack the service with what fills memory and time; minutes
+	export OMP_NUM_THREADS=1 CROWDSERVE_HOSTILE_TEST=1; .venv/bin/pytest -s tests/hostile
 
 openapi-test: .venv/development  ## Send a running service 2,000 requests made from its OpenAPI document; two minutes
 	CROWDSERVE_HOSTILE_TEST=1 .venv/bin/pytest -s tests/hostile/test_openapi_examples.py

@@ -50,12 +50,13 @@ class Budget:
 
     Attributes:
         used_bytes: Bytes held now.
+        body_limit_bytes: Most bytes of all bodies together.
     """
 
     def __init__(self, capacity_bytes: int, *, picture_bytes: int, max_waiting: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.used_bytes = 0
-        self._body_limit_bytes = capacity_bytes - picture_bytes
+        self.body_limit_bytes = capacity_bytes - picture_bytes
         self._body_bytes = 0
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -93,7 +94,7 @@ class Budget:
         Raises:
             Overloaded: If there are none left for bodies.
         """
-        if self._body_bytes + more_bytes > self._body_limit_bytes or self.used_bytes + more_bytes > self.capacity_bytes:
+        if self._body_bytes + more_bytes > self.body_limit_bytes or self.used_bytes + more_bytes > self.capacity_bytes:
             raise Overloaded("the service is receiving as much as it has memory for; try again later")
         self._body_bytes += more_bytes
         self.used_bytes += more_bytes

@@ -121,6 +121,7 @@ class EmbeddedService:
             "predictor_host": self.triton.http_url,
             "repository": self._repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
+            "request_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "drain_seconds": 0,  # there is no load balancer to notice first
             "grace_seconds": _GRACE_SECONDS,
         }
