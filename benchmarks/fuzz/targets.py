@@ -10,11 +10,13 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from benchmarks.fuzz import seeds
 from benchmarks.fuzz.own_memory import forget_peak, peak_bytes
 from crowdserve.cards import MODEL_NAME
+from crowdserve.errors import InvalidRequest
 from crowdserve.images import decode_fitted, decode_image, decoding_bytes, opened
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
-from crowdserve_transformer.counting.request import read_request
+from crowdserve_transformer.counting.request import read_request, request_id
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.codec import decode_rest
+from crowdserve_transformer.transport.grpc_message import split_message
 from crowdserve_transformer.transport.grpc_service import decode_grpc
 from crowdserve_transformer.transport.v1 import decode_v1
 
@@ -73,15 +75,18 @@ def _binary(data: bytes) -> None:
 
 
 def _v1(data: bytes) -> None:
-    _read(decode_v1(data, MODEL_NAME))
+    _read(decode_v1(data, MODEL_NAME, Settings().max_batch_size))
 
 
 def _grpc(data: bytes) -> None:
+    settings = Settings()
+    rest, raw = split_message(data)
     try:
-        message = pb.ModelInferRequest.FromString(data)
-    except DecodeError:  # gRPC answers these itself, before the service sees them
-        return
-    _read(decode_grpc(message))
+        message = pb.ModelInferRequest.FromString(rest)
+    except DecodeError as err:  # the endpoint does the same
+        raise InvalidRequest("not a message") from err
+    request_id(message.id, {})
+    _read(decode_grpc(message, raw, settings.max_batch_size))
 
 
 def _read(request: InferRequest) -> None:

@@ -14,7 +14,7 @@ from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.grpc_service import GrpcEndpoints
 from crowdserve_transformer.transport.openapi.document import method_of
-from crowdserve_transformer.transport.openapi.statuses import OF_HTTP, request_errors
+from crowdserve_transformer.transport.openapi.statuses import OF_CONNECTIONS, OF_HTTP, request_errors
 from crowdserve_transformer.transport.rest import RestEndpoints, create_app
 
 FORMS: Mapping[str, str] = {
@@ -83,7 +83,10 @@ def grpc_methods() -> list[str]:
 def status_table() -> str:
     """A row for each error of a request, with its codes."""
     rows = [(str(each.http_status), f"`{each.grpc_code}`", meaning(each)) for each in request_errors()]
-    of_http = [(str(code), f"`{each.grpc_code}`", each.when) for code, each in OF_HTTP.items()]
+    of_http = [
+        (str(code), f"`{each.grpc_code}`" if each.grpc_code else "", each.when)
+        for code, each in (*OF_HTTP.items(), *OF_CONNECTIONS.items())
+    ]
     return markdown_table(("HTTP", "gRPC", "when"), [*rows, *of_http])
 
 

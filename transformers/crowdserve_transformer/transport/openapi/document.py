@@ -9,7 +9,9 @@ from starlette.routing import BaseRoute, Route
 
 import crowdserve
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER, POD_HEADER
+from crowdserve_transformer.counting.request import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
 from crowdserve_transformer.transport.openapi.operations import OPERATIONS
 from crowdserve_transformer.transport.openapi.schemas import component_schemas
 
@@ -79,24 +81,30 @@ def _parameters(settings: Settings) -> dict[str, Any]:
             "path", "version", "Version of the model.", {"type": "string", "enum": [crowdserve.__version__]}
         ),
         "RequestId": _parameter(
-            "header", "x-request-id", "The caller's id of the request, for the log; a new one if missing.", _ID
+            "header",
+            "x-request-id",
+            "The caller's id of the request, for the log; a new one in the place of one that is missing or not of this "
+            "form.",
+            {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS, "pattern": "^[!-~]([ -~]*[!-~])?$"},
         ),
         "Timeout": _parameter(
             "header",
-            "X-Request-Timeout-Seconds",
-            "How long the caller waits for the answer, seconds; waiting for a turn counts.",
+            _title_case(TIMEOUT_HEADER),
+            "How long the caller waits for the answer, seconds; waiting for a turn counts. The service has a limit of "
+            f"its own, {settings.request_timeout_seconds:g} seconds.",
             {"type": "number", "exclusiveMinimum": 0},
         ),
         "JsonLength": _parameter(
             "header",
-            "-".join(word.capitalize() for word in JSON_LENGTH_HEADER.split("-")),
+            _title_case(JSON_LENGTH_HEADER),
             "Length of the JSON part of the body, bytes, if binary tensors follow it.",
             {"type": "integer", "minimum": 0, "maximum": settings.max_body_bytes},
         ),
     }
 
 
-_ID = {"type": "string", "minLength": 1, "maxLength": 128, "pattern": r"^[A-Za-z0-9._:/+=@-]+$"}
+def _title_case(header: str) -> str:
+    return "-".join(word.capitalize() for word in header.split("-"))
 
 
 def _parameter(place: str, name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +117,11 @@ def _headers() -> dict[str, Any]:
             "description": "The request's own id, or a new one.",
             "required": True,
             "schema": {"type": "string", "minLength": 1},
+        },
+        "RetryAfter": {
+            "description": "After how many seconds the same request may be answered.",
+            "required": True,
+            "schema": {"type": "integer", "minimum": 1},
         },
         "Pod": {"description": f"The pod that answered, in Kubernetes ({POD_HEADER}).", "schema": {"type": "string"}},
     }

@@ -10,10 +10,6 @@ from crowdserve_transformer.transport.openapi.schemas import ref
 _READY = bodies.answer("Ready.", ref("Ready"))
 
 
-def _ref(name: str) -> dict[str, str]:
-    return {"$ref": f"#/components/parameters/{name}"}
-
-
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One endpoint.
@@ -23,7 +19,7 @@ class Operation:
         tag: Heading that it stands under.
         body: The request's body; None if it takes none.
         headers: Names of the header parameters that it reads, among the document's.
-        errors: Statuses of errors that it can answer with, besides 404 where the path names a model.
+        errors: The statuses of its own errors, and when they occur, besides 404 where the path names a model.
         unready: Whether it answers 503 with the body `NotReady`.
     """
 
@@ -36,10 +32,12 @@ class Operation:
 
     def responses(self, names_model: bool) -> dict[str, Any]:
         """Every response of the operation, by status."""
-        errors = {*self.errors(), *([statuses.NOT_FOUND] if names_model else [])}
+        errors = {**self.errors(), **statuses.reasons_of([statuses.NOT_FOUND] if names_model else [])}
         found = {"200": dict(self.answer), **statuses.error_responses(errors)}
         if self.unready:
-            found["503"] = bodies.answer("Not ready; try again later.", ref("NotReady"))
+            either = {"anyOf": [ref("NotReady"), ref("Error")]}
+            when = f"Not ready; try again later.\n\n{statuses.OF_CONNECTIONS[503].when}"
+            found["503"] = statuses.error_response(503, when, either)
         return found
 
 

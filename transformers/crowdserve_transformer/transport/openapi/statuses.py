@@ -1,4 +1,4 @@
-"""The statuses of errors over REST, and when they occur: those of exceptions, and those of HTTP itself."""
+"""The statuses of errors over REST, and when they occur: those of exceptions, of HTTP, and of connections."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from typing import Any
 
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.pages.error_tree import error_classes, meaning
+from crowdserve_transformer.transport.openapi.schemas import Schema, ref
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
-WITH_RETRY_AFTER = frozenset({429, 503})
-"""Statuses that say in `Retry-After` after how many seconds the same request may be answered."""
+
 ANSWER_HEADERS: Mapping[str, Any] = {
     "x-request-id": {"$ref": "#/components/headers/RequestId"},
     "x-crowdserve-pod": {"$ref": "#/components/headers/Pod"},
@@ -37,6 +37,16 @@ OF_HTTP: Mapping[int, Status] = {
     ),
     500: Status("INTERNAL", "The service failed on this request; its log tells why, under the request id."),
 }
+"""Statuses of requests that were read."""
+
+OF_CONNECTIONS: Mapping[int, Status] = {
+    408: Status("", "The headers took too long to come."),
+    414: Status("", "The URL is too long."),
+    429: Status("", "The client sends too many requests in advance of their answers."),
+    431: Status("RESOURCE_EXHAUSTED", "The request has too many headers, or they are too long."),
+    503: Status("UNAVAILABLE", "There are too many connections, or the service is stopping."),
+}
+"""Statuses that any request can have before its endpoint is asked; their answers have no request id."""
 
 
 def of_requests() -> dict[int, str]:
@@ -55,19 +65,28 @@ def request_errors() -> list[type[CrowdServeError]]:
     return [error for error in found if error is not CrowdServeError and not issubclass(error, SetupError)]
 
 
-def error_responses(statuses: Iterable[int]) -> dict[str, Any]:
-    """The OpenAPI responses of some statuses of errors."""
-    reasons = {**{status: each.when for status, each in OF_HTTP.items()}, **of_requests()}
-    return {str(status): _error_response(status, reasons[status]) for status in sorted(set(statuses))}
+def asks_to_retry(status: int) -> bool:
+    """Whether each answer of a status says in `Retry-After` after how many seconds the request may be sent again."""
+    return status in {error.http_status for error in request_errors() if error.retry_after_seconds is not None}
 
 
-def _error_response(status: int, when: str) -> dict[str, Any]:
-    headers: dict[str, Any] = dict(ANSWER_HEADERS)
-    if status in WITH_RETRY_AFTER:
-        headers["Retry-After"] = {
-            "description": "After how many seconds the same request may be answered.",
-            "required": True,
-            "schema": {"type": "integer", "minimum": 1},
-        }
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {"description": when, "headers": headers, "content": content}
+def error_responses(errors: Mapping[int, str]) -> dict[str, Any]:
+    """The OpenAPI responses of an operation's own errors, by status and reason, and of those of connections."""
+    found = {}
+    for status in sorted({*errors, *OF_CONNECTIONS}):
+        reasons = [errors.get(status), OF_CONNECTIONS[status].when if status in OF_CONNECTIONS else None]
+        found[str(status)] = error_response(status, "\n\n".join(filter(None, reasons)), ref("Error"))
+    return found
+
+
+def error_response(status: int, when: str, schema: Schema) -> dict[str, Any]:
+    """The OpenAPI response of one status."""
+    headers: dict[str, Any] = {} if status in OF_CONNECTIONS else dict(ANSWER_HEADERS)
+    if asks_to_retry(status):
+        headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
+    return {"description": when, "headers": headers, "content": {"application/json": {"schema": schema}}}
+
+
+def reasons_of(statuses: Iterable[int]) -> dict[int, str]:
+    """When some statuses of HTTP occur."""
+    return {status: OF_HTTP[status].when for status in statuses}
