@@ -1,7 +1,7 @@
 """What is done to a valid file or message. Every edit works on any bytes: positions wrap around."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from hypothesis import strategies as st
 
@@ -13,6 +13,10 @@ MAX_BYTES = 1 << 20
 _NUMBERS = (0, 1, 2, 4, 7, 8, 16, 127, 128, 255, 256, 4096, 32767, 65535, 65536, 1 << 24, (1 << 31) - 1, (1 << 32) - 1)
 _WIDTHS: tuple[Literal[1, 2, 4, 8], ...] = (1, 2, 4, 8)
 _TEXTS = (b"\0", b"-1", b"1e999", b"NaN", b"null", b"true", b'""', b"[" * 200, b'{"a":' * 50, b"\xff\xff", b"\xff\xd9")
+
+
+Action = Literal["copy", "drop", "move", "edit"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
 
 
 class Edit(Protocol):
@@ -85,7 +89,7 @@ class Part:
     """Copies, drops, moves or edits a part of the file, and sets lengths and checksums right."""
 
     index: int
-    action: Literal["copy", "drop", "move", "edit"]
+    action: Action
     times: int
     inner: Flip | Write | Insert | Cut
 
@@ -126,6 +130,6 @@ def edits() -> st.SearchStrategy[Edit]:
     insert = st.builds(Insert, position, st.one_of(st.sampled_from(_TEXTS), st.binary(max_size=12)))
     times = st.one_of(st.integers(1, 4), st.sampled_from((64, 600, 5000)))
     simple = st.one_of(flip, write, insert, cut)
-    actions = st.sampled_from(("copy", "drop", "move", "edit"))
+    actions = st.sampled_from(ACTIONS)
     part = st.builds(Part, st.integers(0, 1 << 10), actions, times, simple)
     return st.one_of(flip, cut, write, insert, part, part)

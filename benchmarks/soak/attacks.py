@@ -13,7 +13,7 @@ import grpc  # type: ignore[import-untyped]
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from benchmarks.fuzz import seeds
-from benchmarks.fuzz.edits import Cut, Edit, Flip, Part, Write, edited
+from benchmarks.fuzz.edits import ACTIONS, Cut, Edit, Flip, Part, Write, edited
 from benchmarks.soak.connection import Address, Reply, converse, exchange, head, post, read_reply
 from benchmarks.worst_pictures import progressive_jpeg, run_length_bmp, worst_pictures
 from crowdserve.protocol.binary import join_bytes
@@ -78,8 +78,7 @@ def _edit(rng: random.Random) -> Edit:
             Write(position, rng.choice((1, 2, 4)), rng.choice(("little", "big")), rng.choice((0, 255, 65535, 2**31))),
         )
     )
-    actions = ("copy", "drop", "move", "edit")
-    part = Part(rng.randrange(64), rng.choice(actions), rng.choice((1, 3, 600)), simple)
+    part = Part(rng.randrange(64), rng.choice(ACTIONS), rng.choice((1, 3, 600)), simple)
     return rng.choice((simple, part))
 
 
