@@ -1,11 +1,15 @@
-"""Bodies that never end, come slowly, or are too much together; and answers that nobody takes."""
+"""Headers and bodies that never end, come slowly, or are too much together; and answers that nobody takes."""
 
+import json
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from crowdserve.local.service import EmbeddedService
 from tests.support.attacks import (
@@ -21,6 +25,8 @@ from tests.support.attacks import (
     status_of,
     watched,
 )
+from tests.support.photos import encoded, gray_photo
+from tests.support.requests import json_body
 from tests.support.transformers import RunningTransformer, StartTransformer
 
 pytestmark = pytest.mark.e2e
@@ -31,8 +37,9 @@ timed = pytest.mark.skipif(not os.environ.get("CROWDSERVE_HOSTILE_TEST"), reason
 
 @pytest.fixture(scope="module")
 def tight(small_service: EmbeddedService, start_transformer: StartTransformer) -> Iterator[RunningTransformer]:
-    """A transformer with 4 MiB for bodies, which waits for a second."""
-    limits = {"memory_bytes": 16 * MIB, "body_timeout_seconds": 1, "max_body_bytes": 8 * MIB}
+    """A transformer with 4 MiB for bodies and six connections, which waits for a second."""
+    memory = {"memory_bytes": 16 * MIB, "max_body_bytes": 8 * MIB}
+    limits = {**memory, "header_timeout_seconds": 1, "body_timeout_seconds": 1, "max_connections": 6}
     with start_transformer(small_service.triton.http_url, **limits) as running:
         yield running
 
@@ -94,14 +101,54 @@ def test_unfinished_body_gives_way_to_a_whole_one(tight: RunningTransformer) -> 
 
 def photo_of(least_bytes: int) -> bytes:
     """A photo whose file is at least so large."""
-    import numpy as np
-    from PIL import Image
-
-    from tests.support.photos import encoded
-
     side = int((least_bytes / 3) ** 0.5) + 8
     noise = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return encoded(Image.fromarray(noise), "BMP")
+
+
+def test_half_sent_headers_are_given_up(tight: RunningTransformer) -> None:
+    with connect(tight.http_url) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost:")
+        start = time.monotonic()
+        answer = b""
+        while not answer and time.monotonic() < start + 10:  # one byte at a time keeps no connection open
+            connection.sendall(b"x")
+            connection.settimeout(0.1)
+            try:
+                answer = connection.recv(1000)
+            except TimeoutError:
+                continue
+        assert status_of(answer) == 408
+        assert time.monotonic() - start < 5
+
+
+def test_silent_connections_make_room_for_one_that_speaks(tight: RunningTransformer) -> None:
+    silent = [connect(tight.http_url) for _ in range(6)]
+    half = [connect(tight.http_url) for _ in range(6)]
+    for connection in half:
+        connection.sendall(b"POST ")
+    time.sleep(0.6)
+    assert seconds_of_photo(tight.http_url) < 5
+    for connection in (*silent, *half):
+        connection.close()
+
+
+def test_connections_over_the_limit_are_told_so_at_once(tight: RunningTransformer) -> None:
+    """Six are new or at work, so that none of them has to make room."""
+    opened = [connect(tight.http_url) for _ in range(12)]
+    answers = []
+    for connection in opened:
+        connection.settimeout(0.2)
+        try:
+            answers.append(connection.recv(1000))
+        except TimeoutError:
+            answers.append(b"")
+    for connection in opened:
+        connection.close()
+    refused = [answer for answer in answers if answer]
+    assert len(refused) == 6
+    assert {status_of(answer) for answer in refused} == {503}
+    assert all(b"retry-after: 1" in answer for answer in refused)
 
 
 @timed
@@ -139,16 +186,11 @@ def test_five_hundred_half_sent_requests(small_service: EmbeddedService) -> None
 @timed
 def test_answers_that_nobody_takes(small_service: EmbeddedService, start_transformer: StartTransformer) -> None:
     """A client that asks for megabytes and reads none of them loses its connection."""
-    import json
-
-    from tests.support.photos import gray_photo
-    from tests.support.requests import json_body
-
     body = json.dumps(json_body(gray_photo(100, 2000, 2000), parameters={"density": True, "heatmap": True})).encode()
     request = head(PATH, f"Content-Length: {len(body)}") + body
     with start_transformer(small_service.triton.http_url, body_timeout_seconds=1) as running:
         with connect(running.http_url) as connection:
-            connection.setsockopt(__import__("socket").SOL_SOCKET, __import__("socket").SO_RCVBUF, 4096)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.sendall(request * 4)
             time.sleep(10)
             total = 0

@@ -90,7 +90,7 @@ def test_ordinary_messages_are_answered(small_service: EmbeddedService) -> None:
         (typed("UINT8", (1, 1, 1, 3), uint_contents=[1, 2, 256]), "outside 0 to 255"),
         (request(shape=(1,) * 1000, raw_input_contents=[b""]).SerializeToString(), "has shape [1, 1, 1, 1"),
         (request(id="a" * 200, raw_input_contents=[b""]).SerializeToString(), "'id' is 'aaa"),
-        (request(datatype="x" * 5000, raw_input_contents=[b""]).SerializeToString(), "has datatype 'xxx"),
+        (request(datatype="x" * 5000, raw_input_contents=[b""]).SerializeToString(), "has datatype 'XXX"),
         (b"\x0a\xff", "in the middle of a field"),
         (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", "in the middle of a field"),
         (b"\x0f", "not a ModelInferRequest"),
@@ -124,7 +124,7 @@ def test_cut_message_is_refused_or_read(length: int) -> None:
 def test_long_metadata_are_refused(small_service: EmbeddedService) -> None:
     message = request(raw_input_contents=[raw(gray_photo())]).SerializeToString()
     assert refusal(small_service, message, ("a", "b" * 40_000)).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-    for value in ("b" * 9000, "\t", "x" * 129):
+    for value in ("b" * 9000, "x" * 129):
         assert call(small_service, message, ("x-request-id", value), ("traceparent", value), ("x-bin", b"\xff"))
 
 

@@ -2,9 +2,12 @@
 
 import json
 import re
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import grpc
 import httpx
@@ -12,11 +15,12 @@ import pytest
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
+from crowdserve.local.service import EmbeddedService
 from tests.support.attacks import PATH, connect, head, post
 from tests.support.photos import gray_photo
 from tests.support.requests import TIMEOUT_SECONDS, json_body
 from tests.support.transformers import RunningTransformer, StartTransformer
-from tests.support.waiting import wait_for
+from tests.support.waiting import answers, wait_for
 
 pytestmark = pytest.mark.e2e
 
@@ -24,11 +28,55 @@ BODY = json.dumps(json_body(gray_photo())).encode()
 REQUEST = head(PATH, f"Content-Length: {len(BODY)}") + BODY
 
 
+class SilentTriton:
+    """The real Triton, whose counts do not arrive."""
+
+    def __init__(self, address: str) -> None:
+        host, port = address.split(":")
+        self._triton = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                caller, _ = self._listener.accept()
+                triton = socket.create_connection(self._triton)
+                silenced = threading.Event()
+                threading.Thread(target=self._pass, args=(caller, triton, silenced), daemon=True).start()
+                threading.Thread(target=self._pass_back, args=(triton, caller, silenced), daemon=True).start()
+
+    def _pass(self, caller: socket.socket, triton: socket.socket, silenced: threading.Event) -> None:
+        with suppress(OSError), caller, triton:
+            while data := caller.recv(1 << 16):
+                if b"/infer HTTP" in data and b"/models/vgg16/" not in data:  # which readiness asks for
+                    silenced.set()
+                triton.sendall(data)
+            triton.shutdown(socket.SHUT_RDWR)
+
+    def _pass_back(self, triton: socket.socket, caller: socket.socket, silenced: threading.Event) -> None:
+        with suppress(OSError):
+            while data := triton.recv(1 << 16):
+                if not silenced.is_set():
+                    caller.sendall(data)
+
+
 @pytest.fixture(scope="module")
-def without_triton(start_transformer: StartTransformer) -> Iterator[RunningTransformer]:
-    """A transformer whose photos wait for a Triton that never comes."""
-    settings = {"triton_away_seconds": 100, "request_timeout_seconds": 3, "max_waiting": 4}
-    with start_transformer("127.0.0.1:9", **settings) as running:
+def silent(small_service: EmbeddedService) -> Iterator[SilentTriton]:
+    triton = SilentTriton(small_service.triton.http_url)
+    yield triton
+    triton.close()
+
+
+@pytest.fixture(scope="module")
+def without_triton(silent: SilentTriton, start_transformer: StartTransformer) -> Iterator[RunningTransformer]:
+    """A transformer whose photos get no answer from Triton."""
+    with start_transformer(silent.address, request_timeout_seconds=2, max_waiting=4) as running:
+        wait_for(lambda: answers(f"{running.http_url}/v2/health/ready"))
         yield running
 
 
@@ -81,9 +129,9 @@ def test_grpc_caller_that_hangs_up_counts_alike(without_triton: RunningTransform
 def test_time_of_the_service_is_over(without_triton: RunningTransformer) -> None:
     start = time.monotonic()
     response = post(without_triton.http_url, BODY)
-    assert 3 <= time.monotonic() - start < 5
+    assert 2 <= time.monotonic() - start < 5
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert response.json()["error"] == "no answer within 3 seconds, the limit of this service; try again later"
+    assert response.json()["error"] == "no answer within 2 seconds, the limit of this service; try again later"
     error = call(without_triton, 60)
     assert error.code() == grpc.StatusCode.UNAVAILABLE
     assert ("retry-after", "1") in error.trailing_metadata()
@@ -128,16 +176,16 @@ def test_more_requests_than_places_are_told_to_come_again(without_triton: Runnin
         assert {answer.result().status_code for answer in waiting} == {503}
 
 
-def test_stop_waits_for_no_attacker(start_transformer: StartTransformer) -> None:
-    settings = {"triton_away_seconds": 100, "grace_seconds": 1}
-    with start_transformer("127.0.0.1:9", **settings) as running:
+def test_stop_waits_for_no_attacker(silent: SilentTriton, start_transformer: StartTransformer) -> None:
+    with start_transformer(silent.address, grace_seconds=1) as running:
+        wait_for(lambda: answers(f"{running.http_url}/v2/health/ready"))
         opened = [connect(running.http_url) for _ in range(30)]
         for number, connection in enumerate(opened):
             connection.sendall([b"", b"POST ", head(PATH, "Content-Length: 999") + b"x", REQUEST][number % 4])
         time.sleep(0.5)
         start = time.monotonic()
         running.process.stop(30)
-        assert time.monotonic() - start < 12
+        assert time.monotonic() - start < 15
         assert running.process.exit_code == 0
         for connection in opened:
             connection.close()
