@@ -51,7 +51,9 @@ def _why(answer: Answer) -> str:
         return "not the count of that photo"
     if answer.ordinary and status in ENDS:
         return "an ordinary photo without an answer"
-    if answer.ordinary and status.startswith("4") and status not in {"408", "429"}:
+    if answer.ordinary and status in {"408", "DEADLINE_EXCEEDED"}:
+        return "an ordinary photo over its deadline"
+    if answer.ordinary and ((status[:1] == "4" and status != "429") or status in GRPC_OF_CALLERS - {"OK"}):
         return "an ordinary photo refused"
     if status.startswith("5"):
         if status != "503":
