@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
+import orjson
 from kserve import InferRequest, InferResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -26,6 +27,7 @@ from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
+from crowdserve_transformer.transport.openapi.document import document
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -49,6 +51,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
                 )
             ),
             ("GET", "/", endpoints.live),
+            ("GET", "/openapi.json", endpoints.openapi),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -62,6 +65,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
         routes.append(metrics_route())
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
+    app.state.openapi = orjson.dumps(document(app.routes, plane.model.settings))
     return app
 
 
@@ -78,6 +82,10 @@ class RestEndpoints:
     async def ready(self, request: Request) -> Response:
         """Whether the service would answer a request: 200 or 503."""
         return _readiness(await self._plane.ready())
+
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of this interface."""
+        return Response(request.app.state.openapi, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
@@ -172,7 +180,8 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
-    return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
+    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": _id_of(request)}
+    return JSONResponse({"error": text}, status, headers=headers)
 
 
 def _announced_bytes(request: Request) -> int | None:
