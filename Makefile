@@ -99,8 +99,9 @@ fuzz: .venv/development  ## Try edited files and messages on their decoders for 
 soak: .venv/development  ## Good and hostile traffic against a running service for SECONDS; fails if a bound is broken
 	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
 
-bench: .venv/development  ## Measure the service against bare onnxruntime
+bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures
 	.venv/bin/python -m benchmarks.serve
+	.venv/bin/python -m benchmarks.memory
 
 false-positives: .venv/development  ## Count the people in 66 images without any; writes docs/explanation/false-positives.md
 	.venv/bin/python -m studies.false_positives --page docs/explanation/false-positives.md
