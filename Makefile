@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs release clean
+.PHONY: help demo up test hostile-test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,15 @@ false-positives: .venv/development  ## Count the people in 66 images without any
 
 docs: .venv/documentation  ## Build the documentation into site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
+lock: .venv/development  ## Write the images' lock files anew, after pyproject.toml or constraints.txt has changed
+	.venv/bin/python -m tools.locks
+
+sbom: .venv/development  ## Write what each image holds into dist/, as CycloneDX
+	.venv/bin/python -m tools.sbom
+
+audit: .venv/development  ## Look for known vulnerabilities of the images' packages; asks PyPI
+	.venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(addprefix --requirement ,$(wildcard requirements/*.lock))
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it
 	.venv/bin/python tools/release.py $(VERSION)

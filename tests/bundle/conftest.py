@@ -19,7 +19,8 @@ import pytest
 from crowdserve.bundle.archive import write_tar
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
+from crowdserve.bundle.folder import list_files
+from crowdserve.bundle.manifest import Manifest, read_manifest
 from crowdserve.local.processes import ChildProcess, choose_ports
 from tests.support.registry import HOST, RunningRegistry, run_stand_in
 from tests.support.waiting import answers

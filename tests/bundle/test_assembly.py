@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 import crowdserve
-from crowdserve.bundle.archive import opened_bundle
 from crowdserve.bundle.assembly import CLASSIFIER, build_bundle
-from crowdserve.bundle.manifest import Manifest, list_files, read_manifest
+from crowdserve.bundle.folder import list_files
+from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.unpacking import opened_bundle
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.cards.records import model_sha256
 from crowdserve.errors import BundleError, RepositoryError
@@ -45,7 +46,7 @@ def test_bundle_is_a_repository_of_its_profile(small_repository: Path, tmp_path:
         assert not model.is_symlink()
         assert model.read_bytes() == (small_repository / name / "1" / "model.onnx").read_bytes()
         assert (folder / name / "1" / "model.py").is_file() is (profile == "embedded")
-    assert {f"vgg16/1/{CLASSIFIER}.joblib", f"vgg16/1/{CLASSIFIER}.json"} <= set(manifest.files)
+    assert {f"vgg16/1/{CLASSIFIER}.npz", f"vgg16/1/{CLASSIFIER}.json"} <= set(manifest.files)
     assert manifest == read_manifest(folder)
     manifest.check(folder)
 
@@ -118,7 +119,7 @@ def test_empty_folder_and_an_old_archive_are_replaced(source: Path, tmp_path: Pa
 def test_unusable_classifier_is_refused_before_bundling(source: Path, tmp_path: Path) -> None:
     folder = source / "vgg16" / "1"
     assert CLASSIFIER == STEM
-    (folder / f"{CLASSIFIER}.joblib").write_bytes(b"another")
+    (folder / f"{CLASSIFIER}.npz").write_bytes(b"another")
     with pytest.raises(BundleError, match=r"scene_classifier.json is of a file with SHA-256 .* none beside it"):
         build_bundle(source, tmp_path / "bundle", "gpu")
     (folder / f"{CLASSIFIER}.json").unlink()
@@ -177,7 +178,7 @@ def test_file_that_cannot_be_read_is_named(source: Path, tmp_path: Path) -> None
     (source / "vgg16" / "1" / "notes.txt").symlink_to(UNREADABLE)
     with pytest.raises(BundleError, match=r"Input/output error; check the file, its rights"):
         build_bundle(source, tmp_path / "bundle", "gpu")
-    model = source / "vgg16" / "1" / f"{CLASSIFIER}.joblib"
+    model = source / "vgg16" / "1" / f"{CLASSIFIER}.npz"
     model.unlink()
     model.mkdir()
     with pytest.raises(BundleError, match=rf"{model}: Is a directory"):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from crowdserve.bundle.cache import CachedBundle, ModelCache, _rename_unless_there, models_folder
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest
+from crowdserve.bundle.manifest import Manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.errors import BundleError
 
@@ -76,6 +77,15 @@ def test_a_bundle_that_was_spoilt_here_is_pulled_again(built: Path, cache: Model
     bundle.manifest.check(pull_bundle(str(built), cache).folder)
 
 
+def test_a_bundle_that_an_earlier_version_pulled_is_still_here(built: Path, cache: ModelCache) -> None:
+    bundle = pull_bundle(str(built), cache)
+    origin = cache.folder / f"{bundle.folder.name}.json"
+    origin.rename(bundle.folder / ".origin.json")  # where it was before
+    assert cache.bundles() == [bundle]
+    assert cache.get(bundle.digest) == bundle
+    bundle.manifest.check(bundle.folder)
+
+
 def test_other_folders_are_not_bundles(built: Path, cache: ModelCache) -> None:
     bundle = pull_bundle(str(built), cache)
     shutil.copytree(bundle.folder, cache.folder / "mine")
@@ -86,7 +96,7 @@ def test_other_folders_are_not_bundles(built: Path, cache: ModelCache) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(built: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BundleError, match=rf"was not pulled, {tmp_path}/file"):
+    with pytest.raises(BundleError, match=rf"was not read or written, {tmp_path}/file"):
         pull_bundle(str(built), ModelCache(tmp_path / "file" / "models"))
 
 

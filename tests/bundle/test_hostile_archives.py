@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from crowdserve.bundle.archive import MAX_MANIFEST_BYTES, LimitedStream, tar_limit_bytes
 from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest
+from crowdserve.bundle.manifest import FileEntry, Manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.errors import BundleError
 
@@ -58,10 +59,10 @@ def oversized(members: Members) -> Members:
 
 
 HARMS: dict[str, tuple[Callable[[Members], Members], str]] = {
-    "symlink": (insert(member("vgg16/x", kind=tarfile.SYMTYPE, link="/etc/passwd")), "vgg16/x is neither a file"),
+    "symlink": (insert(member("vgg16/x", kind=tarfile.SYMTYPE, link="/etc/passwd")), "'vgg16/x' is neither a file"),
     "link for a model": (
         replace(MODEL, member(MODEL, kind=tarfile.SYMTYPE, link="/etc/passwd")),
-        "model.onnx is neither a file",
+        "model.onnx' is neither a file",
     ),
     "link for a folder": (replace("csrnet_a", member("csrnet_a", kind=tarfile.SYMTYPE, link="/tmp")), "neither a file"),
     "hard link": (replace(MODEL, member(MODEL, kind=tarfile.LNKTYPE, link="manifest.json")), "neither a file"),
@@ -144,7 +145,7 @@ def test_a_manifest_that_comes_later_is_found_on_disk_and_refused_over_http(
 ) -> None:
     members = members_of(archive)
     path = pack([*members[1:], members[0]], tmp_path / "bundle.tar")
-    with pytest.raises(BundleError, match=r"begins with crowd_dense/1/.*, expected manifest.json.*bundle build"):
+    with pytest.raises(BundleError, match=r"begins with 'crowd_dense', expected manifest.json.*bundle build"):
         pull_bundle(f"{serve_folder(tmp_path).url}/bundle.tar", cache)
     assert pull_bundle(str(path), cache).digest == manifest.digest
 

@@ -12,7 +12,8 @@ import pytest
 
 from crowdserve.bundle import registry as client
 from crowdserve.bundle.image import DIGEST_LABEL, SCRATCH, ImageLayout, write_image
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
+from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.publication import push_image, read_base
 from crowdserve.bundle.reference import parse_reference
 from crowdserve.errors import BundleError

@@ -19,8 +19,10 @@ import pytest
 from crowdserve.bundle.archive import write_tar
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.bundle.bucket import BucketStore
-from crowdserve.bundle.cache import ModelCache
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, hash_file, list_files, read_manifest
+from crowdserve.bundle.cache import CachedBundle, ModelCache
+from crowdserve.bundle.folder import hash_file, list_files
+from crowdserve.bundle.manifest import FileEntry, Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.publication import push_image
 from crowdserve.bundle.pull import pull_bundle
@@ -91,6 +93,11 @@ def test_the_bundle_arrives_from_a_registry(
     check_arrival(f"oci://{reference}", built, manifest, cache)
 
 
+def names(bundle: CachedBundle) -> list[str]:
+    """What a cache with one bundle holds."""
+    return [bundle.folder.name, f"{bundle.folder.name}.json", "current"]
+
+
 def check_arrival(address: str, built: Path, manifest: Manifest, cache: ModelCache) -> None:
     """Pull a bundle twice; the second time no file may be fetched."""
     arrived: list[int] = []
@@ -105,7 +112,7 @@ def check_arrival(address: str, built: Path, manifest: Manifest, cache: ModelCac
     assert list(list_files(bundle.folder)) == list(list_files(built))
     assert all((bundle.folder / path).read_bytes() == (built / path).read_bytes() for path in list_files(built))
     assert cache.current() == bundle
-    assert sorted(path.name for path in cache.folder.iterdir()) == sorted([bundle.folder.name, "current"])
+    assert sorted(path.name for path in cache.folder.iterdir()) == sorted(names(bundle))
     assert pull_bundle(address, cache, watch=never) == bundle
 
 
@@ -159,7 +166,7 @@ def test_what_has_no_manifest_is_no_bundle(
     kind: str, publish: Callable[..., str], bundle: Path, cache: ModelCache
 ) -> None:
     (bundle / MANIFEST_FILE).unlink()
-    with pytest.raises(BundleError, match=r"has no manifest.json|begins with crowd_dense/1/.*expected manifest.json"):
+    with pytest.raises(BundleError, match=r"has no manifest.json|begins with 'crowd_dense'.*expected manifest.json"):
         pull_bundle(publish(kind, bundle), cache)
     assert is_empty(cache)
 
@@ -258,7 +265,7 @@ def test_two_pulls_at_once_do_not_disturb_each_other(built: Path, manifest: Mani
         both = list(pool.map(lambda _: pull_bundle(str(built), cache, watch=watch), range(2)))
     assert [bundle.digest for bundle in both] == [manifest.digest] * 2
     assert len(cache.bundles()) == 1
-    assert sorted(path.name for path in cache.folder.iterdir()) == sorted([both[0].folder.name, "current"])
+    assert sorted(path.name for path in cache.folder.iterdir()) == sorted(names(both[0]))
     manifest.check(both[0].folder)
 
 

@@ -1,11 +1,19 @@
 """A second version beside the first, and the traffic that reaches it."""
 
+from kserve.protocol.grpc import grpc_predict_v2_pb2
+
 import crowdserve
 from tests.support.rendering import Chart
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
-EVERY_PATH = {"path": {"type": "PathPrefix", "value": "/"}}
-CANARY_ONLY = {"headers": [{"name": "x-crowdserve-track", "type": "Exact", "value": "canary"}]}
+PATHS = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1", "/v2", "/openapi.json")]
+METHODS = [
+    {"method": {"type": "Exact", "service": "inference.GRPCInferenceService", "method": method}}
+    for method in ("ModelInfer", "ModelMetadata", "ModelReady", "ServerLive", "ServerMetadata", "ServerReady")
+]
+CANARY_ONLY = {
+    "headers": [{"name": "x-crowdserve-track", "type": "Exact", "value": "5d41402abc4b2a76b9719d911017c592"}]
+}
 TIMEOUTS = {"request": "120s"}
 
 
@@ -19,17 +27,36 @@ def test_route_without_a_canary_leads_to_stable(chart: Chart) -> None:
     assert route == {
         "parentRefs": [GATEWAY],
         "hostnames": ["count.example.com"],
-        "rules": [{"matches": [EVERY_PATH], "backendRefs": [backend("rel-predictor", 1)], "timeouts": TIMEOUTS}],
+        "rules": [{"matches": PATHS, "backendRefs": [backend("rel-predictor", 1)], "timeouts": TIMEOUTS}],
     }
 
 
 def test_route_splits_by_weight_and_header_selects_the_canary(chart: Chart) -> None:
     route = chart.render("canary").one("HTTPRoute", "rel")["spec"]
     alone, split = route["rules"]
-    only = [CANARY_ONLY | EVERY_PATH]
+    only = [CANARY_ONLY | path for path in PATHS]
     assert alone == {"matches": only, "backendRefs": [backend("rel-canary-predictor", 1)], "timeouts": TIMEOUTS}
     both = [backend("rel-predictor", 90), backend("rel-canary-predictor", 10)]
-    assert split == {"matches": [EVERY_PATH], "backendRefs": both, "timeouts": TIMEOUTS}
+    assert split == {"matches": PATHS, "backendRefs": both, "timeouts": TIMEOUTS}
+
+
+def test_published_paths_are_a_value(chart: Chart) -> None:
+    route = chart.render("canary", route={"paths": ["/v2/models"]}).one("HTTPRoute", "rel")["spec"]
+    assert [[match["path"]["value"] for match in rule["matches"]] for rule in route["rules"]] == [["/v2/models"]] * 2
+
+
+def test_published_methods_are_those_of_callers() -> None:
+    """A client of the service loads and unloads no models; all other methods are published."""
+    methods = {each.name for each in grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
+    published = {match["method"]["method"] for match in METHODS}
+    assert published == methods - {"RepositoryModelLoad", "RepositoryModelUnload"}
+
+
+def test_only_who_knows_the_value_of_the_header_reaches_the_canary_alone(chart: Chart) -> None:
+    manifests = chart.render("canary", canary={"headerValue": "known-to-two-testers"})
+    for kind in ("HTTPRoute", "GRPCRoute"):
+        alone, _ = manifests.one(kind)["spec"]["rules"]
+        assert {match["headers"][0]["value"] for match in alone["matches"]} == {"known-to-two-testers"}
 
 
 def test_grpc_route_splits_equally_under_its_own_host_name(chart: Chart) -> None:
@@ -37,8 +64,14 @@ def test_grpc_route_splits_equally_under_its_own_host_name(chart: Chart) -> None
     assert route["hostnames"] == ["grpc.count.example.com"]
     assert route["parentRefs"] == [GATEWAY]
     assert route["rules"] == [
-        {"matches": [CANARY_ONLY], "backendRefs": [backend("rel-canary-predictor", 1, 8081)]},
-        {"backendRefs": [backend("rel-predictor", 90, 8081), backend("rel-canary-predictor", 10, 8081)]},
+        {
+            "matches": [CANARY_ONLY | each for each in METHODS],
+            "backendRefs": [backend("rel-canary-predictor", 1, 8081)],
+        },
+        {
+            "matches": METHODS,
+            "backendRefs": [backend("rel-predictor", 90, 8081), backend("rel-canary-predictor", 10, 8081)],
+        },
     ]
     chosen = chart.render("everything").one("GRPCRoute")
     assert chosen["metadata"]["annotations"] == {"example.com/policy": "keys"}

@@ -32,7 +32,8 @@ ROUTE: Object = {
         "timeouts": {"request"},
     },
 }
-GRPC_ROUTE = ROUTE | {"rules": {"matches": {"headers": ROUTE["rules"]["matches"]["headers"]}, "backendRefs": _BACKENDS}}
+_METHODS = {"headers": ROUTE["rules"]["matches"]["headers"], "method": {"type", "service", "method"}}
+GRPC_ROUTE = ROUTE | {"rules": {"matches": _METHODS, "backendRefs": _BACKENDS}}
 
 
 def unknown_fields(value: Any, type_name: str, path: str = "") -> list[str]:

@@ -61,7 +61,7 @@ def test_every_metric_exists(everything: Manifests) -> None:
 def test_series_have_release_and_track_labels(chart: Chart) -> None:
     spec = chart.render("canary").one("PodMonitor")["spec"]
     assert [(each["port"], each["path"]) for each in spec["podMetricsEndpoints"]] == [
-        ("http", "/metrics"),
+        ("metrics", "/metrics"),
         ("triton-metrics", "/metrics"),
     ]
     manifests = chart.render("canary")
@@ -84,7 +84,7 @@ def test_test_pods_and_jobs_are_not_scraped(chart: Chart) -> None:
 def test_revision_is_scraped_by_address(chart: Chart) -> None:
     endpoints = chart.render("knative").one("PodMonitor")["spec"]["podMetricsEndpoints"]
     addresses = [each["relabelings"][0] for each in endpoints]
-    assert [each["replacement"] for each in addresses] == ["$1:8080", "$1:8002"]
+    assert [each["replacement"] for each in addresses] == ["$1:8082", "$1:8002"]
     assert {(each["sourceLabels"][0], each["targetLabel"]) for each in addresses} == {
         ("__meta_kubernetes_pod_ip", "__address__")
     }

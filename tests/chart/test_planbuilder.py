@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crowdserve.bundle.manifest import Manifest, describe_files
 from crowdserve.cards import CARDS
 from crowdserve.triton.config import shape_range
 from tests.support.rendering import CHART, Chart, Object
@@ -30,7 +31,8 @@ def build(chart: Chart, tmp_path: Path) -> Build:
     for name in CARDS:
         (tmp_path / "source" / name / "1").mkdir(parents=True)
         (tmp_path / "source" / name / "1" / "model.onnx").write_text(name)
-    (tmp_path / "source" / "manifest.json").write_text("{}")
+    manifest = Manifest("0.2.0", "tensorrt", dict.fromkeys(CARDS, (1,)), describe_files(tmp_path / "source"))
+    (tmp_path / "source" / "manifest.json").write_bytes(manifest.to_bytes())
 
     def run(end: str = "") -> subprocess.CompletedProcess[str]:
         program = tmp_path / "trtexec"
@@ -85,7 +87,34 @@ def test_source_without_a_bundle_is_reported(tmp_path: Path, build: Build) -> No
     (tmp_path / "source" / "vgg16" / "1" / "model.onnx").unlink()
     done = build()
     assert done.returncode != 0
-    assert "no vgg16/<version>/model.onnx" in done.stderr
+    assert "vgg16/1/model.onnx: FAILED" in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_source_is_verified_before_a_plan_is_built_from_it(tmp_path: Path, build: Build) -> None:
+    (tmp_path / "source" / "vgg16" / "1" / ".model.py").touch()
+    done = build()
+    assert done.returncode != 0
+    assert "does not list: vgg16/1/.model.py" in done.stderr
+    assert not (tmp_path / "log").exists()
+
+
+def test_job_compares_digest_and_signature_of_its_bundle(chart: Chart) -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----"
+    values = {"storage": {"digest": "4" * 64, "publicKey": key}}
+    (job,) = chart.render("tensorrt-job", **values).one("Job")["spec"]["template"]["spec"]["containers"]
+    script = job["args"][2]
+    assert f"digest=sha256:{'4' * 64} " in script
+    assert f"<<'KEY'\n{key}\nKEY\n" in script
+    off = {"transformer": {"settings": {"verifyBundle": "off"}}}
+    assert "manifest.json" not in str(chart.render("tensorrt-job", **off).one("Job"))
+
+
+def test_job_records_the_plans_that_it_built(tmp_path: Path, build: Build) -> None:
+    assert build().returncode == 0
+    (folder,) = (tmp_path / "plans").iterdir()
+    done = subprocess.run(["sha256sum", "--check", "plans.sha256"], cwd=folder, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [f"{name}/1/model.plan: OK" for name in sorted(CARDS)]
 
 
 def test_service_mounts_the_plans_of_the_job(chart: Chart) -> None:
@@ -130,7 +159,7 @@ def test_plans_are_keyed_by_node_placement(chart: Chart, placement: Object, buil
 
 
 def test_runtime_names_the_bundle_of_its_plans(chart: Chart) -> None:
-    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
+    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2", "headerValue": "0123456789abcdef"}
     route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}
     runtimes = chart.render("tensorrt-job", canary=canary, route=route).all("ServingRuntime")
     sources = [each["metadata"]["annotations"]["crowdserve.io/models-source"] for each in runtimes]
@@ -180,7 +209,7 @@ def test_bundle_on_a_claim_is_mounted_and_not_downloaded(chart: Chart) -> None:
 
 def test_canary_has_plans_of_its_own(chart: Chart) -> None:
     route = {"enabled": True, "parentRefs": [{"name": "public"}]}
-    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2"}
+    canary = {"enabled": True, "storageUri": "s3://models/crowdserve-tensorrt/2", "headerValue": "0123456789abcdef"}
     route = {"enabled": True, "parentRefs": [{"name": "public", "namespace": "gateways"}]}
     manifests = chart.render("tensorrt-job", canary=canary, route=route)
     assert {job["metadata"]["name"] for job in manifests.all("Job")} == {"rel-plans", "rel-canary-plans"}

@@ -8,6 +8,8 @@ import pytest
 
 from tests.support.rendering import CHART, Chart
 
+UNVERIFIED = {"transformer": {"settings": {"verifyBundle": "off"}}}
+KEY = "-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n"
 ROUTE = {"enabled": True, "parentRefs": [{"name": "public"}]}
 
 SCHEMA: list[tuple[str, dict[str, Any], str]] = [
@@ -19,6 +21,12 @@ SCHEMA: list[tuple[str, dict[str, Any], str]] = [
     ("percentage", {"canary": {"trafficPercent": 101}}, "maximum"),
     ("storage", {"storage": {"uri": "ftp://models"}}, "/storage/uri"),
     ("digest", {"triton": {"image": {"digest": "sha256:123"}}}, "/triton/image/digest"),
+    ("digest of a bundle", {"storage": {"digest": "sha256:123"}}, "/storage/digest"),
+    ("private key", {"storage": {"publicKey": "-----BEGIN EC PRIVATE KEY-----\nMFkw\n"}}, "/storage/publicKey"),
+    ("key that ends the script", {"storage": {"publicKey": KEY.replace("MFkw", "KEY\n$(id)")}}, "/storage/publicKey"),
+    ("header that anyone guesses", {"canary": {"headerValue": "canary"}}, "/canary/headerValue"),
+    ("path without a slash", {"route": {"paths": ["v2"]}}, "/route/paths/0"),
+    ("no path", {"route": {"paths": []}}, "/route/paths"),
     ("quantity", {"triton": {"shmSize": "lots"}}, "/triton/shmSize"),
     ("limit of the transformer", {"transformer": {"settings": {"maxPixels": 0}}}, "/transformer/settings/maxPixels"),
     ("setting of the transformer", {"transformer": {"settings": {"workers": 2}}}, "'workers' not allowed"),
@@ -120,7 +128,52 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         {"autoscaling": {"keda": {"inFlightPerReplica": 0}}},
         "both if the transformer is standalone",
     ),
-    ("policy in Knative mode", "knative", {"networkPolicy": {"enabled": True}}, "cut off Knative's activator"),
+    (
+        "policy in Knative mode",
+        "knative",
+        {"networkPolicy": {"enabled": True}},
+        "cut off Knative's activator and queue proxies; set networkPolicy.enabled false",
+    ),
+    (
+        "no peers of the policy",
+        "default",
+        {"networkPolicy": {"clients": [], "monitoring": []}},
+        "networkPolicy.clients is empty: list the peers that may call the service, such as [{namespaceSelector: "
+        "{matchLabels: {kubernetes.io/metadata.name: gateways}}}], or set networkPolicy.openToAll true",
+    ),
+    (
+        "half a policy, without monitoring",
+        "default",
+        {"networkPolicy": {"monitoring": []}},
+        "networkPolicy.monitoring is empty: list the peers that may read metrics",
+    ),
+    ("half a policy, without clients", "default", {"networkPolicy": {"clients": []}}, "networkPolicy.clients is empty"),
+    (
+        "policy that is open to all with a list",
+        "default",
+        {"networkPolicy": {"openToAll": True, "clients": []}},
+        "networkPolicy.openToAll would let everyone in",
+    ),
+    (
+        "canary without a secret header",
+        "canary",
+        {"canary": {"headerValue": ""}},
+        "canary.headerValue is empty: set it to a text that only testers know, such as openssl rand -hex 16 prints",
+    ),
+    ("digest that is not looked at", "default", {"storage": {"digest": "4" * 64}, **UNVERIFIED}, "set it to required"),
+    ("key that is not looked at", "default", {"storage": {"publicKey": KEY}, **UNVERIFIED}, "set it to required"),
+    (
+        "canary that is not pinned",
+        "canary",
+        {"storage": {"digest": "4" * 64}},
+        "canary.storageDigest is empty, and storage.digest says that bundles are pinned",
+    ),
+    (
+        "digest of no bundle",
+        "canary",
+        {"canary": {"storageUri": "", "storageDigest": "4" * 64}},
+        "canary.storageDigest is the digest of the bundle at canary.storageUri, which is empty",
+    ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
     (

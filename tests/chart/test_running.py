@@ -4,21 +4,27 @@ import base64
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
+from crowdserve.bundle.assembly import build_bundle
+from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import find_triton, link_backends
 from crowdserve.triton.repository import render_repository
 from tests.chart.test_monitoring import TRITON_ON_A_CPU
-from tests.support.rendering import Chart
+from tests.support.rendering import Chart, Object
 
 pytestmark = pytest.mark.e2e
 
@@ -31,41 +37,160 @@ def test_helm_test_has_only_hooks_with_a_log(chart: Chart) -> None:
     assert [each["kind"] for each in hooks] == ["Pod", "Pod"]
 
 
-@pytest.fixture(scope="module")
-def triton(chart: Chart, small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """Addresses of REST and metrics of a Triton that was started with the rendered command line of device cpu."""
-    folder = tmp_path_factory.mktemp("command")
-    render_repository(small_repository, folder / "models", "embedded")
+ELSEWHERE = "127.0.0.2"
+"""Stands for the pod's own address, which is not the loopback address."""
+
+
+@dataclass
+class RunningTriton:
+    """A Triton that was started with a rendered command line, of device cpu unless a test says otherwise.
+
+    Attributes:
+        folder: The folder that it started in; models are in it.
+        http_port: Port of REST.
+        metrics_port: Port of its metrics.
+        process: The process.
+        container: Triton's container as rendered, with what is different here.
+    """
+
+    folder: Path
+    http_port: int
+    metrics_port: int
+    process: ChildProcess
+    container: Object
+
+    @property
+    def url(self) -> str:
+        """Address of REST."""
+        return f"http://{HOST}:{self.http_port}"
+
+    @property
+    def ready(self) -> bool:
+        """Whether it says that it is ready."""
+        try:
+            return httpx.get(f"{self.url}/v2/health/ready", trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    def probe(self, name: str) -> int:
+        """Exit code of one of its probes."""
+        return subprocess.run(self.container[name]["exec"]["command"], capture_output=True, timeout=10).returncode
+
+
+@contextmanager
+def running_triton(chart: Chart, folder: Path, **values: object) -> Iterator[RunningTriton]:
+    """Start Triton in a folder that has the models."""
     install = find_triton()
     http_port, metrics_port = choose_ports(HOST, None, None)
-    places = {"/mnt/models": str(folder / "models"), "8085": str(http_port), "8002": str(metrics_port)}
-    command = chart.render("cpu").triton()["args"]
+    link_backends(install, folder / "installed")
+    places = {
+        "/opt/tritonserver/backends": str(folder / "installed"), "/tmp/backends": str(folder / "backends"),
+        "/mnt/models": str(folder / "models"), "8085": str(http_port), "8002": str(metrics_port),
+    }  # fmt: skip
+    text = json.dumps(chart.render("cpu-pip", **values).triton())
     for rendered, here in places.items():
-        command = [argument.replace(rendered, here) for argument in command]
-    backends = link_backends(install, folder / "backends")
-    command += [f"--backend-directory={backends}", f"--http-address={HOST}"]
-    environment = {
-        **os.environ,
+        text = text.replace(rendered, here)
+    container = json.loads(text)
+    variables = {each["name"]: each["value"] for each in container["env"]}
+    variables |= {
         "PATH": f"{install / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "LD_LIBRARY_PATH": str(install.parents[1] / "nvidia_pytriton.libs"),
     }
-    process = ChildProcess("Triton", command, folder=folder, env=environment)
+    process = ChildProcess("Triton", container["args"], folder=folder, env={**os.environ, **variables})
     try:
-        process.wait_until(lambda: _ready(f"http://{HOST}:{http_port}"), 60)
-        yield f"http://{HOST}:{http_port}", f"http://{HOST}:{metrics_port}"
+        yield RunningTriton(folder, http_port, metrics_port, process, container)
     finally:
         process.stop(20)
 
 
-def _ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/v2/health/ready", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
+@pytest.fixture(scope="module")
+def triton(chart: Chart, small_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
+    """A Triton beside whose models are others, unverified: each would write a file if it were loaded."""
+    folder = tmp_path_factory.mktemp("command")
+    render_repository(small_repository, folder / "models", "embedded")
+    for name in (".hidden", "extra"):
+        (folder / "models" / name / "1").mkdir(parents=True)
+        (folder / "models" / name / "config.pbtxt").write_text(f'name: "{name}"\nbackend: "python"\n')
+        (folder / "models" / name / "1" / "model.py").write_text(f'open({str(folder / "ran")!r}, "w").close()\n')
+    off = {"settings": {"verifyBundle": "off"}}
+    with running_triton(chart, folder, transformer=off) as found:
+        found.process.wait_until(lambda: found.ready, 60)
+        yield found
 
 
-def test_triton_accepts_the_rendered_command_line(triton: tuple[str, str]) -> None:
-    assert httpx.get(f"{triton[0]}/v2/models/crowd_dense/ready", trust_env=False).status_code == 200
+def test_triton_serves_the_models_of_the_cards_and_no_others(triton: RunningTriton) -> None:
+    for name in (*CARDS, *(each.name for each in ENSEMBLES.values())):
+        assert httpx.get(f"{triton.url}/v2/models/{name}/ready", trust_env=False).status_code == 200
+    for name in (".hidden", "extra"):
+        assert httpx.get(f"{triton.url}/v2/models/{name}/ready", trust_env=False).status_code == 400
+    assert not (triton.folder / "ran").exists()
+
+
+def test_triton_answers_on_the_loopback_address_and_its_metrics_everywhere(triton: RunningTriton) -> None:
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{ELSEWHERE}:{triton.http_port}/v2/health/live", trust_env=False)
+    assert httpx.get(f"http://{ELSEWHERE}:{triton.metrics_port}/metrics", trust_env=False).status_code == 200
+
+
+def test_probes_ask_triton_from_inside(triton: RunningTriton) -> None:
+    assert [triton.probe(name) for name in ("startupProbe", "readinessProbe", "livenessProbe")] == [0, 0, 0]
+
+
+def test_probes_fail_while_triton_does_not_answer(chart: Chart, tmp_path: Path) -> None:
+    (port,) = choose_ports(HOST, None)
+    command = [each.replace("8085", str(port)) for each in chart.render().triton()["readinessProbe"]["exec"]["command"]]
+    assert subprocess.run(command, capture_output=True, timeout=10).returncode != 0  # refused
+    with socket.create_server((HOST, port)) as server:
+        for answer in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"HTTP/1.1 503 no\r\n\r\n", b""):
+            probe = subprocess.Popen(command, stderr=subprocess.PIPE)
+            connection, _ = server.accept()
+            with connection:
+                asked = b""
+                while not asked.endswith(b"\r\n\r\n"):
+                    asked += connection.recv(1000)
+                connection.sendall(answer)
+            assert probe.wait(10) != 0
+            probe.communicate()
+            assert asked.startswith(b"GET /v2/health/ready HTTP/1.1\r\nHost: ")
+        probe = subprocess.Popen(command)
+        connection, _ = server.accept()
+        with connection:
+            while not connection.recv(1000).endswith(b"\r\n\r\n"):
+                pass
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            assert probe.wait(10) == 0
+
+
+@pytest.mark.parametrize("broken", ["a network that does not load", "an ensemble that is missing"])
+def test_triton_ends_if_one_of_the_models_does_not_load(
+    chart: Chart, small_repository: Path, tmp_path: Path, broken: str
+) -> None:
+    """Its pod then never becomes ready, and its log says why."""
+    render_repository(small_repository, tmp_path / "models", "embedded")
+    if "network" in broken:
+        network = tmp_path / "models" / "csrnet_b" / "1" / "model.onnx"
+        network.unlink()  # a link to the file of all tests
+        network.write_bytes(b"no network")
+    else:
+        shutil.rmtree(tmp_path / "models" / "crowd_sparse")
+    off = {"settings": {"verifyBundle": "off"}}
+    with running_triton(chart, tmp_path, transformer=off) as found, pytest.raises(PlatformError) as caught:
+        found.process.wait_until(lambda: found.ready, 60)
+    assert ("csrnet_b" if "network" in broken else "crowd_sparse") in str(caught.value)
+
+
+def test_triton_starts_with_a_whole_bundle_and_no_other(chart: Chart, small_repository: Path, tmp_path: Path) -> None:
+    with running_triton(chart, tmp_path) as found:
+        manifest = build_bundle(small_repository, tmp_path / "bundle", "embedded")
+        (tmp_path / "bundle" / ".hidden" / "1").mkdir(parents=True)
+        (tmp_path / "bundle" / ".hidden" / "1" / "model.py").write_text("")
+        (tmp_path / "bundle").rename(tmp_path / "models")  # it waits for them
+        with pytest.raises(PlatformError, match=r"does not list: \.hidden/1/model\.py"):
+            found.process.wait_until(lambda: found.ready, 60)
+    shutil.rmtree(tmp_path / "models" / ".hidden")
+    shutil.rmtree(tmp_path / "installed")
+    with running_triton(chart, tmp_path, storage={"digest": manifest.digest}) as found:
+        found.process.wait_until(lambda: found.ready, 60)
 
 
 @pytest.mark.parametrize(
@@ -79,14 +204,14 @@ def test_triton_accepts_the_rendered_command_line(triton: tuple[str, str]) -> No
         ("GET", "/v2/logging"),
     ],
 )
-def test_triton_administration_is_closed(triton: tuple[str, str], method: str, path: str) -> None:
-    for key in ("", "$key", "admin"):
-        reply = httpx.request(method, f"{triton[0]}{path}", headers={"crowdserve-admin": key}, trust_env=False)
+def test_triton_administration_is_closed(triton: RunningTriton, method: str, path: str) -> None:
+    for key in (b"", b"nobody", b"\\n\\n", b"%0A%0A"):
+        reply = httpx.request(method, f"{triton.url}{path}", headers={"nobody": key}, trust_env=False)
         assert reply.status_code == 403, reply.text
 
 
-def test_triton_exposes_the_queried_metrics(triton: tuple[str, str]) -> None:
-    lines = httpx.get(f"{triton[1]}/metrics", trust_env=False).text.splitlines()
+def test_triton_exposes_the_queried_metrics(triton: RunningTriton) -> None:
+    lines = httpx.get(f"http://{HOST}:{triton.metrics_port}/metrics", trust_env=False).text.splitlines()
     assert {line.partition("{")[0] for line in lines} >= TRITON_ON_A_CPU
     labels = [line for line in lines if line.startswith("nv_inference_pending_request_count{")]
     assert any('model="csrnet_a"' in line for line in labels)

@@ -10,7 +10,7 @@ from dataclasses import fields
 import pytest
 
 import crowdserve
-from crowdserve.cards import CARDS
+from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
@@ -19,12 +19,17 @@ from tests.support.rendering import CHART, CI, Chart, Object
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
     "model_name", "host", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
-    "repository", "workers",
+    "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port",
 }  # fmt: skip
 
 
 def environment(container: Object) -> dict[str, str]:
     return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def added_environment(triton: Object) -> dict[str, str]:
+    """Triton's variables but that of the InferenceService, which test_bundle.py has."""
+    return {name: value for name, value in environment(triton).items() if name != "CROWDSERVE_BUNDLE_DIGEST"}
 
 
 def flags(container: Object) -> list[str]:
@@ -82,8 +87,10 @@ def test_standalone_transformer_has_its_own_pods_and_download(chart: Chart) -> N
 def test_service_offers_rest_first_and_then_grpc(chart: Chart) -> None:
     """KServe's Service maps its port 80 to the first port, and a port called grpc gets HTTP/2."""
     ports = [(port["name"], port["containerPort"]) for port in chart.render().transformer()["ports"]]
-    assert ports == [("http", 8080), ("grpc", 8081)]
-    assert not {8080, 8081} & {port["containerPort"] for port in chart.render().triton()["ports"]}
+    assert ports == [("http", 8080), ("grpc", 8081), ("metrics", 8082)]
+    assert environment(chart.render().transformer())["CROWDSERVE_METRICS_PORT"] == "8082"
+    assert [port["containerPort"] for port in chart.render().triton()["ports"]] == [8002]
+    assert [port["containerPort"] for port in chart.render("standalone").triton()["ports"]] == [8085, 8002]
 
 
 @pytest.mark.parametrize(("protocol", "port"), [("rest", ("http1", 8080)), ("grpc", ("h2c", 8081))])
@@ -130,7 +137,9 @@ def test_triton_is_pinned_and_probed_with_a_startup_delay(chart: Chart) -> None:
     startup = triton["startupProbe"]
     assert startup["periodSeconds"] * startup["failureThreshold"] == 605
     for name, path in (("startupProbe", "ready"), ("readinessProbe", "ready"), ("livenessProbe", "live")):
-        assert triton[name]["httpGet"] == {"path": f"/v2/health/{path}", "port": 8085}
+        assert triton[name]["exec"]["command"][2].startswith(f"path=/v2/health/{path}\n")
+        standalone = chart.render("standalone").triton()
+        assert standalone[name]["httpGet"] == {"path": f"/v2/health/{path}", "port": 8085}
 
 
 @pytest.mark.parametrize("base", ["default", "standalone"])
@@ -147,14 +156,28 @@ def test_runtime_commands_contain_no_kserve_placeholder(chart: Chart, base: str)
 
 
 def test_triton_is_hardened(chart: Chart) -> None:
-    script, given = chart.render().triton()["args"][2], flags(chart.render().triton())
+    given = flags(chart.render().triton())
     for flag in (
-        "--model-control-mode=none", "--disable-auto-complete-config", "--strict-readiness=true",
-        "--exit-on-error=true", "--allow-grpc=false",
+        "--model-control-mode=explicit", "--disable-auto-complete-config", "--strict-readiness=true",
+        "--exit-on-error=true", "--allow-grpc=false", "--backend-directory=/tmp/backends",
+        "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n",
     ):  # fmt: skip
         assert flag in given
-    assert "--http-restricted-api=model-repository,shared-memory,trace,logging:crowdserve-admin=$key" in script
+    loaded = [flag.removeprefix("--load-model=") for flag in given if flag.startswith("--load-model=")]
+    assert loaded == [*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())]
     assert "--exit-timeout-secs=15" in given
+
+
+@pytest.mark.parametrize("base", CI)
+def test_collocated_triton_listens_on_the_loopback_address_but_for_its_metrics(chart: Chart, base: str) -> None:
+    """Through its port any pod could go around the limits of the transformer."""
+    manifests = chart.render(base)
+    name = "counting" if base == "everything" else "rel"
+    given = flags(manifests.triton(name))
+    collocated = manifests.transformer(name)["name"] == "transformer-container"
+    assert ("--http-address=127.0.0.1" in given) == collocated
+    assert ("--metrics-address=0.0.0.0" in given) == collocated  # otherwise it follows the other address
+    assert "--allow-grpc=false" in given
 
 
 def test_standalone_transformer_finds_every_triton_that_is_ready(chart: Chart) -> None:
@@ -226,10 +249,10 @@ def test_python_backend_gets_the_threads_of_device_cpu(chart: Chart) -> None:
     name = "CROWDSERVE_TRITON_THREADS"
     assert environment(chart.render("cpu").triton())[name] == "4"
     chosen = chart.render("cpu", triton={"cpuThreads": 3, "env": [{"name": "A", "value": "b"}]}).triton()
-    assert environment(chosen) == {name: "3", "A": "b"}
+    assert added_environment(chosen) == {name: "3", "A": "b"}
     own = chart.render("cpu", triton={"env": [{"name": name, "value": "1"}]}).triton()
-    assert [each["value"] for each in own["env"]] == ["1"]
-    assert "env" not in chart.render().triton()
+    assert [each["value"] for each in own["env"] if each["name"] == name] == ["1"]
+    assert not added_environment(chart.render().triton())
 
 
 def test_shared_memory_is_a_separate_volume(chart: Chart) -> None:
@@ -242,7 +265,8 @@ def test_shared_memory_is_a_separate_volume(chart: Chart) -> None:
 @pytest.mark.parametrize("resource", ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu"])
 def test_gpu_resource_name_comes_from_a_value(chart: Chart, resource: str) -> None:
     manifests = chart.render(gpu={"resource": resource, "count": 2})
-    assert manifests.triton()["resources"]["limits"] == {"cpu": "4", "memory": "8Gi", resource: "2"}
+    limits = {"cpu": "4", "memory": "8Gi", "ephemeral-storage": "8Gi", resource: "2"}
+    assert manifests.triton()["resources"]["limits"] == limits
     assert resource not in json.dumps(manifests.transformer()["resources"])
 
 
@@ -306,7 +330,7 @@ def test_placement_values_reach_the_pods(chart: Chart) -> None:
 
 def test_environment_and_flags_can_be_added(chart: Chart) -> None:
     manifests = chart.render("everything")
-    assert manifests.triton("counting")["env"] == [{"name": "NVIDIA_DRIVER_CAPABILITIES", "value": "compute,utility"}]
+    assert added_environment(manifests.triton("counting")) == {"NVIDIA_DRIVER_CAPABILITIES": "compute,utility"}
     assert flags(manifests.triton("counting"))[-1] == "--log-verbose=1"
     assert environment(manifests.transformer("counting"))["OMP_NUM_THREADS"] == "1"
 

@@ -45,7 +45,10 @@ head -c 10 "$1" > "$place"
 """A cp that stops half-way."""
 FULL = f"{HALF_A_COPY}echo 'No space left on device' >&2; exit 1"
 
-TOOLS = ("cat", "cp", "cut", "find", "head", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sleep")
+TOOLS = (
+    "cat", "cp", "cut", "find", "grep", "head", "ln", "ls", "mkdir", "mktemp", "mv", "od", "rm", "sed", "sh",
+    "sha256sum", "sleep", "tr", "wc",
+)  # fmt: skip
 """The programs that Triton's script runs, except curl."""
 
 
@@ -58,12 +61,13 @@ class Pod:
         (port,) = choose_ports("127.0.0.1", None)
         self.engines, self.claim = folder / "cache", claim
         places = {
+            "/opt/tritonserver/backends": str(folder / "installed"), "/tmp/backends": str(folder / "backends"),
             "/mnt/models": str(models), ENGINE_CACHE: str(self.engines), "kept=/engines": f"kept={claim}",
             ":8085/": f":{port}/", "sleep 5": "sleep 0.1",
         }  # fmt: skip
         for rendered, here in places.items():
             args = [argument.replace(rendered, here) for argument in args]
-        folder.mkdir()
+        (folder / "installed" / "onnxruntime").mkdir(parents=True)
         self.ready = folder / "ready"
         if ready:
             self.ready.touch()
@@ -124,6 +128,7 @@ def bundle(folder: Path, weights: str) -> Path:
         (folder / name / "1").mkdir(parents=True)
         (folder / name / "1" / "model.onnx").write_text(f"{weights}{name}")
     (folder / "crowd_dense" / "1").mkdir(parents=True)
+    (folder / "crowd_dense" / "1" / "ensemble.txt").write_text("needed")
     (folder / "crowd_dense" / "config.pbtxt").write_text("ensemble")
     manifest = Manifest("0.2.0", "gpu", dict.fromkeys(CARDS, (1,)), describe_files(folder))
     (folder / "manifest.json").write_bytes(manifest.to_bytes())
@@ -253,36 +258,22 @@ def test_triton_waits_for_late_models(tmp_path: Path, start: Callable[..., Pod])
     assert pod.served() == dict.fromkeys(CARDS, "A:")
 
 
-def test_complete_bundle_is_served_by_a_standalone_triton_pod(tmp_path: Path, start: Callable[..., Pod]) -> None:
-    assert start(bundle(tmp_path / "a", "A:"), "standalone").served() == dict.fromkeys(CARDS, "A:")
-
-
+@pytest.mark.parametrize("base", ["pvc", "standalone"])
 @pytest.mark.parametrize("spoilt", ["vgg16/1/model.onnx", "crowd_dense/config.pbtxt"])
-@pytest.mark.parametrize("broken", ["changed", "missing"])
-def test_damaged_download_stops_a_standalone_triton_pod(
-    tmp_path: Path, start: Callable[..., Pod], spoilt: str, broken: str
+def test_damaged_download_stops_triton_in_either_mode(
+    tmp_path: Path, start: Callable[..., Pod], base: str, spoilt: str
 ) -> None:
+    """test_verification.py has the other differences."""
     models = bundle(tmp_path / "a", "A:")
-    (models / spoilt).write_text("other") if broken == "changed" else (models / spoilt).unlink()
-    pod = start(models, "standalone")
+    (models / spoilt).write_text("other")
+    pod = start(models, base)
     assert pod.process.wait(20) == 1
     assert f"{spoilt}: FAILED" in pod.log
     assert "is not what its manifest.json says: push the bundle" in pod.log
+    assert not list(pod.engines.glob("*"))
 
 
-@pytest.mark.parametrize(("verify", "serves"), [("required", False), ("auto", True), ("off", True)])
-def test_verification_setting_decides_whether_a_manifest_is_required(
-    tmp_path: Path, start: Callable[..., Pod], verify: str, serves: bool
-) -> None:
-    models = bundle(tmp_path / "a", "A:")
-    (models / "manifest.json").unlink()
-    pod = start(models, "standalone", transformer={"settings": {"verifyBundle": verify}})
-    assert bool(pod.served()) == serves
-    if not serves:
-        assert "has no manifest.json" in pod.log
-
-
-def test_collocated_transformer_verifies_the_bundle_for_both(chart: Chart) -> None:
-    assert "manifest.json" not in chart.render().triton()["args"][2]
-    off = {"settings": {"verifyBundle": "off"}}
-    assert "manifest.json" not in chart.render("standalone", transformer=off).triton()["args"][2]
+def test_triton_has_the_backends_of_its_device_alone(tmp_path: Path, start: Callable[..., Pod]) -> None:
+    pod = start(bundle(tmp_path / "a", "A:"))
+    assert pod.served()
+    assert [each.name for each in (pod.engines.parent / "backends").iterdir()] == ["onnxruntime"]

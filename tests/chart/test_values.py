@@ -106,7 +106,7 @@ WITHOUT_CANARY = {"canary": {"enabled": False}, "route": {"grpc": {"enabled": Fa
 WITHOUT_CANARY_RULES = {"prometheusRule": {"enabled": False}}
 DIGEST = f"sha256:{'4' * 64}"
 CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
-    "deploymentMode": ("default", {}, "Knative"),
+    "deploymentMode": ("default", {"networkPolicy": {"enabled": False}}, "Knative"),
     "device": ("default", {}, "cpu"),
     "updateStrategy": ("default", {}, "surge"),
     "transformer.mode": ("default", {}, "standalone"),
@@ -125,7 +125,11 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "canary.enabled": ("canary", WITHOUT_CANARY_RULES, False),
     "podMonitor.enabled": ("canary", {}, False),
     "podDisruptionBudget.enabled": ("default", {}, False),
-    "networkPolicy.enabled": ("default", {}, True),
+    "networkPolicy.enabled": ("default", {}, False),
+    "networkPolicy.openToAll": ("default", {}, True),
+    "storage.digest": ("default", {}, "4" * 64),
+    "canary.storageDigest": ("canary", {}, "4" * 64),
+    "transformer.settings.allowPickle": ("default", {}, True),
     "prometheusRule.enabled": ("canary", {}, False),
     "dashboard.enabled": ("default", {}, True),
     "tests.enabled": ("default", {}, False),
@@ -148,7 +152,10 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
 @pytest.mark.parametrize("name", CHANGES)
 def test_every_choice_changes_the_rendered_objects(chart: Chart, name: str) -> None:
     base, given, value = CHANGES[name]
-    assert chart.render(base, **with_value(given, name.split("."), value)) != chart.render(base, **given)
+    changed = with_value(given, name.split("."), value)
+    if name == "networkPolicy.openToAll":
+        changed = {"networkPolicy": {"openToAll": True, "clients": [], "monitoring": []}}
+    assert chart.render(base, **changed) != chart.render(base, **given)
 
 
 def test_every_switch_is_rendered_on_and_off() -> None:
@@ -170,12 +177,14 @@ MARKED: dict[str, Any] = {
     "env": [{"name": "MARK", "value": "x"}], "extraArgs": ["--MARK"], "clients": [{"a": "MARK"}],
     "monitoring": [{"a": "MARK"}], "extraObjects": [{"kind": "MARK", "metadata": {"name": "x"}}],
     "transformer.pod": {"nodeSelector": {"a": "MARK"}}, "ecurityContext": {"a": "MARK"},
-    "resources": {"limits": {"example.com/MARK": 1}},
+    "resources": {"limits": {"example.com/MARK": 1}}, "paths": ["/MARK"], "headerValue": "0123456789abcdefMARK",
+    "publicKey": "-----BEGIN PUBLIC KEY-----\nMARK\n-----END PUBLIC KEY-----",
 }  # fmt: skip
 WHERE = {  # the values in ci/ with which a value is rendered, if not "everything"
     "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
     "autoscaling.hpa": "standalone", "storage.existingClaim": "pvc", "replicas": "default", "canary.replicas": "canary",
     "triton.cpuThreads": "cpu", "engineCache.sizeLimit": "default", "triton.shmSize": "default",
+    "triton.tmpSize": "default",
     "canary.transformer.image.tag": "canary", "serviceAccount": "s3", "transformer.image.tag": "default",
     "triton.image.tag": "default", "storage.uri": "default", "fullnameOverride": "default",
 }  # fmt: skip
@@ -195,7 +204,7 @@ def marked(path: Path, mark: str) -> Any:
         return 37
     if isinstance(default, int | float):
         return int(mark)
-    return f"{mark}Mi" if name.endswith(("shmSize", "sizeLimit")) else f"m{mark}"
+    return f"{mark}Mi" if name.endswith(("shmSize", "tmpSize", "sizeLimit")) else f"m{mark}"
 
 
 @pytest.mark.parametrize("base", sorted({"everything", *WHERE.values()}))

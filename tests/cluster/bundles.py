@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from crowdserve.bundle.archive import opened_bundle
-from crowdserve.bundle.manifest import MANIFEST_FILE, describe_files, read_manifest
+from crowdserve.bundle.manifest import describe_files, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
+from crowdserve.bundle.unpacking import opened_bundle
 from tests.cluster.kube import run
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import REPOSITORY

@@ -130,9 +130,9 @@ def test_death_of_triton_stops_the_service(small_repository: Path) -> None:
 
 def test_missing_classifier_quotes_the_transformer(small_repository: Path, tmp_path: Path) -> None:
     render_repository(small_repository, tmp_path / "repository", "gpu")
-    (tmp_path / "repository" / "vgg16" / "1" / "scene_classifier.joblib").unlink()
+    (tmp_path / "repository" / "vgg16" / "1" / "scene_classifier.npz").unlink()
     started = time.monotonic()
-    with pytest.raises(PlatformError, match=r"scene_classifier\.joblib is missing"):
+    with pytest.raises(PlatformError, match=r"scene_classifier\.npz is missing"):
         EmbeddedService(tmp_path / "repository", threads=1).__enter__()
     assert time.monotonic() - started < 60
 

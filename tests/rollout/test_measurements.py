@@ -8,10 +8,11 @@ from crowdserve.rollout.golden import GoldenFailed, GoldenUnreachable, load_gold
 from crowdserve.rollout.prometheus import Prometheus, PrometheusSilent
 from crowdserve.rollout.release import Address, read_release
 from crowdserve.rollout.state import Record, Score, Traffic, Version, now, parse_record
+from tests.support.cluster.cluster_objects import TESTERS
 from tests.support.cluster.world import World
 
 STABLE_ONLY = Address(None, {}, "crowdserve", "crowd-predictor-.*")
-CANARY_ONLY = Address(None, {"x-crowdserve-track": "canary"}, "crowdserve", "crowd-canary-predictor-.*")
+CANARY_ONLY = Address(None, {"x-crowdserve-track": TESTERS}, "crowdserve", "crowd-canary-predictor-.*")
 
 
 def test_traffic_is_measured_per_track_within_the_window(world: World) -> None:

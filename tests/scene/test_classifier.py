@@ -35,20 +35,22 @@ def test_saved_classifier_agrees_with_its_estimator(
     assert found.std() > 0.05
 
 
+@pytest.mark.parametrize("as_pickle", [False, True])
 def test_files_are_small_and_contain_only_scikit_learn(
-    tmp_path: Path, features: np.ndarray, labels: np.ndarray
+    tmp_path: Path, features: np.ndarray, labels: np.ndarray, as_pickle: bool
 ) -> None:
     search = GridSearchCV(
         SamplingPipeline([("smote", SMOTE(random_state=0)), ("lr", LogisticRegression())]),
         {"lr__C": [1e-5, 1e-4]},
         cv=2,
     ).fit(features, labels)
-    path = save(search, tmp_path)
+    path = save(search, tmp_path, as_pickle=as_pickle)
+    assert {file.suffix for file in tmp_path.iterdir()} == {".json", path.suffix}
     assert path.stat().st_size < 1_000_000
-    assert type(joblib.load(path)) is LogisticRegression
-    np.testing.assert_allclose(
-        SceneClassifier.load(path).probabilities(features)[:, 1], search.predict_proba(features)[:, 1], atol=1e-6
-    )
+    found = SceneClassifier.load(path, allow_pickle=as_pickle)
+    assert type(joblib.load(path) if as_pickle else found.estimator) is LogisticRegression
+    expected = search.predict_proba(features.astype(np.float64))[:, 1]
+    np.testing.assert_allclose(found.probabilities(features)[:, 1], expected, atol=1e-12)
 
 
 def test_dense_head_is_saved_and_loaded_by_the_same_interface(
@@ -66,9 +68,9 @@ def test_dense_head_is_saved_and_loaded_by_the_same_interface(
 def test_saving_another_type_removes_the_earlier_file(
     tmp_path: Path, head: DenseHead, fitted: LogisticRegression, features: np.ndarray
 ) -> None:
-    save(fitted, tmp_path)
+    earlier = save(fitted, tmp_path, as_pickle=True)
     save_classifier(SceneClassifier.from_estimator(head, "", {}, tmp_path), tmp_path, CONTRACT, {})
-    assert not (tmp_path / FILE_NAME).exists()
+    assert not earlier.exists()
     found = SceneClassifier.load(tmp_path / FILE_NAME).probabilities(features)
     np.testing.assert_allclose(found, head.predict_proba(features), atol=1e-6)
 

@@ -1,5 +1,6 @@
 """Files and estimators that are not scene classifiers of these features are refused."""
 
+import hashlib
 import json
 import pickle
 from pathlib import Path
@@ -11,10 +12,11 @@ import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from crowdserve.errors import ClassifierError
+from crowdserve.scene.array_file import MAX_FILE_BYTES
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT
 from crowdserve.scene.dense_head import DenseHead
-from crowdserve.scene.files import unpickle
+from crowdserve.scene.files import MAX_RECORD_BYTES, unpickle
 from tests.support.classifiers import CONTRACT, change_record, save
 from training.scene.save import save_classifier
 
@@ -30,14 +32,74 @@ class Trap:
 
 
 def test_wrong_hash_is_refused_before_loading(tmp_path: Path, fitted: LogisticRegression) -> None:
-    path, sprung = save(fitted, tmp_path), tmp_path / "sprung"
+    path, sprung = save(fitted, tmp_path, as_pickle=True), tmp_path / "sprung"
     joblib.dump(Trap(sprung), path)
     with pytest.raises(ClassifierError, match="SHA-256") as refusal:
-        SceneClassifier.load(path)
+        SceneClassifier.load(path, allow_pickle=True)
     assert "not opened" in str(refusal.value)
     assert not sprung.exists()
     joblib.load(path)
     assert sprung.exists()  # the trap works
+
+
+def test_a_pickle_is_not_opened_unless_that_is_allowed(tmp_path: Path, fitted: LogisticRegression) -> None:
+    """Its record and its hash may be right: whoever can write one can write both."""
+    path, sprung = save(fitted, tmp_path, as_pickle=True), tmp_path / "sprung"
+    assert type(SceneClassifier.load(path, allow_pickle=True).estimator) is LogisticRegression
+    joblib.dump(Trap(sprung), path)
+    change_record(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(ClassifierError, match=r"not opened.*--import scene_classifier.joblib.*ALLOW_PICKLE"):
+        SceneClassifier.load(path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("kind", ["scikit-learn-arrays", "dense-head"])
+def test_a_pickle_under_another_type_is_not_opened(tmp_path: Path, fitted: LogisticRegression, kind: str) -> None:
+    path, sprung = save(fitted, tmp_path), tmp_path / "sprung"
+    joblib.dump(Trap(sprung), path)
+    change_record(path, type=kind, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    with pytest.raises(ClassifierError, match="holds no"):
+        SceneClassifier.load(path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probe": "many"},
+        {"probe": [[1, 2], [3]]},
+        {"probe": {}},
+        {"probe": [1e400]},
+        {"type": ["scikit-learn"]},
+        {"type": {}},
+        {"features": CONTRACT | {"probe_summary": "none"}},
+        {"features": CONTRACT | {"probe_summary": [0.0] * 64}},
+        {"features": CONTRACT | {"probe_summary": [1.0]}},
+    ],
+)
+def test_a_record_of_other_types_is_refused(
+    tmp_path: Path, fitted: LogisticRegression, changes: dict[str, object]
+) -> None:
+    path = save(fitted, tmp_path)
+    change_record(path, **changes)
+    with pytest.raises(ClassifierError):
+        SceneClassifier.load(path)
+
+
+def test_a_record_that_is_endless_or_deep_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
+    path = save(fitted, tmp_path)
+    for content in ("[" * 100_000, " " * (MAX_RECORD_BYTES + 1)):
+        path.with_suffix(".json").write_text(content)
+        with pytest.raises(ClassifierError, match="is not a JSON record"):
+            SceneClassifier.load(path)
+
+
+def test_a_file_larger_than_any_classifier_is_not_read(tmp_path: Path, fitted: LogisticRegression) -> None:
+    path = save(fitted, tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(ClassifierError, match="larger than 268,435,456 bytes"):
+        SceneClassifier.load(path)
 
 
 def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
@@ -55,7 +117,7 @@ def test_one_changed_byte_is_refused(tmp_path: Path, fitted: LogisticRegression)
         (None, "is missing: a classifier is not opened without its record"),
         ("{", "is not a JSON record"),
         ("7", "is not a JSON record"),
-        ('{"type": "oracle"}', "the type 'oracle', expected one of scikit-learn, dense-head"),
+        ('{"type": "oracle"}', "the type 'oracle', expected one of scikit-learn, scikit-learn-arrays, dense-head"),
         ('{"type": "dense-head"}', "lacks features, probe, sha256"),
         ('{"sha256": ""}', "lacks features, probe, scikit_learn"),
     ],
@@ -74,7 +136,7 @@ def test_missing_or_broken_record_is_refused(
 def test_missing_classifier_is_named(tmp_path: Path, fitted: LogisticRegression) -> None:
     path = save(fitted, tmp_path)
     path.unlink()
-    with pytest.raises(ClassifierError, match=r"scene_classifier\.joblib is missing"):
+    with pytest.raises(ClassifierError, match=r"scene_classifier\.npz is missing"):
         SceneClassifier.load(path)
 
 

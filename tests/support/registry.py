@@ -101,7 +101,8 @@ class _RegistryHandler(BaseHTTPRequestHandler):
     def _blob(self, digest: str) -> None:
         if digest not in self.state.blobs:
             return self._refuse(404, "BLOB_UNKNOWN", "blob unknown to registry")
-        return self._reply(200, {}, self.state.blobs[digest] + b"!" * self.state.damages)
+        content = self.state.blobs[digest]
+        return self._reply(200, {}, content[:-1] + b"!" if self.state.damages else content)
 
     def _manifest(self, repository: str, version: str, body: bytes) -> None:
         name = f"{repository}:{version}"

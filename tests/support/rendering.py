@@ -32,9 +32,10 @@ class Manifests(list[Object]):
         return found[0]
 
     def triton(self, name: str = "rel") -> Object:
-        """Triton's container as KServe runs it: that of the runtime, with the resources of the InferenceService."""
+        """Triton's container as KServe runs it: that of the runtime, with what the InferenceService's model adds."""
         (container,) = self.one("ServingRuntime", name)["spec"]["containers"]
-        return container | {"resources": self.one("InferenceService", name)["spec"]["predictor"]["model"]["resources"]}
+        model = self.one("InferenceService", name)["spec"]["predictor"]["model"]
+        return container | {"resources": model["resources"], "env": [*container.get("env", []), *model["env"]]}
 
     def transformer(self, name: str = "rel") -> Object:
         """The transformer's container in either pod."""

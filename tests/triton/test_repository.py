@@ -33,7 +33,7 @@ def test_cluster_repository_is_complete_and_without_links(source: Path, tmp_path
     for name in CARDS:
         assert (target / name / "configs" / "cpu.pbtxt").read_text() == repository_configs("cpu")[name]
         assert (target / name / "1" / "model.onnx").read_bytes() == (source / name / "1" / "model.onnx").read_bytes()
-    assert (target / "vgg16" / "1" / "scene_classifier.joblib").is_file()
+    assert (target / "vgg16" / "1" / "scene_classifier.npz").is_file()
     for ensemble in ENSEMBLES.values():
         assert (target / ensemble.name / "1").is_dir()
 

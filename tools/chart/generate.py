@@ -76,6 +76,7 @@ def model_facts() -> dict[str, Any]:
     return {
         "engineCache": ENGINE_CACHE,
         "ensembles": [ensemble.name for ensemble in ENSEMBLES.values()],
+        "served": [*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())],
         "networks": [
             {"name": card.name, "input": card.input.name}
             | {

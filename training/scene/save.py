@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+import numpy as np
 import sklearn
 
 from crowdserve.scene.classifier import SceneClassifier, probe_features
 from crowdserve.scene.contract import check_contract
 from crowdserve.scene.dense_head import DenseHead, write_head
-from crowdserve.scene.files import DEFAULT_NAME, DENSE_HEAD, SCIKIT_LEARN, TYPES, record_path
+from crowdserve.scene.estimator_arrays import to_arrays
+from crowdserve.scene.files import (
+    DEFAULT_NAME,
+    DENSE_HEAD,
+    SCIKIT_LEARN,
+    SCIKIT_LEARN_ARRAYS,
+    TYPES,
+    record_path,
+)
 
 
 def save_classifier(
@@ -25,6 +34,7 @@ def save_classifier(
     training: Mapping[str, Any],
     *,
     name: str = DEFAULT_NAME,
+    as_pickle: bool = False,
 ) -> SceneClassifier:
     """Write a fitted classifier and its record, then load them as serving does.
 
@@ -34,17 +44,19 @@ def save_classifier(
         features: The feature contract of its training data.
         training: Further facts for the record: data, label strategy, seed, figures.
         name: Name that an operator selects it by; an earlier classifier of that name is replaced.
+        as_pickle: Whether one of scikit-learn's is saved as a joblib file, which serving reads only where an operator
+            allows it, instead of as arrays.
 
     Raises:
-        ClassifierError: If serving would refuse the classifier.
+        ClassifierError: If serving would refuse the classifier, or it cannot be saved as arrays.
     """
-    kind, content = _serialise(draft.estimator)
+    kind, content, more = _serialise(draft.estimator, as_pickle=as_pickle)
     path = record_path(folder, name)
     check_contract(features, path)
     record = {
         "type": kind,
         "sha256": hashlib.sha256(content).hexdigest(),
-        **({"scikit_learn": sklearn.__version__} if kind == SCIKIT_LEARN else {}),
+        **more,
         "classes": [str(label) for label in draft.estimator.classes_],
         "date": datetime.now(UTC).date().isoformat(),
         "features": dict(features),
@@ -54,18 +66,22 @@ def save_classifier(
     folder.mkdir(parents=True, exist_ok=True)
     _write(path.with_suffix(TYPES[kind].suffix), content)
     _write(path, (json.dumps(record, indent=2) + "\n").encode())
-    for other in TYPES.keys() - {kind}:
-        path.with_suffix(TYPES[other].suffix).unlink(missing_ok=True)
-    return SceneClassifier.load(path)
+    for suffix in {other.suffix for other in TYPES.values()} - {TYPES[kind].suffix}:
+        path.with_suffix(suffix).unlink(missing_ok=True)
+    return SceneClassifier.load(path, allow_pickle=as_pickle)
 
 
-def _serialise(estimator: Any) -> tuple[str, bytes]:
-    """The type of an estimator, and the content of its file."""
+def _serialise(estimator: Any, *, as_pickle: bool) -> tuple[str, bytes, dict[str, Any]]:
+    """The type of an estimator, the content of its file, and what more its record says."""
     if isinstance(estimator, DenseHead):
-        return DENSE_HEAD, write_head(estimator)
+        return DENSE_HEAD, write_head(estimator), {}
+    version = {"scikit_learn": sklearn.__version__}
+    if not as_pickle:
+        steps, content = to_arrays(estimator, probe_features().astype(np.float64))
+        return SCIKIT_LEARN_ARRAYS, content, {**version, "steps": steps}
     buffer = io.BytesIO()
     joblib.dump(estimator, buffer, compress=3)
-    return SCIKIT_LEARN, buffer.getvalue()
+    return SCIKIT_LEARN, buffer.getvalue(), version
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -139,7 +139,8 @@ def load_classifier(settings: Settings) -> SceneClassifier:
     versions = model_versions(settings.repository, VGG16.name)
     if not versions:
         raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
-    return SceneClassifier.load(find_classifier(folder / str(versions[-1]), settings.scene_classifier))
+    record = find_classifier(folder / str(versions[-1]), settings.scene_classifier)
+    return SceneClassifier.load(record, allow_pickle=settings.allow_pickle)
 
 
 def _backend(settings: Settings, classifier: SceneClassifier, address: str | None) -> Backend:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
@@ -64,6 +65,12 @@ def _address(text: str) -> str:
     return f"{host}:{port}"
 
 
+def _digest(text: str) -> str:
+    if text and not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        raise ValueError("expected sha256: and 64 hexadecimal digits in lower case, or nothing")
+    return text
+
+
 def _one_worker(text: str) -> int:
     if text != "1":
         raise ValueError(
@@ -112,6 +119,21 @@ class Settings:
         "auto",
         _one_of("auto", "required", "off"),
         "compare the repository with its manifest.json at start: auto (if it has one), required, off",
+    )
+    bundle_digest: str = _setting(
+        "",
+        _digest,
+        "digest that the bundle must have, sha256:… as crowdserve bundle prints it; empty: not compared",
+    )
+    bundle_public_key: str = _setting(
+        "",
+        str,
+        "PEM file of the public key that the bundle's manifest.json.sig must be signed with; empty: not checked",
+    )
+    allow_pickle: bool = _setting(
+        False,
+        _truth,
+        "whether a scene classifier in a joblib file is read; unpickling runs any code that is in the file",
     )
     route: str = _setting(
         "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)

@@ -4,7 +4,7 @@ set -eu
 PATH=$PATH:/opt/tensorrt/bin:/usr/src/tensorrt/bin
 source=$1 target=$2
 shift 2
-if [ -e "$target.complete" ]; then
+if [ -e "$target/plans.sha256" ]; then
   echo "$target is complete"
   exit 0
 fi
@@ -21,4 +21,6 @@ while read -r name input smallest typical largest; do
     mv "$target.partial" "$plan"
   done
 done
-touch "$target.complete"
+# Last, and by a rename: pods serve the plans that it lists, and no others.
+(cd "$target" && sha256sum */*/model.plan) > "$target.partial"
+mv "$target.partial" "$target/plans.sha256"

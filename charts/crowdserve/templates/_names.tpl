@@ -5,7 +5,7 @@ Names and labels, on which `crowdserve rollout` and every selector of pods rely:
   their Deployments and Services     <InferenceService>-predictor and, standalone, -transformer: named by KServe
   Service of standalone Triton       <InferenceService>-triton
   HTTPRoute, GRPCRoute               <fullname> and <fullname>-grpc; stable is the first of two weighted backends, and
-                                     an earlier rule sends x-crowdserve-track: canary to the canary only
+                                     an earlier rule sends x-crowdserve-track: SECRET to the canary only
   labels                             app.kubernetes.io/name=crowdserve, app.kubernetes.io/instance=<release>, and on
                                      objects of one version, pods included, crowdserve.io/track=stable|canary
 

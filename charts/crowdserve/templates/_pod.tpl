@@ -39,17 +39,38 @@ terminationGracePeriodSeconds: {{ include "crowdserve.terminationGraceSeconds" .
 {{- toJson $resources -}}
 {{- end }}
 
-{{/* Security contexts; null leaves them to the cluster, as OpenShift requires. */}}
+{{/*
+Security contexts; null leaves them to the cluster. Where it assigns the user, as OpenShift does, it assigns the group of
+volumes too, and refuses another.
+*/}}
 {{- define "crowdserve.podSecurityContext" -}}
-{{- toJson (.Values.podSecurityContext | default dict) -}}
-{{- end }}
-{{- define "crowdserve.securityContext" -}}
-{{- toJson (.Values.containerSecurityContext | default dict) -}}
+{{- $context := deepCopy (.Values.podSecurityContext | default dict) -}}
+{{- if not (hasKey $context "runAsUser") -}}
+{{- $context = omit $context "fsGroup" "fsGroupChangePolicy" -}}
+{{- end -}}
+{{- toJson $context -}}
 {{- end }}
 
-{{/* The security context of a container whose context KServe does not copy. */}}
-{{- define "crowdserve.readOnlySecurityContext" -}}
-{{- toJson (mergeOverwrite (include "crowdserve.securityContext" . | fromJson) (dict "readOnlyRootFilesystem" true)) -}}
+{{/* The security context of a container. The value decides where it names readOnlyRootFilesystem. */}}
+{{- define "crowdserve.securityContext" -}}
+{{- $context := deepCopy (.Values.containerSecurityContext | default dict) -}}
+{{- if not (hasKey $context "readOnlyRootFilesystem") -}}
+{{- $context = set $context "readOnlyRootFilesystem" true -}}
+{{- end -}}
+{{- toJson $context -}}
+{{- end }}
+
+{{/*
+The security context of a container that KServe copies to the download of the bundle. The libraries of Hugging Face and of
+KServe's fetch of OCI images keep files in the home folder, and KServe mounts no volume there; the other downloads write
+to the volume of the models only. Takes {root, version}.
+*/}}
+{{- define "crowdserve.downloadSecurityContext" -}}
+{{- if regexMatch "^(hf|oci\\+fetch)://" (include "crowdserve.storageUri" .) -}}
+{{- toJson (.root.Values.containerSecurityContext | default dict) -}}
+{{- else -}}
+{{- include "crowdserve.securityContext" .root -}}
+{{- end -}}
 {{- end }}
 
 {{/* An HTTP probe. Takes {path, port, period, failures}. */}}

@@ -1,6 +1,7 @@
 {{/*
 Everything in a route that the API server would add by itself is written out: a GitOps controller would see a difference.
-Rules of a route: the tester's header to the canary only, then stable and canary by weight.
+Rules of a route: the testers' header to the canary only, then stable and canary by weight. Both take only the paths, or
+the methods of gRPC, that are for callers.
 Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 */}}
 {{- define "crowdserve.routeRules" -}}
@@ -11,10 +12,17 @@ Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 {{- $service := dict "group" "" "kind" "Service" "port" .port "weight" 1 -}}
 {{- $stable := merge (dict "name" (printf "%s-%s" $name $front)) $service -}}
 {{- $canary := merge (dict "name" (printf "%s-canary-%s" $name $front)) $service -}}
-{{- $everyPath := dict "path" (dict "type" "PathPrefix" "value" "/") -}}
-{{- $header := dict "headers" (list (dict "name" "x-crowdserve-track" "type" "Exact" "value" "canary")) -}}
+{{- $header := dict "headers" (list (dict "name" "x-crowdserve-track" "type" "Exact" "value" $values.canary.headerValue)) -}}
+{{- $matches := list -}}
+{{- if $http -}}
+{{- range $values.route.paths }}{{ $matches = append $matches (dict "path" (dict "type" "PathPrefix" "value" .)) }}{{ end -}}
+{{- else -}}
+{{- range include "crowdserve.grpcMethods" $ | fromJsonArray }}{{ $matches = append $matches (dict "method" (dict "type" "Exact" "service" "inference.GRPCInferenceService" "method" .)) }}{{ end -}}
+{{- end -}}
+{{- $alone := list -}}
+{{- range $matches }}{{ $alone = append $alone (merge (dict) . $header) }}{{ end -}}
 {{- if $values.canary.enabled }}
-- matches: {{ toJson (list (ternary (merge (dict) $header $everyPath) $header $http)) }}
+- matches: {{ toJson $alone }}
   backendRefs:
     - {{ toJson $canary }}
   {{- include "crowdserve.routeTimeouts" . }}
@@ -26,10 +34,13 @@ Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
     {{- else }}
     - {{ toJson $stable }}
     {{- end }}
-  {{- if $http }}
-  matches: {{ toJson (list $everyPath) }}
-  {{- end }}
+  matches: {{ toJson $matches }}
   {{- include "crowdserve.routeTimeouts" . }}
+{{- end }}
+
+{{/* The methods of the service that are for callers: not those that load and unload models. */}}
+{{- define "crowdserve.grpcMethods" -}}
+["ModelInfer", "ModelMetadata", "ModelReady", "ServerLive", "ServerMetadata", "ServerReady"]
 {{- end }}
 
 {{/* The gateways that a route attaches to. Takes the values' list. */}}

@@ -8,7 +8,7 @@ of the one InferenceService, so there is one track, of the canary's version, who
 {{- $tracks := list -}}
 {{- if not (and $knative .Values.canary.enabled) -}}
 {{- $tracks = append $tracks (dict "track" "stable" "name" $name "replicas" .Values.replicas
-      "source" (include "crowdserve.stableSource" .) "triton" .Values.triton.image
+      "source" (include "crowdserve.stableSource" .) "digest" .Values.storage.digest "triton" .Values.triton.image
       "transformer" .Values.transformer.image) -}}
 {{- end -}}
 {{- if .Values.canary.enabled -}}
@@ -17,6 +17,7 @@ of the one InferenceService, so there is one track, of the canary's version, who
       "name" (ternary $name (printf "%s-canary" $name) $knative)
       "replicas" (ternary .Values.replicas .Values.canary.replicas $knative)
       "source" (.Values.canary.storageUri | default (include "crowdserve.stableSource" .))
+      "digest" (ternary .Values.canary.storageDigest .Values.storage.digest (ne .Values.canary.storageUri ""))
       "triton" (include "crowdserve.overriddenImage" (list .Values.triton.image .Values.canary.triton.image) | fromJson)
       "transformer" (include "crowdserve.overriddenImage" (list .Values.transformer.image .Values.canary.transformer.image) | fromJson)) -}}
 {{- end -}}

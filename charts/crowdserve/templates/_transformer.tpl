@@ -13,6 +13,11 @@ args: [--model_name, {{ $values.transformer.modelName | quote }}, --http_port, "
   {{- if and $standalone (eq $values.deploymentMode "Standard") }}, --predictor_host, {{ printf "%s-triton:8085" .version.name }}{{ end }}]
 env:
   - {name: CROWDSERVE_REPOSITORY, value: /mnt/models}
+  - {name: CROWDSERVE_BUNDLE_DIGEST, value: {{ include "crowdserve.digest" .version.digest | quote }}}
+  {{- if $values.storage.publicKey }}
+  - {name: CROWDSERVE_BUNDLE_PUBLIC_KEY, value: /bundle-key/cosign.pub}
+  {{- end }}
+  - {name: CROWDSERVE_METRICS_PORT, value: "8082"}
   {{- if $standalone }}
   - {name: STORAGE_URI, value: {{ include "crowdserve.storageUri" . | quote }}}
   {{- else }}
@@ -28,6 +33,7 @@ ports:
   {{- if eq $values.deploymentMode "Standard" }}
   - {name: http, containerPort: 8080, protocol: TCP}
   - {name: grpc, containerPort: 8081, protocol: TCP}
+  - {name: metrics, containerPort: 8082, protocol: TCP}
   {{- else if eq $values.knative.protocol "grpc" }}
   - {name: h2c, containerPort: 8081, protocol: TCP}
   {{- else }}
@@ -56,7 +62,18 @@ livenessProbe:
   failureThreshold: 6
   {{- end }}
 resources: {{ toJson $values.transformer.resources }}
-securityContext: {{ if $standalone }}{{ include "crowdserve.securityContext" .root }}{{ else }}{{ include "crowdserve.readOnlySecurityContext" .root }}{{ end }}
+securityContext: {{ if $standalone }}{{ include "crowdserve.downloadSecurityContext" . }}{{ else }}{{ include "crowdserve.securityContext" .root }}{{ end }}
 volumeMounts:
   - {name: transformer-tmp, mountPath: /tmp}
+  {{- if $values.storage.publicKey }}
+  - {name: bundle-key, mountPath: /bundle-key, readOnly: true}
+  {{- end }}
+{{- end }}
+
+{{/* Volumes of the transformer's container. */}}
+{{- define "crowdserve.transformerVolumes" -}}
+- {name: transformer-tmp, emptyDir: {sizeLimit: {{ .Values.transformer.tmpSize }}}}
+{{- if .Values.storage.publicKey }}
+- {name: bundle-key, configMap: {name: {{ include "crowdserve.fullname" . }}-bundle-key, defaultMode: 420}}
+{{- end }}
 {{- end }}

@@ -1,7 +1,8 @@
 {{/*
-Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell,
-which draws a random key and stores it nowhere: it guards the endpoints that load models, read shared memory, trace and
-set logging. Before that the shell handles models and engines: in its own pod nothing else verifies the download.
+Triton's container. It starts through the image's entrypoint, which sets up CUDA's forward compatibility, and a shell, which
+verifies the bundle and handles backends and engines. An init container could not: KServe gives the models to this
+container and the transformer's only, and they start at the same time.
+The digest is a variable of the InferenceService, where a rollout changes it together with the address.
 Takes {root, version}.
 */}}
 {{- define "crowdserve.tritonContainer" -}}
@@ -20,16 +21,14 @@ args:
   - |
     set -eu
     until [ -d /mnt/models ]; do sleep 1; done # with oci:// a sidecar brings it
-    {{- if and $standalone (ne $values.transformer.settings.verifyBundle "off") }}
-    verify={{ $values.transformer.settings.verifyBundle }}
-    {{- .root.Files.Get "files/verify-models.sh" | trim | nindent 4 }}
-    {{- end }}
+    {{- include "crowdserve.verification" (dict "root" .root "digest" "${CROWDSERVE_BUNDLE_DIGEST-}" "models" "/mnt/models" "plans" (eq $values.device "tensorrt")) | nindent 4 }}
+    device={{ $values.device }}
+    {{- .root.Files.Get "files/choose-backends.sh" | trim | nindent 4 }}
     {{- if $caches }}
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
-    read -r key < /proc/sys/kernel/random/uuid
-    exec "$@" "--http-restricted-api=model-repository,shared-memory,trace,logging:crowdserve-admin=$key"
+    exec "$@"
   - triton
   - tritonserver
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
@@ -40,14 +39,16 @@ env: {{ toJson . }}
 {{- end }}
 {{- if $standard }}
 ports:
+  {{- if $standalone }}
   - {name: triton, containerPort: 8085, protocol: TCP}
+  {{- end }}
   - {name: triton-metrics, containerPort: 8002, protocol: TCP}
 startupProbe:
-  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" (div (add $values.triton.startupSeconds 4) 5)) | nindent 2 }}
+  {{- include "crowdserve.tritonProbe" (dict "root" .root "path" "/v2/health/ready" "period" 5 "failures" (div (add $values.triton.startupSeconds 4) 5)) | nindent 2 }}
 readinessProbe:
-  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" 3) | nindent 2 }}
+  {{- include "crowdserve.tritonProbe" (dict "root" .root "path" "/v2/health/ready" "period" 5 "failures" 3) | nindent 2 }}
 livenessProbe:
-  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8085 "period" 10 "failures" 6) | nindent 2 }}
+  {{- include "crowdserve.tritonProbe" (dict "root" .root "path" "/v2/health/live" "period" 10 "failures" 6) | nindent 2 }}
 {{- if not $standalone }}
 lifecycle:
   preStop:
@@ -67,9 +68,9 @@ lifecycle:
 ports:
   - {name: http1, containerPort: 8085, protocol: TCP}
 readinessProbe:
-  {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8085 "period" 5 "failures" 3) | nindent 2 }}
+  {{- include "crowdserve.tritonProbe" (dict "root" .root "path" "/v2/health/ready" "period" 5 "failures" 3) | nindent 2 }}
 {{- end }}
-securityContext: {{ include "crowdserve.securityContext" .root }}
+securityContext: {{ include "crowdserve.downloadSecurityContext" . }}
 volumeMounts:
   - {name: shm, mountPath: /dev/shm}
   - {name: tmp, mountPath: /tmp}
@@ -81,18 +82,48 @@ volumeMounts:
   {{- end }}
 {{- end }}
 
-{{/* Flags of tritonserver as a JSON array. */}}
+{{/* A probe of Triton, from inside where it listens on the loopback address. Takes {root, path, period, failures}. */}}
+{{- define "crowdserve.tritonProbe" -}}
+{{- if eq .root.Values.transformer.mode "standalone" -}}
+{{- include "crowdserve.httpProbe" (dict "path" .path "port" 8085 "period" .period "failures" .failures) -}}
+{{- else -}}
+exec:
+  command:
+    - bash
+    - -c
+    - |
+      path={{ .path }}
+      {{- .root.Files.Get "files/triton-answers.sh" | trim | nindent 6 }}
+periodSeconds: {{ .period }}
+timeoutSeconds: 5
+failureThreshold: {{ .failures }}
+{{- end -}}
+{{- end }}
+
+{{/*
+Flags of tritonserver as a JSON array. Only the models of the cards are loaded, whatever else the bundle holds. Nobody loads
+others, reads shared memory, traces or sets logging: the header that these endpoints ask for needs the value of an empty
+line, which ends a request's headers.
+*/}}
 {{- define "crowdserve.tritonFlags" -}}
 {{- $flags := list
       "--model-repository=/mnt/models"
-      "--model-control-mode=none"
+      "--backend-directory=/tmp/backends"
+      "--model-control-mode=explicit"
       "--disable-auto-complete-config"
       "--strict-readiness=true"
       "--exit-on-error=true"
       (printf "--exit-timeout-secs=%d" (int .Values.triton.exitTimeoutSeconds))
       "--http-port=8085"
+      "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n"
       "--allow-grpc=false"
       "--metrics-port=8002" -}}
+{{- range (.Files.Get "files/models.json" | fromJson).served -}}
+{{- $flags = append $flags (printf "--load-model=%s" .) -}}
+{{- end -}}
+{{- if eq .Values.transformer.mode "collocated" -}}
+{{- $flags = concat $flags (list "--http-address=127.0.0.1" "--metrics-address=0.0.0.0") -}}
+{{- end -}}
 {{- if eq .Values.device "cpu" -}}
 {{- $flags = concat $flags (list
       "--model-config-name=cpu"
@@ -132,7 +163,7 @@ volumeMounts:
 - name: shm
   emptyDir: {medium: Memory, sizeLimit: {{ .root.Values.triton.shmSize }}}
 - name: tmp
-  emptyDir: {}
+  emptyDir: {sizeLimit: {{ .root.Values.triton.tmpSize }}}
 {{- if eq (include "crowdserve.hasEngineCache" .root) "true" }}
 - name: engines
   emptyDir: {sizeLimit: {{ .root.Values.engineCache.sizeLimit }}}

@@ -9,13 +9,15 @@ from pathlib import Path
 
 import crowdserve
 from crowdserve.bundle.archive import SUFFIX, write_tar
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, describe_files, hash_file, list_files
+from crowdserve.bundle.folder import hash_file, list_files
+from crowdserve.bundle.manifest import Manifest, describe_files, parse_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.placement import make_folder
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.cards.records import MODEL_FILE, check_records
 from crowdserve.errors import BundleError
 from crowdserve.triton.config import Profile
-from crowdserve.triton.repository import PLACEHOLDER, model_versions, render_repository
+from crowdserve.triton.repository import model_versions, render_repository
 
 CLASSIFIER = "scene_classifier"
 """Prefix of its files' names; `crowdserve.scene.files` needs scikit-learn, a bundle does not."""
@@ -71,16 +73,16 @@ def _assemble(source: Path, folder: Path, profile: Profile) -> Manifest:
     for path in list(folder.rglob("*")):
         if path.is_symlink():
             _replace_by_copy(path)
-        elif path.name.startswith(".") and path.name != PLACEHOLDER:
-            path.unlink()  # left by an editor or a file manager
+        if path.name.startswith("."):
+            path.unlink()  # left by an editor or a file manager, or the placeholder in an ensemble's folder
     for ensemble in ENSEMBLES.values():
-        (folder / ensemble.name / "1" / PLACEHOLDER).unlink()
         (folder / ensemble.name / "1" / ENSEMBLE_FILE).write_text(ENSEMBLE_NOTE)
     models = {name: tuple(model_versions(folder, name)) for name in CARDS}
     manifest = Manifest(crowdserve.__version__, profile, models, describe_files(folder))
     empty = [path for path, entry in manifest.files.items() if not entry.size_bytes]
     if empty:
         raise BundleError(f"{source} has empty files, which not every store keeps: {', '.join(empty)}; remove them")
+    parse_manifest(manifest.to_bytes(), source)  # refuses names that no bundle may have
     (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)  # readable by pods, whatever the umask

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from crowdserve.bundle.archive import CHUNK_BYTES
 from crowdserve.bundle.manifest import FileEntry
+from crowdserve.bundle.tar_reader import CHUNK_BYTES
 from crowdserve.errors import BundleError, PlatformError
 
 SCHEME = "s3://"

@@ -2,7 +2,7 @@
 
     <models folder>/
       <digest in hexadecimal>/    a bundle; it appears under this name at once and whole
-        .origin.json              where it was pulled from, and when
+      <digest>.json               where it was pulled from, and when; earlier versions kept it in the folder
       current                     the digest that `crowdserve models use` or the last pull chose
       .pull-…/                    a pull at work, or one that was killed
 
@@ -22,12 +22,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest, read_manifest
+from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.errors import BundleError
 
 MODELS_VARIABLE = "CROWDSERVE_MODELS"
 _ALGORITHM = "sha256:"
-_ORIGIN_FILE = ".origin.json"
+_EARLIER_ORIGIN_FILE = ".origin.json"
 _CURRENT_FILE = "current"
 _SCRATCH_PREFIX = ".pull-"
 _ABANDONED_SECONDS = 24 * 3600
@@ -118,6 +119,7 @@ class ModelCache:
         """Delete a bundle, or what is left of it; at once under its name, so that nobody finds half of it."""
         with self._scratch() as scratch:
             os.rename(self.folder / digest.removeprefix(_ALGORITHM), scratch / "removed")
+            self._origin(digest.removeprefix(_ALGORITHM)).unlink(missing_ok=True)
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:
@@ -138,11 +140,13 @@ class ModelCache:
         """
         (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         origin = {"address": address, "pulled": datetime.now(UTC).isoformat()}
-        (folder / _ORIGIN_FILE).write_text(json.dumps(origin) + "\n")
         target = self.folder / manifest.digest.removeprefix(_ALGORITHM)
         if self.get(manifest.digest) is None:
             if target.exists():
                 self.remove(manifest.digest)
+            with self._scratch() as scratch:
+                (scratch / "origin").write_text(json.dumps(origin) + "\n")
+                os.replace(scratch / "origin", self._origin(target.name))
             _rename_unless_there(folder, target)
         return CachedBundle(target, manifest, **origin)
 
@@ -151,10 +155,15 @@ class ModelCache:
         if not _DIGEST.fullmatch(name):
             return None
         try:
-            origin = json.loads((folder / _ORIGIN_FILE).read_bytes())
+            if (folder / _EARLIER_ORIGIN_FILE).is_file():
+                os.replace(folder / _EARLIER_ORIGIN_FILE, self._origin(name))
+            origin = json.loads(self._origin(name).read_bytes())
             return CachedBundle(folder, read_manifest(folder), str(origin["address"]), str(origin["pulled"]))
         except (BundleError, OSError, ValueError, LookupError, TypeError):
             return None  # somebody deleted a part of it: the next pull puts it right
+
+    def _origin(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
 
     @contextmanager
     def _scratch(self) -> Iterator[Path]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.bundle.archive import write_tar
-from crowdserve.bundle.manifest import MANIFEST_FILE, Manifest
+from crowdserve.bundle.manifest import Manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE, SIGNATURE_FILE
 from crowdserve.bundle.registry import INDEX_TYPE, MANIFEST_TYPE
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -97,10 +98,11 @@ def write_image(folder: Path, manifest: Manifest, bases: Sequence[BaseImage], la
 
 
 def _layer_tars(folder: Path, manifest: Manifest) -> list[bytes]:
-    """One layer per model, then one with the manifest, which changes whenever a model does."""
+    """One layer per model, then one with the manifest, which changes whenever a model does, and its signature."""
     groups = [list(paths) for _, paths in groupby(sorted(manifest.files), key=lambda path: path.partition("/")[0])]
     tars = []
-    for paths in [*groups, [MANIFEST_FILE]]:
+    signature = [SIGNATURE_FILE] if (folder / SIGNATURE_FILE).is_file() else []
+    for paths in [*groups, [MANIFEST_FILE, *signature]]:
         stream = io.BytesIO()
         write_tar(stream, folder, paths, prefix=MODELS_FOLDER)
         tars.append(stream.getvalue())

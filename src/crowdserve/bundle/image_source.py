@@ -2,16 +2,23 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from crowdserve.bundle.archive import LimitedStream, content_chunks, read_members, tar_limit_bytes
+from crowdserve.bundle.archive import LimitedStream, listed_files, read_members, tar_limit_bytes
 from crowdserve.bundle.image import LAYER_TYPE, MODELS_FOLDER, Descriptor
-from crowdserve.bundle.manifest import MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, no_manifest
+from crowdserve.bundle.manifest import MAX_MANIFEST_BYTES, Manifest, no_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE, SIGNATURE_FILE
 from crowdserve.bundle.reference import SCHEME, ImageReference, parse_reference
 from crowdserve.bundle.registry import Registry
 from crowdserve.errors import BundleError
+
+_MAX_SMALL_BYTES = 2 * MAX_MANIFEST_BYTES
+"""A manifest of an image, or the layer with that of the bundle."""
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @contextmanager
@@ -38,18 +45,20 @@ class ImageSource:
         self._version = reference.version
         self._registry = registry
         self._layers: list[Descriptor] = []
+        self._signature: bytes | None = None
 
     def read_manifest(self) -> bytes:
-        """The content of its `manifest.json`: all that the last layer holds."""
+        """The content of its `manifest.json`, which the last layer holds, alone or with its signature."""
         self._layers = self._find_layers()
         if not self._layers or self._layers[-1].get("mediaType") != LAYER_TYPE:
             raise self._foreign()
         digest = str(self._layers[-1]["digest"])
-        layer = iter([self._read_small(f"blobs/{digest}", digest)])
-        for path, content in read_members(LimitedStream(layer, MAX_MANIFEST_BYTES, digest), prefix=MODELS_FOLDER):
-            if path == MANIFEST_FILE:
-                return content.read()
-        raise no_manifest(self.address)
+        layer = LimitedStream(iter([self._read_small(f"blobs/{digest}", digest)]), _MAX_SMALL_BYTES, digest)
+        beside = {member.path: b"".join(member.chunks) for member in read_members(layer, prefix=MODELS_FOLDER)}
+        self._signature = beside.get(SIGNATURE_FILE)
+        if MANIFEST_FILE not in beside:
+            raise no_manifest(self.address)
+        return beside[MANIFEST_FILE]
 
     def read_files(self, manifest: Manifest) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Path and content of each file but the manifest, layer by layer."""
@@ -57,12 +66,13 @@ class ImageSource:
         layers = self._layers[-1 - len(models) : -1]
         if len(layers) != len(models):
             raise self._foreign()
+        if self._signature is not None:
+            yield SIGNATURE_FILE, iter([self._signature])
         left_bytes = tar_limit_bytes(manifest) + len(layers) * MAX_MANIFEST_BYTES
         for layer in layers:
             with self._registry.stream(f"blobs/{layer['digest']}") as chunks:
                 stream = LimitedStream(chunks, left_bytes, f"{self.address}, {layer['digest']}")
-                for path, content in read_members(stream, prefix=MODELS_FOLDER):
-                    yield path, content_chunks(content)
+                yield from listed_files(read_members(stream, prefix=MODELS_FOLDER), manifest)
             left_bytes -= stream.arrived_bytes
 
     def _find_layers(self) -> list[Descriptor]:
@@ -71,7 +81,10 @@ class ImageSource:
         try:
             if "manifests" in content:
                 content = self._read_json(str(content["manifests"][0]["digest"]))
-            return [dict(layer) for layer in content["layers"]]
+            layers = [dict(layer) for layer in content["layers"]]
+            if not all(_DIGEST.fullmatch(str(layer["digest"])) for layer in layers):
+                raise self._foreign()
+            return layers
         except (LookupError, TypeError, ValueError) as err:
             raise self._foreign() from err
 
@@ -83,7 +96,7 @@ class ImageSource:
 
     def _read_small(self, path: str, digest: str | None) -> bytes:
         with self._registry.stream(path) as chunks:
-            content = LimitedStream(chunks, MAX_MANIFEST_BYTES, f"{self.address}, {path}").readall()
+            content = LimitedStream(chunks, _MAX_SMALL_BYTES, f"{self.address}, {path}").readall()
         found = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if digest not in (None, found):
             raise BundleError(f"{self.address}: the registry sent something with {found}, expected {digest}; try again")

@@ -5,24 +5,33 @@ It imports little beyond the standard library, so that the transformer checks it
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import re
+import stat
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from crowdserve.bundle.folder import hash_file, list_files, parents_of, printable, scan_folder
+from crowdserve.bundle.neighbours import (
+    MANIFEST_FILE,
+    PLAN_FILE,
+    PLANS_FILE,
+    RESERVED,
+    is_neighbour,
+    read_plan_hashes,
+)
 from crowdserve.errors import BundleError
 
-MANIFEST_FILE = "manifest.json"
 FORMAT = 1
 
 MAX_MANIFEST_BYTES = 1 << 20
 """Far more than the manifest of any bundle has."""
 
-PLAN_FILE = "model.plan"
-"""Engine built after the bundle on the serving GPU: allowed beside a model of the tensorrt profile."""
-
-FOREIGN_FOLDERS = frozenset({"lost+found"})  # of a volume's file system
 _SHOWN_PROBLEMS = 20
+_SHA256 = re.compile("[0-9a-f]{64}")
+_PATH = re.compile(r"(?!-)[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
+_WORD = re.compile(r"[\w.+!-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +74,29 @@ class Manifest:
         return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 
     def differences(self, folder: Path) -> list[str]:
-        """The differences of a folder, one line per file: missing, extra or changed.
+        """The differences of a folder, one line each: what is missing, extra, changed or no ordinary file.
 
-        Hidden files are ignored, as they are no models, and so is a `model.plan` of the tensorrt profile.
+        Hidden files and folders count, since Triton serves a hidden folder like any other. Only the files that
+        `crowdserve.bundle.neighbours` names may lie beside those of the manifest.
         """
-        found = set(list_files(folder))
+        found = scan_folder(folder)
         problems = [
-            _difference(folder / path, path, entry) if path in found else f"{path} is missing"
+            f"{path} is missing" if path not in found.files else _difference(folder / path, path, entry)
             for path, entry in self.files.items()
+            if path not in found.strange
         ]
-        extra = sorted(path for path in found - set(self.files) if not self._may_have(path))
-        return [problem for problem in problems if problem] + [f"{path} is extra" for path in extra]
+        plans = {path for path in found.files - set(self.files) if self._may_be_plan(path)}
+        if plans or (self.profile == "tensorrt" and PLANS_FILE in found.files):
+            problems += self._plan_differences(folder, plans, found.files)
+        beside = found.files - set(self.files) - plans
+        extra = {path for path in beside if not is_neighbour(path, self.files)}
+        if self.profile == "tensorrt":
+            extra.discard(PLANS_FILE)
+        expected = parents_of(found.files | found.folders | set(found.strange) | set(self.files))
+        extra |= found.folders - expected  # a folder with something inside is named by that
+        lines = [f"{printable(path)} is extra" for path in sorted(extra)]
+        lines += [f"{printable(path)} is {what}" for path, what in sorted(found.strange.items())]
+        return [problem for problem in problems if problem] + lines
 
     def check(self, folder: Path, *, shown_as: Path | str | None = None) -> None:
         """Check that a folder holds exactly the files of this manifest.
@@ -98,24 +119,29 @@ class Manifest:
             "copy or push the whole bundle again; after an intended change build a new one: crowdserve bundle build"
         )
 
-    def _may_have(self, path: str) -> bool:
+    def _may_be_plan(self, path: str) -> bool:
         model = str(PurePosixPath(path).with_name("model.onnx"))
-        is_plan = self.profile == "tensorrt" and PurePosixPath(path).name == PLAN_FILE and model in self.files
-        return path == MANIFEST_FILE or is_plan
+        return self.profile == "tensorrt" and PurePosixPath(path).name == PLAN_FILE and model in self.files
+
+    def _plan_differences(self, folder: Path, plans: set[str], files: set[str]) -> list[str | None]:
+        advice = "let the Job that builds plans build them again"
+        hashes = read_plan_hashes(folder) if PLANS_FILE in files else None
+        if hashes is None:
+            return [f"{PLANS_FILE} is missing or damaged: {advice}"]
+        unknown = [f"{path} is not in {PLANS_FILE}: {advice}" for path in sorted(plans - set(hashes))]
+        there = {path for path in hashes if path in files and self._may_be_plan(path)}
+        gone = [f"{printable(path)} is in {PLANS_FILE} and is no plan here" for path in sorted(set(hashes) - there)]
+        return [*unknown, *gone, *(_hash_difference(folder / path, path, hashes[path]) for path in sorted(there))]
 
 
 def describe_files(folder: Path) -> dict[str, FileEntry]:
-    """Size and SHA-256 of every file of a folder except its manifest."""
-    paths = [path for path in list_files(folder) if path != MANIFEST_FILE]
-    return {path: FileEntry(hash_file(folder / path), (folder / path).stat().st_size) for path in paths}
+    """Size and SHA-256 of every visible file of a folder except its manifest."""
+    return {path: describe_file(folder / path) for path in list_files(folder) if path not in RESERVED}
 
 
-def list_files(folder: Path) -> Iterator[str]:
-    """Paths of the files in a folder, sorted, with forward slashes; without hidden ones and a volume's own."""
-    for path in sorted(folder.rglob("*")):
-        parts = path.relative_to(folder).parts
-        if path.is_file() and not any(p.startswith(".") or p in FOREIGN_FOLDERS for p in parts):
-            yield "/".join(parts)
+def describe_file(file: Path) -> FileEntry:
+    """Size and SHA-256 of a file."""
+    return FileEntry(hash_file(file), file.stat().st_size)
 
 
 def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
@@ -130,12 +156,12 @@ def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
     """
     path = (shown_as or folder) / MANIFEST_FILE
     try:
-        content = (folder / MANIFEST_FILE).read_bytes()
-    except FileNotFoundError:
-        raise BundleError(
-            f"{shown_as or folder} has no {MANIFEST_FILE}: it is not a bundle, or its copy was interrupted; "
-            "make one with crowdserve bundle build, or push it again"
-        ) from None
+        if not stat.S_ISREG((folder / MANIFEST_FILE).lstat().st_mode):
+            raise BundleError(f"{path} is no ordinary file; copy or push the bundle again")
+        with (folder / MANIFEST_FILE).open("rb") as file:
+            content = file.read(MAX_MANIFEST_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        raise no_manifest(str(shown_as or folder)) from None
     except OSError as err:
         raise BundleError(f"{path} cannot be read: {err}; copy or push the bundle again") from err
     return parse_manifest(content, path)
@@ -144,6 +170,9 @@ def read_manifest(folder: Path, *, shown_as: Path | None = None) -> Manifest:
 def parse_manifest(content: bytes, path: Path | str) -> Manifest:
     """The manifest in the bytes of a `manifest.json`.
 
+    Only the bytes that crowdserve itself writes are taken, so that the SHA-256 of the file is the bundle's digest, and
+    no other program can read anything else out of it.
+
     Args:
         content: The bytes.
         path: Where they are from, for an error.
@@ -151,16 +180,22 @@ def parse_manifest(content: bytes, path: Path | str) -> Manifest:
     Raises:
         BundleError: If it cannot be read, or names a file that could not lie in a bundle's folder.
     """
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"{path} is larger than the {MAX_MANIFEST_BYTES:,} bytes of any manifest; build it again")
     try:
-        return _parsed(json.loads(content), path)
-    except (ValueError, RecursionError) as err:
+        manifest = _parsed(json.loads(content), path)
+    except (ValueError, OverflowError, RecursionError) as err:
         raise BundleError(f"{path} cannot be read: {err}; copy or push the bundle again") from err
+    if manifest.to_bytes() != content:
+        raise BundleError(f"{path} was written or changed by another program than crowdserve; build the bundle again")
+    return manifest
 
 
 def _parsed(content: Any, path: Path | str) -> Manifest:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else content
-        raise BundleError(f"{path} has format {found!r}, expected {FORMAT}; read it with the crowdserve that built it")
+        shown = f"{found!r:.40}"
+        raise BundleError(f"{path} has format {shown}, expected {FORMAT}; read it with the crowdserve that built it")
     try:
         manifest = Manifest(
             crowdserve=str(content["crowdserve"]),
@@ -168,37 +203,52 @@ def _parsed(content: Any, path: Path | str) -> Manifest:
             models={name: tuple(map(int, versions)) for name, versions in content["models"].items()},
             files={name: FileEntry(str(f["sha256"]), int(f["size_bytes"])) for name, f in content["files"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as err:
+    except (KeyError, TypeError, AttributeError) as err:
         raise BundleError(
             f"{path} is not a manifest of a bundle ({type(err).__name__}: {err}); build it again"
         ) from err
-    strange = [name for name, entry in manifest.files.items() if not _is_inside(name) or entry.size_bytes < 0]
+    words = (manifest.crowdserve, manifest.profile, *manifest.models)
+    if not all(_WORD.fullmatch(word) for word in words):
+        raise BundleError(f"{path} is not a manifest of a bundle (it has the names {words!r:.200}); build it again")
+    strange = [name for name, entry in manifest.files.items() if not _is_possible(name, entry)]
     if strange or not manifest.files:
-        raise BundleError(f"{path} names {strange or 'no files'}, expected files inside the bundle; build it again")
+        shown = f"{strange[:3]}" if strange else "no files"
+        raise BundleError(f"{path} names {shown}, expected files inside the bundle, in letters, digits, _ - .")
+    _check_apart(manifest, path)
     return manifest
 
 
+def _check_apart(manifest: Manifest, path: Path | str) -> None:
+    """Refuse names that are one file where upper and lower case are the same, and a file that is a folder too."""
+    names: dict[str, str] = {}
+    for name in (*(f"{folder}/" for folder in parents_of(set(manifest.files))), *manifest.files):
+        other = names.setdefault(name.rstrip("/").casefold(), name)
+        if other != name:
+            raise BundleError(f"{path} names {other!r} and {name!r}, which may be one place; rename one, build again")
+
+
+def _is_possible(path: str, entry: FileEntry) -> bool:
+    return _is_inside(path) and entry.size_bytes >= 0 and _SHA256.fullmatch(entry.sha256) is not None
+
+
 def _is_inside(path: str) -> bool:
-    """Whether a path names a visible file below the bundle's folder, on every operating system."""
-    is_visible = all(part and not part.startswith(".") for part in path.split("/"))
-    return is_visible and path != MANIFEST_FILE and not set(path) & set("\\:\0")
+    """Whether a path names a visible file below the bundle's folder, on every operating system and for every shell."""
+    return _PATH.fullmatch(path) is not None and path.lower() not in RESERVED
 
 
 def _difference(file: Path, name: str, entry: FileEntry) -> str | None:
     size_bytes = file.stat().st_size
     if size_bytes != entry.size_bytes:
         return f"{name} is changed: {size_bytes:,} bytes, expected {entry.size_bytes:,}"
+    return _hash_difference(file, name, entry.sha256)
+
+
+def _hash_difference(file: Path, name: str, expected: str) -> str | None:
     try:
         sha256 = hash_file(file)
     except OSError as err:
         return f"{name} cannot be read: {err.strerror}"
-    return f"{name} is changed: SHA-256 {sha256}, expected {entry.sha256}" if sha256 != entry.sha256 else None
-
-
-def hash_file(file: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return f"{name} is changed: SHA-256 {sha256}, expected {expected}" if sha256 != expected else None
 
 
 def no_manifest(address: str) -> BundleError:

@@ -6,12 +6,15 @@ it is run again.
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
-from crowdserve.bundle.manifest import MANIFEST_FILE, FileEntry, Manifest, describe_files, hash_file
+from crowdserve.bundle.folder import hash_file, printable, scan_folder
+from crowdserve.bundle.manifest import FileEntry, Manifest, describe_file
+from crowdserve.bundle.neighbours import MANIFEST_FILE, SIGNATURE_FILE
 from crowdserve.errors import BundleError
 
 Progress = Callable[[int], None]
@@ -43,9 +46,11 @@ def place_bundle(folder: Path, manifest: Manifest, store: Store, progress: Progr
     Raises:
         BundleError: If another bundle, or anything else, is there already, or the store refuses a file.
     """
-    record = folder / MANIFEST_FILE
-    files = {**manifest.files, MANIFEST_FILE: FileEntry(manifest.digest.removeprefix("sha256:"), record.stat().st_size)}
+    beside = [path for path in (SIGNATURE_FILE, MANIFEST_FILE) if (folder / path).is_file()]
+    files = {**manifest.files, **{path: describe_file(folder / path) for path in beside}}
     there = store.listing()
+    if MANIFEST_FILE in there and SIGNATURE_FILE not in files:
+        there.pop(SIGNATURE_FILE, None)  # it was signed there
     _check_free(store.address, files, there)
     for path, entry in files.items():  # the manifest is the last
         if path not in there:
@@ -54,7 +59,7 @@ def place_bundle(folder: Path, manifest: Manifest, store: Store, progress: Progr
 
 
 def _check_free(address: str, files: dict[str, FileEntry], there: dict[str, str]) -> None:
-    others = [path for path, sha256 in there.items() if path not in files or files[path].sha256 != sha256]
+    others = [printable(path) for path, sha256 in there.items() if path not in files or files[path].sha256 != sha256]
     if others:
         raise BundleError(
             f"{address} holds something else: {_shortened(sorted(others))}. A service may be reading it: push to a new "
@@ -76,6 +81,9 @@ def make_folder(folder: Path) -> None:
             each.chmod(0o755)
 
 
+_PARTIAL = re.compile(r"\..+\.partial")
+
+
 class FolderStore:
     """A folder, such as one of a mounted claim."""
 
@@ -84,15 +92,15 @@ class FolderStore:
         self._folder = folder
 
     def listing(self) -> dict[str, str]:
-        """SHA-256 of every file there."""
+        """SHA-256 of every file there, hidden ones too, less those that an interrupted push left half written."""
         try:
             if not self._folder.exists():
                 return {}
             if not self._folder.is_dir():
                 raise BundleError(f"{self._folder} is a file; name a folder")
-            found = {path: entry.sha256 for path, entry in describe_files(self._folder).items()}
-            manifest = self._folder / MANIFEST_FILE
-            return found | ({MANIFEST_FILE: hash_file(manifest)} if manifest.is_file() else {})
+            found = scan_folder(self._folder)
+            files = sorted(path for path in found.files if not _PARTIAL.fullmatch(path.rpartition("/")[2]))
+            return {path: hash_file(self._folder / path) for path in files} | found.strange
         except OSError as err:
             place = err.filename or self._folder
             raise BundleError(f"{place} cannot be read: {err.strerror}; check the volume and its rights") from err

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,15 @@ from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.reference import SCHEME, ImageReference, parse_reference
 from crowdserve.bundle.registry import MANIFEST_TYPE, Registry
 from crowdserve.errors import BundleError
+from crowdserve.scratch import Scratch
 
 DEFAULT_BASE = "docker.io/library/busybox:1.37.0"
 """KServe starts the image of an ``oci://`` address as a container, which runs sh, ln and sleep."""
 
 NO_BASE = "scratch"
+
+MAX_BASE_BYTES = 256 << 20
+"""Largest base image: it is held in memory, and pulled by every node."""
 
 _OCI_LAYER_TYPES = {
     "application/vnd.docker.image.rootfs.diff.tar.gzip": "application/vnd.oci.image.layer.v1.tar+gzip",
@@ -51,10 +54,10 @@ def push_image(
     """
     bases = SCRATCH if base == NO_BASE else read_base(parse_reference(base), plain_http=plain_http)
     with (
-        tempfile.TemporaryDirectory(prefix="crowdserve-image-") as scratch,
+        Scratch("image") as scratch,
         Registry(target, plain_http=plain_http) as registry,
     ):
-        layout = ImageLayout(Path(scratch) / "image")
+        layout = ImageLayout(scratch.folder / "image")
         index = write_image(folder, manifest, bases, layout)
         there = registry.read_manifest(target.version)
         if there is None:
@@ -75,7 +78,11 @@ def read_base(reference: ImageReference, *, plain_http: bool = False) -> list[Ba
     with Registry(reference, plain_http=plain_http) as registry:
         content = _read_json(registry, reference, reference.version)
         manifests = [_read_json(registry, reference, found["digest"]) for found in _suitable(content)]
-        bases = [_read_architecture(registry, manifest) for manifest in manifests or [content] if "config" in manifest]
+        bases = [
+            _read_architecture(registry, reference, manifest)
+            for manifest in manifests or [content]
+            if "config" in manifest
+        ]
     if not bases:
         raise BundleError(f"{reference} is there for none of linux/{', linux/'.join(ARCHITECTURES)}; name another base")
     return bases
@@ -98,14 +105,20 @@ def _read_json(registry: Registry, reference: ImageReference, version: str) -> d
     return content
 
 
-def _read_architecture(registry: Registry, manifest: dict[str, Any]) -> BaseImage:
-    layers = [
-        {**layer, "mediaType": _OCI_LAYER_TYPES.get(layer["mediaType"], layer["mediaType"])}
-        for layer in manifest["layers"]
-    ]
-    blobs = {layer["digest"]: _checked(registry.read_blob(layer["digest"]), layer["digest"]) for layer in layers}
-    digest = manifest["config"]["digest"]
-    return BaseImage(json.loads(_checked(registry.read_blob(digest), digest)), layers, blobs)
+def _read_architecture(registry: Registry, reference: ImageReference, manifest: dict[str, Any]) -> BaseImage:
+    try:
+        layers = [
+            {**layer, "mediaType": _OCI_LAYER_TYPES.get(layer["mediaType"], layer["mediaType"])}
+            for layer in manifest["layers"]
+        ]
+        parts = {str(part["digest"]): int(part["size"]) for part in (*layers, manifest["config"])}
+    except (LookupError, TypeError, ValueError) as err:
+        raise BundleError(f"{reference} has a manifest that names no layers; name another base") from err
+    if not 0 <= sum(parts.values()) <= MAX_BASE_BYTES or min(parts.values()) < 0:
+        raise BundleError(f"{reference} is larger than the {MAX_BASE_BYTES:,} bytes of a base; name a smaller one")
+    blobs = {digest: _checked(registry.read_blob(digest, size), digest) for digest, size in parts.items()}
+    config = blobs.pop(str(manifest["config"]["digest"]))
+    return BaseImage(json.loads(config), layers, blobs)
 
 
 def _checked(content: bytes, digest: str) -> bytes:

@@ -6,9 +6,8 @@ address ──► manifest ──► is it here? ──yes──► current
 """
 
 import shutil
-import tarfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from crowdserve.bundle.cache import CachedBundle, ModelCache
@@ -16,6 +15,7 @@ from crowdserve.bundle.manifest import Manifest, parse_manifest
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.reference import without_secrets
 from crowdserve.bundle.sources import Source, open_source
+from crowdserve.bundle.unpacking import explained, fetch_files
 from crowdserve.cards import CARDS
 from crowdserve.errors import BundleError
 
@@ -50,9 +50,9 @@ def pull_bundle(
     """
     bundle = cache.get(digest) if digest else None
     if bundle is None:
-        with _explained(without_secrets(address)), open_source(address, plain_http=plain_http) as source:
+        with explained(without_secrets(address)), open_source(address, plain_http=plain_http) as source:
             bundle = _pull(source, cache, digest, watch)
-    with _explained(str(cache.folder)):
+    with explained(str(cache.folder)):
         cache.use(bundle)
     return bundle
 
@@ -68,7 +68,7 @@ def _pull(source: Source, cache: ModelCache, digest: str | None, watch: Watch) -
     with cache.new_folder() as folder:
         _check_room(folder, manifest)
         with watch(manifest) as progress:
-            _fetch(source, manifest, folder, progress)
+            fetch_files(source, manifest, folder, progress)
         manifest.check(folder, shown_as=source.address)
         return cache.place(folder, manifest, source.address)
 
@@ -99,41 +99,3 @@ def _check_room(folder: Path, manifest: Manifest) -> None:
             f"{folder.parents[1]} has {free_bytes / 1e6:.1f} MB free, the bundle needs {manifest.size_bytes / 1e6:.1f} "
             "MB; make room, or name another folder with CROWDSERVE_MODELS"
         )
-
-
-def _fetch(source: Source, manifest: Manifest, folder: Path, progress: Progress) -> None:
-    """Write the files of the manifest, and none but them."""
-    left = dict(manifest.files)
-    for path, chunks in source.read_files(manifest):
-        entry = left.pop(path, None)
-        if entry is None:
-            problem = "twice" if path in manifest.files else "which its manifest.json does not name"
-            raise BundleError(f"{source.address} has {path!r}, {problem}; build and push it again")
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        with (folder / path).open("xb") as file:
-            for chunk in _at_most(entry.size_bytes, chunks, f"{path} of {source.address}"):
-                file.write(chunk)
-                progress(len(chunk))
-
-
-def _at_most(size_bytes: int, chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
-    arrived_bytes = 0
-    for chunk in chunks:
-        arrived_bytes += len(chunk)
-        if arrived_bytes > size_bytes:
-            raise BundleError(f"{name} is larger than the {size_bytes:,} bytes of its manifest.json; push it again")
-        yield chunk
-
-
-@contextmanager
-def _explained(place: str) -> Iterator[None]:
-    """What goes wrong with an archive or a disk, as one of our errors."""
-    try:
-        yield
-    except (tarfile.TarError, EOFError, ValueError, RecursionError) as err:
-        raise BundleError(
-            f"{place} cannot be unpacked ({err}); expected a whole bundle: push or pull it again"
-        ) from err
-    except OSError as err:
-        reason = f"{err.filename or place}: {err.strerror or err}"
-        raise BundleError(f"{place} was not pulled, {reason}; check the file, its rights and the disk") from err

@@ -1,17 +1,20 @@
 """Client of a container registry: the part of the OCI distribution API that a push and a pull take, over HTTP."""
 
 import json
-import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 import httpx
 
-from crowdserve.bundle.credentials import Credentials, find_credentials
+from crowdserve.bundle.connection import MAX_ANSWER_BYTES, Connection, read_small
+from crowdserve.bundle.credentials import find_credentials
+from crowdserve.bundle.folder import printable
+from crowdserve.bundle.login import Login
 from crowdserve.bundle.reference import ImageReference
 from crowdserve.errors import BundleError
 
@@ -25,6 +28,7 @@ _MANIFEST_TYPES = ", ".join((INDEX_TYPE, MANIFEST_TYPE, *_DOCKER_TYPES))
 _TIMEOUT_SECONDS = httpx.Timeout(60.0, write=600.0)
 _ATTEMPTS = 3
 _PAUSE_SECONDS = 1.0
+_SHOWN_CHARACTERS = 500
 _PASSING_STATUSES = {429, 500, 502, 503, 504}
 
 _T = TypeVar("_T")
@@ -34,46 +38,21 @@ class _PassingFailure(Exception):
     """A failure after which the same request may succeed."""
 
 
-class _Login(httpx.Auth):
-    """Answers a registry's challenge: basic credentials, or a bearer token that they are exchanged for."""
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A small answer.
 
-    def __init__(self, host: str, credentials: Credentials | None) -> None:
-        self._host = host
-        self._credentials = credentials
-        self._header = ""
+    Attributes:
+        status: HTTP status.
+        headers: Its headers.
+        content: Its content.
+        location: Where an upload goes to; else where the answer came from.
+    """
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Send a request, and once more with the credentials that the registry asks for."""
-        if request.url.netloc.decode() != self._host:  # an upload to a signed address elsewhere
-            yield request
-            return
-        if self._header:
-            request.headers["Authorization"] = self._header
-        response = yield request
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            return
-        scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
-        challenge = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        if scheme.lower() == "bearer" and "realm" in challenge:
-            answer = yield self._token_request(challenge)
-            if answer.is_success:
-                found = json.loads(answer.read())
-                self._header = f"Bearer {found.get('token') or found.get('access_token')}"
-        elif self._credentials is not None:
-            self._header = self._credentials.basic
-        if self._header:
-            request.headers["Authorization"] = self._header
-            yield request
-
-    def _token_request(self, challenge: Mapping[str, str]) -> httpx.Request:
-        query = {name: challenge[name] for name in ("service", "scope") if name in challenge}
-        if self._credentials is None:
-            return httpx.Request("GET", challenge["realm"], params=query)
-        if self._credentials.is_refresh_token:
-            form = {"grant_type": "refresh_token", "refresh_token": self._credentials.secret, **query}
-            return httpx.Request("POST", challenge["realm"], data={**form, "client_id": "crowdserve"})
-        headers = {"Authorization": self._credentials.basic}
-        return httpx.Request("GET", challenge["realm"], params=query, headers=headers)
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+    location: httpx.URL
 
 
 class Registry:
@@ -87,13 +66,10 @@ class Registry:
     def __init__(self, reference: ImageReference, *, plain_http: bool = False) -> None:
         self._reference = reference
         scheme = "http" if plain_http or reference.is_local else "https"
-        self._client = httpx.Client(
-            base_url=f"{scheme}://{reference.host}/v2/{reference.repository}/",
-            auth=_Login(reference.host, find_credentials(reference.registry)),
-            timeout=_TIMEOUT_SECONDS,
-            follow_redirects=True,
-            trust_env=not reference.is_local,
-        )
+        url = httpx.URL(f"{scheme}://{reference.host}/v2/{reference.repository}/")
+        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=not reference.is_local)
+        login = Login(url, find_credentials(reference.registry), plain_http=plain_http)
+        self._connection = Connection(self._client, login, str(reference))
 
     def __enter__(self) -> "Registry":
         return self
@@ -110,20 +86,24 @@ class Registry:
         Raises:
             BundleError: If the registry refuses.
         """
-        response = self._retried(
+        answer = self._retried(
             lambda: self._send("GET", f"manifests/{version}", {200, 404}, headers={"Accept": _MANIFEST_TYPES})
         )
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if answer.status == httpx.codes.NOT_FOUND:
             return None
-        return response.content, response.headers.get("Content-Type", "").partition(";")[0]
+        return answer.content, answer.headers.get("Content-Type", "").partition(";")[0]
 
-    def read_blob(self, digest: str) -> bytes:
+    def read_blob(self, digest: str, size_bytes: int) -> bytes:
         """A blob's content.
 
+        Args:
+            digest: Its digest.
+            size_bytes: Its size, as a manifest says; more is not read.
+
         Raises:
-            BundleError: If there is no such blob, or the registry refuses.
+            BundleError: If there is no such blob, it is larger, or the registry refuses.
         """
-        return self._retried(lambda: self._send("GET", f"blobs/{digest}", {200})).content
+        return self._retried(lambda: self._send("GET", f"blobs/{digest}", {200}, limit_bytes=size_bytes)).content
 
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
@@ -135,12 +115,12 @@ class Registry:
         Raises:
             BundleError: If there is none, the registry refuses, or the line breaks.
         """
-        headers = {"Accept": f"{_MANIFEST_TYPES}, */*", "Accept-Encoding": "identity"}
+        headers = {"Accept": f"{_MANIFEST_TYPES}, */*"}
         try:
-            with self._client.stream("GET", path, headers=headers) as response:
+            with self._connection.open("GET", path, headers=headers) as response:
                 if not response.is_success:
-                    response.read()
-                    raise self._refusal(f"GET {path} answered {response.status_code} {_reason(response)}")
+                    reason = self._reason(response)
+                    raise self._refusal(f"GET {path} answered {response.status_code} {reason}")
                 yield response.iter_raw()
         except httpx.HTTPError as err:
             raise BundleError(f"{self._reference}: {str(err) or type(err).__name__}; try again") from err
@@ -163,32 +143,42 @@ class Registry:
         self._retried(lambda: self._send("PUT", f"manifests/{version}", {201}, content=content, headers=headers))
 
     def _push_blob(self, digest: str, file: Path) -> None:
-        if self._send("HEAD", f"blobs/{digest}", {200, 404}).status_code == httpx.codes.OK:
+        if self._send("HEAD", f"blobs/{digest}", {200, 404}).status == httpx.codes.OK:
             return
-        started = self._send("POST", "blobs/uploads/", {202})
-        location = started.request.url.join(started.headers["Location"]).copy_merge_params({"digest": digest})
-        with file.open("rb") as content:
-            headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
-            self._send("PUT", str(location), {201}, content=content, headers=headers)
+        location = self._send("POST", "blobs/uploads/", {202}).location
+        headers = {"Content-Type": "application/octet-stream", "Content-Length": str(file.stat().st_size)}
+        self._send("PUT", location.copy_merge_params({"digest": digest}), {201}, content=file, headers=headers)
 
     def _send(
         self,
         method: str,
-        url: str,
+        url: str | httpx.URL,
         expected: set[int],
-        content: object = None,
+        content: Path | bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+        limit_bytes: int = MAX_ANSWER_BYTES,
+    ) -> _Answer:
         try:
-            response = self._client.request(method, url, content=content, headers=headers)  # type: ignore[arg-type]
+            with self._connection.open(method, url, headers=headers, content=content) as response:
+                if response.status_code in expected:
+                    body = b"" if method == "HEAD" else read_small(response, limit_bytes, f"{self._reference}, {url}")
+                    location = self._connection.target(response) if method == "POST" else response.request.url
+                    return _Answer(response.status_code, response.headers, body, location)
+                reason = f"{method} answered {response.status_code} {self._reason(response)}"
+                if response.status_code in _PASSING_STATUSES:
+                    raise _PassingFailure(reason)
+                raise self._refusal(reason)
         except httpx.TransportError as err:
             raise _PassingFailure(str(err) or type(err).__name__) from err
-        if response.status_code in expected:
-            return response
-        reason = f"{method} answered {response.status_code} {_reason(response)}"
-        if response.status_code in _PASSING_STATUSES:
-            raise _PassingFailure(reason)
-        raise self._refusal(reason)
+
+    def _reason(self, response: httpx.Response) -> str:
+        """The registry's message, in the distribution API's form of errors."""
+        try:
+            errors = json.loads(read_small(response, MAX_ANSWER_BYTES, str(self._reference)))["errors"]
+            found = "; ".join(f"{error.get('code', '')} {error.get('message', '')}".strip() for error in errors)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, BundleError):
+            found = response.reason_phrase
+        return printable(found[:_SHOWN_CHARACTERS])
 
     def _refusal(self, reason: str) -> BundleError:
         return BundleError(f"{self._reference}: {reason}; check the name and the login (docker login {self._host})")
@@ -209,12 +199,3 @@ class Registry:
     @property
     def _host(self) -> str:
         return self._reference.registry
-
-
-def _reason(response: httpx.Response) -> str:
-    """The registry's message, in the distribution API's form of errors."""
-    try:
-        errors = response.json()["errors"]
-        return "; ".join(f"{error.get('code', '')} {error.get('message', '')}".strip() for error in errors)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return response.reason_phrase

@@ -11,23 +11,27 @@ Each source gives its manifest first, and then no more than the manifest allows.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from crowdserve.bundle.archive import (
-    CHUNK_BYTES,
     SUFFIX,
     LimitedStream,
-    content_chunks,
+    listed_files,
     read_chunks,
     read_members,
     tar_limit_bytes,
 )
-from crowdserve.bundle.manifest import FOREIGN_FOLDERS, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest, no_manifest
+from crowdserve.bundle.folder import LOST_AND_FOUND
+from crowdserve.bundle.manifest import MAX_MANIFEST_BYTES, Manifest, no_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.reference import without_secrets
+from crowdserve.bundle.tar_reader import CHUNK_BYTES
 from crowdserve.errors import BundleError
 
 _UNLIMITED_BYTES = 1 << 62
+_MAX_FILES = 20_000
 
 
 class Source(Protocol):
@@ -40,7 +44,7 @@ class Source(Protocol):
         """The content of its `manifest.json`."""
 
     def read_files(self, manifest: Manifest) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """Path and content of each file but the manifest; each must be read before the next."""
+        """Path and content of each file but the manifest, its signature too; each must be read before the next."""
 
 
 class FileStore(Protocol):
@@ -126,7 +130,7 @@ class FolderFiles:
         """
         for path in sorted(self._folder.rglob("*")):
             parts = path.relative_to(self._folder).parts
-            if any(part.startswith(".") or part in FOREIGN_FOLDERS for part in parts):
+            if any(part.startswith(".") or part == LOST_AND_FOUND for part in parts):
                 continue
             if path.is_symlink() or not (path.is_file() or path.is_dir()):
                 raise BundleError(f"{path} is neither a file nor a folder; a bundle holds nothing else: build it again")
@@ -148,7 +152,9 @@ class FileSource:
 
     def read_manifest(self) -> bytes:
         """The content of its `manifest.json`."""
-        self._names = frozenset(self._store.names())
+        self._names = frozenset(islice(self._store.names(), _MAX_FILES + 1))
+        if len(self._names) > _MAX_FILES:
+            raise BundleError(f"{self.address} has more than {_MAX_FILES:,} files, no bundle has; check the address")
         if MANIFEST_FILE not in self._names:
             raise no_manifest(self.address)
         return read_whole_manifest(self._store.read(MANIFEST_FILE), self.address)
@@ -177,13 +183,13 @@ class TarSource:
 
     def read_manifest(self) -> bytes:
         """The content of its `manifest.json`."""
-        for path, content in self._members:
-            if path == MANIFEST_FILE:
-                return read_whole_manifest(content_chunks(content), self.address)
+        for member in self._members:
+            if member.path == MANIFEST_FILE and not member.is_folder:
+                return read_whole_manifest(member.chunks, self.address)
             if self._is_download:
                 raise BundleError(
-                    f"{self.address} begins with {path}, expected {MANIFEST_FILE}, which tells how much may follow; "
-                    "pack it with crowdserve bundle build, or download the file and pull that"
+                    f"{self.address} begins with {member.path!r}, expected {MANIFEST_FILE}, which tells how much may "
+                    "follow; pack it with crowdserve bundle build, or download the file and pull that"
                 )
         raise no_manifest(self.address)
 
@@ -193,10 +199,10 @@ class TarSource:
             self._begin()
         self._stream.limit_bytes = tar_limit_bytes(manifest)
         manifests = 1 if self._is_download else 0
-        for path, content in self._members:
+        for path, chunks in listed_files(self._members, manifest):
             manifests += path == MANIFEST_FILE
             if path != MANIFEST_FILE or manifests > 1:
-                yield path, content_chunks(content)
+                yield path, chunks
         while self._stream.read(CHUNK_BYTES):
             pass
 

@@ -1,10 +1,13 @@
-"""`crowdserve bundle build`, `verify` and `push`.
+"""`crowdserve bundle build`, `sign`, `verify` and `push`.
 
-stdout holds only what a script needs: the bundle's digest, or the address for `storageUri`.
+stdout holds only what a script needs: the bundle's digest, or the address for `storageUri`. stderr also has the chart's
+values, ready to paste.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,7 @@ import typer
 
 from crowdserve.cli.options import ProfileName, ProfileOption
 from crowdserve.errors import BundleError
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.bundle.manifest import Manifest
@@ -22,6 +26,7 @@ DEFAULT_PROFILE = ProfileName("gpu")
 bundle_app = typer.Typer(help="The models as one bundle, for S3, a volume claim or an OCI image.", no_args_is_help=True)
 
 BundleArgument = Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle: a folder or a .tar.")]
+PASSWORD_VARIABLE = "COSIGN_PASSWORD"
 
 
 @bundle_app.command("build")
@@ -37,24 +42,58 @@ def build(
 
     for target in targets:
         manifest = build_bundle(source, target, profile.value)
-        typer.echo(f"{target}: {described(manifest)}", err=True)
-    typer.echo(manifest.digest)
+        say(f"{printable(target)}: {described(manifest)}", err=True)
+    _tell_values(manifest)
+    say(manifest.digest)
+
+
+@bundle_app.command("sign")
+def sign(
+    bundle: BundleArgument,
+    key: Annotated[Path, typer.Option(help="Private key: cosign.key, or a PEM file of ECDSA on P-256.")],
+) -> None:
+    """Sign a bundle: write manifest.json.sig into it, which push carries along. Prints its digest.
+
+    The password of an encrypted key is read from COSIGN_PASSWORD, or asked for. cosign verify-blob reads the signature.
+    """
+    from crowdserve.bundle.signature import read_private_key
+    from crowdserve.bundle.signing import sign_bundle
+
+    manifest = sign_bundle(bundle, read_private_key(key, _password))
+    say(f"{printable(bundle)}: signed; {described(manifest)}", err=True)
+    say(manifest.digest)
+
+
+def _password() -> str:
+    given = os.environ.get(PASSWORD_VARIABLE)
+    return getpass("password of the private key: ") if given is None else given
 
 
 @bundle_app.command("verify")
 def verify(
     bundle: BundleArgument,
     digest: Annotated[str | None, typer.Option(help="The digest that build printed; another one is an error.")] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key, such as cosign.pub, that the bundle must be signed with.")
+    ] = None,
 ) -> None:
-    """Compare a bundle with its manifest; name every file that is missing, extra or changed."""
-    from crowdserve.bundle.archive import opened_bundle
+    """Compare a bundle with its manifest; name every file that is missing, extra or changed.
+
+    Of a .tar only what its manifest lists is unpacked, and the first file that it does not list ends the command.
+    """
+    from crowdserve.bundle.signature import check_signature
+    from crowdserve.bundle.unpacking import opened_bundle
 
     with opened_bundle(bundle) as (folder, manifest):
-        manifest.check(folder, shown_as=bundle)
         if digest not in (None, manifest.digest):
-            raise BundleError(f"{bundle} is intact, but has the digest {manifest.digest}, expected {digest}")
-        typer.echo(f"{bundle}: intact; {described(manifest)}", err=True)
-        typer.echo(manifest.digest)
+            raise BundleError(f"{bundle} has the digest {manifest.digest}, expected {digest}")
+        if key is not None:
+            check_signature(folder, key, shown_as=bundle)
+        manifest.check(folder, shown_as=bundle)
+        signed = f", signed with {key}" if key else ""
+        say(f"{printable(bundle)}: intact{signed}; {described(manifest)}", err=True)
+        _tell_values(manifest)
+        say(manifest.digest)
 
 
 @bundle_app.command("push")
@@ -72,7 +111,7 @@ def push(
 
     An address holds one bundle forever: pushing the same again does nothing, pushing another is refused.
     """
-    from crowdserve.bundle.archive import opened_bundle
+    from crowdserve.bundle.unpacking import opened_bundle
 
     if (base is not None or plain_http) and not target.startswith("oci://"):
         raise BundleError(f"--base and --plain-http are for oci:// targets, not for {target}")
@@ -80,8 +119,18 @@ def push(
         manifest.check(folder, shown_as=bundle)
         with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
             address = _push(folder, manifest, target, base, plain_http, progress)
-    typer.echo(f"{address}: {described(manifest)}", err=True)
-    typer.echo(address)
+    say(f"{printable(address)}: {described(manifest)}", err=True)
+    _tell_values(manifest, address if "://" in address else None)
+    say(address)
+
+
+def _tell_values(manifest: "Manifest", address: str | None = None) -> None:
+    """Show the chart's values that name a bundle, and before them what its transformer would refuse."""
+    for path in manifest.files:
+        if path.endswith(".joblib"):
+            typer.echo(f"note: {path} is a pickle, which the transformer reads with allow_pickle alone", err=True)
+    place = f"uri: {address}, " if address else ""
+    say(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
 
 
 def _push(
@@ -115,7 +164,7 @@ def _push(
 def described(manifest: "Manifest") -> str:
     """One line about a bundle."""
     models = ", ".join(f"{name} {versions[-1]}" for name, versions in sorted(manifest.models.items()))
-    return (
+    return printable(
         f"{manifest.profile} profile, {models}; {len(manifest.files)} files, {manifest.size_bytes / 1e6:.1f} MB, "
         f"built by crowdserve {manifest.crowdserve}"
     )
@@ -128,7 +177,7 @@ def progress_bar(total_bytes: int, description: str) -> "Iterator[Progress]":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total_bytes)
+        task = bar.add_task(printable(description), total=total_bytes)
         yield lambda size_bytes: bar.advance(task, size_bytes)

@@ -4,6 +4,7 @@ Exit code 0: done; 1: the gate failed and all traffic went back to stable; 2: th
 the canary's share stays as it is.
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.errors import SetupError
+from crowdserve.terminal import say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.rollout.actions import Actions
@@ -58,13 +60,16 @@ def status(release: ReleaseArgument, namespace: NamespaceOption = None, context:
 
     with _actions(release, namespace, context) as actions:
         for line in status_lines(actions.cluster, actions.read()):
-            typer.echo(line)
+            say(line)
 
 
 @rollout_app.command()
 def start(
     release: ReleaseArgument,
     storage_uri: Annotated[str | None, typer.Option(help="The canary's models; unchanged if left out.")] = None,
+    digest: Annotated[
+        str | None, typer.Option(help="Digest of those models, as `bundle build` prints it; needed if they are pinned.")
+    ] = None,
     image: Annotated[str | None, typer.Option(help="The canary's transformer image; unchanged if left out.")] = None,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
@@ -74,10 +79,13 @@ def start(
     from crowdserve.rollout.report import start_values
     from crowdserve.rollout.state import Version
 
+    if digest is not None and not re.fullmatch("(sha256:)?[0-9a-f]{64}", digest):
+        raise SetupError(f"--digest is {digest!r}, expected sha256: and 64 hexadecimal digits in lower case")
+    pinned = None if digest is None else f"sha256:{digest.removeprefix('sha256:')}"
     with _actions(release, namespace, context, dry_run=dry_run) as actions:
-        started = actions.start(Version(storage_uri, image))
-        typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
-        typer.echo(start_values(actions.cluster, started))
+        started = actions.start(Version(storage_uri, image, pinned))
+        say(f"started: the canary gets {started.record.canary}, and no traffic yet")
+        say(start_values(actions.cluster, started))
 
 
 @rollout_app.command()
@@ -207,12 +215,12 @@ def _actions(
         from crowdserve.rollout.outage import LEAST_PATIENCE_SECONDS
 
         patience = max(patience_seconds, LEAST_PATIENCE_SECONDS)
-        cluster = connect(namespace, context=context, dry_run=dry_run, patience_seconds=patience, say=typer.echo)
+        cluster = connect(namespace, context=context, dry_run=dry_run, patience_seconds=patience, say=say)
     except ImportError as err:
         raise SetupError(
             f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
         ) from err
-    actions = Actions(cluster, release, typer.echo, ready_seconds)
+    actions = Actions(cluster, release, say, ready_seconds)
     try:
         yield actions
     except ClusterError as err:
@@ -223,7 +231,7 @@ def _actions(
             "answered may have been made. Once the server answers, `status` shows it, and the same command goes on"
         ) from err
     except KeyboardInterrupt:
-        typer.echo("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
+        say("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         cluster.close()
@@ -259,4 +267,4 @@ def _gate(
 def _print_values(actions: "Actions", release: "Release") -> None:
     from crowdserve.rollout.report import promoted_values
 
-    typer.echo(promoted_values(actions.cluster, release))
+    say(promoted_values(actions.cluster, release))

@@ -7,7 +7,7 @@ from PIL import ExifTags, Image, ImageFile
 
 from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.files import MAX_PIXELS, opened
-from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, fitted_size, scene_input, shrunk
+from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,13 +36,13 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
     """
     with opened(data, max_pixels=max_pixels) as file:
         file.load()
-        return _upright_rgb(to_eight_bits(file), _turn_of(file))
+        return _upright_rgb(to_eight_bits(file), _turn_of(file)).copy()
 
 
 def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bool) -> tuple[Rgb, Rgb | None]:
     """Decode an opened photo as the networks take it; a large one is never held as a whole RGB array.
 
-    A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than what is wanted.
+    A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than `drafted_size`.
 
     Args:
         file: A file that `opened` yields.
@@ -53,16 +53,13 @@ def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bo
         Upright RGB [height, width, 3], and the scene classifier's input [224, 224, 3] or None.
     """
     size = fitted_size(file.size, max_side_px)
-    if size == file.size:
-        file.load()
-        image = _upright_rgb(to_eight_bits(file), _turn_of(file))
-        return image, scene_input(image) if with_scene else None
-    file.draft(None, size)  # of no effect on other formats
+    if size != file.size:
+        file.draft(None, drafted_size(size))  # of no effect on other formats
     file.load()
     whole, turn = to_eight_bits(file), _turn_of(file)
     # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
     scene = _upright_rgb(shrunk(whole, (SCENE_SIDE_PX, SCENE_SIDE_PX), reducing_gap=1.0), turn) if with_scene else None
-    return _upright_rgb(shrunk(whole, size), turn), scene
+    return _upright_rgb(whole if size == whole.size else shrunk(whole, size), turn), scene
 
 
 def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:
@@ -73,5 +70,6 @@ def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:
 
 
 def _upright_rgb(image: Image.Image, turn: Image.Transpose | None) -> Rgb:
+    """The image as an array that cannot be written to: that saves a copy."""
     turned = image.convert("RGB") if image.mode != "RGB" else image
-    return np.array(turned if turn is None else turned.transpose(turn), dtype=np.uint8)
+    return np.asarray(turned if turn is None else turned.transpose(turn), dtype=np.uint8)

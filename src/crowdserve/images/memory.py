@@ -7,7 +7,7 @@ with the memory of a process that decodes the worst picture of each format and m
 from PIL import ImageFile
 
 from crowdserve.images.files import has_several_scans, webp_size
-from crowdserve.images.geometry import fitted_size
+from crowdserve.images.geometry import drafted_size, fitted_size
 
 _FIXED_BYTES = 8 * 2**20
 """Buffers that do not grow with the picture, and one strip in other forms."""
@@ -85,5 +85,6 @@ def _drafted_by(file: ImageFile.ImageFile, size: tuple[int, int]) -> int:
     """By how much `draft` scales a JPEG down while it is read."""
     if file.format not in {"JPEG", "MPO"}:
         return 1
-    scale = min(file.width // size[0], file.height // size[1])
+    width, height = drafted_size(size)
+    scale = min(file.width // width, file.height // height)
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, scale))

@@ -68,8 +68,8 @@ class Actions:
             version: The version; parts that are None stay as the canary has them.
 
         Raises:
-            RolloutRefused: If another rollout is under way, stable runs the version already, or only the chart can
-                give the canary these models.
+            RolloutRefused: If another rollout is under way, stable runs the version already, only the chart can give
+                the canary these models, or their digest is missing.
         """
         before = self.read()
         if version.storage_uri and built_from(self.cluster, before.canary):
@@ -77,6 +77,7 @@ class Actions:
                 "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
                 f"({upgrade(before, {'canary.storageUri': version.storage_uri})}), then start without --storage-uri"
             )
+        _require_digest(before, version)
         wanted = _fill_missing(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
         if before.record.under_way:
@@ -324,7 +325,24 @@ def _next_split_patch(release: Release, weight: int, record: Record, version: Ve
 
 def _fill_missing(version: Version, other: Version) -> Version:
     """A version whose parts that are None come from another."""
-    return Version(version.storage_uri or other.storage_uri, version.image or other.image)
+    same_models = version.storage_uri in (None, other.storage_uri)
+    digest = version.digest or (other.digest if same_models else None)
+    return Version(version.storage_uri or other.storage_uri, version.image or other.image, digest)
+
+
+def _require_digest(before: Release, version: Version) -> None:
+    """Refuse other models without a digest where models are pinned, and a digest that nothing would compare."""
+    pinned = before.stable.version.digest or before.canary_version.digest
+    moves = version.storage_uri not in (None, before.canary_version.storage_uri)
+    if moves and pinned and not version.digest:
+        raise RolloutRefused(
+            f"the values pin the models of release {before.name!r} by their digest (storage.digest): give that of "
+            f"{version.storage_uri} with --digest, as crowdserve bundle build printed it"
+        )
+    if version.digest and not before.canary.can_be_pinned:
+        raise RolloutRefused(
+            f"the chart of release {before.name!r} compares no digest: upgrade it first, or leave out --digest"
+        )
 
 
 def _require(condition: bool, release: Release, remedy: str) -> None:

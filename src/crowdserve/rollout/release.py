@@ -121,8 +121,9 @@ class Release:
             url = self._target(track).get("url")
             return Address(url, {}, model, pods) if url else None
         if track == CANARY:
-            alone = all(isinstance(each, RouteSplit) and each.reaches_canary_alone for each in self.splits[:1])
-            return Address(None, {TRACK_HEADER: CANARY}, model, pods) if alone else None
+            decisive = self.splits[0]
+            value = decisive.tester_value if isinstance(decisive, RouteSplit) else None
+            return Address(None, {TRACK_HEADER: value}, model, pods) if value else None
         return Address(None, {}, model, pods) if self.weight == 0 else None
 
     def may_get_address(self, track: str) -> bool:
@@ -169,7 +170,7 @@ def read_release(cluster: Cluster, name: str) -> Release:
         raise RolloutRefused(
             f"release {name!r} has no {missing}; add it with: "
             f"helm upgrade {name} CHART --namespace {cluster.namespace} --reuse-values "
-            "--set canary.enabled=true --set canary.trafficPercent=0"
+            "--set canary.enabled=true --set canary.trafficPercent=0 --set canary.headerValue=$(openssl rand -hex 16)"
         )
     return Release(name, cluster.namespace, stable, canary, splits)
 

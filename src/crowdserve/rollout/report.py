@@ -50,6 +50,7 @@ def start_values(cluster: Cluster, release: Release) -> str:
     source = built_from(cluster, release.canary) or canary.storage_uri
     values: dict[str, str | int] = {"canary.enabled": True, "canary.trafficPercent": 0}
     values |= {"canary.storageUri": source} if source else {}
+    values |= {"canary.storageDigest": canary.digest} if canary.digest else {}
     values |= _image("canary.transformer.image", None if canary.image == release.record.stable.image else canary.image)
     return f"keep it through helm upgrades{_WITH_HELM_4}: {upgrade(release, values)}"
 
@@ -62,14 +63,22 @@ def promoted_values(cluster: Cluster, release: Release) -> str:
     earlier = built_from(cluster, release.stable) or record.stable.storage_uri or ""
     if earlier.startswith("pvc://"):
         values["storage.existingClaim.name"] = ""  # the chart takes one of the two
+    if source and (record.canary.digest or record.stable.digest):
+        values["storage.digest"] = record.canary.digest or ""
     if record.canary.image and record.canary.image != record.stable.image:
         values |= _image("transformer.image", record.canary.image)
-    return f"make it last and remove the canary{_WITH_HELM_4}: {upgrade(release, {**values, **_NO_CANARY})}"
+    return f"make it last and remove the canary{_WITH_HELM_4}: {upgrade(release, {**values, **_no_canary(release)})}"
 
 
 def aborted_values(release: Release) -> str:
     """The command that frees the GPU of a canary without traffic."""
-    return f"remove the canary once you have seen enough of it{_WITH_HELM_4}: {upgrade(release, _NO_CANARY)}"
+    return f"remove the canary once you have seen enough of it{_WITH_HELM_4}: {upgrade(release, _no_canary(release))}"
+
+
+def _no_canary(release: Release) -> Values:
+    """Values without a canary; its digest has to go as well, since it would be that of the next one's models."""
+    pinned = release.record.canary.digest or release.canary_version.digest
+    return {**_NO_CANARY, **({"canary.storageDigest": ""} if pinned else {})}
 
 
 def upgrade(release: Release, values: Values) -> str:

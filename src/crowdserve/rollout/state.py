@@ -20,17 +20,19 @@ class Version:
     Attributes:
         storage_uri: Address of its models.
         image: Image of its transformer.
+        digest: Digest that its models must have; None if they are not pinned.
     """
 
     storage_uri: str | None = None
     image: str | None = None
+    digest: str | None = None
 
     def __str__(self) -> str:
-        return ", ".join(filter(None, (self.storage_uri, self.image))) or "no version"
+        return ", ".join(filter(None, (self.storage_uri, self.digest, self.image))) or "no version"
 
     def agrees(self, other: "Version") -> bool:
         """Whether the parts that both name are equal."""
-        pairs = (self.storage_uri, other.storage_uri), (self.image, other.image)
+        pairs = (self.storage_uri, other.storage_uri), (self.image, other.image), (self.digest, other.digest)
         return all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
@@ -112,7 +114,11 @@ class Record:
 
     def text(self) -> str:
         """The annotation's value; `parse_record` reads it."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value}, sort_keys=True)
+        values = {name: value for name, value in asdict(self).items() if value}
+        for version in (values.get("stable", {}), values.get("canary", {})):
+            if version.get("digest", "") is None:
+                del version["digest"]  # commands of 0.2.0 know of none
+        return json.dumps(values, sort_keys=True)
 
 
 def parse_record(found: Object) -> Record:

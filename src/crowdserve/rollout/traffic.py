@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from crowdserve.rollout.resources import (
-    CANARY,
     INFERENCE_SERVICE,
     RECORD_ANNOTATION,
     SERVING_RUNTIME,
@@ -67,13 +66,15 @@ class RouteSplit:
         return max(shares, default=0)
 
     @property
-    def reaches_canary_alone(self) -> bool:
-        """Whether a rule sends requests with the tester's header to the canary only."""
+    def tester_value(self) -> str | None:
+        """Value of the testers' header that leads to the canary only; None if there is no such rule."""
         for rule in self.found["spec"]["rules"]:
             headers = [header for match in rule.get("matches", []) for header in match.get("headers", [])]
-            if any(each["name"].lower() == TRACK_HEADER and each["value"] == CANARY for each in headers):
-                return {each["name"] for each in rule.get("backendRefs", [])} == {self.canary}
-        return False
+            values = [str(each["value"]) for each in headers if each["name"].lower() == TRACK_HEADER]
+            if values:
+                alone = {each["name"] for each in rule.get("backendRefs", [])} == {self.canary}
+                return values[0] if alone else None
+        return None
 
     def rules(self) -> list[tuple[int, dict[str, tuple[int, Object]]]]:
         """Index of each rule that leads to both tracks, with its backends by service: their index and reference."""

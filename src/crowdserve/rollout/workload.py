@@ -21,6 +21,7 @@ from crowdserve.rollout.state import Version
 _MODE = "serving.kserve.io/deploymentMode"
 _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 _STORAGE_PATH = "/spec/predictor/model/storageUri"
+_DIGEST_VARIABLE = "CROWDSERVE_BUNDLE_DIGEST"
 _MODEL_FLAGS = "--model_name", "--model-name"
 _POD = "-[a-z0-9]+(-[a-z0-9]+)?"
 """Suffix that Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
@@ -65,8 +66,14 @@ class Workload:
     @property
     def version(self) -> Version:
         """Version that it is set to run."""
-        image = self._image()
-        return Version(self.found["spec"]["predictor"].get("model", {}).get("storageUri"), image and image[1])
+        image, digests = self._image(), [value for _, value in self._variables(_DIGEST_VARIABLE)]
+        uri = self.found["spec"]["predictor"].get("model", {}).get("storageUri")
+        return Version(uri, image and image[1], next(filter(None, digests), None))
+
+    @property
+    def can_be_pinned(self) -> bool:
+        """Whether its chart gives Triton and the transformer the digest that the models must have."""
+        return bool(self._variables(_DIGEST_VARIABLE))
 
     @property
     def model(self) -> str:
@@ -89,11 +96,12 @@ class Workload:
 
     def change(self, version: Version) -> list[Object]:
         """Operations that change its version."""
-        operations = []
-        if version.storage_uri and version.storage_uri != self.version.storage_uri:
+        operations, moves = [], version.storage_uri not in (None, self.version.storage_uri)
+        if moves:
             operations.append({"op": "add", "path": _STORAGE_PATH, "value": version.storage_uri})
-            uri, paths = version.storage_uri, self._storage_variables()
-            operations += [{"op": "replace", "path": path, "value": uri} for path in paths]
+            operations += self._replace("STORAGE_URI", version.storage_uri or "")
+        if moves or version.digest:  # a digest is of one bundle: it goes with it
+            operations += self._replace(_DIGEST_VARIABLE, version.digest or "")
         image = self._image()
         if version.image and image and version.image != image[1]:
             operations.append({"op": "replace", "path": image[0], "value": version.image})
@@ -103,13 +111,22 @@ class Workload:
         """JSON pointer and value of the transformer's image."""
         return next(((f"{path}/image", str(each["image"])) for path, each in self._transformer()), None)
 
-    def _storage_variables(self) -> list[str]:
-        """JSON pointers of the variables by which KServe gives the models to the transformer as well."""
+    def _replace(self, name: str, value: str) -> list[Object]:
+        """Operations that give a variable another value."""
+        found = self._variables(name)
+        return [{"op": "replace", "path": path, "value": value} for path, before in found if before != value]
+
+    def _variables(self, name: str) -> list[tuple[str, str]]:
+        """JSON pointers and values of a variable of Triton and of the transformer.
+
+        STORAGE_URI is the one by which KServe gives the models to the transformer as well.
+        """
+        triton: Object = self.found["spec"]["predictor"].get("model", {})
         return [
-            f"{path}/env/{k}/value"
-            for path, each in self._transformer()
+            (f"{path}/env/{k}/value", str(variable["value"]))
+            for path, each in [("/spec/predictor/model", triton), *self._transformer()]
             for k, variable in enumerate(each.get("env", []))
-            if variable["name"] == "STORAGE_URI" and "value" in variable
+            if variable["name"] == name and "value" in variable
         ]
 
     def _transformer(self) -> Iterator[tuple[str, Object]]:

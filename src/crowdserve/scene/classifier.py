@@ -3,8 +3,9 @@
 A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` describes its files
 beside VGG16's `model.onnx`.
 
-Unpickling can run any code in a file, so a file is hashed first and refused when its hash is not the recorded one. That
-detects a mixed-up or damaged file; a person who can write both files can still forge both.
+A file is hashed first and refused when its hash is not the recorded one. That detects a mixed-up or damaged file; a
+person who can write both files can still forge both. A classifier is read from plain arrays, which can run no code.
+Unpickling can run any, so a pickle is opened only where its caller allows it.
 """
 
 import hashlib
@@ -20,8 +21,9 @@ import sklearn
 
 from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
-from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network
-from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_record
+from crowdserve.scene.array_file import MAX_FILE_BYTES
+from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, check_summary, recorded_numbers
+from crowdserve.scene.files import SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES, read_bounded, read_record
 
 LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
@@ -43,7 +45,7 @@ class SceneClassifier:
     _columns: tuple[int, ...] = field(repr=False)
 
     @classmethod
-    def load(cls, path: Path) -> "SceneClassifier":
+    def load(cls, path: Path, *, allow_pickle: bool = False) -> "SceneClassifier":
         """Read a classifier: its record, then the file beside it (the same name, with the suffix of its type).
 
         Another scikit-learn version than the recorded one is accepted when it reproduces the recorded probabilities of
@@ -51,17 +53,28 @@ class SceneClassifier:
 
         Args:
             path: Path of the record or of the file.
+            allow_pickle: Whether a joblib file may be unpickled.
 
         Raises:
-            ClassifierError: If a file is missing, its hash is not the recorded one, its features are not those that
-                this version of crowdserve computes, or the classifier does not behave as recorded.
+            ClassifierError: If a file is missing, it is a pickle and may not be, its hash is not the recorded one, its
+                features are not those that this version of crowdserve computes, or the classifier does not behave as
+                recorded.
         """
         record = read_record(path.with_suffix(".json"))
         kind = TYPES[record["type"]]
         path = path.with_suffix(kind.suffix)
         if not path.is_file():
             raise ClassifierError(f"{path} is missing, its record is there; copy both files or train again")
-        content = path.read_bytes()
+        if kind.is_pickle and not allow_pickle:
+            raise ClassifierError(
+                f"{path} is a joblib file, and reading one runs any code that is in it; it was not opened. Save it as "
+                f"arrays where you trust it (python -m training.scene.train --import {path.name} --output .), or set "
+                "allow_pickle (CROWDSERVE_ALLOW_PICKLE=true) if nobody else can write the bundle"
+            )
+        try:
+            content = read_bounded(path, MAX_FILE_BYTES)
+        except (OSError, ValueError) as err:
+            raise ClassifierError(f"{path} cannot be read: {err}; copy both files or train again") from err
         sha256 = hashlib.sha256(content).hexdigest()
         if sha256 != record["sha256"]:
             raise ClassifierError(
@@ -69,7 +82,8 @@ class SceneClassifier:
                 "together from where they were trained"
             )
         check_contract(record["features"], path)
-        classifier = cls.from_estimator(kind.read(content, path), sha256, record, path)
+        check_summary(record["features"], path)
+        classifier = cls.from_estimator(kind.read(content, path, record), sha256, record, path)
         classifier._check_probe(path)
         return classifier
 
@@ -125,9 +139,9 @@ class SceneClassifier:
         check_network(self.record["features"], features)
 
     def _check_probe(self, path: Path) -> None:
-        expected = np.array(self.record["probe"])
+        expected = recorded_numbers(self.record, "probe", path)
         kind, advice = self.record["type"], "train again"
-        if kind == SCIKIT_LEARN:
+        if kind in {SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS}:
             versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
             advice = f"{versions}: install that version or train again"
         try:

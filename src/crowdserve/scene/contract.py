@@ -61,6 +61,32 @@ def check_contract(contract: Any, path: Path) -> None:
         raise ClassifierError(f"{path} is for other features: {'; '.join(differences)}; extract them and train again")
 
 
+def check_summary(contract: Mapping[str, Any], path: Path) -> None:
+    """Refuse a contract without the probe photo's features, which `check_network` compares.
+
+    Raises:
+        ClassifierError: If it has none.
+    """
+    summary = recorded_numbers(contract, "probe_summary", path)
+    if summary.shape != (SUMMARY_BLOCKS,) or not summary.max() > 0:
+        raise ClassifierError(f"{path} has a probe_summary of shape {list(summary.shape)}; extract the features again")
+
+
+def recorded_numbers(record: Mapping[str, Any], key: str, path: Path) -> npt.NDArray[np.float64]:
+    """Finite numbers of a record, as an array.
+
+    Raises:
+        ClassifierError: If there are none.
+    """
+    try:
+        found = np.array(record.get(key), dtype=np.float64)
+    except (ValueError, TypeError, OverflowError):
+        found = np.array(np.nan)
+    if not found.size or not np.isfinite(found).all():
+        raise ClassifierError(f"{path} has no numbers for {key} in its record; copy both files or train again")
+    return found
+
+
 def probe_photo() -> Rgb:
     """A synthetic photo [600, 800, 3] of slow and fast waves, the same on every machine."""
     rows, columns, channels = np.ogrid[:600, :800, :3]

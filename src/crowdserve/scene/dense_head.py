@@ -5,7 +5,6 @@ for the rest. It is computed in FP32, the softmax in FP64.
 """
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import ClassifierError
+from crowdserve.scene.array_file import read_arrays
 
 Array = npt.NDArray[np.float32]
 
@@ -76,9 +76,8 @@ def read_head(content: bytes, path: Path) -> DenseHead:
         ClassifierError: If it is not such a file, or its arrays do not fit together.
     """
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in _ARRAYS}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as err:
+        arrays = read_arrays(content, _ARRAYS)
+    except ValueError as err:
         raise ClassifierError(f"{path} holds no dense head ({err}); train again") from err
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     if not _fit_together(arrays):
@@ -88,7 +87,7 @@ def read_head(content: bytes, path: Path) -> DenseHead:
 
 
 def _fit_together(arrays: dict[str, npt.NDArray[np.generic]]) -> bool:
-    if any(arrays[name].ndim != axes for name, axes in _ARRAYS.items()):
+    if any(array.dtype.kind == "U" for name, array in arrays.items() if name != "classes"):
         return False
     units, classes = arrays["kernel"].shape
     return arrays["hidden_kernel"].shape[1:] == arrays["hidden_bias"].shape == (units,) and (

@@ -5,11 +5,14 @@ from collections.abc import Callable
 from tests.support.cluster.api_server import ApiServer, Key
 
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
+TESTERS = "known-to-testers-alone"
 OLD, NEW = "s3://models/v1", "s3://models/v2"
 IMAGE = "ghcr.io/crowdserve/transformer:1.0.0"
 
 
-def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE) -> dict:
+def inference_service(
+    name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE, digest: str = ""
+) -> dict:
     return {
         "metadata": {
             "name": name,
@@ -18,13 +21,22 @@ def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "S
         },
         "spec": {
             "predictor": {
-                "model": {"modelFormat": {"name": "triton"}, "runtime": name, "storageUri": storage_uri},
+                "model": {
+                    "modelFormat": {"name": "triton"},
+                    "runtime": name,
+                    "storageUri": storage_uri,
+                    "env": [{"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest}],
+                },
                 "containers": [
                     {
                         "name": "transformer-container",
                         "image": image,
                         "args": ["--model_name", "crowdserve", "--http_port", "8080", "--grpc_port", "8081"],
-                        "env": [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": storage_uri}],
+                        "env": [
+                            {"name": "A", "value": "b"},
+                            {"name": "STORAGE_URI", "value": storage_uri},
+                            {"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest},
+                        ],
                     }
                 ],
             }
@@ -35,10 +47,14 @@ def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "S
 
 def route(name: str, *, weights: tuple[int, int] = (100, 0), tester: bool = True) -> dict:
     stable, canary = "crowd-predictor", "crowd-canary-predictor"
-    header = {"name": "x-crowdserve-track", "value": "canary", "type": "Exact"}
-    alone = {"matches": [{"headers": [header]}], "backendRefs": [{"name": canary, "port": 80}]}
+    header = {"name": "x-crowdserve-track", "value": TESTERS, "type": "Exact"}
+    paths = [{"type": "PathPrefix", "value": path} for path in ("/v1", "/v2")]
+    alone = {
+        "matches": [{"headers": [header], "path": path} for path in paths],
+        "backendRefs": [{"name": canary, "port": 80}],
+    }
     split = {
-        "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+        "matches": [{"path": path} for path in paths],
         "backendRefs": [
             {"name": stable, "port": 80, "weight": weights[0]},
             {"name": canary, "port": 80, "weight": weights[1]},

@@ -3,9 +3,12 @@
 import logging
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
-from crowdserve.bundle.manifest import MANIFEST_FILE, read_manifest
-from crowdserve.errors import SetupError
+from crowdserve.bundle.manifest import read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
+from crowdserve.bundle.signature import check_signature
+from crowdserve.errors import BundleError, SetupError
 from crowdserve_transformer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,18 +39,32 @@ def wait_for_repository(
 
 
 def verify_repository(settings: Settings) -> None:
-    """Compare the repository with its manifest, as the setting `verify_bundle` demands.
+    """Compare the repository with its manifest, and that with what an operator demands of it.
 
-    It takes about 0.1 s of CPU time for 100 MB, since processors have instructions for SHA-256.
+    A digest or a public key makes the manifest required. It takes about 0.1 s of CPU time for 100 MB, since processors
+    have instructions for SHA-256.
 
     Raises:
-        BundleError: If a file is missing, extra or changed (the message names each), or a required manifest is missing.
+        BundleError: If a file is missing, extra or changed (the message names each), a required manifest is missing, or
+            the bundle is not the demanded one, or not signed with the demanded key.
+        SetupError: If something is demanded of a bundle and `verify_bundle` is off.
     """
-    has_manifest = (settings.repository / MANIFEST_FILE).is_file()
-    if settings.verify_bundle == "off" or (settings.verify_bundle == "auto" and not has_manifest):
+    demands = [name for name in ("bundle_digest", "bundle_public_key") if getattr(settings, name)]
+    if settings.verify_bundle == "off":
+        if demands:
+            raise SetupError(f"verify_bundle is off, so that {' and '.join(demands)} would say nothing; remove one")
+        return
+    if settings.verify_bundle == "auto" and not demands and not (settings.repository / MANIFEST_FILE).is_file():
         return
     start = time.perf_counter()
     manifest = read_manifest(settings.repository)
+    if settings.bundle_digest not in ("", manifest.digest):
+        raise BundleError(
+            f"{settings.repository} has the digest {manifest.digest}, expected {settings.bundle_digest}; deploy that "
+            "bundle, or set the digest of this one if it is the right one"
+        )
+    if settings.bundle_public_key:
+        check_signature(settings.repository, Path(settings.bundle_public_key))
     manifest.check(settings.repository)
     seconds = time.perf_counter() - start
     log.info("bundle %s verified in %.1f s: %d files", manifest.digest, seconds, len(manifest.files))

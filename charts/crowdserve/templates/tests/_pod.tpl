@@ -30,9 +30,9 @@ spec:
         - /photo/pedestrians.jpg
         - {{ .root.Values.tests.timeoutSeconds | quote }}
       resources:
-        requests: {cpu: 100m, memory: 256Mi}
-        limits: {cpu: "1", memory: 512Mi}
-      securityContext: {{ include "crowdserve.readOnlySecurityContext" .root }}
+        requests: {cpu: 100m, memory: 256Mi, ephemeral-storage: 16Mi}
+        limits: {cpu: "1", memory: 512Mi, ephemeral-storage: 128Mi}
+      securityContext: {{ include "crowdserve.securityContext" .root }}
       volumeMounts:
         - {name: photo, mountPath: /photo, readOnly: true}
         - {name: tmp, mountPath: /tmp}
@@ -40,5 +40,5 @@ spec:
     - name: photo
       configMap: {name: {{ include "crowdserve.fullname" .root }}-test-photo}
     - name: tmp
-      emptyDir: {}
+      emptyDir: {sizeLimit: 64Mi}
 {{- end }}
