@@ -165,7 +165,7 @@ def test_answer_that_nobody_takes_is_given_up(
 ) -> None:
     """A client that asks for megabytes and reads none of them loses its connection."""
     parameters = {"density": True, "route": "dense"}
-    body = json.dumps(json_body(*[gray_photo(100, 2000, 2000)] * 16, parameters=parameters)).encode()
+    body = json.dumps(json_body(*[gray_photo(100, 1500, 1500)] * 12, parameters=parameters)).encode()
     with start_transformer(small_service.triton.http_url, body_timeout_seconds=1) as running:
         with connect(running.http_url) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -177,6 +177,6 @@ def test_answer_that_nobody_takes_is_given_up(
             with suppress(ConnectionError):
                 while more := connection.recv(1 << 16):
                     received += len(more)
-        assert announced > 10_000_000
+        assert announced > 5_000_000
         assert received < announced
         assert seconds_of_photo(running.http_url) < 10
