@@ -4,7 +4,7 @@ PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs release clean
+.PHONY: help demo up test hostile-test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: .venv/development  ## Run every test: no GPU, no cluster, eight to twelve 
 
 cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 minutes on two cores
 	test -n "$$KUBECONFIG" || test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
+
+hostile-test: .venv/development  ## Attack the service with what fills memory and time; minutes
+	export OMP_NUM_THREADS=1 CROWDSERVE_HOSTILE_TEST=1; .venv/bin/pytest -s tests/hostile
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov
@@ -98,6 +101,15 @@ false-positives: .venv/development  ## Count the people in 66 images without any
 
 docs: .venv/documentation  ## Build the documentation into site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
+lock: .venv/development  ## Write the images' lock files anew, after pyproject.toml or constraints.txt has changed
+	.venv/bin/python -m tools.locks
+
+sbom: .venv/development  ## Write what each image holds into dist/, as CycloneDX
+	.venv/bin/python -m tools.sbom
+
+audit: .venv/development  ## Look for known vulnerabilities of the images' packages; asks PyPI
+	.venv/bin/pip-audit --strict --progress-spinner off --disable-pip --require-hashes $(addprefix --requirement ,$(wildcard requirements/*.lock))
 
 release: .venv/development  ## Check that VERSION can be released, build it into dist/, say how to tag it
 	.venv/bin/python tools/release.py $(VERSION)

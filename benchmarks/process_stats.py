@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-SAMPLE_SECONDS = 0.1
+SAMPLE_SECONDS = 0.05
 
 
 def descendants(pid: int) -> list[int]:

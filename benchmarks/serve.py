@@ -76,7 +76,7 @@ def running_service(repository: Path) -> Iterator[Service]:
             if found is None:
                 sys.exit("crowdserve up did not start; see above")
             ready_seconds = time.perf_counter() - started
-            (transformer,) = (pid for pid in descendants(process.pid) if "crowdserve_transformer" in _command(pid))
+            (transformer,) = (pid for pid in descendants(process.pid) if "-m crowdserve_transformer " in _command(pid))
             yield Service(found[0], process.pid, transformer, ready_seconds)
         finally:
             process.terminate()
@@ -84,6 +84,11 @@ def running_service(repository: Path) -> Iterator[Service]:
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def _cpu_seconds_of_all(pid: int) -> float:
+    """CPU time of a process and of all below it."""
+    return sum(map(cpu_seconds, descendants(pid)))
 
 
 def jpeg_of(photo: Path) -> bytes:
@@ -141,7 +146,7 @@ def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
         with running_service(repository) as service, ServiceClient(service.url, use_proxy=False) as client:
             own, bare = take_turns(
                 rounds,
-                lambda: seconds_of(lambda: client.count(jpeg), lambda: cpu_seconds(service.transformer_pid)),
+                lambda: seconds_of(lambda: client.count(jpeg), lambda: _cpu_seconds_of_all(service.transformer_pid)),
                 lambda: seconds_of(lambda: bare_pixels(jpeg), time.process_time),
             )
             yield _ratio("transformer CPU / decode + resize", own, bare, 2.0, "ms", 1e3)

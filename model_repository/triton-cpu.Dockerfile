@@ -9,18 +9,19 @@
 # arguments are the command. Without any it serves /mnt/models. CROWDSERVE_TRITON_THREADS sets the threads of a network.
 
 ARG PYTHON=3.11.13-slim-bookworm
+# `python -m tools.digests --write` fills the digest in; it then wins over the tag.
+ARG PYTHON_DIGEST=""
 
-FROM python:${PYTHON} AS build
+FROM python:${PYTHON}${PYTHON_DIGEST:+@$PYTHON_DIGEST} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 # What the chart's scripts need of this base: openssl checks a bundle's signature, bash asks Triton for its health.
 RUN openssl version && bash -c true
 RUN python -m venv --without-pip /opt/triton
 WORKDIR /src
-COPY constraints.txt ./
+COPY requirements/triton.lock requirements/
 # Without what the wheel needs for its Python interface; Triton needs none of it. It brings the library of another Python.
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -m pip --python /opt/triton/bin/python install --no-compile --constraint constraints.txt onnxruntime && \
-    python -m pip --python /opt/triton/bin/python install --no-compile --constraint constraints.txt --no-deps nvidia-pytriton && \
+    python -m pip --python /opt/triton/bin/python install --no-compile --require-hashes --only-binary :all: --no-deps --requirement requirements/triton.lock && \
     rm /opt/triton/lib/python3*/site-packages/nvidia_pytriton.libs/libpython* && \
     find /opt/triton -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + && \
     python -m compileall -q --invalidation-mode unchecked-hash /opt/triton/lib
@@ -28,7 +29,7 @@ COPY src/crowdserve src/crowdserve
 RUN PYTHONPATH=src PYTHONDONTWRITEBYTECODE=1 /opt/triton/bin/python -c \
     "import pathlib, crowdserve.local.triton as triton; triton.lay_out(pathlib.Path('/opt/tritonserver'))"
 
-FROM python:${PYTHON}
+FROM python:${PYTHON}${PYTHON_DIGEST:+@$PYTHON_DIGEST}
 LABEL org.opencontainers.image.title="Triton for crowdserve on CPUs" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND MIT"
 COPY --from=build /opt/triton /opt/triton

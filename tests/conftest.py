@@ -23,6 +23,7 @@ pytest_plugins = [
     "tests.support.frameworks",
     "tests.support.helm",
     "tests.support.run_guard",
+    "tests.support.services",
 ]
 
 

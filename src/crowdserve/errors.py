@@ -10,8 +10,10 @@
     CrowdServeError
     ├── InvalidRequest
     │   ├── InvalidImage
-    │   └── ImageTooLarge
+    │   ├── ImageTooLarge
+    │   └── DeadlineExceeded   the caller's time is over, or its body came too slowly
     ├── Overloaded             the service has more to do than it can take on
+    ├── RequestTimedOut        the service's own limit of time is over
     ├── TritonUnavailable
     │   └── TritonAway
     ├── TritonFailed
@@ -26,8 +28,20 @@
         └── PlatformError      this machine cannot run the embedded Triton
 
 A message says what came, what was expected and what to do. The two codes of each class are what a caller sees over
-REST and over gRPC.
+REST and over gRPC. What a caller sent goes into a message through `quoted`, which bounds it.
 """
+
+import reprlib
+
+_QUOTED_CHARACTERS = 100
+_quoting = reprlib.Repr()
+_quoting.maxstring = _quoting.maxother = _quoting.maxlong = _QUOTED_CHARACTERS - 10
+
+
+def quoted(value: object) -> str:
+    """A value that a caller sent, for a message or a log line: one line of at most 100 characters."""
+    text = _quoting.repr(value)
+    return text if len(text) <= _QUOTED_CHARACTERS else f"{text[: _QUOTED_CHARACTERS - 1]}…"
 
 
 class CrowdServeError(Exception):
@@ -56,11 +70,26 @@ class ImageTooLarge(InvalidRequest):
     http_status = 413
 
 
+class DeadlineExceeded(InvalidRequest):
+    """The caller's own time limit is over, or the request body came too slowly."""
+
+    http_status = 408
+    grpc_code = "DEADLINE_EXCEEDED"
+
+
 class Overloaded(CrowdServeError):
     """The service has as much to do as it can take on; the same request may succeed later."""
 
     http_status = 429
     grpc_code = "RESOURCE_EXHAUSTED"
+    retry_after_seconds = 1.0
+
+
+class RequestTimedOut(CrowdServeError):
+    """The request waited or was worked on for as long as this service allows; it may succeed later."""
+
+    http_status = 503
+    grpc_code = "UNAVAILABLE"
     retry_after_seconds = 1.0
 
 

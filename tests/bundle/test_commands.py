@@ -4,7 +4,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from crowdserve.bundle.manifest import Manifest, read_manifest
+from crowdserve.bundle.manifest import Manifest, describe_files, read_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE
 from tests.support.commands import run_bundle
 from tests.support.registry import RunningRegistry
 
@@ -18,6 +19,7 @@ def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stan
     digest = read_manifest(folder).digest
     assert built.stdout == f"{digest}\n"
     assert f"{archive}: gpu profile, " in built.stderr
+    assert built.stderr.splitlines()[-1] == f'storage: {{digest: "{digest}"}}'
     verified = run_bundle("verify", archive, "--digest", digest)
     assert (verified.returncode, verified.stdout) == (0, f"{digest}\n")
     assert f"{archive}: intact; gpu profile, " in verified.stderr
@@ -27,6 +29,18 @@ def test_build_verify_push(small_repository: Path, tmp_path: Path, s3: str, stan
         assert pushed.returncode == 0, pushed.stderr
         assert pushed.stdout.startswith(target.removesuffix(":1"))
         assert len(pushed.stdout.splitlines()) == 1
+        address = pushed.stdout.strip()
+        place = f"uri: {address}, " if "://" in address else ""
+        assert pushed.stderr.splitlines()[-1] == f'storage: {{{place}digest: "{digest}"}}'
+
+
+def test_a_pickle_is_pointed_out(bundle: Path, manifest: Manifest) -> None:
+    (bundle / "vgg16" / "1" / "scene_classifier.joblib").write_bytes(b"x")
+    (bundle / MANIFEST_FILE).unlink()
+    files = describe_files(bundle)
+    (bundle / MANIFEST_FILE).write_bytes(Manifest("1", "gpu", manifest.models, files).to_bytes())
+    verified = run_bundle("verify", bundle)
+    assert "note: vgg16/1/scene_classifier.joblib is a pickle, which the transformer" in verified.stderr
 
 
 def test_damaged_bundle_is_reported_and_not_pushed(bundle: Path, tmp_path: Path) -> None:

@@ -222,7 +222,18 @@ def test_manifest_round_trip_and_digest_identify_the_bundle(bundle: Path, manife
                 lambda content, path=path: content["files"].update({path: {"sha256": "0" * 64, "size_bytes": 1}}),
                 "inside",
             )
-            for path in ("a\nb", "a\x1b[2J", 'a"b', "é", SIGNATURE_FILE, PLANS_FILE, "Manifest.JSON")
+            for path in (
+                "a\nb",
+                "a\x1b[2J",
+                'a"b',
+                "é",
+                "a b",
+                "-a",
+                "a\n",
+                SIGNATURE_FILE,
+                PLANS_FILE,
+                "Manifest.JSON",
+            )
         ),
         (lambda content: content["files"].update({"x": {"sha256": "0" * 64, "size_bytes": 1e400}}), "cannot be read"),
         (lambda content: content["files"].update({"VGG16/1/x": {"sha256": "0" * 64, "size_bytes": 1}}), "one place"),

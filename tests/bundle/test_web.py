@@ -6,12 +6,15 @@ from typing import Any
 
 import pytest
 
+from crowdserve.bundle import web
 from crowdserve.bundle.cache import ModelCache
 from crowdserve.bundle.manifest import Manifest
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.bundle.reference import without_secrets
 from crowdserve.bundle.web import is_loopback
 from crowdserve.errors import BundleError, SetupError
+from tests.support.certificates import write_certificate
+from tests.support.scripted import run_scripted
 
 Serve = Callable[[Path], Any]
 
@@ -76,6 +79,23 @@ def test_the_token_goes_to_the_server_and_nowhere_else(
     server.redirect = f"{other.url}/bundle.tar"
     pull_bundle(f"{server.url}/bundle.tar", cache)
     assert (server.authorizations[-1], other.authorizations) == ("Bearer s3cret", [None])
+
+
+def test_the_token_does_not_go_to_http_after_https(
+    cache: ModelCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = write_certificate(tmp_path, "127.0.0.2")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    monkeypatch.setenv("NO_PROXY", "*")
+    monkeypatch.setenv("CROWDSERVE_MODELS_TOKEN", "s3cret")
+    monkeypatch.setattr(web, "is_loopback", lambda host: False)  # as if both were somewhere else
+    with (
+        run_scripted(lambda *_: (404, {}, b""), "127.0.0.2") as plain,
+        run_scripted(lambda *_: (302, {"Location": f"{plain.url}/b.tar"}, b""), "127.0.0.2", certificate) as secure,
+        pytest.raises(BundleError, match="is not encrypted"),
+    ):
+        pull_bundle(f"{secure.url}/b.tar", cache)
+    assert (secure.authorizations, plain.requests) == ({"Bearer s3cret"}, [])
 
 
 def test_secrets_in_an_address_are_not_shown(archive: Path, cache: ModelCache, serve_folder: Serve) -> None:

@@ -229,4 +229,4 @@ def test_repository_is_rendered_and_checked(small_repository: Path, tmp_path: Pa
     config.write_text(config.read_text().replace("max_batch_size: 32", "max_batch_size: 1"))
     drifted = run("repository", "check", "--repository", target)
     assert drifted.returncode == 2
-    assert "-max_batch_size: 1\n+max_batch_size: 32" in drifted.stderr
+    assert "\n  -max_batch_size: 1\n  +max_batch_size: 32\n" in drifted.stderr

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -227,3 +228,26 @@ def test_missing_matplotlib_is_reported_before_counting(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "crowdserve[evaluate]" in str(evaluate(dataset).exception)
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("name", ["scatter.png", "summary.json"])
+def test_a_file_that_no_run_wrote_is_not_overwritten(
+    name: str, evaluate: Evaluate, dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text('{"labels": []}')
+    refused = evaluate(dataset, "--output", tmp_path / "out")
+    assert isinstance(refused.exception, SetupError)
+    assert f"{name} is there, and no earlier run wrote it" in str(refused.exception)
+    assert (tmp_path / "out" / name).read_text() == '{"labels": []}'
+
+
+def test_a_photo_of_the_data_set_is_not_a_result(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    assert evaluate(dataset, "--output", output).exit_code == 0
+    (output / "scatter.png").unlink()
+    photo = next(path for path in dataset.rglob("*") if path.suffix in {".png", ".jpg"})
+    os.link(photo, output / "scatter.png")
+    before = photo.read_bytes()
+    assert isinstance(evaluate(dataset, "--output", output).exception, SetupError)
+    assert photo.read_bytes() == before

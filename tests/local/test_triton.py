@@ -23,6 +23,7 @@ from tritonclient.utils import InferenceServerException
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.errors import PlatformError
 from crowdserve.local.triton import EmbeddedTriton, check_shared_memory, check_stub, find_triton, lay_out
+from crowdserve.scratch import PREFIX
 from crowdserve.triton.config import repository_configs
 from crowdserve.triton.repository import render_repository
 
@@ -140,7 +141,7 @@ def test_administration_is_closed_and_metrics_are_open(triton: EmbeddedTriton) -
 
 def shared_memory_regions() -> set[str]:
     """Regions in /dev/shm of the Tritons that this process started; others may come and go meanwhile."""
-    return {path.name for path in Path("/dev/shm").glob(f"crowdserve_{os.getpid()}_*")}
+    return {path.name for path in Path("/dev/shm").glob(f"{PREFIX}triton-{os.getpid()}-*")}
 
 
 def test_two_tritons_run_side_by_side_and_clean_up(triton: EmbeddedTriton, repository: Path) -> None:
@@ -199,7 +200,7 @@ def test_port_in_use_is_named(repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(PlatformError, match=f"port {port} on 127.0.0.1 cannot be used"):
-            EmbeddedTriton(repository, grpc_port=port).__enter__()
+            EmbeddedTriton(repository, metrics_port=port).__enter__()
 
 
 def test_requested_ports_are_used(repository: Path) -> None:

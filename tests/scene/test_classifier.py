@@ -49,7 +49,8 @@ def test_files_are_small_and_contain_only_scikit_learn(
     assert path.stat().st_size < 1_000_000
     found = SceneClassifier.load(path, allow_pickle=as_pickle)
     assert type(joblib.load(path) if as_pickle else found.estimator) is LogisticRegression
-    np.testing.assert_allclose(found.probabilities(features)[:, 1], search.predict_proba(features)[:, 1], atol=1e-12)
+    expected = search.predict_proba(features.astype(np.float64))[:, 1]
+    np.testing.assert_allclose(found.probabilities(features)[:, 1], expected, atol=1e-12)
 
 
 def test_dense_head_is_saved_and_loaded_by_the_same_interface(

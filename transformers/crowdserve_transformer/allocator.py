@@ -12,8 +12,11 @@ _LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc accepts
 _ARENAS = 2
 
 
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep up to 128 MiB in each of two arenas; call before any thread starts.
+def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
+    """Tell glibc to keep freed memory in each of two arenas; call before any thread starts.
+
+    Args:
+        kept_bytes: Most memory that each keeps.
 
     Returns:
         Whether glibc accepted: other C libraries have no such option and need none.
@@ -23,7 +26,7 @@ def keep_freed_memory() -> bool:
         return False
     options = {
         _M_MMAP_THRESHOLD: _LARGEST_KEPT_BLOCK_BYTES,
-        _M_TRIM_THRESHOLD: _KEPT_BYTES,
+        _M_TRIM_THRESHOLD: kept_bytes,
         _M_ARENA_MAX: _ARENAS,
     }
     return all(mallopt(option, value) == 1 for option, value in options.items())

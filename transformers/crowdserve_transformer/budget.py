@@ -13,6 +13,9 @@ from contextlib import asynccontextmanager
 
 from crowdserve.errors import ImageTooLarge, Overloaded
 
+_SMALL_SHARE = 1 / 16
+"""Pictures that need up to this share of all bytes go past larger ones that wait for many."""
+
 
 class Hold:
     """Bytes that a body or a picture holds of a budget; use it as a context manager, or `release` it."""
@@ -47,12 +50,13 @@ class Budget:
 
     Attributes:
         used_bytes: Bytes held now.
+        body_limit_bytes: Most bytes of all bodies together.
     """
 
     def __init__(self, capacity_bytes: int, *, picture_bytes: int, max_waiting: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.used_bytes = 0
-        self._body_limit_bytes = capacity_bytes - picture_bytes
+        self.body_limit_bytes = capacity_bytes - picture_bytes
         self._body_bytes = 0
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
@@ -90,7 +94,7 @@ class Budget:
         Raises:
             Overloaded: If there are none left for bodies.
         """
-        if self._body_bytes + more_bytes > self._body_limit_bytes or self.used_bytes + more_bytes > self.capacity_bytes:
+        if self._body_bytes + more_bytes > self.body_limit_bytes or self.used_bytes + more_bytes > self.capacity_bytes:
             raise Overloaded("the service is receiving as much as it has memory for; try again later")
         self._body_bytes += more_bytes
         self.used_bytes += more_bytes
@@ -103,14 +107,24 @@ class Budget:
     def give_back(self, some_bytes: int) -> None:
         """Give back bytes, and wake the pictures that they suffice for."""
         self.used_bytes -= some_bytes
-        while self._waiting and self.used_bytes + self._waiting[0][0] <= self.capacity_bytes:
-            needed_bytes, turn = self._waiting.popleft()
-            if not turn.done():
+        still_waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        for needed_bytes, turn in self._waiting:
+            if turn.done():
+                continue
+            if self._may_take(needed_bytes, is_first=not still_waiting):
                 self.used_bytes += needed_bytes
                 turn.set_result(None)
+            else:
+                still_waiting.append((needed_bytes, turn))
+        self._waiting = still_waiting
+
+    def _may_take(self, needed_bytes: int, *, is_first: bool) -> bool:
+        """Whether a picture gets its bytes now: if there are as many, and it is its turn or it is small."""
+        is_small = needed_bytes <= _SMALL_SHARE * self.capacity_bytes
+        return (is_first or is_small) and self.used_bytes + needed_bytes <= self.capacity_bytes
 
     async def _wait_for(self, needed_bytes: int) -> None:
-        if not self._waiting and self.used_bytes + needed_bytes <= self.capacity_bytes:
+        if self._may_take(needed_bytes, is_first=not self._waiting):
             self.used_bytes += needed_bytes
             return
         if len(self._waiting) >= self._max_waiting:
@@ -120,11 +134,9 @@ class Budget:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.give_back(needed_bytes)
-            else:
-                self._waiting.remove((needed_bytes, turn))
-                self.give_back(0)
+            got_them = turn.done() and not turn.cancelled()
+            turn.cancel()
+            self.give_back(needed_bytes if got_them else 0)
             raise
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from kserve import InferRequest, InferResponse, Model
 
 import crowdserve
-from crowdserve.cards import VGG16
+from crowdserve.cards import COUNTERS, VGG16
 from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve.scene.classifier import SceneClassifier
@@ -19,9 +19,12 @@ from crowdserve_transformer.backends.addresses import Resolve, resolve_host
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.budget import Budget
+from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
+from crowdserve_transformer.counting.images import ImageReader
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
+from crowdserve_transformer.decoding.decoders import Decoders
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
@@ -64,9 +67,21 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
             away_seconds=settings.triton_away_seconds,
             resolve=resolve,
         )
-        self.counter = CrowdCounter(self.pool, classifier, self.threads, settings)
+        self.decoders = Decoders(
+            self.budget,
+            processes=settings.cpu_threads,
+            max_pixels=settings.max_pixels,
+            max_side_px=routing.max_side_px(COUNTERS),
+            cpu_seconds=settings.decode_seconds,
+        )
+        reader = ImageReader(self.decoders, self.budget, self.threads, settings.max_pixels)
+        self.counter = CrowdCounter(self.pool, classifier, reader, self.threads, settings.max_concurrent_pictures)
         self.draining = False
         self.ready = True
+
+    async def start_decoders(self) -> None:
+        """Start the decoding processes; without that the first photos start them."""
+        await self.decoders.start()
 
     async def healthy(self) -> bool:
         """Whether a request would be answered now.
@@ -108,8 +123,9 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return [{"name": o.name, "datatype": o.datatype, "shape": list(o.shape)} for o in OUTPUTS.values()]
 
     async def close(self) -> None:
-        """Release threads and connections."""
+        """Release threads, processes and connections."""
         self.threads.close()
+        await self.decoders.close()
         await self.pool.close()
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 import uvicorn
 
@@ -17,14 +18,13 @@ from crowdserve.errors import SetupError
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve_transformer.model import CrowdModel
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, ConnectionLimits, Connections
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.grpc_service import create_server
+from crowdserve_transformer.transport.http_protocol import GuardedProtocol
 from crowdserve_transformer.transport.rest import create_app
 
 log = logging.getLogger(__name__)
-
-KEEP_ALIVE_SECONDS = 75
-"""Longer than the idle time of common proxies, so that the proxy closes a connection first."""
 
 
 class _RestServer(uvicorn.Server):
@@ -52,6 +52,7 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     with _listening(settings) as listener:
         grpc_server = create_server(plane)
         rest_server = _rest_server(plane)
+        await model.start_decoders()
         await grpc_server.start()
         serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
         log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
@@ -72,6 +73,8 @@ def _rest_server(plane: CrowdDataPlane) -> _RestServer:
     return _RestServer(
         uvicorn.Config(
             create_app(plane),
+            http=partial(GuardedProtocol, Connections(_connection_limits(plane.model.settings))),  # type: ignore[arg-type]
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -80,6 +83,18 @@ def _rest_server(plane: CrowdDataPlane) -> _RestServer:
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=round(plane.model.settings.grace_seconds),
         )
+    )
+
+
+def _connection_limits(settings: Settings) -> ConnectionLimits:
+    return ConnectionLimits(
+        connections=settings.max_connections,
+        header_bytes=settings.max_header_bytes,
+        headers=settings.max_headers,
+        header_seconds=settings.header_timeout_seconds,
+        lingering_bytes=4 * settings.max_body_bytes,
+        pace_seconds=settings.body_timeout_seconds,
+        pace_bytes=max(1, int(settings.body_timeout_seconds * settings.min_bytes_per_second)),
     )
 
 

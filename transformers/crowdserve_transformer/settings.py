@@ -143,16 +143,50 @@ class Settings:
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
     memory_bytes: int = _setting(
-        2**30, _positive, "memory that request bodies and photos in progress may take; a quarter at most for bodies"
+        2**30,
+        _positive,
+        "memory that bodies and photos in progress may take, bytes; a quarter of it at most for bodies",
     )
     max_waiting: int = _setting(
         128, _positive, "most requests in progress or waiting; further ones are told to come again later"
     )
+    request_timeout_seconds: float = _setting(
+        120.0,
+        _seconds(0.001),
+        "longest time from a whole request to its answer, waiting included, seconds; X-Request-Timeout-Seconds and "
+        "gRPC's deadline may be shorter",
+    )
+    max_connections: int = _setting(
+        512, _positive, "most REST connections; a new one takes the place of the one that has been silent for longest"
+    )
+    max_header_bytes: int = _setting(
+        32 * 2**10, _whole(1024), "largest URL, and most bytes of headers of one request or gRPC call"
+    )
+    max_headers: int = _setting(100, _positive, "most headers of one REST request")
+    header_timeout_seconds: float = _setting(
+        10.0, _seconds(0.001), "longest time from a request's first byte to the end of its headers, seconds"
+    )
+    body_timeout_seconds: float = _setting(
+        10.0,
+        _seconds(0.001),
+        "time in which `min_bytes_per_second` are looked at, as a client sends a body or takes an answer, seconds",
+    )
+    min_bytes_per_second: int = _setting(
+        16 * 2**10, _positive, "slowest client, bytes a second; a slower one gets 408, or its connection is closed"
+    )
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    decode_seconds: float = _setting(
+        10.0,
+        _seconds(0.1),
+        "processor time that decoding a photo of max_pixels may take, seconds; a smaller photo in proportion, but not "
+        "less than a tenth",
+    )
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
     cpu_threads: int = _setting(
-        min(4, _processors), _positive, "threads that decode photos, classify scenes and draw heat maps"
+        min(4, _processors),
+        _positive,
+        "threads that classify scenes and draw heat maps, and as many processes, but two at least, that decode photos",
     )
     triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
     triton_away_seconds: float = _setting(

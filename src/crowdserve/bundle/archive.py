@@ -104,7 +104,9 @@ def read_members(stream: ReadableStream, *, prefix: str = "") -> Iterator[Member
     for member in read_tar(stream):
         if member.is_folder and f"{member.path}/" == prefix:
             continue
-        yield replace(member, path=PurePosixPath(member.path).relative_to(prefix).as_posix())
+        if not member.path.startswith(prefix):
+            raise ValueError(f"{member.path!r} lies outside of {prefix}")
+        yield replace(member, path=member.path.removeprefix(prefix))
 
 
 def listed_files(members: Iterator[Member], manifest: Manifest) -> Iterator[tuple[str, Iterator[bytes]]]:

@@ -30,6 +30,7 @@ MAX_MANIFEST_BYTES = 1 << 20
 
 _SHOWN_PROBLEMS = 20
 _SHA256 = re.compile("[0-9a-f]{64}")
+_PATH = re.compile(r"(?!-)[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 _WORD = re.compile(r"[\w.+!-]{1,64}", re.ASCII)
 
 
@@ -212,7 +213,7 @@ def _parsed(content: Any, path: Path | str) -> Manifest:
     strange = [name for name, entry in manifest.files.items() if not _is_possible(name, entry)]
     if strange or not manifest.files:
         shown = f"{strange[:3]}" if strange else "no files"
-        raise BundleError(f"{path} names {shown}, expected files inside the bundle; build it again")
+        raise BundleError(f"{path} names {shown}, expected files inside the bundle, in letters, digits, _ - .")
     _check_apart(manifest, path)
     return manifest
 
@@ -232,9 +233,7 @@ def _is_possible(path: str, entry: FileEntry) -> bool:
 
 def _is_inside(path: str) -> bool:
     """Whether a path names a visible file below the bundle's folder, on every operating system and for every shell."""
-    is_visible = all(part and not part.startswith(".") for part in path.split("/"))
-    is_plain = path.isascii() and path.isprintable() and not set(path) & set('\\:"')
-    return is_visible and is_plain and path.lower() not in RESERVED
+    return _PATH.fullmatch(path) is not None and path.lower() not in RESERVED
 
 
 def _difference(file: Path, name: str, entry: FileEntry) -> str | None:

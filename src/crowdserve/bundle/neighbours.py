@@ -18,7 +18,7 @@ PLAN_FILE = "model.plan"
 """Engine built after the bundle on the serving GPU: allowed beside a model of the tensorrt profile."""
 
 PLANS_FILE = "plans.sha256"
-"""As coreutils' sha256sum writes it: hash, two spaces and path of each plan, one a line."""
+"""As coreutils' sha256sum writes it: hash, two spaces and path, a line per plan."""
 
 _MAX_PLANS_BYTES = 64 << 10
 _PLAN_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S+)")

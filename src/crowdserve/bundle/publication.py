@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.reference import SCHEME, ImageReference, parse_reference
 from crowdserve.bundle.registry import MANIFEST_TYPE, Registry
 from crowdserve.errors import BundleError
+from crowdserve.scratch import Scratch
 
 DEFAULT_BASE = "docker.io/library/busybox:1.37.0"
 """KServe starts the image of an ``oci://`` address as a container, which runs sh, ln and sleep."""
@@ -54,10 +54,10 @@ def push_image(
     """
     bases = SCRATCH if base == NO_BASE else read_base(parse_reference(base), plain_http=plain_http)
     with (
-        tempfile.TemporaryDirectory(prefix="crowdserve-image-") as scratch,
+        Scratch("image") as scratch,
         Registry(target, plain_http=plain_http) as registry,
     ):
-        layout = ImageLayout(Path(scratch) / "image")
+        layout = ImageLayout(scratch.folder / "image")
         index = write_image(folder, manifest, bases, layout)
         there = registry.read_manifest(target.version)
         if there is None:

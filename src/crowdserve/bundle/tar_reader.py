@@ -13,7 +13,7 @@ from typing import Protocol
 
 BLOCK_BYTES = 512
 CHUNK_BYTES = 1 << 18
-MAX_MEMBERS = 20_000
+MAX_MEMBERS = 5_000
 """Far more than any bundle has: each costs a header, whatever it holds."""
 
 _MAX_EXTENSION_BYTES = 64 << 10
@@ -103,21 +103,23 @@ def _header(stream: ReadableStream, *, is_first: bool) -> bytes | None:
     Raises:
         ValueError: If something else comes.
     """
-    block = _exactly(stream, BLOCK_BYTES, "a header" if not is_first else "its first header")
+    block = _at_most(stream, BLOCK_BYTES)
+    kinds = [name for mark, name in _COMPRESSED.items() if is_first and block.startswith(mark)]
+    if kinds:
+        raise ValueError(f"it is compressed ({kinds[0]}), unpack that first")
+    if len(block) < BLOCK_BYTES:
+        raise ValueError("it ends within a header")
     if not block.strip(b"\0"):
         return None
     if sum(block[:148]) + sum(block[156:]) + 8 * ord(" ") != _number(block[148:156]):
-        kinds = [name for mark, name in _COMPRESSED.items() if is_first and block.startswith(mark)]
-        raise ValueError(f"it is compressed ({kinds[0]}), unpack that first" if kinds else "a header is damaged")
+        raise ValueError("a header is damaged")
     return block
 
 
-def _exactly(stream: ReadableStream, size_bytes: int, name: str) -> bytes:
+def _at_most(stream: ReadableStream, size_bytes: int) -> bytes:
+    """The next bytes; fewer at the end."""
     content = b""
-    while len(content) < size_bytes:
-        part = stream.read(size_bytes - len(content))
-        if not part:
-            raise ValueError(f"it ends within {name}")
+    while len(content) < size_bytes and (part := stream.read(size_bytes - len(content))):
         content += part
     return content
 
@@ -131,7 +133,9 @@ def _content(stream: ReadableStream, size_bytes: int, name: str) -> Iterator[byt
         left_bytes -= len(chunk)
         yield chunk
     if size_bytes % BLOCK_BYTES:
-        _exactly(stream, BLOCK_BYTES - size_bytes % BLOCK_BYTES, "its padding")
+        padding_bytes = BLOCK_BYTES - size_bytes % BLOCK_BYTES
+        if len(_at_most(stream, padding_bytes)) < padding_bytes:
+            raise ValueError(f"it ends within {name}")
 
 
 def _number(field: bytes) -> int:

@@ -8,6 +8,8 @@ app ──► up ─────────► local
     ├─► bundle ─────► bundle
     └─► rollout ────► rollout
 
-options.py   options shared by the commands that use a service
-report.py    output of `count`
+options.py        options shared by the commands that use a service
+report.py         output of `count`
+overlays.py       files of the overlays of `count`
+interruption.py   SIGTERM and SIGHUP: clean up, then end
 """

@@ -15,6 +15,7 @@ import typer
 
 from crowdserve.cli.options import ProfileName, ProfileOption
 from crowdserve.errors import BundleError
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.bundle.manifest import Manifest
@@ -41,9 +42,9 @@ def build(
 
     for target in targets:
         manifest = build_bundle(source, target, profile.value)
-        typer.echo(f"{target}: {described(manifest)}", err=True)
+        say(f"{printable(target)}: {described(manifest)}", err=True)
     _tell_values(manifest)
-    typer.echo(manifest.digest)
+    say(manifest.digest)
 
 
 @bundle_app.command("sign")
@@ -59,8 +60,8 @@ def sign(
     from crowdserve.bundle.signing import sign_bundle
 
     manifest = sign_bundle(bundle, read_private_key(key, _password))
-    typer.echo(f"{bundle}: signed; {described(manifest)}", err=True)
-    typer.echo(manifest.digest)
+    say(f"{printable(bundle)}: signed; {described(manifest)}", err=True)
+    say(manifest.digest)
 
 
 def _password() -> str:
@@ -90,9 +91,9 @@ def verify(
             check_signature(folder, key, shown_as=bundle)
         manifest.check(folder, shown_as=bundle)
         signed = f", signed with {key}" if key else ""
-        typer.echo(f"{bundle}: intact{signed}; {described(manifest)}", err=True)
+        say(f"{printable(bundle)}: intact{signed}; {described(manifest)}", err=True)
         _tell_values(manifest)
-        typer.echo(manifest.digest)
+        say(manifest.digest)
 
 
 @bundle_app.command("push")
@@ -118,15 +119,18 @@ def push(
         manifest.check(folder, shown_as=bundle)
         with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
             address = _push(folder, manifest, target, base, plain_http, progress)
-    typer.echo(f"{address}: {described(manifest)}", err=True)
+    say(f"{printable(address)}: {described(manifest)}", err=True)
     _tell_values(manifest, address if "://" in address else None)
-    typer.echo(address)
+    say(address)
 
 
 def _tell_values(manifest: "Manifest", address: str | None = None) -> None:
-    """Show the chart's values that name a bundle."""
+    """Show the chart's values that name a bundle, and before them what its transformer would refuse."""
+    for path in manifest.files:
+        if path.endswith(".joblib"):
+            typer.echo(f"note: {path} is a pickle, which the transformer reads with allow_pickle alone", err=True)
     place = f"uri: {address}, " if address else ""
-    typer.echo(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
+    say(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
 
 
 def _push(
@@ -160,7 +164,7 @@ def _push(
 def described(manifest: "Manifest") -> str:
     """One line about a bundle."""
     models = ", ".join(f"{name} {versions[-1]}" for name, versions in sorted(manifest.models.items()))
-    return (
+    return printable(
         f"{manifest.profile} profile, {models}; {len(manifest.files)} files, {manifest.size_bytes / 1e6:.1f} MB, "
         f"built by crowdserve {manifest.crowdserve}"
     )
@@ -173,7 +177,7 @@ def progress_bar(total_bytes: int, description: str) -> "Iterator[Progress]":
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(description, total=total_bytes)
+        task = bar.add_task(printable(description), total=total_bytes)
         yield lambda size_bytes: bar.advance(task, size_bytes)

@@ -17,6 +17,7 @@ from crowdserve.cli.options import (
     stdout_console,
 )
 from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.cli.report import PhotoReport
@@ -38,19 +39,23 @@ def count(
 ) -> None:
     """Count the people in photos, with a running service or one that is started for this call."""
     from rich.console import Console
+    from rich.text import Text
 
+    from crowdserve.cli.overlays import name_overlays
     from crowdserve.cli.report import json_line, print_reports
 
     reports: list[PhotoReport] = []
     choices = {"route": route and route.value, "counter": counter and counter.value}
     progress = Console(stderr=True)
+    targets = name_overlays(photos, overlay)
     with open_service(url, model, repository, threads) as client:
-        for photo, target in zip(photos, _overlay_paths(photos, overlay), strict=True):
-            with progress.status(f"counting {photo} ({len(reports) + 1} of {len(photos)})"):
+        for photo, target in zip(photos, targets, strict=True):
+            doing = f"counting {printable(photo)} ({len(reports) + 1} of {len(photos)})"
+            with progress.status(Text(doing)):
                 report = _count_photo(client, photo, target, choices)
             reports.append(report)
             if report.error:
-                typer.echo(f"{photo}: {report.error}", err=True)
+                say(f"{printable(photo)}: {printable(report.error)}", err=True)
             if as_json:
                 typer.echo(json_line(report))
     if not as_json:
@@ -59,30 +64,16 @@ def count(
         raise typer.Exit(EXIT_PHOTO_FAILED)
 
 
-def _overlay_paths(photos: list[Path], overlay: Path | None) -> list[Path | None]:
-    """The file of each photo's overlay: the named file for one photo, `<folder>/<photo>.overlay.png` for several."""
-    if overlay is None:
-        return [None] * len(photos)
-    if len(photos) == 1 and not overlay.is_dir():
-        return [overlay]
-    names = [photo.stem for photo in photos]
-    unique = [f"{name}-{i}" if names.count(name) > 1 else name for i, name in enumerate(names, start=1)]
-    try:
-        overlay.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise SetupError(f"--overlay {overlay} must be a folder for {len(photos)} photos: {err.strerror}") from err
-    return [overlay / f"{name}.overlay.png" for name in unique]
-
-
 def _count_photo(
     client: "ServiceClient", photo: Path, target: Path | None, choices: dict[str, str | None]
 ) -> "PhotoReport":
+    from crowdserve.cli.overlays import write_overlay
     from crowdserve.cli.report import PhotoReport
 
     try:
         result = client.count(photo.read_bytes(), overlay=target is not None, **choices)
         if target is not None:
-            target.write_bytes(result.overlay or b"")
+            write_overlay(target, result.overlay)
     except SetupError:
         raise  # every other photo would fail too
     except (CrowdServeError, OSError) as err:

@@ -18,6 +18,7 @@ from crowdserve.cli.options import (
     stdout_console,
 )
 from crowdserve.errors import CrowdServeError
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.client.service import ServiceClient
@@ -85,7 +86,9 @@ def _count(evaluation: "Evaluation", client: "ServiceClient", concurrency: int) 
 
         def watch(result: Prediction | Failure) -> None:
             if isinstance(result, Failure):
-                progress.console.print(Text(f"{result.image}: {result.error}", style="red"), soft_wrap=True)
+                progress.console.print(
+                    Text(f"{printable(result.image)}: {printable(result.error)}", style="red"), soft_wrap=True
+                )
             progress.advance(task)
 
         try:
@@ -107,4 +110,4 @@ def _report(outcome: "Outcome", output: Path, summary: str | None) -> None:
         typer.echo(summary)
     else:
         print_outcome(outcome, stdout_console())
-    typer.echo(f"{output}: {', '.join(files)}", err=True)
+    say(f"{printable(output)}: {', '.join(files)}", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.cli.options import DEFAULT_REPOSITORY, REPOSITORY_VARIABLE, stdout_console
+from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from contextlib import AbstractContextManager
@@ -42,8 +43,8 @@ def pull(
 ) -> None:
     """Bring a bundle of models to this machine, verify it, and make it the current one. Prints its digest.
 
-    A bundle that is here already is not downloaded again. A scene classifier in a bundle is a file that can run code:
-    pull bundles only from people whom you trust.
+    A bundle that is here already is not downloaded again. Nothing in a bundle runs code by being read, but its networks
+    count as their maker pleases: pull bundles from people whom you trust.
     """
     from crowdserve.bundle.cache import ModelCache
     from crowdserve.bundle.pull import pull_bundle
@@ -54,29 +55,30 @@ def pull(
         return progress_bar(manifest.size_bytes, f"pulling {without_secrets(address)}")
 
     bundle = pull_bundle(address, ModelCache(), digest=digest, plain_http=plain_http, watch=watch)
-    typer.echo(f"{bundle.folder}: {described(bundle.manifest)}", err=True)
+    say(f"{printable(bundle.folder)}: {described(bundle.manifest)}", err=True)
     _tell_what_goes_first()
-    typer.echo(bundle.digest)
+    say(bundle.digest)
 
 
 @models_app.command("list")
 def list_bundles() -> None:
     """Show the pulled bundles and which of them is the current one, the last pulled first."""
     from rich.table import Table
+    from rich.text import Text
 
     from crowdserve.bundle.cache import ModelCache, short
 
     cache = ModelCache()
     current, bundles = cache.current(), cache.bundles()
     if not bundles:
-        typer.echo(f"{cache.folder} has no bundle; run crowdserve models pull ADDRESS", err=True)
+        say(f"{cache.folder} has no bundle; run crowdserve models pull ADDRESS", err=True)
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("digest", "use", "profile", "MB", "crowdserve", "pulled (UTC)", "from"):
         table.add_column(heading, justify="right" if heading == "MB" else "left")
     for bundle in bundles:
         used = "current" if current and bundle.digest == current.digest else ""
-        table.add_row(short(bundle.digest), used, *_facts(bundle))
+        table.add_row(*(Text(printable(cell)) for cell in (short(bundle.digest), used, *_facts(bundle))))
     stdout_console().print(table)
     _tell_what_goes_first()
 
@@ -96,7 +98,7 @@ def use(digest: DigestArgument) -> None:
     bundle = cache.find(digest)
     cache.use(bundle)
     _tell_what_goes_first()
-    typer.echo(bundle.digest)
+    say(bundle.digest)
 
 
 @models_app.command("remove")
@@ -109,12 +111,12 @@ def remove(
     cache = ModelCache()
     for bundle in [cache.find(digest) for digest in digests]:
         cache.remove(bundle.digest)
-        typer.echo(f"{bundle.digest} removed", err=True)
+        say(f"{bundle.digest} removed", err=True)
 
 
 def _tell_what_goes_first() -> None:
     """Say which repository commands take here instead of the current bundle."""
     named = os.environ.get(REPOSITORY_VARIABLE)
     if named or DEFAULT_REPOSITORY.is_dir():
-        place = f"{named} ({REPOSITORY_VARIABLE})" if named else f"./{DEFAULT_REPOSITORY}"
-        typer.echo(f"note: here commands take {place}, which goes before pulled bundles", err=True)
+        place = f"{printable(named)} ({REPOSITORY_VARIABLE})" if named else f"./{DEFAULT_REPOSITORY}"
+        say(f"note: here commands take {place}, which goes before pulled bundles", err=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
+from crowdserve.terminal import say
 from crowdserve.triton.config import PROFILES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
@@ -108,6 +109,6 @@ def open_service(
     from crowdserve.local.service import EmbeddedService
 
     found = find_repository(repository)
-    typer.echo("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
+    say("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
     with EmbeddedService(found, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
         yield c

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from crowdserve.client.service import PhotoCount
+from crowdserve.terminal import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +68,9 @@ def _print_lines(report: PhotoReport, result: PhotoCount, console: Console) -> N
         "time": f"{result.seconds:.2f} s",
         **({"overlay": str(report.overlay)} if report.overlay else {}),
     }
-    console.print(Text(f"{report.photo}: {people_text(result.count)}"), soft_wrap=True)
+    console.print(Text(f"{printable(report.photo)}: {people_text(result.count)}"), soft_wrap=True)
     for name, text in lines.items():
-        console.print(Text(f"  {name:<9}{text}"), soft_wrap=True)
+        console.print(Text(f"  {name:<9}{printable(text)}"), soft_wrap=True)
 
 
 def _table(counted: Iterable[tuple[PhotoReport, PhotoCount]]) -> Table:
@@ -78,7 +79,7 @@ def _table(counted: Iterable[tuple[PhotoReport, PhotoCount]]) -> Table:
         table.add_column(heading, justify="right" if heading in {"people", "seconds"} else "left", overflow="fold")
     for report, result in counted:
         cells = (str(report.photo), f"{result.count:.1f}", scene_text(result), models_text(result))
-        table.add_row(*map(Text, (*cells, f"{result.seconds:.2f}")))
+        table.add_row(*(Text(printable(cell)) for cell in (*cells, f"{result.seconds:.2f}")))
     return table
 
 

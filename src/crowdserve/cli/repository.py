@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from crowdserve.cli.options import DEFAULT_REPOSITORY, ProfileOption
+from crowdserve.terminal import printable, say
 
 repository_app = typer.Typer(help="The Triton model repository.", no_args_is_help=True)
 
@@ -20,7 +21,7 @@ def render(
     from crowdserve.triton.repository import render_repository
 
     render_repository(source, target, profile.value)
-    typer.echo(f"{target}: {profile.value} profile", err=True)
+    say(f"{printable(target)}: {profile.value} profile", err=True)
 
 
 @repository_app.command("check")
@@ -33,7 +34,7 @@ def check(
 
     check_repository(repository)
     check_classifiers(repository)
-    typer.echo(f"{repository}: up to date", err=True)
+    say(f"{printable(repository)}: up to date", err=True)
 
 
 @repository_app.command("tables")
@@ -47,7 +48,7 @@ def tables(
 
     for page in pages:
         write_tables(page, repository, only_check=only_check)
-        typer.echo(f"{page}: tables up to date", err=True)
+        say(f"{printable(page)}: tables up to date", err=True)
 
 
 @repository_app.command("keep-evaluation")
@@ -58,4 +59,4 @@ def keep_evaluation(
     """Keep what crowdserve evaluate found for one network beside its model file, for the tables."""
     from crowdserve.cards import records
 
-    typer.echo(f"wrote {records.keep_evaluation(summary, repository)}", err=True)
+    say(f"wrote {printable(records.keep_evaluation(summary, repository))}", err=True)

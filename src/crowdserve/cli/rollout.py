@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from crowdserve.errors import SetupError
+from crowdserve.terminal import say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.rollout.actions import Actions
@@ -59,7 +60,7 @@ def status(release: ReleaseArgument, namespace: NamespaceOption = None, context:
 
     with _actions(release, namespace, context) as actions:
         for line in status_lines(actions.cluster, actions.read()):
-            typer.echo(line)
+            say(line)
 
 
 @rollout_app.command()
@@ -83,8 +84,8 @@ def start(
     pinned = None if digest is None else f"sha256:{digest.removeprefix('sha256:')}"
     with _actions(release, namespace, context, dry_run=dry_run) as actions:
         started = actions.start(Version(storage_uri, image, pinned))
-        typer.echo(f"started: the canary gets {started.record.canary}, and no traffic yet")
-        typer.echo(start_values(actions.cluster, started))
+        say(f"started: the canary gets {started.record.canary}, and no traffic yet")
+        say(start_values(actions.cluster, started))
 
 
 @rollout_app.command()
@@ -214,12 +215,12 @@ def _actions(
         from crowdserve.rollout.outage import LEAST_PATIENCE_SECONDS
 
         patience = max(patience_seconds, LEAST_PATIENCE_SECONDS)
-        cluster = connect(namespace, context=context, dry_run=dry_run, patience_seconds=patience, say=typer.echo)
+        cluster = connect(namespace, context=context, dry_run=dry_run, patience_seconds=patience, say=say)
     except ImportError as err:
         raise SetupError(
             f"rollouts need a package that is not installed: pip install 'crowdserve[rollout]' ({err})"
         ) from err
-    actions = Actions(cluster, release, typer.echo, ready_seconds)
+    actions = Actions(cluster, release, say, ready_seconds)
     try:
         yield actions
     except ClusterError as err:
@@ -230,7 +231,7 @@ def _actions(
             "answered may have been made. Once the server answers, `status` shows it, and the same command goes on"
         ) from err
     except KeyboardInterrupt:
-        typer.echo("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
+        say("stopped; the rollout stays as `status` shows it, and the same command continues it", err=True)
         raise typer.Exit(EXIT_INTERRUPTED) from None
     finally:
         cluster.close()
@@ -266,4 +267,4 @@ def _gate(
 def _print_values(actions: "Actions", release: "Release") -> None:
     from crowdserve.rollout.report import promoted_values
 
-    typer.echo(promoted_values(actions.cluster, release))
+    say(promoted_values(actions.cluster, release))

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from crowdserve.cli.options import RepositoryOption, ThreadsOption, find_repository
+from crowdserve.terminal import say
 
 
 def up(
@@ -23,16 +24,20 @@ def up(
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it."""
+    """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it.
+
+    It is for trying things out: this Triton is of 2024, gets no fixes, and listens on loopback only, whatever --host
+    is.
+    """
     from crowdserve.local.processes import preferred_port
     from crowdserve.local.service import EmbeddedService
 
     with _ending_on_signals():
         found = find_repository(repository)
         ports = port or preferred_port(host, 8080), grpc_port or preferred_port(host, 8081)
-        typer.echo("starting Triton and the transformer …", err=True)
+        say("starting Triton and the transformer …", err=True)
         with EmbeddedService(found, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
-            typer.echo(_welcome(service.http_url, service.grpc_url))
+            say(_welcome(service.http_url, service.grpc_url))
             sys.stdout.flush()
             service.watch()
 
@@ -58,16 +63,18 @@ Ctrl-C stops the service."""
 
 @contextmanager
 def _ending_on_signals() -> Iterator[None]:
-    """Leave the block cleanly on SIGINT and SIGTERM; a second signal does not interrupt the clean-up."""
+    """Leave the block cleanly on Ctrl-C, SIGTERM and SIGHUP; a second signal does not interrupt the clean-up."""
+    hears_hangups = hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN  # nohup
+    numbers = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hears_hangups else []))
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        for each in (signal.SIGINT, signal.SIGTERM):
+        for each in numbers:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    for each in (signal.SIGINT, signal.SIGTERM):
+    for each in numbers:
         signal.signal(each, interrupt)
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
+        say("stopped", err=True)

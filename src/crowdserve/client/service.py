@@ -4,6 +4,7 @@ The photo's bytes travel as they are, and so does the overlay that comes back.
 """
 
 import json
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -179,7 +180,7 @@ def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
             else:
                 values[output["name"]] = _first_element(output["datatype"], body[offset : offset + size])
                 offset += size
-    except (ValueError, LookupError, TypeError) as err:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as err:
         raise TritonFailed("the service's answer is not a v2 inference reply; check the URL") from err
     return values
 
@@ -189,19 +190,33 @@ def _first_element(datatype: str, raw: bytes) -> Any:
 
 
 def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
+    """The count in an answer.
+
+    Raises:
+        TritonFailed: If the answer lacks a value, or one of them cannot be.
+    """
     try:
         return PhotoCount(
-            count=float(tensors["count"]),
+            count=_number(tensors["count"]),
             scene=_text(tensors["scene"]),
-            scene_probability=float(tensors["scene_probability"]),
+            scene_probability=_number(tensors["scene_probability"]),
             route=_text(tensors["route"]),
-            counts={name: float(tensors[count_name(name)]) for name in COUNTERS if count_name(name) in tensors},
-            models=json.loads(tensors["models"]),
+            counts={name: _number(tensors[count_name(name)]) for name in COUNTERS if count_name(name) in tensors},
+            models={str(name): str(version) for name, version in json.loads(tensors["models"]).items()},
             seconds=seconds,
             overlay=tensors.get("heatmap"),
         )
     except KeyError as err:
         raise TritonFailed(f"the service's answer has no {err}; it is another version of crowdserve") from err
+    except (ValueError, TypeError, AttributeError, RecursionError) as err:
+        raise TritonFailed("the service's answer holds a value that cannot be; check the URL") from err
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(number)
+    return number
 
 
 def _text(value: str | bytes) -> str:
@@ -211,5 +226,5 @@ def _text(value: str | bytes) -> str:
 def _message(reply: httpx.Response) -> str:
     try:
         return str(reply.json()["error"])
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return f"the service answered {reply.status_code} {reply.reason_phrase}; check the URL"

@@ -48,7 +48,7 @@ def count_photos(
         for future in as_completed([pool.submit(count_photo, client, photo, choices) for photo in photos]):
             yield future.result()
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def count_photo(client: ServiceClient, photo: LabelledPhoto, choices: Choices) -> Prediction | Failure:

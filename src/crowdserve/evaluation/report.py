@@ -16,6 +16,7 @@ from crowdserve.evaluation.metrics import MaeDifference
 from crowdserve.evaluation.predictions import Prediction
 from crowdserve.evaluation.run import Outcome
 from crowdserve.evaluation.summary import ALL_PHOTOS, GroupErrors, Tables, summarise, worst
+from crowdserve.terminal import printable
 
 WORST_PHOTOS = 5
 FEW_PHOTOS = 10
@@ -61,7 +62,7 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
         return
     console.print(_error_table(tables))
     for line in _notes(outcome, tables):
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)
     console.print()
     console.print(_worst_table(outcome.predictions))
 
@@ -78,7 +79,7 @@ def _error_table(tables: Tables) -> Table:
         if indent:
             table.add_row(Text(f"by {name}", style="bold"))
         for group, errors in groups.items():
-            table.add_row(Text(indent + group), *map(Text, _cells(errors)))
+            table.add_row(Text(indent + printable(group)), *map(Text, _cells(errors)))
     return table
 
 
@@ -140,7 +141,7 @@ def _worst_table(predictions: list[Prediction]) -> Table:
         table.add_column(heading, justify="left" if heading in {"largest errors", "route"} else "right")
     for p in worst(predictions, WORST_PHOTOS):
         cells = (p.key, f"{p.true_count:,}", f"{p.predicted_count:,.1f}", f"{p.error:+,.1f}", p.route)
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     return table
 
 

@@ -51,7 +51,7 @@ class Evaluation:
         """Read the results of earlier runs in the folder.
 
         Raises:
-            SetupError: If they made other choices, or the labels have changed since.
+            SetupError: If they made other choices, the labels have changed since, or a file there is not theirs.
         """
         self.folder, self.photos = folder, photos
         self._choices = choices
@@ -60,6 +60,7 @@ class Evaluation:
         except OSError as err:
             raise SetupError(f"--output {folder} must be a folder to write to: {err.strerror}") from err
         self._file = PredictionsFile(folder / PREDICTIONS_FILE)
+        self._check_files()
         self._models: dict[str, str] = {}
         for row in self._file.earlier.values():
             check_models(self._models, row.models)
@@ -97,6 +98,14 @@ class Evaluation:
                 watch(result)
         predictions = [found[photo.image] for photo in self.photos if photo.image in found]
         return Outcome(predictions, failures, self._models)
+
+    def _check_files(self) -> None:
+        """Check that no result takes the place of a photo, or of what no earlier run wrote."""
+        there = [path for name in (SUMMARY_FILE, SCATTER_FILE) if (path := self.folder / name).exists()]
+        ours = self._file.earlier or _has_choices(self.folder / SUMMARY_FILE)
+        for path in there:
+            if not ours or any(path.samefile(photo.image) for photo in self.photos if Path(photo.image).exists()):
+                raise SetupError(f"{path} is there, and no earlier run wrote it; name another --output")
 
     def _check_choices(self) -> None:
         try:
@@ -141,6 +150,13 @@ class Evaluation:
                     f"counted {row.predicted_count:,.1f} before (route {row.route}): other weights, other settings "
                     "or a changed photo; name another --output"
                 )
+
+
+def _has_choices(summary: Path) -> bool:
+    try:
+        return "choices" in json.loads(summary.read_bytes())
+    except (OSError, ValueError, TypeError, RecursionError):
+        return False
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

@@ -22,12 +22,21 @@ class ChildProcess:
     Ctrl-C in the terminal does not reach it: its parent stops it cleanly. If the parent dies, the kernel ends it.
     The kernel watches the parent's thread that starts it, so start it in one that lives as long as the process.
 
+    Args:
+        name: Name of the process in messages.
+        command: The program and its arguments.
+        folder: Its working folder, for the log too.
+        env: Its environment.
+        lock: A descriptor to inherit: what it locks stays locked until the process and its children have ended.
+
     Attributes:
         name: Name of the process in messages.
         log: File with everything that the process prints.
     """
 
-    def __init__(self, name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str], lock: int | None = None
+    ) -> None:
         log = folder / "log"
         self.name = name
         self.log = log
@@ -41,6 +50,7 @@ class ChildProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=() if lock is None else (lock,),
             )
 
     @property

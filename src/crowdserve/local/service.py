@@ -2,9 +2,7 @@
 
 import importlib.util
 import os
-import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +11,7 @@ from crowdserve.cards import MODEL_NAME
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.triton import EmbeddedTriton, answers_ok
+from crowdserve.scratch import Scratch
 from crowdserve.triton.repository import render_repository
 
 READY_TIMEOUT_SECONDS = 90.0
@@ -21,6 +20,7 @@ TRITON_TIMEOUT_SECONDS = 600
 
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.25
+_NOT_RUNNING = "the service is not running; use `with EmbeddedService(…)`"
 _LOCAL_HOSTS = {"0.0.0.0": "127.0.0.1"}
 
 
@@ -35,7 +35,6 @@ class EmbeddedService:
         threads: CPU threads of one network; every core if None.
 
     Attributes:
-        triton: The Triton behind the transformer.
         http_url: Address of REST, such as ``http://127.0.0.1:8080``.
         grpc_url: Address of gRPC, such as ``127.0.0.1:8081``.
     """
@@ -52,10 +51,10 @@ class EmbeddedService:
         self._source = repository
         self._host = host
         self._wanted_ports = (http_port, grpc_port)
-        self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-service-"))
-        self._repository = self._folder / "repository"
+        self._threads = threads
+        self._scratch: Scratch | None = None
+        self._triton: EmbeddedTriton | None = None
         self._transformer: ChildProcess | None = None
-        self.triton = EmbeddedTriton(self._repository, threads=threads)
         self.http_url = self.grpc_url = ""
 
     def __enter__(self) -> "EmbeddedService":
@@ -70,6 +69,17 @@ class EmbeddedService:
         self.stop()
 
     @property
+    def triton(self) -> EmbeddedTriton:
+        """The running Triton behind the transformer.
+
+        Raises:
+            PlatformError: If it was not started.
+        """
+        if self._triton is None:
+            raise PlatformError(_NOT_RUNNING)
+        return self._triton
+
+    @property
     def transformer(self) -> ChildProcess:
         """The running transformer.
 
@@ -77,7 +87,7 @@ class EmbeddedService:
             PlatformError: If it was not started.
         """
         if self._transformer is None:
-            raise PlatformError("the service is not running; use `with EmbeddedService(…)`")
+            raise PlatformError(_NOT_RUNNING)
         return self._transformer
 
     def watch(self) -> None:
@@ -96,31 +106,41 @@ class EmbeddedService:
         if self._transformer is not None:
             self._transformer.stop(_GRACE_SECONDS + 2.0)
             self._transformer = None
-        self.triton.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._triton is not None:
+            self._triton.stop()
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
     def _start(self) -> None:
         """Start both at once: the transformer's imports take as long as Triton's models."""
         check_transformer()
-        render_repository(self._source, self._repository, "embedded")
+        self._scratch = scratch = Scratch("service")
+        repository = scratch.folder / "repository"
+        render_repository(self._source, repository, "embedded")
         ports = choose_ports(self._host, *self._wanted_ports)
-        self.triton.start()
-        self._transformer = ChildProcess("the transformer", self._command(*ports), folder=self._folder, env=os.environ)
+        self._triton = EmbeddedTriton(repository, threads=self._threads)
+        self._triton.start()
+        command = self._command(repository, *ports)
+        self._transformer = ChildProcess(
+            "the transformer", command, folder=scratch.folder, env=os.environ, lock=scratch.lock
+        )
         address, self.grpc_url = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
         self.http_url = f"http://{address}"
-        self.triton.wait_ready()
+        self._triton.wait_ready()
         path = f"/v2/models/{MODEL_NAME}/ready"
         self._transformer.wait_until(lambda: answers_ok(address, path), READY_TIMEOUT_SECONDS)
 
-    def _command(self, http_port: int, grpc_port: int) -> list[str]:
+    def _command(self, repository: Path, http_port: int, grpc_port: int) -> list[str]:
         settings = {
             "model_name": MODEL_NAME,
             "host": self._host,
             "http_port": http_port,
             "grpc_port": grpc_port,
             "predictor_host": self.triton.http_url,
-            "repository": self._repository,
+            "repository": repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
+            "request_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "drain_seconds": 0,  # there is no load balancer to notice first
             "grace_seconds": _GRACE_SECONDS,
         }

@@ -9,12 +9,10 @@ import http.client
 import importlib.util
 import os
 import platform
-import secrets
 import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -23,28 +21,32 @@ from types import TracebackType
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports
+from crowdserve.scratch import SHARED_MEMORY, Scratch
 
 HOST = "127.0.0.1"
 MIN_SHM_BYTES = 48 << 20
 """Free space needed in /dev/shm: images reach the python backend through it, 13 MB for one of 2048 px."""
 
 READY_TIMEOUT_SECONDS = 60.0
+CLOSED_APIS = "model-repository,shared-memory,trace,logging"
+UNSENDABLE = "\n\n"
+"""The value that a header would need for the closed APIs. An empty line ends a request's headers, so none can have it:
+there is no key, and nothing to keep secret in the list of processes."""
+
 _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
 _STOP_GRACE_SECONDS = _EXIT_TIMEOUT_SECONDS + 5.0
-_SHM = Path("/dev/shm")
 _STUB = "triton_python_backend_stub"
 
 
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
 
-    Several instances can run side by side.
+    Several instances can run side by side. There is no gRPC port: the transformer speaks REST with it.
 
     Args:
         repository: A rendered embedded-profile repository.
         host: Address of every port; another of 127.0.0.0/8 takes the place of another machine.
         http_port: REST port; a free one if None.
-        grpc_port: gRPC port; a free one if None.
         metrics_port: Prometheus port; a free one if None.
         threads: CPU threads of one network; every core if None.
     """
@@ -55,18 +57,16 @@ class EmbeddedTriton:
         *,
         host: str = HOST,
         http_port: int | None = None,
-        grpc_port: int | None = None,
         metrics_port: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._repository = repository.resolve()
         self._host = host
-        self._wanted_ports = (http_port, grpc_port, metrics_port)
+        self._wanted_ports = (http_port, metrics_port)
         self._threads = threads
-        self._shm_prefix = f"crowdserve_{os.getpid()}_{secrets.token_hex(4)}_"
-        self._folder: Path | None = None
+        self._scratch: Scratch | None = None
         self._process: ChildProcess | None = None
-        self.http_url = self.grpc_url = self.metrics_url = ""
+        self.http_url = self.metrics_url = ""
 
     def __enter__(self) -> "EmbeddedTriton":
         try:
@@ -105,13 +105,13 @@ class EmbeddedTriton:
         install = find_triton()
         check_shared_memory()
         ports = choose_ports(self._host, *self._wanted_ports)
-        self.http_url, self.grpc_url, self.metrics_url = (f"{self._host}:{port}" for port in ports)
-        self._folder = Path(tempfile.mkdtemp(prefix="crowdserve-triton-"))
-        backends = link_backends(install, self._folder / "backends")
+        self.http_url, self.metrics_url = (f"{self._host}:{port}" for port in ports)
+        self._scratch = scratch = Scratch("triton")
+        backends = link_backends(install, scratch.folder / "backends")
         env = _environment(install, self._threads)
         check_stub(backends / "python" / _STUB, env)
-        command = [str(install / "bin" / "tritonserver"), *self._flags(backends, *ports)]
-        self._process = ChildProcess("Triton", command, folder=self._folder, env=env)
+        command = [str(install / "bin" / "tritonserver"), *self._flags(backends, scratch.regions, *ports)]
+        self._process = ChildProcess("Triton", command, folder=scratch.folder, env=env, lock=scratch.lock)
 
     def wait_ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
         """Wait until every model is loaded and warm.
@@ -126,26 +126,20 @@ class EmbeddedTriton:
         if self._process is not None:
             self._process.stop(_STOP_GRACE_SECONDS)
             self._process = None
-        for region in _SHM.glob(f"{self._shm_prefix}*"):
-            region.unlink(missing_ok=True)
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
 
-    def _flags(self, backends: Path, http_port: int, grpc_port: int, metrics_port: int) -> list[str]:
-        closed = "model-repository,shared-memory,trace,logging"  # to every client: the random key is not stored
-        key = f"crowdserve-admin={secrets.token_hex(16)}"
+    def _flags(self, backends: Path, regions: str, http_port: int, metrics_port: int) -> list[str]:
         return [
             f"--model-repository={self._repository}",
             f"--backend-directory={backends}",
-            f"--backend-config=python,shm-region-prefix-name={self._shm_prefix}",
+            f"--backend-config=python,shm-region-prefix-name={regions}",
             f"--http-address={self._host}",
-            f"--grpc-address={self._host}",
             f"--http-port={http_port}",
-            f"--grpc-port={grpc_port}",
+            "--allow-grpc=false",
             f"--metrics-port={metrics_port}",
-            f"--http-restricted-api={closed}:{key}",
-            f"--grpc-restricted-protocol={closed}:{key}",
+            f"--http-restricted-api={CLOSED_APIS}:nobody={UNSENDABLE}",
             "--model-control-mode=explicit",
             *(f"--load-model={name}" for name in served_models(self._repository)),
             "--disable-auto-complete-config",
@@ -183,7 +177,7 @@ def find_triton() -> Path:
     return Path(spec.origin).parent / "tritonserver"
 
 
-def check_shared_memory(folder: Path = _SHM, needed_bytes: int = MIN_SHM_BYTES) -> None:
+def check_shared_memory(folder: Path = SHARED_MEMORY, needed_bytes: int = MIN_SHM_BYTES) -> None:
     """Check that the python backend has room for its shared memory.
 
     Raises:

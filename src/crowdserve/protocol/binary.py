@@ -7,7 +7,7 @@ same form.
 Source: the Open Inference Protocol's extension for binary data, as Triton and KServe speak it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,16 @@ def split_bytes(raw: memoryview | bytes) -> list[bytes]:
     Raises:
         ValueError: If a length points past the end.
     """
-    elements, offset = [], 0
+    return [bytes(raw[start:end]) for start, end in element_spans(raw)]
+
+
+def element_spans(raw: memoryview | bytes) -> Iterator[tuple[int, int]]:
+    """Start and end of each element of a binary BYTES tensor, as far as the caller asks for them.
+
+    Raises:
+        ValueError: If a length points past the end.
+    """
+    offset = 0
     while offset < len(raw):
         start = offset + 4
         size = int.from_bytes(raw[offset:start], "little")
@@ -35,8 +44,7 @@ def split_bytes(raw: memoryview | bytes) -> list[bytes]:
             raise ValueError(
                 "a binary BYTES tensor ends early; each element is a 4-byte little-endian length and then its bytes"
             )
-        elements.append(bytes(raw[start:offset]))
-    return elements
+        yield start, offset
 
 
 def read_values(datatype: str, raw: memoryview | bytes) -> "npt.NDArray[np.generic]":

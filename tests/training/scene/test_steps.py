@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.io import savemat
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError, DatasetError
@@ -19,6 +20,7 @@ from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
 from crowdserve.scene.files import FILE_NAME
+from tests.support.classifiers import change_record
 from training.scene import dataset as scene_dataset
 from training.scene import dense_head as scene_head
 from training.scene import features as scene_features
@@ -28,6 +30,7 @@ from training.scene.feature_set import SPLITS, FeatureSet, load_csv, load_featur
 from training.scene.features import DEFAULT_ONNX, FeatureExtractor, extract_split
 from training.scene.figures import judge
 from training.scene.regression import fit_regression
+from training.scene.save import save_classifier
 from training.scene.train import import_classifier, train
 
 pytestmark = pytest.mark.slow
@@ -227,6 +230,41 @@ def test_old_pickle_is_imported(scenes: Path, tmp_path: Path, text_labels: bool)
     assert type(found.estimator) is LogisticRegression
     assert found.record["training"]["figures"]["test"]["accuracy"] == 1
     assert found.record["features"]["assumed"] == "for classify_model.pkl"
+
+
+def test_a_classifier_that_arrays_cannot_hold_needs_an_explicit_wish(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = load_npz(scenes / "train.npz")
+    source, model = tmp_path / "classify_model.pkl", tmp_path / "model"
+    source.write_bytes(pickle.dumps(GaussianNB().fit(data.features.astype(np.float64), data.labels)))
+    with pytest.raises(SystemExit):
+        scene_train.main(["--import", str(source), "--output", str(model)])
+    assert "GaussianNB cannot be saved as arrays" in capsys.readouterr().err
+    assert not model.exists()
+    scene_train.main(["--import", str(source), "--output", str(model), "--joblib"])
+    assert {path.name for path in model.iterdir()} == {"scene_classifier.joblib", "scene_classifier.json"}
+    with pytest.raises(ClassifierError, match="CROWDSERVE_ALLOW_PICKLE"):
+        SceneClassifier.load(model / FILE_NAME)
+    assert type(SceneClassifier.load(model / FILE_NAME, allow_pickle=True).estimator) is GaussianNB
+
+
+def test_the_joblib_file_of_an_earlier_bundle_becomes_arrays_with_its_record(
+    scenes: Path, model: Path, tmp_path: Path
+) -> None:
+    before = SceneClassifier.load(model / FILE_NAME)
+    earlier, later = tmp_path / "earlier", tmp_path / "later"
+    training = dict(before.record["training"])
+    save_classifier(before, earlier, before.record["features"], training, as_pickle=True)
+    scene_train.main(["--import", str(earlier / "scene_classifier.joblib"), "--output", str(later)])
+    found = SceneClassifier.load(later / FILE_NAME)
+    for key in ("features", "training"):
+        assert found.record[key] == before.record[key]
+    features = load_npz(scenes / "test.npz").features.astype(np.float32)
+    np.testing.assert_allclose(found.probabilities(features), before.probabilities(features), atol=1e-12)
+    change_record(earlier / "scene_classifier.joblib", sha256="0" * 64)  # that of another file says nothing
+    other = import_classifier(earlier / "scene_classifier.joblib", tmp_path / "other")
+    assert other.record["features"]["assumed"] == "for scene_classifier.joblib"
 
 
 def test_other_file_is_not_imported(tmp_path: Path) -> None:

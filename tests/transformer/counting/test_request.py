@@ -29,7 +29,7 @@ def test_pixels_are_views() -> None:
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "message"),
     [
-        ("FP32", [1, 4, 4, 3], None, "datatype FP32; expected BYTES .* or UINT8"),
+        ("FP32", [1, 4, 4, 3], None, "datatype 'FP32'; expected BYTES .* or UINT8"),
         ("BYTES", [], [], r"shape \[\]; expected \[N\] or \[N, 1\]"),
         ("BYTES", [1, 2], [b"a", b"b"], r"shape \[1, 2\]"),
         ("BYTES", [1, 1, 1], [b"a"], "shape"),

@@ -210,8 +210,8 @@ class TestGrpcRefusal:
             ({"parameters": {"fast": pb.InferParameter(bool_param=True)}}, "INVALID_ARGUMENT", "unknown parameter"),
             ({"parameters": {"route": pb.InferParameter(int64_param=1)}}, "INVALID_ARGUMENT", "one of auto"),
             ({"parameters": {"route": pb.InferParameter()}}, "INVALID_ARGUMENT", "one of auto"),
-            ({"model_name": "other"}, "NOT_FOUND", "other does not exist"),
-            ({"model_version": "99"}, "NOT_FOUND", "version 99"),
+            ({"model_name": "other"}, "NOT_FOUND", "'other' does not exist"),
+            ({"model_version": "99"}, "NOT_FOUND", "version '99'"),
         ],
     )
     def test_invalid_request_explains_why(self, stub: Any, changes: dict[str, Any], code: str, message: str) -> None:

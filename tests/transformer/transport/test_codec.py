@@ -13,12 +13,8 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
-from crowdserve_transformer.transport.codec import (
-    MAX_JSON_VALUES,
-    decode_rest,
-    encode_rest,
-    from_raw,
-)
+from crowdserve_transformer.transport.codec import decode_rest, encode_rest, from_raw
+from crowdserve_transformer.transport.json_limits import MAX_VALUES
 
 
 def triton_request(tensor: np.ndarray, **request: Any) -> tuple[bytes, dict[str, str]]:
@@ -140,8 +136,8 @@ class TestRefusal:
             from_raw("BYTES", raw)
 
     def test_json_with_too_many_values_is_not_parsed(self) -> None:
-        body = b"[" + b"1," * (MAX_JSON_VALUES + 1)  # not JSON either, but it is not parsed
-        with pytest.raises(ImageTooLarge, match="4,000,000 values; send an encoded file"):
+        body = b"[" + b"1," * (MAX_VALUES + 1)  # not JSON either, but it is not parsed
+        with pytest.raises(ImageTooLarge, match="2,500,000 values; send encoded files"):
             decode_rest(body, {}, "crowdserve")
 
     @given(st.binary(max_size=200), st.integers(0, 250))

@@ -29,13 +29,13 @@ def test_long_refused_text_is_shortened() -> None:
 
 def test_files_may_be_nested_in_rows_of_one() -> None:
     text = base64.b64encode(b"file").decode()
-    assert files_of([text, text]) == files_of([[text], [text]]) == [b"file", b"file"]
+    assert files_of([text, text], 2) == files_of([[text], [text]], 2) == [b"file", b"file"]
 
 
 @pytest.mark.parametrize("element", [7, None, True, {"b64": "AAAA"}, [["AAAA"]]])
 def test_non_text_file_is_refused(element: object) -> None:
     with pytest.raises(InvalidRequest, match="expected base64 text"):
-        files_of([element])
+        files_of([element], 1)
 
 
 @given(st.lists(st.integers(0, 255), min_size=12, max_size=12))

@@ -17,7 +17,7 @@ def instance(file: bytes) -> dict[str, object]:
 
 def test_instances_are_files() -> None:
     body = {"instances": [instance(b"one"), instance(b"two")], "parameters": {"route": "dense"}}
-    request = decode_v1(orjson.dumps(body), "crowdserve")
+    request = decode_v1(orjson.dumps(body), "crowdserve", 16)
     (image,) = request.inputs
     assert (image.name, image.datatype, image.shape, image.data) == ("image", "BYTES", [2], [b"one", b"two"])
     assert request.parameters == {"route": "dense"}
@@ -43,12 +43,12 @@ def test_instances_are_files() -> None:
 def test_malformed_body_shows_the_expected_form(body: object) -> None:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
     with pytest.raises(InvalidRequest, match=r'"instances": \[\{"image_bytes": \{"b64"|not JSON'):
-        decode_v1(raw, "crowdserve")
+        decode_v1(raw, "crowdserve", 16)
 
 
 def test_invalid_base64_is_refused() -> None:
     with pytest.raises(InvalidImage, match="not base64"):
-        decode_v1(orjson.dumps({"instances": [{"image_bytes": {"b64": "?"}}]}), "crowdserve")
+        decode_v1(orjson.dumps({"instances": [{"image_bytes": {"b64": "?"}}]}), "crowdserve", 16)
 
 
 def test_predictions_use_the_output_names() -> None:

@@ -17,11 +17,11 @@ from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
-from crowdserve_transformer.counting.images import PreparedImage, batch_of_one, cropped, needs_padding, read_image
+from crowdserve_transformer.counting.images import ImageReader, batch_of_one, cropped, needs_padding
 from crowdserve_transformer.counting.parameters import Choices
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
-from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
 
 SHA256_CHARACTERS = 12
@@ -62,12 +62,19 @@ class ImageCount:
 class CrowdCounter:
     """Counts people with Tritons and a scene classifier; shared by all requests of one event loop."""
 
-    def __init__(self, pool: TritonPool, classifier: SceneClassifier, threads: Threads, settings: Settings) -> None:
+    def __init__(
+        self,
+        pool: TritonPool,
+        classifier: SceneClassifier,
+        reader: ImageReader,
+        threads: Threads,
+        max_concurrent_pictures: int,
+    ) -> None:
         self._pool = pool
         self._classifier = classifier
-        self._max_pixels = settings.max_pixels
+        self._reader = reader
         self._threads = threads
-        self._slots = asyncio.Semaphore(settings.max_concurrent_pictures)
+        self._slots = asyncio.Semaphore(max_concurrent_pictures)
 
     async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[ImageCount]:
         """Count every image of a request, several at a time.
@@ -93,23 +100,21 @@ class CrowdCounter:
     async def _count_numbered(
         self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
     ) -> ImageCount:
-        async with self._slots:
-            try:
-                return await self._count_one(image, request, headers)
-            except InvalidRequest as err:
-                if total == 1:
-                    raise
-                raise type(err)(f"image {number} of {total}: {err}") from err
-
-    async def _count_one(self, sent: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
         choices = request.choices
-        prepared = await self._threads.run(
-            read_image,
-            sent,
-            max_pixels=self._max_pixels,
-            max_side_px=routing.max_side_px(choices.counters),
-            with_scene=choices.needs_scene,
-        )
+        side_px = routing.max_side_px(choices.counters)
+        try:
+            async with (
+                self._reader.read(image, max_side_px=side_px, with_scene=choices.needs_scene) as pixels,
+                self._slots,
+            ):
+                return await self._count_one(pixels, request, headers)
+        except InvalidRequest as err:
+            if total == 1:
+                raise
+            raise type(err)(f"image {number} of {total}: {err}") from err
+
+    async def _count_one(self, prepared: Pixels, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
+        choices = request.choices
         scene, weights, counts = await self._pool.run(
             lambda backend: self._ask(prepared, choices, _Call(backend, request.request_id, headers))
         )
@@ -118,7 +123,7 @@ class CrowdCounter:
         return _summed_up(prepared.image, choices, scene, weights, counts)
 
     async def _ask(
-        self, prepared: PreparedImage, choices: Choices, call: "_Call"
+        self, prepared: Pixels, choices: Choices, call: "_Call"
     ) -> tuple[Scene | None, Mapping[SceneRoute, float], Mapping[SceneRoute, RouteCount]]:
         """All calls for one image, to one Triton: another may run other versions while an update goes on."""
         scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None

@@ -1,42 +1,57 @@
-"""One image: from the bytes or pixels sent to the networks' input. Runs in worker threads; holds no state."""
+"""One image: from the bytes or pixels sent to the networks' input."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 
 from crowdserve.cards import ModelCard
 from crowdserve.errors import ImageTooLarge
-from crowdserve.images import Rgb, crop_density, decode_image, fit_within, pad_bottom_right, scene_input
+from crowdserve.images import Rgb, crop_density, fit_within, pad_bottom_right, scene_input
 from crowdserve_transformer import metrics
+from crowdserve_transformer.budget import Budget
 from crowdserve_transformer.counting.density_maps import CountMap
+from crowdserve_transformer.decoding.decoders import Decoders
+from crowdserve_transformer.decoding.process import Pixels
+from crowdserve_transformer.threads import Threads
+
+_RAW_COPIES = 4
+"""Of pixels in a request, which are in its body already: in Pillow's form, fitted, padded, as a heat map."""
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedImage:
-    """A decoded image.
+class ImageReader:
+    """Reads photos: files in processes of their own, pixels in threads; memory is held for each until it is counted."""
 
-    Attributes:
-        image: RGB pixels, fitted within the networks' largest side and not padded.
-        scene: Input of the scene classifier, uint8 [224, 224, 3]; None if it does not run.
-    """
+    def __init__(self, decoders: Decoders, budget: Budget, threads: Threads, max_pixels: int) -> None:
+        self._decoders = decoders
+        self._budget = budget
+        self._threads = threads
+        self._max_pixels = max_pixels
 
-    image: Rgb
-    scene: Rgb | None
+    @asynccontextmanager
+    async def read(self, sent: bytes | Rgb, *, max_side_px: int, with_scene: bool) -> AsyncIterator[Pixels]:
+        """Yield a photo as the networks and the scene classifier take it.
+
+        Raises:
+            InvalidImage: If an encoded file cannot be decoded.
+            ImageTooLarge: If the image is over a limit.
+            Overloaded: If too many photos wait for memory.
+        """
+        if isinstance(sent, bytes):
+            async with self._decoders.decoded(sent, max_side_px=max_side_px, with_scene=with_scene) as (found, pixels):
+                metrics.MEGAPIXELS.observe(pixels / 1e6)
+                yield found
+            return
+        height, width = _checked(sent, self._max_pixels).shape[:2]
+        metrics.MEGAPIXELS.observe(height * width / 1e6)
+        async with self._budget.picture(_RAW_COPIES * sent.nbytes):
+            yield await self._threads.run(_fitted, sent, max_side_px, with_scene)
 
 
-def read_image(sent: bytes | Rgb, *, max_pixels: int, max_side_px: int, with_scene: bool) -> PreparedImage:
-    """Decode one image and fit it.
-
-    Raises:
-        InvalidImage: If an encoded file cannot be decoded.
-        ImageTooLarge: If the image has more than `max_pixels`.
-    """
+def _fitted(pixels: Rgb, max_side_px: int, with_scene: bool) -> Pixels:
     with metrics.stage("decode"):
-        image = decode_image(sent, max_pixels=max_pixels) if isinstance(sent, bytes) else _checked(sent, max_pixels)
-        metrics.MEGAPIXELS.observe(image.shape[0] * image.shape[1] / 1e6)
-        # The classifier was trained on whole photos squeezed in one step, so it takes the image as sent.
-        return PreparedImage(fit_within(image, max_side_px), scene_input(image) if with_scene else None)
+        return Pixels(fit_within(pixels, max_side_px), scene_input(pixels) if with_scene else None)
 
 
 def batch_of_one(image: Rgb, members: tuple[ModelCard, ...]) -> Rgb:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
-from crowdserve.errors import InvalidRequest
+from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve_transformer.settings import Settings
 
+_NAMED = 3
 KNOWN = ("route", "counter", "density", "heatmap")
 _OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
@@ -96,13 +97,15 @@ def _refuse_unknown(parameters: Mapping[str, Any]) -> None:
         if name not in KNOWN and name not in _OF_THE_PROTOCOL and not name.startswith("triton_")
     ]
     if unknown:
-        raise InvalidRequest(f"unknown parameter {', '.join(map(repr, unknown))}; known are {', '.join(KNOWN)}")
+        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
+        named = ", ".join(map(quoted, unknown[:_NAMED])) + more
+        raise InvalidRequest(f"unknown parameter {named}; known are {', '.join(KNOWN)}")
 
 
 def _refuse_unavailable(wanted: tuple[str, ...], available: list[str], counter: str) -> None:
     for name in wanted:
         if name not in OUTPUTS:
-            raise InvalidRequest(f"unknown output {name!r}; known are {', '.join(OUTPUTS)}")
+            raise InvalidRequest(f"unknown output {quoted(name)}; known are {', '.join(OUTPUTS)}")
         if name not in available:
             raise InvalidRequest(f"output {name!r} needs that counter to run, but counter is {counter!r}")
 
@@ -110,12 +113,12 @@ def _refuse_unavailable(wanted: tuple[str, ...], available: list[str], counter: 
 def _choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:
     value = parameters.get(name, default)
     if not isinstance(value, str) or value not in choices:
-        raise InvalidRequest(f"parameter {name!r} is {value!r}; expected one of {', '.join(choices)}")
+        raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected one of {', '.join(choices)}")
     return value
 
 
 def _flag(parameters: Mapping[str, Any], name: str) -> bool:
     value = parameters.get(name, False)
     if not isinstance(value, bool):
-        raise InvalidRequest(f"parameter {name!r} is {value!r}; expected true or false")
+        raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected true or false")
     return value

@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 from kserve import InferInput, InferRequest
 
-from crowdserve.errors import ImageTooLarge, InvalidRequest
+from crowdserve.errors import ImageTooLarge, InvalidRequest, quoted
 from crowdserve.images import Rgb
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.counting.parameters import Choices, read_choices
 from crowdserve_transformer.settings import Settings
+
+MAX_ID_CHARACTERS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,24 @@ def read_request(request: InferRequest, settings: Settings, headers: Mapping[str
 
 
 def request_id(sent: str | None, headers: Mapping[str, str]) -> str:
-    """The caller's id from the request or its x-request-id header, or a new one."""
-    return sent or headers.get("x-request-id") or str(uuid.uuid4())
+    """The caller's id from the request or its x-request-id header, or a new one.
+
+    A header that is no `is_request_id` is passed over: proxies add it, and the caller may not know of it.
+
+    Raises:
+        InvalidRequest: If the request itself has such an id.
+    """
+    if sent and not is_request_id(sent):
+        raise InvalidRequest(
+            f"'id' is {quoted(sent)}; expected at most {MAX_ID_CHARACTERS} characters, all of which can be printed"
+        )
+    header = headers.get("x-request-id", "")
+    return sent or (header if header and header.isascii() and is_request_id(header) else str(uuid.uuid4()))
+
+
+def is_request_id(text: str) -> bool:
+    """Whether a text can stand in a log line and in a request to Triton."""
+    return len(text) <= MAX_ID_CHARACTERS and text.isprintable()
 
 
 def check_batch(images: int, max_batch_size: int) -> None:
@@ -64,7 +82,7 @@ def check_batch(images: int, max_batch_size: int) -> None:
 def _image_input(inputs: Sequence[InferInput]) -> InferInput:
     names = [tensor.name for tensor in inputs]
     if names != [IMAGE]:
-        raise InvalidRequest(f"the request has the inputs {names}; expected exactly one, {IMAGE!r}")
+        raise InvalidRequest(f"the request has the inputs {quoted(names)}; expected exactly one, {IMAGE!r}")
     return inputs[0]
 
 
@@ -74,18 +92,20 @@ def _images(tensor: InferInput, max_batch_size: int) -> tuple[bytes | Rgb, ...]:
     if tensor.datatype == "UINT8":
         return _pixels(tensor, max_batch_size)
     raise InvalidRequest(
-        f"input {IMAGE!r} has datatype {tensor.datatype}; expected BYTES (encoded files) or UINT8 (RGB pixels)"
+        f"input {IMAGE!r} has datatype {quoted(tensor.datatype)}; expected BYTES (encoded files) or UINT8 (RGB pixels)"
     )
 
 
 def _encoded(tensor: InferInput, max_batch_size: int) -> tuple[bytes, ...]:
     shape = list(tensor.shape)
     if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
-        raise InvalidRequest(f"BYTES input {IMAGE!r} has shape {shape}; expected [N] or [N, 1], one file per image")
+        raise InvalidRequest(
+            f"BYTES input {IMAGE!r} has shape {quoted(shape)}; expected [N] or [N, 1], one file per image"
+        )
     check_batch(shape[0], max_batch_size)
     files: list[bytes] = tensor.data
     if len(files) != shape[0]:
-        raise InvalidRequest(f"input {IMAGE!r} has shape {shape} but {len(files)} elements")
+        raise InvalidRequest(f"input {IMAGE!r} has shape {quoted(shape)} but {len(files)} elements")
     return tuple(files)
 
 
@@ -93,10 +113,10 @@ def _pixels(tensor: InferInput, max_batch_size: int) -> tuple[Rgb, ...]:
     shape = list(tensor.shape)
     if len(shape) != 4 or shape[3] != 3 or min(shape[1:]) < 1:
         raise InvalidRequest(
-            f"UINT8 input {IMAGE!r} has shape {shape}; expected [N, height, width, 3] with RGB in the last axis"
+            f"UINT8 input {IMAGE!r} has shape {quoted(shape)}; expected [N, height, width, 3] with RGB in the last axis"
         )
     check_batch(shape[0], max_batch_size)
     values: npt.NDArray[np.uint8] = tensor.data
     if values.size != math.prod(shape):
-        raise InvalidRequest(f"UINT8 input {IMAGE!r} has shape {shape} but {values.size:,} values")
+        raise InvalidRequest(f"UINT8 input {IMAGE!r} has shape {quoted(shape)} but {values.size:,} values")
     return tuple(values.reshape(shape))

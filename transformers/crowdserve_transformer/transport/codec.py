@@ -9,7 +9,9 @@ and fails on binary BYTES. Here a binary tensor becomes a view of the request bo
 """
 
 import base64
+import gc
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -18,35 +20,45 @@ import orjson
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput, RequestedOutput
 
-from crowdserve.errors import ImageTooLarge, InvalidRequest
-from crowdserve.protocol.binary import join_bytes, split_bytes
+from crowdserve.errors import InvalidRequest, quoted
+from crowdserve.protocol.binary import element_spans, join_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import OUTPUTS
+from crowdserve_transformer.counting.request import check_batch
 from crowdserve_transformer.transport.json_data import files_of, pixels_of
+from crowdserve_transformer.transport.json_limits import check_json
 
-MAX_JSON_VALUES = 4_000_000
-"""Most values in a JSON body: parsing more would block other requests for too long."""
-
+_MAX_INPUTS = 16
+_MAX_SHAPE_LENGTH = 8
+_MAX_LENGTH_DIGITS = 12
 Tensor = npt.NDArray[Any]
 
 
-def decode_rest(body: bytes, headers: Mapping[str, str], model_name: str) -> InferRequest:
+def decode_rest(
+    body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int = 16
+) -> InferRequest:
     """Decode a v2 REST body.
 
     Args:
         body: JSON, followed by binary tensors if the header Inference-Header-Content-Length says where JSON ends.
         headers: HTTP headers with lower-case names.
         model_name: Name of the model in the URL.
+        max_files: Most elements of a BYTES tensor; if there are more, none is decoded.
 
     Raises:
         InvalidRequest: If the body is not a v2 request.
+        ImageTooLarge: If it is over a limit.
     """
     json_length = _json_length(headers, len(body))
     message = _object(parse_json(body if json_length == len(body) else memoryview(body)[:json_length]), "the body")
-    binary = memoryview(body)[json_length:]
+    binary = memoryview(body if json_length < len(body) else b"")[json_length:]
+    del body  # a photo in base64 need not be kept three times
+    described_inputs = _objects(message, "inputs")
+    if len(described_inputs) > _MAX_INPUTS:
+        raise InvalidRequest(f"the request has {len(described_inputs)} inputs; expected exactly one")
     inputs = []
-    for described in _objects(message, "inputs"):
-        tensor, binary = _rest_input(described, binary)
+    for described in described_inputs:
+        tensor, binary = _rest_input(described, binary, max_files)
         inputs.append(tensor)
     if len(binary):
         raise InvalidRequest(f"{len(binary)} bytes follow the last binary tensor; check each binary_data_size")
@@ -62,24 +74,25 @@ def decode_rest(body: bytes, headers: Mapping[str, str], model_name: str) -> Inf
     )
 
 
-def parse_json(body: bytes | memoryview) -> Any:
-    """Parse JSON of a bounded number of values.
+def parse_json(body: bytes | bytearray | memoryview) -> Any:
+    """Parse JSON within `json_limits`.
 
     Raises:
-        ImageTooLarge: If it holds more than `MAX_JSON_VALUES`.
+        ImageTooLarge: If it is over a limit.
         InvalidRequest: If it is not JSON.
     """
-    if len(body) > MAX_JSON_VALUES and bytes(body).count(b",") > MAX_JSON_VALUES:
-        raise ImageTooLarge(
-            f"the JSON body holds over {MAX_JSON_VALUES:,} values; send an encoded file, or pixels with the binary "
-            "extension"
-        )
+    check_json(body)
+    collecting = gc.isenabled()
+    gc.disable()  # a million small lists would be searched for cycles again and again, at four times the cost
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as err:
         raise InvalidRequest(
             f"the body is not JSON ({err}); a body with binary tensors needs the header Inference-Header-Content-Length"
-        ) from err
+        ) from None  # the parser's error holds a copy of the body
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def encode_rest(response: InferResponse, request: InferRequest) -> tuple[bytes, dict[str, str]]:
@@ -116,24 +129,28 @@ def to_raw(output: InferOutput) -> bytes:
     return join_bytes(values.ravel())
 
 
-def from_raw(datatype: str, raw: memoryview | bytes) -> list[bytes] | npt.NDArray[np.uint8] | None:
+def from_raw(datatype: str, raw: memoryview | bytes, max_files: int = 16) -> list[bytes] | npt.NDArray[np.uint8] | None:
     """The data of a binary tensor of this service; None for a datatype that it does not take.
 
     Raises:
         InvalidRequest: If the bytes are not such a tensor.
+        ImageTooLarge: If it has more than `max_files` elements, of which none is copied then.
     """
     try:
         if datatype == "BYTES":
-            return split_bytes(raw)
+            spans = list(islice(element_spans(raw), max_files + 1))
+            if len(spans) > max_files:
+                check_batch(len(spans), max_files)
+            return [bytes(raw[start:end]) for start, end in spans]
         return np.frombuffer(raw, dtype=np.uint8) if datatype == "UINT8" else None
     except ValueError as err:
         raise InvalidRequest(str(err)) from err
 
 
-def from_list(datatype: str, data: list[Any]) -> list[bytes] | npt.NDArray[np.uint8] | None:
+def from_list(datatype: str, data: list[Any], max_files: int) -> list[bytes] | npt.NDArray[np.uint8] | None:
     """The data of a tensor inside JSON; None for a datatype that this service does not take."""
     if datatype == "BYTES":
-        return files_of(data)
+        return files_of(data, max_files)
     return pixels_of(data) if datatype == "UINT8" else None
 
 
@@ -141,30 +158,35 @@ def _json_length(headers: Mapping[str, str], body_length: int) -> int:
     text = headers.get(JSON_LENGTH_HEADER)
     if text is None:
         return body_length
-    if not (text.isascii() and text.isdigit()) or int(text) > body_length:
+    digits = text.isascii() and text.isdigit() and len(text) <= _MAX_LENGTH_DIGITS
+    if not digits or int(text) > body_length:
         raise InvalidRequest(
-            f"Inference-Header-Content-Length is {text!r}; expected the length of the JSON part, at most {body_length}"
+            f"Inference-Header-Content-Length is {quoted(text)}; expected the length of the JSON part, at most "
+            f"{body_length}"
         )
     return int(text)
 
 
-def _rest_input(described: Mapping[str, Any], binary: memoryview) -> tuple[InferInput, memoryview]:
+def _rest_input(described: Mapping[str, Any], binary: memoryview, max_files: int) -> tuple[InferInput, memoryview]:
     name, datatype = _text(described, "name"), _text(described, "datatype").upper()
-    parameters = _object(described.get("parameters") or {}, f"the parameters of input {name!r}")
+    parameters = _object(described.get("parameters") or {}, f"the parameters of input {quoted(name)}")
     data: Any = described.get("data")
     if "binary_data_size" in parameters:
         if data is not None:
-            raise InvalidRequest(f"input {name!r} has both data and binary_data_size; send one of them")
+            raise InvalidRequest(f"input {quoted(name)} has both data and binary_data_size; send one of them")
         size = parameters["binary_data_size"]
         if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(binary):
             raise InvalidRequest(
-                f"input {name!r} has binary_data_size {size!r}, but {len(binary)} bytes are left after the JSON part"
+                f"input {quoted(name)} has binary_data_size {quoted(size)}, but {len(binary)} bytes are left after the "
+                "JSON part"
             )
-        data, binary = from_raw(datatype, binary[:size]), binary[size:]
+        data, binary = from_raw(datatype, binary[:size], max_files), binary[size:]
     elif not isinstance(data, list):
-        raise InvalidRequest(f"input {name!r} has no data; expected a list, or binary_data_size in its parameters")
+        raise InvalidRequest(
+            f"input {quoted(name)} has no data; expected a list, or binary_data_size in its parameters"
+        )
     else:
-        data = from_list(datatype, data)
+        data = from_list(datatype, data, max_files)
     return InferInput(name=name, shape=_shape(described, name), datatype=datatype, data=data), binary
 
 
@@ -179,8 +201,12 @@ def _to_json(output: InferOutput) -> Any:
 
 def _shape(described: Mapping[str, Any], name: str) -> list[int]:
     shape = described.get("shape")
-    if not isinstance(shape, list) or not all(type(side) is int and side >= 0 for side in shape):
-        raise InvalidRequest(f"input {name!r} has shape {shape!r}; expected a list of whole numbers")
+    if (
+        not isinstance(shape, list)
+        or len(shape) > _MAX_SHAPE_LENGTH
+        or not all(type(side) is int and side >= 0 for side in shape)
+    ):
+        raise InvalidRequest(f"input {quoted(name)} has shape {quoted(shape)}; expected a list of whole numbers")
     return shape
 
 
@@ -200,7 +226,7 @@ def _objects(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
 def _text(described: Mapping[str, Any], key: str) -> str:
     value = described.get(key)
     if not isinstance(value, str) or not value:
-        raise InvalidRequest(f"{key!r} is {value!r}; expected text")
+        raise InvalidRequest(f"{key!r} is {quoted(value)}; expected text")
     return value
 
 

@@ -1,5 +1,6 @@
 """The SDK's data plane with true readiness and metadata, and the one path of every request."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -13,11 +14,16 @@ from kserve.protocol.dataplane import DataPlane
 
 import crowdserve
 from crowdserve.cards import ROUTE_CHOICES
+from crowdserve.errors import quoted
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve_transformer import metrics
 from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.model import CrowdModel
+from crowdserve_transformer.transport.admission import Admission
+from crowdserve_transformer.transport.bodies import Bodies
+from crowdserve_transformer.transport.deadlines import Deadline
 from crowdserve_transformer.transport.error_responses import http_status
+from crowdserve_transformer.transport.parsers import Parsers
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +53,9 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         registry.update(model)
         super().__init__(registry)
         self.model = model
+        self.admission = Admission(model.settings.max_waiting)
+        self.bodies = Bodies(model.budget, model.settings)
+        self.parsers = Parsers()
 
     def require(self, name: str, version: str | None = None) -> None:
         """Check that a URL names this service's model, in its only version if any.
@@ -55,9 +64,9 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             ModelNotFound: If it names another model or version.
         """
         if name != self.model.name:
-            raise ModelNotFound(name)
+            raise ModelNotFound(quoted(name))
         if version not in (None, "", self.model.version):
-            raise ModelNotFound(f"{name}, version {version} (there is {self.model.version})")
+            raise ModelNotFound(f"{name}, version {quoted(version)} (there is {self.model.version})")
 
     async def get_model(self, name: str) -> CrowdModel:
         """The model, without the SDK's readiness check: a call to Triton shows whether it is up."""
@@ -106,13 +115,16 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             protocol: Label of the protocol in metrics and log.
             request_id: Identifier in the log.
         """
-        seen, status = Observation(request_id), "cancelled"
+        seen, status = Observation(request_id), "499"
         metrics.IN_FLIGHT.inc()
         try:
             yield seen
             status = "200"
         except Exception as err:
             status = str(http_status(err))
+            raise
+        except asyncio.CancelledError:  # by a stop whose grace period is over, or by a gRPC caller
+            status = "503" if self.model.draining else "499"
             raise
         finally:
             metrics.IN_FLIGHT.dec()
@@ -125,6 +137,8 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         self,
         seen: Observation,
         headers: Mapping[str, str],
+        deadline: Deadline,
+        size_bytes: int,
         decode: Callable[[], InferRequest],
         encode: Callable[[InferResponse, InferRequest], _T],
     ) -> _T:
@@ -133,6 +147,8 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         Args:
             seen: The observation that `observed` yields.
             headers: HTTP headers with lower-case names.
+            deadline: Time that everything together may take.
+            size_bytes: Length of what is to be decoded.
             decode: Bytes to tensors; runs in a thread.
             encode: Tensors to bytes; runs in a thread if there is much to do.
 
@@ -141,15 +157,27 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         """
         start = time.perf_counter()
         try:
-            with metrics.stage("parse"):
-                request = await self.model.threads.run(decode)
-            request.id = request.id or seen.request_id
-            seen.route = _route_label(request, self.model.settings.route)
-            response, _ = await self.infer(self.model.name, request, dict(headers))
-            with metrics.stage("encode"):
-                return await self._encoded(response, lambda: encode(response, request))
+            with self.admission:
+                async with deadline.kept():
+                    return await self._answer(seen, headers, size_bytes, decode, encode)
         finally:
             seen.seconds = time.perf_counter() - start
+
+    async def _answer(
+        self,
+        seen: Observation,
+        headers: Mapping[str, str],
+        size_bytes: int,
+        decode: Callable[[], InferRequest],
+        encode: Callable[[InferResponse, InferRequest], _T],
+    ) -> _T:
+        with metrics.stage("parse"):
+            request = await self.parsers.run(size_bytes, decode)
+        request.id = request.id or seen.request_id
+        seen.route = _route_label(request, self.model.settings.route)
+        response, _ = await self.infer(self.model.name, request, dict(headers))
+        with metrics.stage("encode"):
+            return await self._encoded(response, lambda: encode(response, request))
 
     async def _encoded(self, response: InferResponse, encode: Callable[[], _T]) -> _T:
         """Encode in a thread if there are maps or images; a few numbers are written faster than handed over."""

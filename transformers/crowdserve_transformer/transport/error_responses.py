@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from kserve.errors import ModelNotFound
 from starlette.requests import ClientDisconnect
 
-from crowdserve.errors import CrowdServeError, TritonFailed, TritonUnavailable
+from crowdserve.errors import CrowdServeError, Overloaded, TritonFailed
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +19,13 @@ class Failure:
         http_status: HTTP status.
         grpc_code: Name of a `grpc.StatusCode`.
         message: Text for the caller.
+        retry_after_seconds: Time after which the same request may succeed; None if it will not.
     """
 
     http_status: int
     grpc_code: str
     message: str
+    retry_after_seconds: float | None = None
 
 
 def http_status(err: Exception) -> int:
@@ -32,6 +34,8 @@ def http_status(err: Exception) -> int:
         return 404
     if isinstance(err, ClientDisconnect):
         return 499
+    if isinstance(err, MemoryError):
+        return Overloaded.http_status
     return err.http_status if isinstance(err, CrowdServeError) else 500
 
 
@@ -39,8 +43,11 @@ def failure_of(err: Exception, request_id: str) -> Failure:
     """The failure reported to the caller; details for an operator go to the log under the request id."""
     if isinstance(err, ModelNotFound):
         return Failure(http_status(err), "NOT_FOUND", str(err))
-    if isinstance(err, CrowdServeError) and (err.http_status < 500 or isinstance(err, TritonUnavailable)):
-        return Failure(err.http_status, err.grpc_code, str(err))
+    if isinstance(err, MemoryError):
+        log.error("request %r found no memory", request_id)
+        err = Overloaded("the service is out of memory; try again later")
+    if isinstance(err, CrowdServeError) and (err.http_status < 500 or err.retry_after_seconds is not None):
+        return Failure(err.http_status, err.grpc_code, str(err), err.retry_after_seconds)
     log.error("request %r failed", request_id, exc_info=err)
     reason = str(err) if isinstance(err, TritonFailed) else "the service failed on this request"
     return Failure(http_status(err), "INTERNAL", f"{reason}; its log tells why, under request id {request_id}")

@@ -1,11 +1,15 @@
 """The gRPC endpoints: KServe's v2 protocol, which is also Triton's."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from functools import wraps
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
@@ -14,12 +18,23 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 )
 from kserve.protocol.infer_type import RequestedOutput
 
-from crowdserve.errors import InvalidRequest, SetupError
-from crowdserve_transformer.counting.request import request_id
+from crowdserve.errors import InvalidRequest, SetupError, quoted
+from crowdserve_transformer.counting.request import check_batch, request_id
+from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import from_raw, to_raw
-from crowdserve_transformer.transport.dataplane import CrowdDataPlane
+from crowdserve_transformer.transport.dataplane import CrowdDataPlane, Observation
+from crowdserve_transformer.transport.deadlines import deadline_of
 from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.grpc_message import split_message
 from crowdserve_transformer.transport.json_data import pixels_of
+
+_PIECE_VALUES = 2**16
+_STREAMS_PER_CONNECTION = 32
+_HEALTH_CALLS = 64
+"""Calls beside inference, such as probes, that are answered while every place is taken."""
+
+_request_id: ContextVar[str] = ContextVar("request_id")
+"""The id of the call that a task answers."""
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +53,20 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
             ("grpc.max_receive_message_length", settings.max_body_bytes),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),
-        ]
+            ("grpc.max_metadata_size", settings.max_header_bytes),
+            ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+            ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ("grpc.max_connection_idle_ms", 600_000),
+            ("grpc.server_handshake_timeout_ms", round(1000 * settings.header_timeout_seconds)),
+        ],
+        maximum_concurrent_rpcs=settings.max_waiting + _HEALTH_CALLS,
     )
-    add_GRPCInferenceServiceServicer_to_server(GrpcEndpoints(plane), server)
+    endpoints = GrpcEndpoints(plane)
+    add_GRPCInferenceServiceServicer_to_server(endpoints, server)
+    server.add_registered_method_handlers("inference.GRPCInferenceService", _own_handlers(endpoints))
     try:
         server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
     except RuntimeError as err:
@@ -50,20 +76,36 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
     return server
 
 
-def decode_grpc(message: pb.ModelInferRequest) -> InferRequest:
+def _own_handlers(endpoints: "GrpcEndpoints") -> dict[str, Any]:
+    """ModelInfer without a deserializer, which would run on the event loop."""
+    return {
+        "ModelInfer": grpc.unary_unary_rpc_method_handler(
+            endpoints.ModelInfer, response_serializer=pb.ModelInferResponse.SerializeToString
+        )
+    }
+
+
+def decode_grpc(message: pb.ModelInferRequest, raw: Sequence[memoryview], max_files: int) -> InferRequest:
     """Decode a v2 gRPC request; see `codec` for the form of an input's `data`.
+
+    Args:
+        message: The message without its raw_input_contents.
+        raw: Those.
+        max_files: Most elements of a BYTES tensor.
 
     Raises:
         InvalidRequest: If raw and typed contents are mixed up.
+        ImageTooLarge: If a tensor has more elements.
     """
-    raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise InvalidRequest(f"{len(message.inputs)} inputs but {len(raw)} raw_input_contents; send one per input")
     inputs = []
     for index, tensor in enumerate(message.inputs):
         if raw and tensor.HasField("contents"):
-            raise InvalidRequest(f"input {tensor.name!r} has both contents and raw_input_contents; send one of them")
-        data = from_raw(tensor.datatype, raw[index]) if raw else _typed(tensor)
+            raise InvalidRequest(
+                f"input {quoted(tensor.name)} has both contents and raw_input_contents; send one of them"
+            )
+        data = from_raw(tensor.datatype, raw[index], max_files) if raw else _typed(tensor, max_files)
         inputs.append(InferInput(tensor.name, list(tensor.shape), tensor.datatype, data))
     return InferRequest(
         model_name=message.model_name,
@@ -88,21 +130,32 @@ def encode_grpc(response: InferResponse, request: InferRequest) -> pb.ModelInfer
     )
 
 
-def _typed(tensor: Any) -> Any:
+def _typed(tensor: Any, max_files: int) -> Any:
     if tensor.datatype == "BYTES":
-        return list(tensor.contents.bytes_contents)
+        files = tensor.contents.bytes_contents
+        if len(files) > max_files:
+            check_batch(len(files), max_files)
+        return list(files)
     if tensor.datatype == "UINT8":
-        return pixels_of(list(tensor.contents.uint_contents))
+        values = tensor.contents.uint_contents
+        pieces = range(0, max(1, len(values)), _PIECE_VALUES)
+        return np.concatenate([pixels_of(values[start : start + _PIECE_VALUES]) for start in pieces])
     return None
 
 
 def _answering_errors(method: _Method) -> _Method:
     @wraps(method)
     async def answer(self: Any, request: Any, context: Any) -> Any:
+        _request_id.set(request_id(None, _headers(context)))
         try:
             return await method(self, request, context)
         except Exception as err:
-            failure = failure_of(err, _id_of(request, context))
+            failure = failure_of(err, _request_id.get())
+        if failure.retry_after_seconds is not None:
+            milliseconds = max(1000, round(1000 * failure.retry_after_seconds))
+            context.set_trailing_metadata(
+                (("retry-after", str(-(-milliseconds // 1000))), ("grpc-retry-pushback-ms", str(milliseconds)))
+            )
         return await context.abort(getattr(grpc.StatusCode, failure.grpc_code), failure.message)
 
     return answer
@@ -141,11 +194,32 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
         return pb.ModelMetadataResponse(**metadata)
 
     @_answering_errors
-    async def ModelInfer(self, request: Any, context: Any) -> Any:
+    async def ModelInfer(self, request: bytes, context: Any) -> Any:
         """v2 inference."""
-        self._plane.require(request.model_name, request.model_version)
-        with self._plane.observed("v2-grpc", _id_of(request, context)) as seen:
-            return await self._plane.answer(seen, _headers(context), lambda: decode_grpc(request), encode_grpc)
+        plane, headers = self._plane, _headers(context)
+        with plane.observed("v2-grpc", _request_id.get()) as seen:
+            remaining = context.time_remaining()
+            deadline = deadline_of(remaining, plane.model.settings.request_timeout_seconds)
+            with plane.bodies.body(len(request)) as body:
+                await plane.bodies.grow(body, len(request))
+                try:
+                    return await plane.answer(
+                        seen, headers, deadline, len(request), partial(self._decode, request, seen), encode_grpc
+                    )
+                except asyncio.CancelledError:
+                    if deadline.of_caller and context.time_remaining() <= 0:
+                        raise deadline.error() from None
+                    raise
+
+    def _decode(self, serialized: bytes, seen: Observation) -> InferRequest:
+        rest, raw = split_message(serialized)
+        try:
+            message = pb.ModelInferRequest.FromString(rest)
+        except DecodeError as err:
+            raise InvalidRequest("the message is not a ModelInferRequest of the v2 protocol") from err
+        self._plane.require(message.model_name, message.model_version)
+        seen.request_id = request_id(message.id, {"x-request-id": seen.request_id})
+        return decode_grpc(message, raw, self._plane.model.settings.max_batch_size)
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:
         """Not offered: a caller must not change the served models."""
@@ -157,8 +231,4 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
 
 
 def _headers(context: Any) -> dict[str, str]:
-    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-
-
-def _id_of(request: Any, context: Any) -> str:
-    return request_id(getattr(request, "id", None), _headers(context))
+    return known_headers((key, value) for key, value in context.invocation_metadata() or () if isinstance(value, str))

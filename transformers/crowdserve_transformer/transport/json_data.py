@@ -8,17 +8,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from crowdserve.errors import InvalidImage, InvalidRequest
+from crowdserve.errors import InvalidImage, InvalidRequest, quoted
+from crowdserve.protocol.tensors import IMAGE_SHAPES
+from crowdserve_transformer.counting.request import check_batch
+
+_PIECE_CHARACTERS = 4 * 2**20
+_AXES = len(IMAGE_SHAPES["UINT8"])
 
 
-def files_of(data: list[Any]) -> list[bytes]:
-    """The files of a BYTES tensor [N] or [N, 1].
+def files_of(data: list[Any], max_files: int) -> list[bytes]:
+    """The files of a BYTES tensor [N] or [N, 1]; each text is taken out of `data` and freed as its file is decoded.
 
     Raises:
+        ImageTooLarge: If there are more than `max_files`, of which none is decoded then.
         InvalidImage: If an element is not base64.
     """
+    texts = list(chain.from_iterable(row if isinstance(row, list) else [row] for row in data))
+    data.clear()
+    if len(texts) > max_files:
+        check_batch(len(texts), max_files)
     files = []
-    for element in chain.from_iterable(row if isinstance(row, list) else [row] for row in data):
+    for _ in range(len(texts)):
+        element = texts.pop(0)
         if not isinstance(element, str):
             raise InvalidRequest(f"a BYTES element is a {type(element).__name__}; expected base64 text")
         files.append(decode_base64(element))
@@ -32,16 +43,29 @@ def decode_base64(text: str) -> bytes:
         InvalidImage: If the text is not base64.
     """
     try:
-        return base64.b64decode(text, validate=True)
+        return _decoded(text)
     except (binascii.Error, ValueError):
         pass
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return _decoded("".join(text.split()))
     except (binascii.Error, ValueError) as err:
         raise InvalidImage(
-            f"the image starts with {text[:24]!r}, which is not base64 ({err}); inside JSON send the file's bytes in "
-            "standard base64 with padding and no 'data:' prefix"
+            f"the image starts with {quoted(text[:24])}, which is not base64 ({err}); inside JSON send the file's "
+            "bytes in standard base64 with padding and no 'data:' prefix"
         ) from err
+
+
+def _decoded(text: str) -> bytes:
+    """Decode in pieces, between which other threads have their turn; only the last one may be padded."""
+    if len(text) <= _PIECE_CHARACTERS:
+        return base64.b64decode(text, validate=True)
+    decoded = bytearray()
+    for start in range(0, len(text), _PIECE_CHARACTERS):
+        piece = text[start : start + _PIECE_CHARACTERS]
+        if piece.endswith("=") and start + _PIECE_CHARACTERS < len(text):
+            raise ValueError("padding before the end")
+        decoded += base64.b64decode(piece, validate=True)
+    return bytes(decoded)
 
 
 def pixels_of(data: list[Any]) -> npt.NDArray[np.uint8]:
@@ -52,7 +76,9 @@ def pixels_of(data: list[Any]) -> npt.NDArray[np.uint8]:
     Raises:
         InvalidRequest: If the values are not whole numbers from 0 to 255, evenly nested.
     """
-    while set(map(type, data)) == {list}:
+    for _ in range(_AXES):
+        if set(map(type, data)) != {list}:
+            break
         data = list(chain.from_iterable(data))
     if not set(map(type, data)) <= {int}:
         raise InvalidRequest("the data of UINT8 input holds something other than evenly nested whole numbers")

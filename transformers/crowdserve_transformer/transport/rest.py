@@ -1,29 +1,35 @@
 """The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
 
 import asyncio
+import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
+from kserve import InferRequest, InferResponse
 from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crowdserve.errors import InvalidRequest
+from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.counting.request import request_id
-from crowdserve_transformer.transport.body_limit import BodyLimit
+from crowdserve_transformer.transport.bodies import Body
+from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
-from crowdserve_transformer.transport.error_responses import failure_of
+from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
+from crowdserve_transformer.transport.error_responses import Failure, failure_of
+from crowdserve_transformer.transport.hang_ups import unless_hung_up
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
+_T = TypeVar("_T")
+_MAX_LENGTH_DIGITS = 19
 
 
 def create_app(plane: CrowdDataPlane) -> Starlette:
@@ -52,8 +58,9 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/models", endpoints.models),
         )
     ]
-    limit = Middleware(BodyLimit, max_body_bytes=plane.model.settings.max_body_bytes)
-    return Starlette(routes=routes, middleware=[limit], exception_handlers={HTTPException: _not_served})
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
+    app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
+    return app
 
 
 class RestEndpoints:
@@ -94,24 +101,39 @@ class RestEndpoints:
 
     async def infer(self, request: Request) -> Response:
         """v2 inference."""
-        name = self._named_model(request)
-        headers = dict(request.headers)
-        with self._plane.observed("v2-rest", _id_of(request)) as seen:
-            body = await _read_body(request)
-            content, response_headers = await self._plane.answer(
-                seen, headers, lambda: decode_rest(body, headers, name), encode_rest
-            )
-        return Response(content, headers=response_headers)
+        name, most = self._named_model(request), self._plane.model.settings.max_batch_size
+        content, headers = await self._answered(
+            "v2-rest", request, lambda body, sent: decode_rest(body.take(), sent, name, most), encode_rest
+        )
+        return Response(content, headers=headers)
 
     async def predict(self, request: Request) -> Response:
         """v1 inference."""
-        name = self._named_model(request)
-        with self._plane.observed("v1-rest", _id_of(request)) as seen:
-            body = await _read_body(request)
-            content = await self._plane.answer(
-                seen, dict(request.headers), lambda: decode_v1(body, name), lambda response, _: encode_v1(response)
-            )
+        name, most = self._named_model(request), self._plane.model.settings.max_batch_size
+        content = await self._answered(
+            "v1-rest",
+            request,
+            lambda body, _: decode_v1(body.take(), name, most),
+            lambda response, _: encode_v1(response),
+        )
         return Response(content, media_type="application/json")
+
+    async def _answered(
+        self,
+        protocol: str,
+        request: Request,
+        decode: Callable[[Body, Mapping[str, str]], InferRequest],
+        encode: Callable[[InferResponse, InferRequest], _T],
+    ) -> _T:
+        """Receive the body and answer it, unless the caller hangs up first."""
+        plane, headers = self._plane, known_headers(request.headers)
+        with plane.observed(protocol, _id_of(request)) as seen:
+            plane.admission.check()
+            deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
+            with plane.bodies.body(_announced_bytes(request)) as body:
+                await plane.bodies.read(body, request.receive)
+                answer = plane.answer(seen, headers, deadline, len(body.data), lambda: decode(body, headers), encode)
+                return await unless_hung_up(request.receive, answer)
 
     def _named_model(self, request: Request) -> str:
         name = str(request.path_params["name"])
@@ -129,12 +151,9 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # the client is gone
         except asyncio.CancelledError:  # by uvicorn, when the grace period is over
-            return JSONResponse({"error": "the service is stopping; send the request again"}, 503)
+            return _refusal(Failure(503, "UNAVAILABLE", "the service is stopping; send the request again", 1.0))
         except Exception as err:
-            failure = failure_of(err, _id_of(request))
-            response = JSONResponse({"error": failure.message}, failure.http_status)
-            if failure.http_status == 413:  # a client that is still sending must stop
-                response.headers["connection"] = "close"
+            response = _refusal(failure_of(err, _id_of(request)))
         response.headers["x-request-id"] = _id_of(request)
         if pod:
             response.headers[POD_HEADER] = pod
@@ -143,18 +162,33 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
     return answer
 
 
+def _refusal(failure: Failure) -> Response:
+    response = JSONResponse({"error": failure.message}, failure.http_status)
+    if failure.retry_after_seconds is not None:
+        response.headers["retry-after"] = str(max(1, math.ceil(failure.retry_after_seconds)))
+    if failure.http_status in {408, 413, 429}:  # a client that is still sending must stop
+        response.headers["connection"] = "close"
+    return response
+
+
 async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
-    text = f"there is no {request.method} {request.url.path} here; see GET /v2/models"
+    text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
     return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
 
 
-async def _read_body(request: Request) -> bytes:
+def _announced_bytes(request: Request) -> int | None:
+    """Length of the body as its header announces it, which the parser has checked; None if it does not.
+
+    Raises:
+        InvalidRequest: If the body is compressed.
+    """
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity":
-        raise InvalidRequest(f"Content-Encoding {encoding} is not supported; send the body uncompressed")
-    return await request.body()
+        raise InvalidRequest(f"Content-Encoding {quoted(encoding)} is not supported; send the body uncompressed")
+    length = request.headers.get("content-length", "")
+    return int(length) if length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS else None
 
 
 def _id_of(request: Request) -> str:
@@ -167,4 +201,5 @@ def _id_of(request: Request) -> str:
 def _readiness(is_ready: bool, **described: Any) -> Response:
     if is_ready:
         return JSONResponse({**described, "ready": True})
-    return JSONResponse({**described, "ready": False, "error": "not ready; try again later"}, 503)
+    described |= {"ready": False, "error": "not ready; try again later"}
+    return JSONResponse(described, 503, headers={"retry-after": "1"})

@@ -8,28 +8,34 @@ import orjson
 from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput
 
-from crowdserve.errors import InvalidRequest
+from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.tensors import IMAGE, OUTPUTS
+from crowdserve_transformer.counting.request import check_batch
 from crowdserve_transformer.transport.codec import parse_json
 from crowdserve_transformer.transport.json_data import decode_base64
 
 EXAMPLE = '{"instances": [{"image_bytes": {"b64": "<base64 of the file>"}}], "parameters": {}}'
 
 
-def decode_v1(body: bytes, model_name: str) -> InferRequest:
-    """Decode a v1 body.
+def decode_v1(body: bytes | bytearray, model_name: str, max_files: int) -> InferRequest:
+    """Decode a v1 body of at most `max_files` instances.
 
     Raises:
+        ImageTooLarge: If there are more instances, of which none is decoded then.
         InvalidRequest: If the body does not have the form of `EXAMPLE`.
     """
     message = parse_json(body)
+    del body
     if not isinstance(message, dict) or not isinstance(message.get("instances"), list):
         raise InvalidRequest(f"the body has no list of instances; expected {EXAMPLE}")
     unknown = sorted(set(message) - {"instances", "parameters", "signature_name"})
     parameters = message.get("parameters") or {}
     if unknown or not isinstance(parameters, dict):
-        raise InvalidRequest(f"expected {EXAMPLE}, not {f'{unknown[0]!r}' if unknown else 'a list of parameters'}")
-    files = [_file(instance, number) for number, instance in enumerate(message["instances"], start=1)]
+        raise InvalidRequest(f"expected {EXAMPLE}, not {quoted(unknown[0]) if unknown else 'a list of parameters'}")
+    instances = message.pop("instances")
+    if len(instances) > max_files:
+        check_batch(len(instances), max_files)
+    files = [_file(instances.pop(0), number) for number in range(1, len(instances) + 1)]
     image = InferInput(name=IMAGE, shape=[len(files)], datatype="BYTES", data=files)
     return InferRequest(model_name=model_name, infer_inputs=[image], parameters=parameters)
 

@@ -1,0 +1,107 @@
+"""Pictures that take the most memory of their format and mode, small as files wherever the format packs them well."""
+
+import io
+import struct
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import ROWSPERSTRIP
+
+SIDES = (8000, 6250)
+"""The default limit of pixels: 50 megapixels."""
+
+_TURNED = 6
+"""EXIF orientation of a camera that is held upright: a quarter turn."""
+
+
+def worst_pictures(size: tuple[int, int] = SIDES) -> Iterator[tuple[str, bytes]]:
+    """The name and the file of each picture, one after the other."""
+    for name, make in _MAKERS.items():
+        yield name, make(size)
+
+
+def worst_picture(name: str, size: tuple[int, int] = SIDES) -> bytes:
+    """The file of one picture by its name."""
+    return _MAKERS[name](size)
+
+
+def progressive_jpeg(size: tuple[int, int], scans: int, mode: str = "L") -> bytes:
+    """A progressive JPEG whose last scan is repeated until it has `scans`."""
+    file = _saved(Image.new(mode, size), "JPEG", progressive=True)
+    last = file.rindex(b"\xff\xda")
+    more = scans - file.count(b"\xff\xda")
+    return file[:-2] + file[last:-2] * more + file[-2:]
+
+
+def run_length_bmp(size: tuple[int, int]) -> bytes:
+    """A BMP of 8 bits per pixel whose rows are runs of one colour, decoded in Python."""
+    width, height = size
+    row = bytes([255, 7]) * (width // 255) + bytes([width % 255, 7]) + b"\0\0"
+    body = row * height + b"\0\1"
+    palette = bytes(component for level in range(256) for component in (level, level, level, 0))
+    offset = 14 + 40 + len(palette)
+    head = struct.pack("<2sIHHI", b"BM", offset + len(body), 0, 0, offset)
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 256, 0)
+    return head + info + palette + body
+
+
+def _saved(image: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def _plain(mode: str, file_format: str, **options: object) -> Callable[[tuple[int, int]], bytes]:
+    return lambda size: _saved(Image.new(mode, size), file_format, **options)
+
+
+def _transparent_palette(size: tuple[int, int]) -> bytes:
+    image = Image.new("P", size)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    return _saved(image, "PNG", transparency=0)
+
+
+def _float_tiff(size: tuple[int, int]) -> bytes:
+    zeros = np.zeros(size[::-1], dtype=np.float32)
+    return _saved(Image.fromarray(zeros), "TIFF", compression="tiff_adobe_deflate")
+
+
+def _in_one_strip(mode: str) -> Callable[[tuple[int, int]], bytes]:
+    return lambda size: _saved(
+        Image.new(mode, size), "TIFF", compression="tiff_adobe_deflate", tiffinfo={ROWSPERSTRIP: size[1]}
+    )
+
+
+def _turned(mode: str, file_format: str, **options: object) -> Callable[[tuple[int, int]], bytes]:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = _TURNED
+    return lambda size: _saved(Image.new(mode, size), file_format, exif=exif, **options)
+
+
+_MAKERS: Mapping[str, Callable[[tuple[int, int]], bytes]] = {
+    "JPEG RGB": _plain("RGB", "JPEG", subsampling=0),
+    "JPEG RGB, turned": _turned("RGB", "JPEG", subsampling=0),
+    "JPEG RGB, progressive": _plain("RGB", "JPEG", subsampling=0, progressive=True),
+    "JPEG CMYK, progressive": _plain("CMYK", "JPEG", progressive=True),
+    "JPEG grey, 90 scans": lambda size: progressive_jpeg(size, 90),
+    "PNG 1 bit": _plain("1", "PNG"),
+    "PNG palette with transparency": _transparent_palette,
+    "PNG grey and alpha": _plain("LA", "PNG"),
+    "PNG RGB": _plain("RGB", "PNG"),
+    "PNG RGBA": _plain("RGBA", "PNG"),
+    "PNG RGBA, turned": _turned("RGBA", "PNG"),
+    "PNG 16-bit grey": _plain("I;16", "PNG"),
+    "WebP RGB, lossless": _plain("RGB", "WEBP", lossless=True),
+    "WebP RGBA, lossless": _plain("RGBA", "WEBP", lossless=True),
+    "WebP RGB, lossy": _plain("RGB", "WEBP", quality=50, method=0),
+    "BMP RGB": lambda size: _saved(Image.new("RGB", (size[0] // 2, size[1] // 2)), "BMP"),
+    "BMP, run lengths": run_length_bmp,
+    "TIFF float": _float_tiff,
+    "TIFF RGBA in one strip": _in_one_strip("RGBA"),
+    "TIFF CMYK in one strip": _in_one_strip("CMYK"),
+    "TIFF 16-bit grey": _plain("I;16", "TIFF", compression="tiff_lzw"),
+    "TIFF RGB, turned": _turned("RGB", "TIFF", compression="tiff_lzw"),
+    "GIF": _plain("P", "GIF"),
+}
+"""A BMP of 50 megapixels would be over the limit of a request's body: it has a quarter of them."""

@@ -1,0 +1,90 @@
+"""Memory that decoding a photo takes at most, computed from its header before anything is decoded.
+
+The figures are bytes per pixel of what Pillow and its libraries allocate; `python -m benchmarks.memory` compares them
+with the memory of a process that decodes the worst picture of each format and mode.
+"""
+
+from PIL import ImageFile
+
+from crowdserve.images.files import has_several_scans, webp_size
+from crowdserve.images.geometry import drafted_size, fitted_size
+
+_FIXED_BYTES = 8 * 2**20
+"""Buffers that do not grow with the picture, and one strip in other forms."""
+
+_STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+"""Bytes of a pixel in Pillow's memory; 4 in every other mode."""
+
+_FITTED_BYTES = 4 + 4 + 3
+"""A fitted pixel before and after its turn, and in the array."""
+
+_PASS_BYTES = 4
+"""A pixel between the two passes of scaling: as wide as the fitted image, as high as the decoded one."""
+
+_WEBP_BYTES = 14
+"""The decoder's two canvases, its planes, and a copy of the first, before Pillow's own image."""
+
+_COEFFICIENT_BYTES = 2
+"""Of one component of a JPEG with several scans, which is kept whole until the last one."""
+
+
+def decoding_bytes(file: ImageFile.ImageFile, data: bytes, *, max_side_px: int) -> int:
+    """Most memory that `decode_fitted` takes for an opened file, less that of `data` itself.
+
+    Args:
+        file: A file that `opened` yields.
+        data: Its content.
+        max_side_px: As for `decode_fitted`.
+    """
+    pixels = file.width * file.height
+    size = fitted_size(file.size, max_side_px)
+    draft = _drafted_by(file, size)
+    decoded = pixels // draft**2
+    stored = _STORED_BYTES.get(file.mode, 4)
+    converted = _converted_bytes(file)
+    return (
+        _FIXED_BYTES
+        + pixels * _library_bytes(file, data, stored)
+        + decoded * (stored + converted)
+        + size[0] * (file.height // draft) * _PASS_BYTES
+        + size[0] * size[1] * _FITTED_BYTES
+        + (len(data) if file.format in {"TIFF", "WEBP"} else 0)  # read into a copy
+    )
+
+
+def opening_bytes(data: bytes) -> int:
+    """Address space that opening a file takes, though no memory yet: Pillow makes a WebP file's canvases then."""
+    width, height = webp_size(data) or (0, 0)
+    return _WEBP_BYTES * width * height
+
+
+def _library_bytes(file: ImageFile.ImageFile, data: bytes, stored: int) -> int:
+    """Bytes per pixel that the format's decoder holds beside the image."""
+    match file.format:
+        case "JPEG" | "MPO":
+            return _COEFFICIENT_BYTES * len(file.getbands()) if has_several_scans(file, data) else 0
+        case "WEBP":
+            return _WEBP_BYTES
+        case "TIFF":
+            return max(4, stored)  # a strip may be the whole picture, and a turn is applied while it is loaded
+        case "BMP":
+            return 3  # a run-length decoder collects bytes
+        case "GIF":
+            return 4
+    return 0
+
+
+def _converted_bytes(file: ImageFile.ImageFile) -> int:
+    """Bytes per pixel of the 8-bit copy that `to_eight_bits` makes."""
+    if file.mode in {"RGB", "L"} and "transparency" not in file.info:
+        return 0
+    return 1 if file.mode == "F" or file.mode.startswith("I") else 4
+
+
+def _drafted_by(file: ImageFile.ImageFile, size: tuple[int, int]) -> int:
+    """By how much `draft` scales a JPEG down while it is read."""
+    if file.format not in {"JPEG", "MPO"}:
+        return 1
+    width, height = drafted_size(size)
+    scale = min(file.width // width, file.height // height)
+    return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, scale))

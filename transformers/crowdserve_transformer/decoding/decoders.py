@@ -1,0 +1,125 @@
+"""A few decoding processes, shared by all photos of one event loop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from crowdserve_transformer.budget import Budget, Hold
+from crowdserve_transformer.decoding.messages import Header, Job
+from crowdserve_transformer.decoding.process import DecodingProcess, Pixels
+
+_SMALL_SHARE = 0.1
+"""Photos up to this share of the largest are small."""
+
+_COPIES = 4
+"""Of a decoded photo at most: itself, padded, on its way to Triton, as a heat map."""
+
+
+class Decoders:
+    """Decodes photos within limits of memory and processor time.
+
+    Large photos never take all processes, so that small ones need not wait for them.
+
+    Args:
+        budget: Memory that photos take.
+        processes: How many to use; two at least.
+        max_pixels: Largest photo.
+        max_side_px: Longest side of a decoded photo, over all requests.
+        cpu_seconds: Processor time that the largest photo may take; smaller ones in proportion, down to a tenth.
+    """
+
+    def __init__(
+        self, budget: Budget, *, processes: int, max_pixels: int, max_side_px: int, cpu_seconds: float
+    ) -> None:
+        count = max(2, processes)
+        self._budget = budget
+        self._max_pixels = max_pixels
+        self._cpu_seconds = cpu_seconds
+        self._processes = [DecodingProcess(max_side_px) for _ in range(count)]
+        self._free: asyncio.LifoQueue[DecodingProcess] = asyncio.LifoQueue()
+        for process in self._processes:
+            self._free.put_nowait(process)
+        self._lanes_of_large = asyncio.Semaphore(count - 1)
+        self._settling: set[asyncio.Task[None]] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The numbers of the processes that run."""
+        return [process.pid for process in self._processes if process.pid is not None]
+
+    async def start(self) -> None:
+        """Start every process, so that the first photos need not wait for it."""
+        await asyncio.gather(*(process.start() for process in self._processes))
+
+    async def close(self) -> None:
+        """Stop every process; a photo that is being decoded fails."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
+        await asyncio.gather(*(process.stop() for process in self._processes))
+
+    @asynccontextmanager
+    async def decoded(self, data: bytes, *, max_side_px: int, with_scene: bool) -> AsyncIterator[tuple[Pixels, int]]:
+        """Decode a file; memory is held for it while the block runs.
+
+        Args:
+            data: Its content.
+            max_side_px: Longest side to fit it within.
+            with_scene: Whether the scene classifier's input is wanted.
+
+        Yields:
+            The pixels, and how many the file has.
+
+        Raises:
+            InvalidImage: If it cannot be decoded.
+            ImageTooLarge: If it is over a limit, or takes more processor time or memory than it may.
+            Overloaded: If too many photos wait for memory.
+        """
+        job = Job(len(data), self._max_pixels, max_side_px, with_scene)
+        async with AsyncExitStack() as held:
+            found = await self._decode(data, job, held, is_large=False)
+            if found is None:
+                async with self._lanes_of_large:
+                    found = await self._decode(data, job, held, is_large=True)
+            assert found is not None
+            yield found
+
+    async def _decode(
+        self, data: bytes, job: Job, held: AsyncExitStack, *, is_large: bool
+    ) -> tuple[Pixels, int] | None:
+        """Decode a file; None if it is large and has to come again with a lane."""
+        hold, pixels = Hold(self._budget), 0
+
+        async def permission(header: Header) -> float | None:
+            nonlocal hold, pixels
+            pixels = header.pixels
+            if pixels > _SMALL_SHARE * self._max_pixels and not is_large:
+                return None
+            hold = await held.enter_async_context(self._budget.picture(header.needed_bytes))
+            return self._cpu_seconds * max(_SMALL_SHARE, pixels / self._max_pixels)
+
+        async with self._process() as process:
+            found = await process.decode(data, job, permission)
+        if found is None:
+            return None
+        hold.shrink(_COPIES * found.image.nbytes)
+        return found, pixels
+
+    @asynccontextmanager
+    async def _process(self) -> AsyncIterator[DecodingProcess]:
+        process = await self._free.get()
+        try:
+            yield process
+        finally:
+            if process.is_free:
+                self._free.put_nowait(process)
+            else:
+                task = asyncio.create_task(self._put_back(process))
+                self._settling.add(task)
+                task.add_done_callback(self._settling.discard)
+
+    async def _put_back(self, process: DecodingProcess) -> None:
+        try:
+            await process.settle()
+        finally:
+            self._free.put_nowait(process)

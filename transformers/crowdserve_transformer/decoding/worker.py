@@ -1,0 +1,123 @@
+"""A decoding process: `python -m crowdserve_transformer.decoding.worker CHANNEL MEMORY`, two descriptors' numbers.
+
+Limits are set for each job and kept by the kernel, which no decoder written in C can put off: SIGPROF ends a process
+that has used up its processor time, and memory over what the header promised is refused to it.
+"""
+
+import mmap
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from io import BufferedRWPair
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from crowdserve.errors import CrowdServeError, ImageTooLarge
+from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes
+from crowdserve_transformer.allocator import keep_freed_memory
+from crowdserve_transformer.decoding.messages import Decoded, Header, Job
+
+HEADER_CPU_SECONDS = 1.0
+SLACK_BYTES = 64 * 2**20
+"""Memory over what the header promises, for fragments and for reading the header."""
+
+_KEPT_BYTES = 48 * 2**20
+
+
+def main() -> None:
+    """Decode files until the server closes the channel."""
+    _be_modest()
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    memory = mmap.mmap(int(sys.argv[2]), 0)
+    with channel.makefile("rwb") as stream:
+        while line := stream.readline():
+            job = Job(**orjson.loads(line))
+            data = stream.read(job.file_bytes)
+            if answer := _answer(stream, memory, job, data):
+                _say(stream, answer)
+            del data
+
+
+def _be_modest() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
+    keep_freed_memory(_KEPT_BYTES)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # if memory runs out all the same, the kernel shall take this process
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
+    """What to say about a file; None if the server leaves it."""
+    try:
+        with _cpu_limit(HEADER_CPU_SECONDS), _memory_limit(SLACK_BYTES + 2 * len(data) + opening_bytes(data)):
+            return _decode(stream, memory, job, data)
+    except CrowdServeError as err:
+        return {"error": type(err).__name__, "message": str(err)}
+    except MemoryError:
+        kind, text = ImageTooLarge.__name__, "decoding the image takes more memory than its header says"
+        return {"error": kind, "message": f"{text}; save it anew as a baseline JPEG"}
+
+
+def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
+    with opened(data, max_pixels=job.max_pixels) as file:
+        needed_bytes = decoding_bytes(file, data, max_side_px=job.max_side_px)
+        _say(stream, asdict(Header(file.width * file.height, needed_bytes)))
+        seconds = orjson.loads(stream.readline()).get("cpu_seconds")
+        if seconds is None:
+            return None
+        with _cpu_limit(seconds), _memory_limit(needed_bytes + SLACK_BYTES):
+            image, scene = decode_fitted(file, max_side_px=job.max_side_px, with_scene=job.with_scene)
+    _write(memory, image, scene)
+    height, width = image.shape[:2]
+    return asdict(Decoded((width, height), scene is not None))
+
+
+def _write(memory: mmap.mmap, image: Rgb, scene: Rgb | None) -> None:
+    memory.seek(0)
+    memory.write(image.data)
+    if scene is not None:
+        memory.write(scene.data)
+
+
+@contextmanager
+def _cpu_limit(seconds: float) -> Iterator[None]:
+    """End this process if the block takes more processor time; what is left of an outer limit is given up."""
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+@contextmanager
+def _memory_limit(more_bytes: int) -> Iterator[None]:
+    """Refuse memory to the block beyond what the process has now and `more_bytes`; on Linux only."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    if (now_bytes := _address_space_bytes()) is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (now_bytes + more_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _address_space_bytes() -> int | None:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except OSError:
+        return None
+
+
+def _say(stream: BufferedRWPair, message: dict[str, Any]) -> None:
+    stream.write(orjson.dumps(message) + b"\n")
+    stream.flush()
+
+
+if __name__ == "__main__":
+    main()
