@@ -5,4 +5,5 @@ gRPC  grpc_service ───────► codec ──────────
 
 dataplane.py        the one path that every request takes, readiness and metadata
 error_responses.py  an exception's HTTP status, gRPC code and message
+openapi/            the document of the REST interface, served at /openapi.json
 """
