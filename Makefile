@@ -2,9 +2,10 @@
 # tools/find_python.sh does. What is already in a .venv, a CPU build of torch 2.13 say, stays.
 PYTHON ?=
 PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs lock sbom audit release clean
+.PHONY: help demo up test hostile-test openapi-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +36,9 @@ cluster-test: .venv/development  ## Install, update, scale, break and roll out i
 
 hostile-test: .venv/development  ## Attack the service with what fills memory and time; minutes
 	export OMP_NUM_THREADS=1 CROWDSERVE_HOSTILE_TEST=1; .venv/bin/pytest -s tests/hostile
+
+openapi-test: .venv/development  ## Send a running service 2,000 requests made from its OpenAPI document; two minutes
+	CROWDSERVE_HOSTILE_TEST=1 .venv/bin/pytest -s tests/hostile/test_openapi_examples.py
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov
@@ -89,8 +93,15 @@ cluster:  ## Make a Kubernetes cluster in Docker with KServe and all the rest, a
 cluster-down:  ## Remove that cluster
 	tools/cluster/down.sh
 
-bench: .venv/development  ## Measure the service against bare onnxruntime
+fuzz: .venv/development  ## Try edited files and messages on their decoders for SECONDS; findings go to findings/
+	.venv/bin/python -m benchmarks.fuzz --seconds $(SECONDS)
+
+soak: .venv/development  ## Good and hostile traffic against a running service for SECONDS; fails if a bound is broken
+	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
+
+bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures
 	.venv/bin/python -m benchmarks.serve
+	.venv/bin/python -m benchmarks.memory
 
 false-positives: .venv/development  ## Count the people in 66 images without any; writes docs/explanation/false-positives.md
 	.venv/bin/python -m studies.false_positives --page docs/explanation/false-positives.md

@@ -46,6 +46,7 @@ class Service:
     """A running `crowdserve up`."""
 
     url: str
+    metrics_url: str
     pid: int
     transformer_pid: int
     ready_seconds: float
@@ -72,12 +73,13 @@ def running_service(repository: Path) -> Iterator[Service]:
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
-            found = re.search(r"http://[^/]+", process.stdout.readline() if process.stdout else "")
-            if found is None:
+            lines = [process.stdout.readline() if process.stdout else "" for _ in ("REST", "gRPC", "metrics")]
+            found = re.findall(r"http://\S+", " ".join(lines))
+            if len(found) != 2:
                 sys.exit("crowdserve up did not start; see above")
             ready_seconds = time.perf_counter() - started
             (transformer,) = (pid for pid in descendants(process.pid) if "-m crowdserve_transformer " in _command(pid))
-            yield Service(found[0], process.pid, transformer, ready_seconds)
+            yield Service(found[0].partition("/v2")[0], found[1], process.pid, transformer, ready_seconds)
         finally:
             process.terminate()
 
@@ -193,7 +195,7 @@ def binary_decoding(service: Service, rounds: int) -> Figure:
 
 
 def _parse_metric(service: Service) -> tuple[float, int]:
-    with urllib.request.urlopen(f"{service.url}/metrics") as reply:
+    with urllib.request.urlopen(service.metrics_url) as reply:
         text = reply.read().decode()
     found = {
         kind: re.search(rf'^crowdserve_stage_seconds_{kind}{{stage="parse"}} (\S+)', text, re.MULTILINE)

@@ -14,6 +14,8 @@ ARG PYTHON_DIGEST=""
 
 FROM python:${PYTHON}${PYTHON_DIGEST:+@$PYTHON_DIGEST} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+# What the chart's scripts need of this base: openssl checks a bundle's signature, bash asks Triton for its health.
+RUN openssl version && bash -c true
 RUN python -m venv --without-pip /opt/triton
 WORKDIR /src
 COPY requirements/triton.lock requirements/
@@ -40,5 +42,6 @@ ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
 USER 1000:1000
 WORKDIR /tmp
 EXPOSE 8000 8001 8002
-CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=none", "--disable-auto-complete-config", \
-     "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]
+CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=explicit", "--load-model=vgg16", \
+     "--load-model=csrnet_a", "--load-model=csrnet_b", "--load-model=ssdcnet_sha", "--load-model=ssdcnet_shb", \
+     "--load-model=crowd_dense", "--load-model=crowd_sparse", "--disable-auto-complete-config", "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]

@@ -2,7 +2,7 @@
 
     bytes ──► image ──► tensor ──► density ──► people
       │          │         │           │
-      │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer
+      │          │         │           └─ TritonUnavailable, TritonFailed   the models did not answer, or wrongly
       │          │         └───────────── InvalidRequest                    wrong name, dtype, shape, parameter
       │          └─────────────────────── ImageTooLarge                     over a pixel, side or body limit
       └────────────────────────────────── InvalidImage                      not an image, or a broken one
@@ -15,8 +15,10 @@
     ├── Overloaded             the service has more to do than it can take on
     ├── RequestTimedOut        the service's own limit of time is over
     ├── TritonUnavailable
-    │   └── TritonAway
+    │   ├── TritonAway
+    │   └── TritonLate
     ├── TritonFailed
+    │   └── TritonWrong
     └── SetupError             wrong files, flags or machine: seen by an operator, never by a caller
         ├── CardError          a model card contradicts itself
         ├── DatasetError       a data set on disk does not have the expected layout
@@ -105,8 +107,18 @@ class TritonAway(TritonUnavailable):
     """Triton is gone, or has not loaded a model that is needed, and no other could be used in time."""
 
 
+class TritonLate(TritonUnavailable):
+    """Triton has not answered within its time, or has not for so long that it is not asked."""
+
+
 class TritonFailed(CrowdServeError):
     """Triton answered with an error that the request did not cause."""
+
+    http_status = 502
+
+
+class TritonWrong(TritonFailed):
+    """Triton answered with something that the model cannot have computed; the message names model and fault."""
 
 
 class SetupError(CrowdServeError):

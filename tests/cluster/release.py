@@ -77,6 +77,7 @@ class Release:
                 "hostnames": [s.host],
                 "grpc": {"enabled": True, "hostnames": [s.grpc_host]},
             },
+            "networkPolicy": {"openToAll": True},  # where a cluster's gateway and Prometheus run is not known here
             "podMonitor": {"enabled": True, "intervalSeconds": 5},
             "autoscaling": {
                 "maxReplicas": 3,
@@ -177,7 +178,7 @@ class Release:
         assert found is not None
         return found["spec"]["replicas"]
 
-    def metric(self, pod: str, pattern: str, port: int = 8080) -> float:
+    def metric(self, pod: str, pattern: str, port: int = 8082) -> float:
         """Sum of a pod's samples whose line matches a pattern."""
         text = self.namespace.raw(f"pods/{pod}:{port}/proxy/metrics").stdout
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(pattern, line))

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
@@ -22,7 +23,8 @@ from tests.cluster.release import CHART, Release, merged
 from tests.cluster.settings import ClusterSettings
 from tests.support.paths import PHOTO
 
-CANARY = {"canary": {"enabled": True, "trafficPercent": 0, "storageUri": ""}}
+TESTERS = secrets.token_hex(16)
+CANARY = {"canary": {"enabled": True, "trafficPercent": 0, "storageUri": "", "headerValue": TESTERS}}
 NO_CANARY = {"canary": {"enabled": False, "storageUri": ""}}
 RIGHTS = [
     {
@@ -137,11 +139,11 @@ def test_shares_are_what_they_say(release: Release) -> None:
     assert result.lost == []
     canary = result.of("crowdserve-canary-")
     assert 8 <= canary <= 34, f"{canary} of 100: outside 99.8 % of the draws"  # Envoy draws at random
-    assert release.send("REST, by header", 10, track="canary").of("crowdserve-canary-") == 10
+    assert release.send("REST, by header", 10, track=TESTERS).of("crowdserve-canary-") == 10
     (pod,) = release.pod_names(track="canary")
     pattern = r'crowdserve_requests_total{.*protocol="v2-grpc".*}'
     before = release.metric(pod, pattern)
-    assert release.send("gRPC, by header", 10, "grpc", track="canary").lost == []
+    assert release.send("gRPC, by header", 10, "grpc", track=TESTERS).lost == []
     assert release.metric(pod, pattern) - before == 10
     rollout(release, "abort")
 

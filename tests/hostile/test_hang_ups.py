@@ -81,13 +81,13 @@ def without_triton(silent: SilentTriton, start_transformer: StartTransformer) ->
 
 
 def counted(running: RunningTransformer, status: int, protocol: str = "v2-rest") -> float:
-    text = httpx.get(f"{running.http_url}/metrics", trust_env=False).text
-    pattern = rf'^crowdserve_requests_total{{.*protocol="{protocol}".*status="{status}"}} (\S+)'
+    text = httpx.get(running.metrics_url, trust_env=False).text
+    pattern = rf'^crowdserve_requests_total{{.*protocol="{protocol}".*status="{status}".*}} (\S+)'
     return sum(map(float, re.findall(pattern, text, re.MULTILINE)))
 
 
 def in_flight(running: RunningTransformer) -> float:
-    text = httpx.get(f"{running.http_url}/metrics", trust_env=False).text
+    text = httpx.get(running.metrics_url, trust_env=False).text
     return float(re.findall(r"^crowdserve_requests_in_flight (\S+)", text, re.MULTILINE)[0])
 
 

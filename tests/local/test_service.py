@@ -71,8 +71,8 @@ def test_errors_quote_the_service(client: ServiceClient) -> None:
 
 
 def test_metrics_and_metadata_urls_answer(small_service: EmbeddedService) -> None:
-    for path in ("/metrics", "/v2/models/crowdserve"):
-        with urllib.request.urlopen(small_service.http_url + path) as reply:
+    for url in (small_service.metrics_url, f"{small_service.http_url}/v2/models/crowdserve"):
+        with urllib.request.urlopen(url) as reply:
             assert reply.status == 200
     host, _, port = small_service.grpc_url.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=5):

@@ -37,6 +37,20 @@ def test_traffic_is_measured_per_track_within_the_window(world: World) -> None:
     client.close()
 
 
+def test_requests_of_testers_and_refusals_are_no_errors_of_a_track(world: World) -> None:
+    """Anybody may send the header, and anybody may send nonsense: neither may end a rollout."""
+    pod, begin = "crowd-canary-predictor-77d4b-fghij", now()
+    world.prometheus.observe(pod, 100, seconds=0.2)
+    world.prometheus.observe(pod, 300, errors=300, seconds=30, traffic="tester")
+    for status in ("400", "408", "413", "429", "431", "499"):
+        world.prometheus.observe(pod, 10, status=status)
+    client = Prometheus(world.prometheus.url, "demo")
+    found = client.traffic(world.moves().read().pods("canary"), begin, begin + timedelta(seconds=3600))
+    client.close()
+    assert (found.requests, found.errors) == (160, 0)
+    assert found.p95_seconds == pytest.approx(0.2, rel=0.1)
+
+
 @pytest.mark.parametrize(("mood", "message"), [("refuses", "query timed out"), ("confused", "not a Prometheus reply")])
 def test_malformed_reply_is_no_measurement(world: World, mood: str, message: str) -> None:
     world.prometheus.mood = mood

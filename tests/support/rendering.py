@@ -35,7 +35,8 @@ class Manifests(list[Object]):
         """Triton's container as KServe runs it: that of the runtime, with what the InferenceService's model adds."""
         (container,) = self.one("ServingRuntime", name)["spec"]["containers"]
         model = self.one("InferenceService", name)["spec"]["predictor"]["model"]
-        return container | {"resources": model["resources"], "env": [*container.get("env", []), *model["env"]]}
+        env = [*container.get("env", []), *model.get("env", [])]
+        return container | {"resources": model["resources"], "env": env}
 
     def transformer(self, name: str = "rel") -> Object:
         """The transformer's container in either pod."""

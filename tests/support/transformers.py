@@ -17,11 +17,12 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunningTransformer:
-    """A running transformer: `http_url` is for REST, `grpc_url` for gRPC."""
+    """A running transformer: `http_url` is for REST, `grpc_url` for gRPC, `metrics_url` has the metrics."""
 
     process: ChildProcess
     http_url: str
     grpc_url: str
+    metrics_url: str
 
 
 class StartTransformer(Protocol):
@@ -35,11 +36,12 @@ def run_transformer(
     predictor: str, *, repository: Path, folder: Path, **settings: object
 ) -> Iterator[RunningTransformer]:
     """Run a transformer in front of the Triton at an address, while the block runs."""
-    http_port, grpc_port = choose_ports(HOST, None, None)
+    http_port, grpc_port, metrics_port = choose_ports(HOST, None, None, None)
     chosen = {
         "host": HOST,
         "http_port": http_port,
         "grpc_port": grpc_port,
+        "metrics_port": metrics_port,
         "predictor_host": predictor,
         "repository": repository,
         "drain_seconds": 0,
@@ -50,6 +52,7 @@ def run_transformer(
     process = ChildProcess("the transformer", command, folder=folder, env=os.environ)
     try:
         process.wait_until(lambda: answers(f"http://{HOST}:{http_port}/v2/health/live"), READY_SECONDS)
-        yield RunningTransformer(process, f"http://{HOST}:{http_port}", f"{HOST}:{grpc_port}")
+        metrics_url = f"http://{HOST}:{metrics_port}/metrics"
+        yield RunningTransformer(process, f"http://{HOST}:{http_port}", f"{HOST}:{grpc_port}", metrics_url)
     finally:
         process.stop(10)

@@ -55,7 +55,7 @@ def test_metrics_have_status_route_model_and_stage(
     client: httpx.Client, small_service: EmbeddedService, infer_url: str
 ) -> None:
     def metrics() -> dict[str, float]:
-        lines = client.get(f"{small_service.http_url}/metrics").text.splitlines()
+        lines = client.get(small_service.metrics_url).text.splitlines()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if not line.startswith("#")}
 
     before = metrics()
@@ -68,9 +68,9 @@ def test_metrics_have_status_route_model_and_stage(
         return after[name] - before.get(name, 0.0)
 
     labels = 'model="crowdserve",protocol="v2-rest"'
-    assert rise(f'crowdserve_requests_total{{{labels},route="sparse",status="200"}}') == 1
-    assert rise(f'crowdserve_requests_total{{{labels},route="auto",status="400"}}') == 1
-    assert rise(f'crowdserve_requests_total{{{labels},route="unknown",status="400"}}') == 1
+    assert rise(f'crowdserve_requests_total{{{labels},route="sparse",status="200",traffic="public"}}') == 1
+    assert rise(f'crowdserve_requests_total{{{labels},route="auto",status="400",traffic="public"}}') == 1
+    assert rise(f'crowdserve_requests_total{{{labels},route="unknown",status="400",traffic="public"}}') == 1
     assert rise('crowdserve_pictures_total{route="sparse"}') == 2
     assert rise("crowdserve_picture_megapixels_count") == 2
     assert rise('crowdserve_request_seconds_count{protocol="v2-rest"}') == 3

@@ -64,7 +64,8 @@ def test_service_follows_triton_down_and_up(
 
     def check_away() -> None:
         assert [status(path) for path in READY_PATHS] == [503] * 3
-        assert (status("/v2/health/live"), status("/metrics"), status("/v2/models/crowdserve")) == (200, 200, 200)
+        assert (status("/v2/health/live"), status("/v2/models/crowdserve")) == (200, 200)
+        assert client.get(running.metrics_url).status_code == 200
         response = infer()
         assert response.status_code == 503
         assert response.json() == {"error": "Triton does not answer; try again later"}
@@ -114,8 +115,8 @@ def test_versions_match_those_of_triton(
         assert models == {**dict.fromkeys(CARDS, "1"), "vgg16": "3", "csrnet_a": "12"}
 
 
-def in_flight(client: httpx.Client, url: str) -> int:
-    text = client.get(f"{url}/metrics").text
+def in_flight(client: httpx.Client, metrics_url: str) -> int:
+    text = client.get(metrics_url).text
     return int(float(text.split("\ncrowdserve_requests_in_flight ")[1].split("\n")[0]))
 
 
@@ -149,7 +150,7 @@ def test_request_in_flight_is_answered_after_sigterm(
     ):
         slow = json_body(*[gray_photo(200, 4000, 4000)] * 6, parameters={"route": "dense"}, outputs=[{"name": "count"}])
         answer = pool.submit(other.post, f"{running.http_url}/v2/models/crowdserve/infer", json=slow)
-        wait_for(lambda: in_flight(client, running.http_url) == 1)
+        wait_for(lambda: in_flight(client, running.metrics_url) == 1)
         os.kill(running.process.pid, signal.SIGTERM)
         wait_for(lambda: not _listens(running.http_url))
         assert answer.result().status_code == status, answer.result().text
@@ -176,7 +177,7 @@ def test_sigint_or_a_second_sigterm_skips_the_drain(
         assert running.process.exit_code == 0
 
 
-@pytest.mark.parametrize("setting", ["http_port", "grpc_port"])
+@pytest.mark.parametrize("setting", ["http_port", "grpc_port", "metrics_port"])
 def test_port_in_use_is_named(
     small_service: EmbeddedService, start_transformer: StartTransformer, setting: str
 ) -> None:

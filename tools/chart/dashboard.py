@@ -33,8 +33,9 @@ def _batch_size() -> str:
 
 
 def _errors_percent() -> str:
-    failed = _rate("crowdserve_requests_total", "track", f'{_SELECTED},status=~"5.."')
-    return f"100 * {failed} / {_rate('crowdserve_requests_total', 'track')}"
+    public = f'{_SELECTED},traffic!="tester"'
+    failed = _rate("crowdserve_requests_total", "track", f'{public},status=~"5.."')
+    return f"100 * {failed} / {_rate('crowdserve_requests_total', 'track', public)}"
 
 
 _PANELS: tuple[Panel, ...] = (

@@ -7,13 +7,14 @@ from typing import Any
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from starlette.routing import Route
 
-from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.pages.error_tree import error_classes, meaning
+from crowdserve.pages.error_tree import meaning
 from crowdserve.pages.markdown import markdown_table
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
 from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.grpc_service import GrpcEndpoints
+from crowdserve_transformer.transport.openapi.document import method_of
+from crowdserve_transformer.transport.openapi.statuses import OF_CONNECTIONS, OF_HTTP, request_errors
 from crowdserve_transformer.transport.rest import RestEndpoints, create_app
 
 FORMS: Mapping[str, str] = {
@@ -56,9 +57,8 @@ def path_table() -> str:
     """A row for each REST endpoint."""
     rows = []
     for route in rest_routes():
-        (method,) = route.methods - {"HEAD"} if route.methods else {"GET"}
         endpoint = getattr(RestEndpoints, route.endpoint.__name__)
-        rows.append((method, f"`{route.path}`", _first_line(endpoint)))
+        rows.append((method_of(route), f"`{route.path}`", _first_line(endpoint)))
     return markdown_table(("method", "path", "meaning"), rows)
 
 
@@ -81,13 +81,13 @@ def grpc_methods() -> list[str]:
 
 
 def status_table() -> str:
-    """A row for each pair of codes that an error of a request has."""
-    errors = [
-        error for error, _ in error_classes() if error is not CrowdServeError and not issubclass(error, SetupError)
+    """A row for each error of a request, with its codes."""
+    rows = [(str(each.http_status), f"`{each.grpc_code}`", meaning(each)) for each in request_errors()]
+    of_http = [
+        (str(code), f"`{each.grpc_code}`" if each.grpc_code else "", each.when)
+        for code, each in (*OF_HTTP.items(), *OF_CONNECTIONS.items())
     ]
-    rows = [(str(each.http_status), f"`{each.grpc_code}`", meaning(each)) for each in errors]
-    missing = ("404", "`NOT_FOUND`", "The URL names another model or version.")
-    return markdown_table(("HTTP", "gRPC", "when"), [*rows, missing])
+    return markdown_table(("HTTP", "gRPC", "when"), [*rows, *of_http])
 
 
 class _NoPlane:

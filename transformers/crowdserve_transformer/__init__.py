@@ -9,6 +9,7 @@ model.py     the model that the KServe SDK calls for every request
 counting/    tensors -> people -> tensors
 backends/    the Tritons behind one host name, and which of them a picture goes to
 readiness/   checks before the service answers
+inference/   calls of one Triton's models, checked, and a breaker for each
 server.py    the process: ports, signals, draining     settings.py  flags and environment
 metrics.py   Prometheus                                threads.py   work that would block the event loop
 """

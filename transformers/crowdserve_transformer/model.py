@@ -22,6 +22,7 @@ from crowdserve_transformer.budget import Budget
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.counter import CrowdCounter, ImageCount
 from crowdserve_transformer.counting.images import ImageReader
+from crowdserve_transformer.counting.passed_on import passed_on
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
 from crowdserve_transformer.decoding.decoders import Decoders
@@ -29,10 +30,6 @@ from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
 log = logging.getLogger(__name__)
-
-_TRACE_HEADERS = frozenset(
-    {"authorization", "traceparent", "tracestate", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +100,8 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
 
     async def predict(self, payload: CountRequest, headers: Mapping[str, str] | None = None) -> _Work:
         """Count the people in every image."""
-        passed_on = {name: value for name, value in (headers or {}).items() if name in _TRACE_HEADERS}
-        return _Work(payload, await self.counter.count(payload, passed_on))
+        sent = passed_on(headers or {}, authorization=self.settings.forward_authorization)
+        return _Work(payload, await self.counter.count(payload, sent))
 
     async def postprocess(self, result: _Work, headers: Mapping[str, str] | None = None) -> InferResponse:
         """Turn counts into tensors."""

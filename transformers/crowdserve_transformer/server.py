@@ -1,4 +1,4 @@
-"""The server process: REST and gRPC on one event loop, and a stop that loses no request.
+"""The server process: REST, gRPC and metrics on one event loop, and a stop that loses no request.
 
 The SDK's own server closes its listeners the moment SIGTERM arrives, while load balancers still send requests, and
 offers endpoints that load and unload models to every caller; so this one starts the same protocols itself.
@@ -8,11 +8,12 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 
 import uvicorn
+from starlette.applications import Starlette
 
 from crowdserve.errors import SetupError
 from crowdserve.scene.classifier import SceneClassifier
@@ -22,12 +23,16 @@ from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, Con
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.grpc_service import create_server
 from crowdserve_transformer.transport.http_protocol import GuardedProtocol
+from crowdserve_transformer.transport.metrics_endpoint import create_metrics_app
 from crowdserve_transformer.transport.rest import create_app
 
 log = logging.getLogger(__name__)
 
+_METRICS_GRACE_SECONDS = 1.0
+"""Longest wait for a reader of the metrics when everything else has stopped."""
 
-class _RestServer(uvicorn.Server):
+
+class _HttpServer(uvicorn.Server):
     """uvicorn without its own signal handlers."""
 
     @contextmanager
@@ -49,31 +54,48 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     plane = CrowdDataPlane(model)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
-    with _listening(settings) as listener:
+    with _listening(settings, "REST", "http_port") as listener:
         grpc_server = create_server(plane)
-        rest_server = _rest_server(plane)
+        rest_server = _http_server(create_app(plane), settings, settings.grace_seconds)
         await model.start_decoders()
-        await grpc_server.start()
-        serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
-        log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-        model.draining = True
-        if not serving.done():
-            log.info("stopping: unready now, closing in %.0f s at most", settings.drain_seconds)
-            await _wait_at_most(hurry, settings.drain_seconds)
-        stopping.cancel()
-        rest_server.should_exit = True
-        await asyncio.gather(serving, grpc_server.stop(settings.grace_seconds))
+        async with _metrics_served(settings):
+            await grpc_server.start()
+            serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
+            log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+            model.draining = True
+            if not serving.done():
+                log.info("stopping: unready now, closing in %.0f s at most", settings.drain_seconds)
+                await _wait_at_most(hurry, settings.drain_seconds)
+            stopping.cancel()
+            rest_server.should_exit = True
+            await asyncio.gather(serving, grpc_server.stop(settings.grace_seconds))
     await model.close()
     log.info("stopped")
 
 
-def _rest_server(plane: CrowdDataPlane) -> _RestServer:
-    return _RestServer(
+@asynccontextmanager
+async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
+    """Serve the metrics on their port while the block runs, if they have one: a scrape sees the drain as well."""
+    if not settings.metrics_port:
+        yield
+        return
+    with _listening(settings, "the metrics server", "metrics_port") as listener:
+        server = _http_server(create_metrics_app(), settings, _METRICS_GRACE_SECONDS)
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def _http_server(app: Starlette, settings: Settings, grace_seconds: float) -> _HttpServer:
+    return _HttpServer(
         uvicorn.Config(
-            create_app(plane),
-            http=partial(GuardedProtocol, Connections(_connection_limits(plane.model.settings))),  # type: ignore[arg-type]
+            app,
+            http=partial(GuardedProtocol, Connections(_connection_limits(settings))),  # type: ignore[arg-type]
             ws="none",
             log_config=None,
             access_log=False,
@@ -81,7 +103,7 @@ def _rest_server(plane: CrowdDataPlane) -> _RestServer:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=round(plane.model.settings.grace_seconds),
+            timeout_graceful_shutdown=round(grace_seconds),
         )
     )
 
@@ -99,14 +121,14 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
 
 
 @contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
+def _listening(settings: Settings, what: str, setting: str) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind((settings.host, settings.http_port))
+            listener.bind((settings.host, getattr(settings, setting)))
         except OSError as err:
-            address = f"{settings.host}:{settings.http_port}"
-            raise SetupError(f"REST cannot listen on {address} ({err.strerror}); free it or set --http_port") from err
+            address = f"{settings.host}:{getattr(settings, setting)}"
+            raise SetupError(f"{what} cannot listen on {address} ({err.strerror}); free it or set --{setting}") from err
         yield listener
 
 

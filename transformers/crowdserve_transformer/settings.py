@@ -98,9 +98,10 @@ class Settings:
     """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
-    host: str = _setting("0.0.0.0", str, "address that REST and gRPC listen on")
-    http_port: int = _setting(8080, _port, "port of REST and of /metrics")
+    host: str = _setting("0.0.0.0", str, "address that REST, gRPC and the metrics listen on")
+    http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
+    metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
     predictor_host: str = _setting(
         "127.0.0.1:8000",
         _address,
@@ -108,6 +109,11 @@ class Settings:
     )
     predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
+    forward_authorization: bool = _setting(
+        False,
+        _truth,
+        "whether a caller's Authorization header is sent on to Triton",
+    )
     repository: Path = field(
         default=Path("model_repository"),
         metadata=_described(Path, "Triton model repository that holds vgg16/<version>/scene_classifier.json"),

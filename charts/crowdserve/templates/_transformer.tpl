@@ -13,7 +13,9 @@ args: [--model_name, {{ $values.transformer.modelName | quote }}, --http_port, "
   {{- if and $standalone (eq $values.deploymentMode "Standard") }}, --predictor_host, {{ printf "%s-triton:8085" .version.name }}{{ end }}]
 env:
   - {name: CROWDSERVE_REPOSITORY, value: /mnt/models}
-  - {name: CROWDSERVE_BUNDLE_DIGEST, value: {{ include "crowdserve.digest" .version.digest | quote }}}
+  {{- with include "crowdserve.digest" .version.digest }}
+  - {name: CROWDSERVE_BUNDLE_DIGEST, value: {{ . | quote }}}
+  {{- end }}
   {{- if $values.storage.publicKey }}
   - {name: CROWDSERVE_BUNDLE_PUBLIC_KEY, value: /bundle-key/cosign.pub}
   {{- end }}

@@ -1,6 +1,5 @@
 """Files of a bundle that is somewhere else → a folder: those of its manifest, up to their sizes, no more."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from crowdserve.bundle.neighbours import MANIFEST_FILE, MAX_SIGNATURE_BYTES, SIG
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.sources import Source, TarSource
 from crowdserve.errors import BundleError
+from crowdserve.scratch import Scratch
 
 
 @contextmanager
@@ -26,10 +26,10 @@ def opened_bundle(path: Path) -> Iterator[tuple[Path, Manifest]]:
     if path.is_dir():
         yield path, read_manifest(path)
     elif path.is_file():
-        with tempfile.TemporaryDirectory(prefix="crowdserve-bundle-") as folder:
+        with Scratch("bundle") as scratch:
             with explained(str(path)):
-                manifest = _unpack(path, Path(folder))
-            yield Path(folder), manifest
+                manifest = _unpack(path, scratch.folder)
+            yield scratch.folder, manifest
     else:
         raise BundleError(f"{path} is neither a folder nor a file; make a bundle with crowdserve bundle build")
 

@@ -20,6 +20,9 @@ def up(
     grpc_port: Annotated[
         int | None, typer.Option(help="gRPC port; 8081 if left out, or a free one if that is taken.")
     ] = None,
+    metrics_port: Annotated[
+        int | None, typer.Option(help="Port of the metrics; 8082 if left out, or a free one if that is taken.")
+    ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
@@ -34,19 +37,23 @@ def up(
 
     with _ending_on_signals():
         found = find_repository(repository)
-        ports = port or preferred_port(host, 8080), grpc_port or preferred_port(host, 8081)
+        ports = {
+            "http_port": port or preferred_port(host, 8080),
+            "grpc_port": grpc_port or preferred_port(host, 8081),
+        }
+        ports["metrics_port"] = metrics_port or preferred_port(host, 8082, *ports.values())
         say("starting Triton and the transformer …", err=True)
-        with EmbeddedService(found, host=host, http_port=ports[0], grpc_port=ports[1], threads=threads) as service:
-            say(_welcome(service.http_url, service.grpc_url))
+        with EmbeddedService(found, host=host, **ports, threads=threads) as service:
+            say(_welcome(service.http_url, service.grpc_url, service.metrics_url))
             sys.stdout.flush()
             service.watch()
 
 
-def _welcome(http_url: str, grpc_url: str) -> str:
+def _welcome(http_url: str, grpc_url: str, metrics_url: str) -> str:
     return f"""\
 REST     {http_url}/v2/models/crowdserve
 gRPC     {grpc_url}
-metrics  {http_url}/metrics
+metrics  {metrics_url}
 
 Count the people in photo.jpg:
 

@@ -117,14 +117,14 @@ def choose_ports(host: str, *wanted: int | None) -> list[int]:
         return [held.enter_context(_bind(host, port or 0)).getsockname()[1] for port in wanted]
 
 
-def preferred_port(host: str, port: int) -> int:
-    """`port` if it is free, else any free one.
+def preferred_port(host: str, port: int, *taken: int) -> int:
+    """`port` if it is free and not among those taken already, else any free one.
 
     Raises:
         PlatformError: If `host` is not an address of this machine.
     """
     try:
-        return choose_ports(host, port)[0]
+        return choose_ports(host, None if port in taken else port)[0]
     except PlatformError:
         return choose_ports(host, None)[0]
 

@@ -32,11 +32,13 @@ class EmbeddedService:
         host: Address that the transformer listens on; Triton stays on 127.0.0.1.
         http_port: REST port of the transformer; a free one if None.
         grpc_port: gRPC port of the transformer; a free one if None.
+        metrics_port: Port of the transformer's metrics; a free one if None.
         threads: CPU threads of one network; every core if None.
 
     Attributes:
         http_url: Address of REST, such as ``http://127.0.0.1:8080``.
         grpc_url: Address of gRPC, such as ``127.0.0.1:8081``.
+        metrics_url: Address of the transformer's metrics, such as ``http://127.0.0.1:8082/metrics``.
     """
 
     def __init__(
@@ -46,16 +48,17 @@ class EmbeddedService:
         host: str = "127.0.0.1",
         http_port: int | None = None,
         grpc_port: int | None = None,
+        metrics_port: int | None = None,
         threads: int | None = None,
     ) -> None:
         self._source = repository
         self._host = host
-        self._wanted_ports = (http_port, grpc_port)
+        self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._threads = threads
         self._scratch: Scratch | None = None
         self._triton: EmbeddedTriton | None = None
         self._transformer: ChildProcess | None = None
-        self.http_url = self.grpc_url = ""
+        self.http_url = self.grpc_url = self.metrics_url = ""
 
     def __enter__(self) -> "EmbeddedService":
         try:
@@ -125,18 +128,19 @@ class EmbeddedService:
         self._transformer = ChildProcess(
             "the transformer", command, folder=scratch.folder, env=os.environ, lock=scratch.lock
         )
-        address, self.grpc_url = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
-        self.http_url = f"http://{address}"
+        address, self.grpc_url, metrics = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
+        self.http_url, self.metrics_url = f"http://{address}", f"http://{metrics}/metrics"
         self._triton.wait_ready()
         path = f"/v2/models/{MODEL_NAME}/ready"
         self._transformer.wait_until(lambda: answers_ok(address, path), READY_TIMEOUT_SECONDS)
 
-    def _command(self, repository: Path, http_port: int, grpc_port: int) -> list[str]:
+    def _command(self, repository: Path, http_port: int, grpc_port: int, metrics_port: int) -> list[str]:
         settings = {
             "model_name": MODEL_NAME,
             "host": self._host,
             "http_port": http_port,
             "grpc_port": grpc_port,
+            "metrics_port": metrics_port,
             "predictor_host": self.triton.http_url,
             "repository": repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,

@@ -18,6 +18,7 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
+from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import PlatformError
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.scratch import SHARED_MEMORY, Scratch
@@ -139,7 +140,8 @@ class EmbeddedTriton:
             "--allow-grpc=false",
             f"--metrics-port={metrics_port}",
             f"--http-restricted-api={CLOSED_APIS}:nobody={UNSENDABLE}",
-            "--model-control-mode=none",
+            "--model-control-mode=explicit",
+            *(f"--load-model={name}" for name in served_models(self._repository)),
             "--disable-auto-complete-config",
             "--strict-readiness=true",
             "--exit-on-error=true",
@@ -148,6 +150,12 @@ class EmbeddedTriton:
             "--log-info=false",  # the log then holds what an error message should show
             "--pinned-memory-pool-byte-size=0",
         ]
+
+
+def served_models(repository: Path) -> list[str]:
+    """The models of the cards that a repository has; nothing else in it is loaded."""
+    names = [*CARDS, *(ensemble.name for ensemble in ENSEMBLES.values())]
+    return [name for name in names if (repository / name).is_dir()]
 
 
 def find_triton() -> Path:

@@ -8,6 +8,9 @@ JSON_LENGTH_HEADER = "inference-header-content-length"
 POD_HEADER = "x-crowdserve-pod"
 """The response header that names the serving pod; a rollout uses it to tell stable from canary."""
 
+TRACK_HEADER = "x-crowdserve-track"
+"""The request header by which testers reach one track of a rollout; metrics tell their requests from the public's."""
+
 
 def pod_name(environment: Mapping[str, str]) -> str | None:
     """Name of the pod that a process runs in, which is its host name; None outside Kubernetes."""

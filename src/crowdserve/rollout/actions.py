@@ -31,7 +31,14 @@ from crowdserve.rollout.state import (
     stamp,
 )
 from crowdserve.rollout.traffic import RevisionSplit
-from crowdserve.rollout.workload import Workload, available_replicas, built_from, triton_image, unready
+from crowdserve.rollout.workload import (
+    Workload,
+    available_replicas,
+    built_from,
+    compares_digests,
+    triton_image,
+    unready,
+)
 
 WATCH_SECONDS = 10.0
 CONFLICTS = 6
@@ -77,7 +84,7 @@ class Actions:
                 "planBuilder makes the canary's models from canary.storageUri of the values: change it there "
                 f"({upgrade(before, {'canary.storageUri': version.storage_uri})}), then start without --storage-uri"
             )
-        _require_digest(before, version)
+        _require_digest(self.cluster, before, version)
         wanted = _fill_missing(version, before.canary_version)
         _require(not before.record.under_way or before.record.canary == wanted, before, "abort or promote it first")
         if before.record.under_way:
@@ -330,7 +337,7 @@ def _fill_missing(version: Version, other: Version) -> Version:
     return Version(version.storage_uri or other.storage_uri, version.image or other.image, digest)
 
 
-def _require_digest(before: Release, version: Version) -> None:
+def _require_digest(cluster: Cluster, before: Release, version: Version) -> None:
     """Refuse other models without a digest where models are pinned, and a digest that nothing would compare."""
     pinned = before.stable.version.digest or before.canary_version.digest
     moves = version.storage_uri not in (None, before.canary_version.storage_uri)
@@ -339,9 +346,10 @@ def _require_digest(before: Release, version: Version) -> None:
             f"the values pin the models of release {before.name!r} by their digest (storage.digest): give that of "
             f"{version.storage_uri} with --digest, as crowdserve bundle build printed it"
         )
-    if version.digest and not before.canary.can_be_pinned:
+    if version.digest and not compares_digests(cluster, before.canary):
         raise RolloutRefused(
-            f"the chart of release {before.name!r} compares no digest: upgrade it first, or leave out --digest"
+            f"release {before.name!r} compares no digest: upgrade its chart, or verifyBundle, first, or leave out "
+            "--digest"
         )
 
 

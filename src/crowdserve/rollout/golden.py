@@ -12,9 +12,8 @@ from crowdserve.client.service import RequestRefused, ServiceClient, without_use
 from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.datasets import Sample, load_dataset
 from crowdserve.errors import CrowdServeError, DatasetError, SetupError
-from crowdserve.protocol.headers import POD_HEADER
+from crowdserve.protocol.headers import POD_HEADER, TRACK_HEADER
 from crowdserve.rollout.release import Address
-from crowdserve.rollout.resources import TRACK_HEADER
 from crowdserve.rollout.state import Score
 
 _OF_A_PROXY = frozenset({502, 503, 504})

@@ -14,6 +14,8 @@ from crowdserve.rollout.state import Traffic, now
 
 REQUESTS = "crowdserve_requests_total"
 SECONDS = "crowdserve_request_seconds_bucket"
+PUBLIC = ',traffic!="tester"'
+"""Requests of testers are left out: they send to a canary what they like. Older transformers have no such label."""
 FAILED = ',status=~"5.."'
 P95 = 0.95
 REQUESTS_FOR_P95 = 59
@@ -74,8 +76,8 @@ class Prometheus:
         """
         where = f'namespace="{self._namespace}",pod=~"{pods}"'
         window = f"{max(1, (end - begin) // timedelta(milliseconds=1))}ms"
-        total = self._number(f"sum({_grown(REQUESTS, where, window)})", end)
-        failed = self._number(f"sum({_grown(REQUESTS, where + FAILED, window)})", end)
+        total = self._number(f"sum({_grown(REQUESTS, where + PUBLIC, window)})", end)
+        failed = self._number(f"sum({_grown(REQUESTS, where + PUBLIC + FAILED, window)})", end)
         seconds = f"sum by (le) ({_grown(SECONDS, where, window)})"
         shares = P95, *(quantile_shares(total) if total and total >= REQUESTS_FOR_P95 else ())
         p95, *bounds = (self._number(f"histogram_quantile({share:.4f}, {seconds})", end) for share in shares)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from crowdserve.protocol.headers import TRACK_HEADER
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.errors import RolloutRefused
 from crowdserve.rollout.resources import (
@@ -12,7 +13,6 @@ from crowdserve.rollout.resources import (
     INFERENCE_SERVICE,
     RELEASE_LABEL,
     STABLE,
-    TRACK_HEADER,
     TRACK_LABEL,
     Object,
     annotations,

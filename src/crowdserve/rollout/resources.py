@@ -12,7 +12,6 @@ TRACK_LABEL = "crowdserve.io/track"
 RECORD_ANNOTATION = "crowdserve.io/rollout"
 SOURCE_ANNOTATION = "crowdserve.io/models-source"
 """Annotation of a ServingRuntime: the bundle from which a plan builder made the models."""
-TRACK_HEADER = "x-crowdserve-track"
 STABLE, CANARY = "stable", "canary"
 
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from crowdserve.protocol.headers import TRACK_HEADER
 from crowdserve.rollout.resources import (
     INFERENCE_SERVICE,
     RECORD_ANNOTATION,
     SERVING_RUNTIME,
-    TRACK_HEADER,
     Kind,
     Object,
     Patch,

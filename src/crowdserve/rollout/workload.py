@@ -1,5 +1,6 @@
 """An InferenceService of a release: its version, readiness and pod names."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +22,7 @@ from crowdserve.rollout.state import Version
 _MODE = "serving.kserve.io/deploymentMode"
 _SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 _STORAGE_PATH = "/spec/predictor/model/storageUri"
-_DIGEST_VARIABLE = "CROWDSERVE_BUNDLE_DIGEST"
+DIGEST_VARIABLE = "CROWDSERVE_BUNDLE_DIGEST"
 _MODEL_FLAGS = "--model_name", "--model-name"
 _POD = "-[a-z0-9]+(-[a-z0-9]+)?"
 """Suffix that Kubernetes appends to a Deployment's name; one part less where it cut a long name."""
@@ -66,14 +67,9 @@ class Workload:
     @property
     def version(self) -> Version:
         """Version that it is set to run."""
-        image, digests = self._image(), [value for _, value in self._variables(_DIGEST_VARIABLE)]
+        image, digests = self._image(), [value for _, value in self._variables(DIGEST_VARIABLE)]
         uri = self.found["spec"]["predictor"].get("model", {}).get("storageUri")
         return Version(uri, image and image[1], next(filter(None, digests), None))
-
-    @property
-    def can_be_pinned(self) -> bool:
-        """Whether its chart gives Triton and the transformer the digest that the models must have."""
-        return bool(self._variables(_DIGEST_VARIABLE))
 
     @property
     def model(self) -> str:
@@ -99,35 +95,46 @@ class Workload:
         operations, moves = [], version.storage_uri not in (None, self.version.storage_uri)
         if moves:
             operations.append({"op": "add", "path": _STORAGE_PATH, "value": version.storage_uri})
-            operations += self._replace("STORAGE_URI", version.storage_uri or "")
-        if moves or version.digest:  # a digest is of one bundle: it goes with it
-            operations += self._replace(_DIGEST_VARIABLE, version.digest or "")
+            uri, found = version.storage_uri, self._variables("STORAGE_URI")
+            operations += [{"op": "replace", "path": f"{path}/value", "value": uri} for path, _ in found]
         image = self._image()
         if version.image and image and version.image != image[1]:
             operations.append({"op": "replace", "path": image[0], "value": version.image})
+        if (moves or version.digest) and version.digest != self.version.digest:  # it is of one bundle, and goes with it
+            operations += [{"op": "remove", "path": path} for path, _ in self._variables(DIGEST_VARIABLE)]
+            operations += self._pin(version.digest) if version.digest else []
         return operations
+
+    def _pin(self, digest: str) -> list[Object]:
+        """Operations that give Triton and the transformer a digest, where they have none."""
+        variable = {"name": DIGEST_VARIABLE, "value": digest}
+        return [
+            {"op": "add", "path": f"{path}/env/-", "value": variable}
+            if each.get("env")
+            else {"op": "add", "path": f"{path}/env", "value": [variable]}
+            for path, each in self._readers()
+        ]
 
     def _image(self) -> tuple[str, str] | None:
         """JSON pointer and value of the transformer's image."""
         return next(((f"{path}/image", str(each["image"])) for path, each in self._transformer()), None)
-
-    def _replace(self, name: str, value: str) -> list[Object]:
-        """Operations that give a variable another value."""
-        found = self._variables(name)
-        return [{"op": "replace", "path": path, "value": value} for path, before in found if before != value]
 
     def _variables(self, name: str) -> list[tuple[str, str]]:
         """JSON pointers and values of a variable of Triton and of the transformer.
 
         STORAGE_URI is the one by which KServe gives the models to the transformer as well.
         """
-        triton: Object = self.found["spec"]["predictor"].get("model", {})
         return [
-            (f"{path}/env/{k}/value", str(variable["value"]))
-            for path, each in [("/spec/predictor/model", triton), *self._transformer()]
-            for k, variable in enumerate(each.get("env", []))
+            (f"{path}/env/{k}", str(variable["value"]))
+            for path, each in self._readers()
+            for k, variable in enumerate(each.get("env") or [])
             if variable["name"] == name and "value" in variable
         ]
+
+    def _readers(self) -> list[tuple[str, Object]]:
+        """JSON pointers and values of the containers that read the models, Triton's as far as it is here."""
+        triton: Object = self.found["spec"]["predictor"].get("model", {})
+        return [("/spec/predictor/model", triton), *self._transformer()]
 
     def _transformer(self) -> Iterator[tuple[str, Object]]:
         """JSON pointer and value of the transformer's container, in the component that has it."""
@@ -173,6 +180,12 @@ def triton_image(cluster: Cluster, workload: Workload) -> str | None:
     """The image of a workload's Triton; None if it has no ServingRuntime."""
     runtime = serving_runtime(cluster, workload)
     return str(runtime["spec"]["containers"][0]["image"]) if runtime else None
+
+
+def compares_digests(cluster: Cluster, workload: Workload) -> bool:
+    """Whether a workload's Triton compares its models with a digest; older charts do not, nor with verifyBundle off."""
+    runtime = serving_runtime(cluster, workload)
+    return runtime is None or DIGEST_VARIABLE in json.dumps(runtime["spec"]["containers"])
 
 
 def built_from(cluster: Cluster, workload: Workload) -> str | None:

@@ -2,36 +2,46 @@
 
 The gRPC client is not used: its generated protobuf code cannot share a process with that of the KServe SDK, and binary
 HTTP is as fast.
+
+Nothing that comes back is believed beyond the protocol: a reply has a largest size, and one that breaks the protocol is
+a `TritonWrong`. Whether a tensor is one that the model can have computed is for the caller to judge.
 """
 
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import numpy as np
 import numpy.typing as npt
-from tritonclient.http import InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from crowdserve.errors import TritonAway, TritonFailed, TritonUnavailable
-from crowdserve.triton.connections import TritonConnections
+from crowdserve.errors import TritonAway, TritonFailed, TritonLate, TritonUnavailable, TritonWrong
+from crowdserve.protocol.headers import JSON_LENGTH_HEADER
+from crowdserve.triton.connections import Reply, ReplyTooLong, TritonConnections
+from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_tensors, read_versions
 
 log = logging.getLogger(__name__)
 
-_AWAY_STATUSES = {"404", "502", "503"}
+MAX_REPLY_BYTES = 64 * 2**20
+"""Largest answer of a model, where the caller names no other limit."""
+
+MAX_HEAD_BYTES = 64 * 2**10
+"""Largest description of an answer, metadata or error."""
+
+_AWAY_STATUSES = {404, 502, 503}
 _AWAY_MESSAGES = ("unknown model", "is not found", "not ready", "unavailable")
 """Parts of Triton's messages, status 400 in some releases, for a model not loaded or being replaced."""
 
-_OVERLOAD_STATUSES = {"408", "429", "504"}
+_OVERLOAD_STATUSES = {408, 429, 504}
 _OVERLOAD_MESSAGE = "exceeds maximum queue size"
 
-_UNCOMPRESSED = {"Accept-Encoding": "identity"}
-"""aiohttp offers gzip otherwise, and Triton then spends more time compressing floats than some networks run."""
+_NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
+
+_NO_ANSWER = "Triton does not answer; try again later"
 
 _T = TypeVar("_T")
 
@@ -81,7 +91,7 @@ class TritonClient:
         return f"{self.address} ({self.connect_to})" if self.connect_to else self.address
 
     @property
-    def _client(self) -> TritonConnections:
+    def _connections(self) -> TritonConnections:
         if self._opened is None:  # an aiohttp session belongs to the loop that is running when it is made
             self._opened = TritonConnections(
                 self.address, timeout_seconds=self._timeout_seconds, use_ssl=self._use_ssl, connect_to=self.connect_to
@@ -91,8 +101,8 @@ class TritonClient:
     async def close(self) -> None:
         """Close all connections; a later call opens new ones."""
         if self._opened is not None:
-            client, self._opened = self._opened, None
-            await client.close()
+            connections, self._opened = self._opened, None
+            await connections.close()
 
     async def infer(
         self,
@@ -102,6 +112,7 @@ class TritonClient:
         *,
         request_id: str = "",
         headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_REPLY_BYTES,
     ) -> TritonAnswer:
         """Run a model.
 
@@ -111,25 +122,32 @@ class TritonClient:
             outputs: Outputs to compute; an ensemble skips the steps that none of them needs.
             request_id: Identifier in Triton's log.
             headers: HTTP headers to send along, for tracing.
+            max_bytes: Most bytes that the outputs can have.
 
         Raises:
             TritonAway: If Triton cannot be reached, breaks the connection or has not loaded the model.
-            TritonUnavailable: If Triton is too slow or overloaded.
+            TritonLate: If no answer came in time.
+            TritonUnavailable: If Triton is overloaded.
             TritonFailed: If Triton refuses the request or fails in it.
+            TritonWrong: If the answer breaks the protocol.
         """
-        inputs = [_InputView(name, tensor) for name, tensor in tensors.items()]
-        wanted = [InferRequestedOutput(name, binary_data=True) for name in outputs]
-        result = await self._call(
-            f"infer {model}",
-            lambda client: client.infer(
-                model, inputs, outputs=wanted, request_id=request_id, headers={**(headers or {}), **_UNCOMPRESSED}
-            ),
+        arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+        head = _head(arrays, outputs, request_id)
+        sent = {
+            **(headers or {}),
+            JSON_LENGTH_HEADER: str(len(head)),
+            "Content-Type": "application/octet-stream",
+            "Accept-Encoding": "identity",  # Triton would spend more time compressing floats than some networks run
+        }
+        reply = await self._call(
+            f"run {model}",
+            f"/v2/models/{quote(model, safe='')}/infer",
+            MAX_HEAD_BYTES + max_bytes,
+            parts=[head, *(array.data.cast("B") for array in arrays.values())],
+            headers=sent,
         )
-        found = {name: result.as_numpy(name) for name in outputs}
-        missing = [name for name, tensor in found.items() if tensor is None]
-        if missing:
-            raise TritonFailed(f"Triton's {model} did not return {', '.join(missing)}")
-        return TritonAnswer(str(result.get_response().get("model_version", "")), found)
+        version, found = self._read(model, reply, lambda whole: read_tensors(whole, outputs))
+        return TritonAnswer(version, found)
 
     async def require_ready(self, models: Sequence[str]) -> None:
         """Check that Triton and some of its models are ready.
@@ -137,71 +155,111 @@ class TritonClient:
         Raises:
             TritonUnavailable: If one is not; the message names each that is not.
         """
-        checks = {"Triton": self._is_ready(lambda client: client.is_server_ready())}
-        checks |= {model: self._is_ready(methodcaller("is_model_ready", model)) for model in models}
-        states = dict(zip(checks, await asyncio.gather(*checks.values()), strict=True))
+        paths = {"Triton": "/v2/health/ready"} | {each: f"/v2/models/{quote(each, safe='')}/ready" for each in models}
+        states = dict(zip(paths, await asyncio.gather(*map(self._is_ready, paths.values())), strict=True))
         waiting = [name for name, is_ready in states.items() if not is_ready]
         if waiting:
             raise TritonUnavailable(f"not ready: {', '.join(waiting)}; try again later")
 
-    async def _is_ready(self, check: Callable[[TritonConnections], Awaitable[bool]]) -> bool:
+    async def _is_ready(self, path: str) -> bool:
         try:
-            return await asyncio.wait_for(self._call("check readiness", check), self._ready_timeout_seconds)
+            async with asyncio.timeout(self._ready_timeout_seconds):
+                await self._call("say whether it is ready", path, MAX_HEAD_BYTES)
         except (TimeoutError, TritonUnavailable, TritonFailed):
             return False
+        return True
 
     async def latest_version(self, model: str) -> str:
         """The version that Triton runs when a request names none: the highest that is loaded.
 
         Raises:
             TritonAway: If Triton cannot be reached or no version is loaded.
-            TritonUnavailable: If Triton is too slow.
+            TritonLate: If no answer came in time.
+            TritonWrong: If the answer is no metadata.
         """
-        metadata = await self._call(f"metadata of {model}", lambda client: client.get_model_metadata(model))
-        versions = [str(version) for version in metadata.get("versions", [])]
+        reply = await self._call(f"describe {model}", f"/v2/models/{quote(model, safe='')}", MAX_HEAD_BYTES)
+        versions = self._read(model, reply, read_versions)
         if not versions:
             raise TritonAway(f"no version of {model} is loaded; try again later")
-        return max(versions, key=int)
+        return str(max(versions))
 
-    async def _call(self, what: str, send: Callable[[TritonConnections], Awaitable[_T]]) -> _T:
+    async def _call(
+        self,
+        what: str,
+        path: str,
+        max_bytes: int,
+        *,
+        parts: Sequence[bytes | memoryview] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """A reply of status 200."""
         try:
-            try:
-                return await send(self._client)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
-                if isinstance(err, aiohttp.ClientConnectorError):
-                    raise
-                return await send(self._client)  # a kept-alive connection had gone stale; nothing here changes state
-        except InferenceServerException as err:
-            raise _error_of(err, what) from err
-        except (TimeoutError, aiohttp.ClientError, json.JSONDecodeError, OSError) as err:
+            reply = await self._sent(path, max_bytes, parts, headers or {})
+        except ReplyTooLong as err:
+            log.warning("%s: Triton at %s: a reply of %s", what, self, err)
+            raise TritonWrong(f"Triton was to {what} and sent {err}") from err
+        except (TimeoutError, aiohttp.ClientError, OSError) as err:
             log.warning("%s: Triton at %s: %s: %s", what, self, type(err).__name__, err)
-            kind = TritonAway if _broke(err) else TritonUnavailable
-            raise kind("Triton does not answer; try again later") from err
+            raise _kind_of(err)(_NO_ANSWER) from err
+        if reply.status != 200:
+            raise _error_of(reply, what)
+        return reply
+
+    async def _sent(
+        self, path: str, max_bytes: int, parts: Sequence[bytes | memoryview] | None, headers: Mapping[str, str]
+    ) -> Reply:
+        connections = self._connections
+
+        async def send() -> Reply:
+            if parts is None:
+                return await connections.get(path, max_bytes=max_bytes)
+            return await connections.post(path, parts, headers, max_bytes=max_bytes)
+
+        try:
+            return await send()
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
+            if isinstance(err, aiohttp.ClientConnectorError) or connections is not self._opened:
+                raise
+            return await send()  # a kept-alive connection had gone stale; nothing here changes state
+
+    def _read(self, model: str, reply: Reply, read: Callable[[Reply], _T]) -> _T:
+        try:
+            return read(reply)
+        except ReplyUnreadable as err:
+            log.warning("%s: Triton at %s: the reply cannot be read: %s", model, self, err)
+            raise TritonWrong(f"Triton's {model} answered wrongly: {err}") from err
 
 
-class _InputView(InferInput):  # type: ignore[misc]  # tritonclient is untyped
-    """An input tensor that goes into the request without a copy."""
+def _head(arrays: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str], request_id: str) -> bytes:
+    """The JSON part of an inference request."""
+    inputs = [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": _NAMES[array.dtype],
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for name, array in arrays.items()
+    ]
+    wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
+    return json.dumps({**({"id": request_id} if request_id else {}), "inputs": inputs, "outputs": wanted}).encode()
 
-    def __init__(self, name: str, tensor: npt.NDArray[Any]) -> None:
-        super().__init__(name, list(tensor.shape), np_to_triton_dtype(tensor.dtype))
-        self._parameters["binary_data_size"] = tensor.nbytes
-        self._raw_data = np.ascontiguousarray(tensor).data.cast("B")
 
-
-def _broke(err: Exception) -> bool:
-    """Whether there was no connection, or it broke before the whole answer came; not so for an answer that is late."""
+def _kind_of(err: Exception) -> type[TritonUnavailable]:
+    """Whether there was no connection, or it broke before the whole answer came, or the answer is late."""
     if isinstance(err, TimeoutError):
-        return isinstance(err, aiohttp.ConnectionTimeoutError)
-    return isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+        return TritonAway if isinstance(err, aiohttp.ConnectionTimeoutError) else TritonLate
+    broke = isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+    return TritonAway if broke else TritonUnavailable
 
 
-def _error_of(err: InferenceServerException, what: str) -> TritonUnavailable | TritonFailed:
+def _error_of(reply: Reply, what: str) -> TritonUnavailable | TritonFailed:
     """The error for a caller; Triton's text goes only to the log, as a caller cannot act on it."""
-    status, message = str(err.status()), str(err.message())
-    log.warning("%s: Triton answered %s: %s", what, status, message)
+    message = error_text(reply)
+    log.warning("%s: Triton answered %d: %s", what, reply.status, message)
     text = "Triton has not loaded a model that is needed, or is overloaded; try again later"
-    if status in _OVERLOAD_STATUSES or _OVERLOAD_MESSAGE in message.lower():
+    if reply.status in _OVERLOAD_STATUSES or _OVERLOAD_MESSAGE in message.lower():
         return TritonUnavailable(text)
-    if status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):
+    if reply.status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):
         return TritonAway(text)
-    return TritonFailed("Triton could not run a model")
+    return TritonFailed(f"Triton could not {what}")

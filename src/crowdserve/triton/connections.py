@@ -1,32 +1,87 @@
-"""Connections to one Triton: tritonclient's asynchronous client, which can be told the address behind a host."""
+"""Connections to one Triton: replies read up to a limit, at the address behind a host that one is told."""
 
 import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from tritonclient.http.aio import InferenceServerClient
 
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection: a machine that is gone answers nothing, and another Triton can be asked."""
 
 
-class TritonConnections(InferenceServerClient):  # type: ignore[misc]  # tritonclient is untyped
-    """An `InferenceServerClient` without a limit on connections; make it while the event loop runs.
+class ReplyTooLong(Exception):
+    """A reply has more bytes than it can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply read whole.
+
+    Attributes:
+        status: HTTP status.
+        headers: HTTP headers; names in any case.
+        body: The bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class TritonConnections:
+    """An HTTP client without a limit on connections; make it while the event loop runs.
+
+    What a server sends makes it do nothing: no redirect is followed, no cookie kept, nothing unpacked.
 
     Args:
         address: ``host:port``; the host goes into the Host header and is what a certificate must be for.
-        timeout_seconds: Longest wait for one answer, connecting included.
+        timeout_seconds: Longest wait for one whole answer, connecting included.
         use_ssl: Whether to speak TLS.
         connect_to: IP address to connect to instead of resolving the host.
     """
 
     def __init__(self, address: str, *, timeout_seconds: float, use_ssl: bool, connect_to: str | None = None) -> None:
-        super(InferenceServerClient, self).__init__()  # its own __init__ takes neither a resolver nor two time-outs
         self._url = f"{'https' if use_ssl else 'http'}://{address}"
-        self._verbose = False
-        self._conn = aiohttp.TCPConnector(limit=0, resolver=_FixedAddress(connect_to) if connect_to else None)
-        wait = aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=min(timeout_seconds, CONNECT_SECONDS))
-        self._stub = aiohttp.ClientSession(connector=self._conn, timeout=wait, auto_decompress=False)
+        resolver = _FixedAddress(connect_to) if connect_to else None
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=min(timeout_seconds, CONNECT_SECONDS)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def get(self, path: str, *, max_bytes: int) -> Reply:
+        """Send a GET request.
+
+        Raises:
+            ReplyTooLong: If the reply has more than `max_bytes`.
+            aiohttp.ClientError, TimeoutError, OSError: If there is no whole reply.
+        """
+        return await self._read(self._session.get(self._url + path, allow_redirects=False), max_bytes)
+
+    async def post(
+        self, path: str, parts: Sequence[bytes | memoryview], headers: Mapping[str, str], *, max_bytes: int
+    ) -> Reply:
+        """Send a POST request whose body is some parts in turn; it raises what `get` does."""
+        body = b"".join(parts)
+        request = self._session.post(self._url + path, data=body, headers=headers, allow_redirects=False)
+        return await self._read(request, max_bytes)
+
+    async def _read(self, request: "aiohttp.client._RequestContextManager", max_bytes: int) -> Reply:
+        async with request as response:
+            content = bytearray()
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > max_bytes:
+                    response.close()  # or the rest would be read for another request's sake
+                    raise ReplyTooLong(f"over {max_bytes:,} bytes")
+            return Reply(response.status, response.headers, bytes(content))
 
 
 class _FixedAddress(AbstractResolver):

@@ -10,9 +10,7 @@ OLD, NEW = "s3://models/v1", "s3://models/v2"
 IMAGE = "ghcr.io/crowdserve/transformer:1.0.0"
 
 
-def inference_service(
-    name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE, digest: str = ""
-) -> dict:
+def inference_service(name: str, track: str, storage_uri: str, *, mode: str = "Standard", image: str = IMAGE) -> dict:
     return {
         "metadata": {
             "name": name,
@@ -25,18 +23,13 @@ def inference_service(
                     "modelFormat": {"name": "triton"},
                     "runtime": name,
                     "storageUri": storage_uri,
-                    "env": [{"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest}],
                 },
                 "containers": [
                     {
                         "name": "transformer-container",
                         "image": image,
                         "args": ["--model_name", "crowdserve", "--http_port", "8080", "--grpc_port", "8081"],
-                        "env": [
-                            {"name": "A", "value": "b"},
-                            {"name": "STORAGE_URI", "value": storage_uri},
-                            {"name": "CROWDSERVE_BUNDLE_DIGEST", "value": digest},
-                        ],
+                        "env": [{"name": "A", "value": "b"}, {"name": "STORAGE_URI", "value": storage_uri}],
                     }
                 ],
             }
@@ -78,7 +71,8 @@ def standard_release(api: ApiServer) -> None:
 def knative_release(api: ApiServer) -> None:
     """A release in Knative mode: one InferenceService whose revisions are the tracks."""
     api.create("inferenceservices", inference_service("crowd", "stable", OLD, mode="Knative"))
-    api.create("servingruntimes", {"metadata": {"name": "crowd"}, "spec": {"containers": [{"image": "triton"}]}})
+    container = {"image": "triton", "args": ["/bin/sh", "-c", "digest=${CROWDSERVE_BUNDLE_DIGEST-}"]}
+    api.create("servingruntimes", {"metadata": {"name": "crowd"}, "spec": {"containers": [container]}})
     reconcile_revisions(api, "crowd")
 
 

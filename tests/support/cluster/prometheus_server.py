@@ -22,7 +22,7 @@ _GROWN = re.compile(
     r" or max_over_time\((?P=metric)\{(?P=where)\}\[(?P=window)ms\]\)"
 )
 _QUANTILE = re.compile(r"histogram_quantile\((0\.\d+), sum by \(le\) \(")
-_MATCHER = re.compile(r'(\w+)(=~|=)"([^"]*)"')
+_MATCHER = re.compile(r'(\w+)(=~|!=|=)"([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Seen:
     pod: str
     status: str
     seconds: float
+    traffic: str
 
 
 class PrometheusServer(StoppableServer):
@@ -54,12 +55,19 @@ class PrometheusServer(StoppableServer):
         super().__init__(_Handler, "prometheus")
 
     def observe(
-        self, pod: str, requests: int, *, errors: int = 0, seconds: float = 0.2, namespace: str = "demo"
+        self,
+        pod: str,
+        requests: int,
+        *,
+        errors: int = 0,
+        seconds: float = 0.2,
+        traffic: str = "public",
+        status: str = "200",
     ) -> None:
-        """Record requests that a pod answers now."""
+        """Record requests that a pod answers now: some with 500, the others with a status."""
         now = time.time()
         for i in range(requests):
-            self.seen.append(Seen(now, "demo", pod, "500" if i < errors else "200", seconds))
+            self.seen.append(Seen(now, "demo", pod, "500" if i < errors else status, seconds, traffic))
 
     def evaluate(self, query: str, at: float) -> float | None:
         """The value of one of the gate's queries; None for an empty result."""
@@ -71,14 +79,15 @@ class PrometheusServer(StoppableServer):
         if (before, after, match["metric"]) == ("sum(", ")", "crowdserve_requests_total"):
             return float(len(chosen)) if chosen else None
         if (quantile := _QUANTILE.fullmatch(before)) and after == "))":
-            return histogram_quantile(float(quantile[1]), [each.seconds for each in chosen])
+            return histogram_quantile(float(quantile[1]), [each.seconds for each in chosen if each.traffic == "public"])
         raise ValueError(f"not a query of the gate: {query}")
 
     def _chosen(self, where: str, window: float, at: float) -> list[Seen]:
         chosen = [each for each in self.seen if at - window <= each.at <= at]
         for label, operator, value in _MATCHER.findall(where):
             pattern = value if operator == "=~" else re.escape(value)
-            chosen = [each for each in chosen if re.fullmatch(pattern, getattr(each, label))]
+            wanted = operator != "!="
+            chosen = [each for each in chosen if bool(re.fullmatch(pattern, getattr(each, label))) is wanted]
         return chosen
 
 

@@ -206,6 +206,30 @@ def test_late_answer_is_not_asked_for_again(pods: Pods) -> None:
     run(work())
 
 
+def test_triton_that_hangs_gets_no_photo_until_it_answers_again(pods: Pods) -> None:
+    pods.start(1, 2, 3)
+
+    async def work() -> None:
+        async with transformer(pods, Addresses(1, 2, 3), triton_timeout_seconds=2) as running:
+            assert await running.model.healthy()
+            await running.usable(3)
+            pods.signal(2, signal.SIGSTOP)
+            try:
+                async with running.load():
+                    await running.usable(2)
+                    assert set((await running.answered(60))[-50:]) == {1, 3}
+                    errors = len(running.errors)
+                    assert 1 <= errors <= 4, "each caller waited in vain at most once"
+                    assert await running.model.healthy()
+                    pods.signal(2, signal.SIGCONT)
+                    await until(lambda: running.answers[-1] == 2)
+                    assert len(running.errors) == errors
+            finally:
+                pods.signal(2, signal.SIGCONT)
+
+    run(work())
+
+
 def test_triton_with_another_vgg16_gets_no_photo(pods: Pods) -> None:
     scale_features(pods.repository(4), 1.1)
     pods.start(1, 4)

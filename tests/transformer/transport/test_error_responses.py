@@ -50,6 +50,6 @@ def test_internal_errors_stay_in_the_log(error: Exception, caplog: pytest.LogCap
 
 
 def test_triton_failure_is_named() -> None:
-    failure = failure_of(TritonFailed("Triton could not run a model"), "id-7")
-    assert (failure.http_status, failure.grpc_code) == (500, "INTERNAL")
-    assert failure.message == "Triton could not run a model; its log tells why, under request id id-7"
+    failure = failure_of(TritonFailed("Triton could not run vgg16"), "id-7")
+    assert (failure.http_status, failure.grpc_code) == (502, "INTERNAL")
+    assert failure.message == "Triton could not run vgg16; its log tells why, under request id id-7"

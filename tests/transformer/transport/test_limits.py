@@ -38,7 +38,7 @@ def url(limited: RunningTransformer) -> str:
 
 
 def requests_with(client: httpx.Client, limited: RunningTransformer, protocol: str, status: int) -> float:
-    lines = client.get(f"{limited.http_url}/metrics").text.splitlines()
+    lines = client.get(limited.metrics_url).text.splitlines()
     name = "crowdserve_requests_total"
     labels = (f'protocol="{protocol}"', f'status="{status}"')
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and all(la in line for la in labels))

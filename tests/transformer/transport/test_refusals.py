@@ -70,7 +70,8 @@ def test_compressed_body_is_refused(client: httpx.Client, infer_url: str) -> Non
 def test_unknown_paths_are_refused(
     client: httpx.Client, small_service: EmbeddedService, method: str, path: str, status: int
 ) -> None:
-    response = client.request(method, small_service.http_url + path)
+    response = client.request(method, small_service.http_url + path, headers={"x-request-id": "of-the-caller"})
     assert response.status_code == status
     assert response.json()["error"]
+    assert response.headers["x-request-id"] == "of-the-caller"
     assert client.get(f"{small_service.http_url}/v2/models/crowdserve/ready").status_code == 200

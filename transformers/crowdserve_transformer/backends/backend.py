@@ -5,15 +5,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crowdserve.cards import ENSEMBLES, VGG16
 from crowdserve.errors import CrowdServeError, TritonUnavailable
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.triton.client import TritonClient
+from crowdserve_transformer.inference.models import TRITON_MODELS, Models
+from crowdserve_transformer.readiness.counting_networks import CountingNetworks
 from crowdserve_transformer.readiness.member_versions import MemberVersions
 from crowdserve_transformer.readiness.scene_network import SceneNetwork
-
-TRITON_MODELS = (VGG16.name, *(ensemble.name for ensemble in ENSEMBLES.values()))
-"""Models that Triton must have ready; an ensemble is ready only when its members are."""
 
 RETRY_SECONDS = 1.0
 """Time from a check that failed to the next one that requests cause."""
@@ -34,9 +32,11 @@ class Backend:
     """
 
     def __init__(self, client: TritonClient, classifier: SceneClassifier, wait_seconds: float) -> None:
-        self.client = client
-        self.network = SceneNetwork(client, classifier, wait_seconds)
-        self.versions = MemberVersions(client)
+        self._client = client
+        self.models = Models(client)
+        self.network = SceneNetwork(self.models, classifier, wait_seconds)
+        self.versions = MemberVersions(self.models)
+        self._counting = CountingNetworks(self.models, wait_seconds)
         self.in_flight = 0
         self.given = 0
         self.last_given = 0.0
@@ -48,8 +48,8 @@ class Backend:
 
     @property
     def is_usable(self) -> bool:
-        """Whether its models were ready when last asked, and its VGG16 is the scene classifier's."""
-        return self._has_models and self.network.matches
+        """Whether its models were ready when last asked, answer, and its VGG16 is the scene classifier's."""
+        return self._has_models and self.network.matches and self.models.answer
 
     def suspect(self) -> None:
         """Use it no more until a check passes: it went away, and another may come back at its address."""
@@ -68,8 +68,9 @@ class Backend:
         return self._checking
 
     def check_again(self) -> asyncio.Task[CrowdServeError | None] | None:
-        """The check under way, or a new one if it cannot be used and the last one is `RETRY_SECONDS` old."""
-        if self._checking is None and (self.is_usable or time.monotonic() < self._check_due):
+        """The check under way, or a new one if one is needed and the last that failed is `RETRY_SECONDS` old."""
+        is_needed = not self.is_usable or self.models.needing_probe()
+        if self._checking is None and (not is_needed or time.monotonic() < self._check_due):
             return None
         return self.check()
 
@@ -96,12 +97,14 @@ class Backend:
             self._checking.cancel()
             await asyncio.wait({self._checking})
         await self.network.close()
-        await self.client.close()
+        await self._counting.close()
+        await self._client.close()
 
     async def _check(self) -> CrowdServeError | None:
         try:
             await self._require_models()
-            await self.network.require_match(fresh=True)
+            await asyncio.gather(self.network.require_match(fresh=True), self._counting.probe())
+            self.models.require_answers()
         except CrowdServeError as err:
             self._check_due = time.monotonic() + RETRY_SECONDS
             return err
@@ -111,7 +114,7 @@ class Backend:
 
     async def _require_models(self) -> None:
         try:
-            await self.client.require_ready(TRITON_MODELS)
+            await self._client.require_ready(TRITON_MODELS)
         except TritonUnavailable:
             self.suspect()
             raise

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, SceneRoute
-from crowdserve.errors import CrowdServeError, InvalidRequest, TritonFailed
+from crowdserve.errors import CrowdServeError, InvalidRequest, TritonWrong
 from crowdserve.images import Density, Rgb
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.triton.client import TritonAnswer
@@ -19,6 +19,7 @@ from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
 from crowdserve_transformer.counting.images import ImageReader, batch_of_one, cropped, needs_padding
 from crowdserve_transformer.counting.parameters import Choices
+from crowdserve_transformer.counting.passed_on import plain_id
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
 from crowdserve_transformer.decoding.process import Pixels
@@ -134,8 +135,10 @@ class CrowdCounter:
         await call.backend.network.require_match()
         with metrics.stage("scene"):
             features = VGG16.outputs[0].name
-            answer = await call(VGG16.name, {VGG16.input.name: image[np.newaxis]}, (features,))
+            answer = await call(VGG16.name, image[np.newaxis], (features,))
             found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
+        if not np.isfinite(found).all():
+            raise TritonWrong(f"Triton's {VGG16.name} answered wrongly: its features give no probabilities")
         version = self._classifier.sha256[:SHA256_CHARACTERS]
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         return Scene(probabilities, {VGG16.name: answer.version, "scene_classifier": version})
@@ -159,12 +162,10 @@ class CrowdCounter:
             await self._threads.run(batch_of_one, image, cards) if needs_padding(image, cards) else image[np.newaxis]
         )
         answer, versions = await asyncio.gather(
-            call(ensemble.name, {ensemble.input.name: batch}, tuple(outputs)),
+            call(ensemble.name, batch, tuple(outputs)),
             call.backend.versions.of(tuple(card.name for card in cards)),
         )
         maps = {card.family: cropped(answer.tensors[name], image, card) for name, card in outputs.items()}
-        if not all(np.isfinite(m.people) for m in maps.values()):
-            raise TritonFailed(f"{ensemble.name} answered with a density that is not finite")
         return RouteCount(maps, versions)
 
 
@@ -204,11 +205,11 @@ class _Call:
     request_id: str
     headers: Mapping[str, str]
 
-    async def __call__(self, model: str, tensors: Mapping[str, Rgb], outputs: tuple[str, ...]) -> TritonAnswer:
+    async def __call__(self, model: str, images: Rgb, outputs: tuple[str, ...]) -> TritonAnswer:
         start, outcome = time.perf_counter(), "error"
         try:
-            answer = await self.backend.client.infer(
-                model, tensors, outputs, request_id=self.request_id, headers=self.headers
+            answer = await self.backend.models.run(
+                model, images, outputs, request_id=plain_id(self.request_id), headers=self.headers
             )
             outcome = "ok"
             return answer

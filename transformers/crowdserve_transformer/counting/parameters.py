@@ -11,7 +11,7 @@ from crowdserve_transformer.settings import Settings
 
 _NAMED = 3
 KNOWN = ("route", "counter", "density", "heatmap")
-_OF_THE_PROTOCOL = frozenset(
+OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
 )
@@ -94,7 +94,7 @@ def _refuse_unknown(parameters: Mapping[str, Any]) -> None:
     unknown = [
         name
         for name in parameters
-        if name not in KNOWN and name not in _OF_THE_PROTOCOL and not name.startswith("triton_")
+        if name not in KNOWN and name not in OF_THE_PROTOCOL and not name.startswith("triton_")
     ]
     if unknown:
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""

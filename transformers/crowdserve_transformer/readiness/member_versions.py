@@ -7,7 +7,7 @@ Triton reports that version; it is cached briefly, and dropped when Triton went 
 import asyncio
 import time
 
-from crowdserve.triton.client import TritonClient
+from crowdserve_transformer.inference.models import Models
 
 KEEP_SECONDS = 2.0
 
@@ -15,8 +15,8 @@ KEEP_SECONDS = 2.0
 class MemberVersions:
     """Versions of Triton models, asked again when older than `KEEP_SECONDS`."""
 
-    def __init__(self, client: TritonClient) -> None:
-        self._client = client
+    def __init__(self, models: Models) -> None:
+        self._models = models
         self._known: dict[str, tuple[str, float]] = {}
 
     async def of(self, models: tuple[str, ...]) -> dict[str, str]:
@@ -24,6 +24,7 @@ class MemberVersions:
 
         Raises:
             TritonUnavailable: If Triton does not answer.
+            TritonWrong: If its answer has no versions.
         """
         return dict(zip(models, await asyncio.gather(*map(self._version, models)), strict=True))
 
@@ -34,6 +35,6 @@ class MemberVersions:
     async def _version(self, model: str) -> str:
         version, expires = self._known.get(model, ("", 0.0))
         if time.monotonic() >= expires:
-            version = await self._client.latest_version(model)
+            version = await self._models.latest_version(model)
             self._known[model] = (version, time.monotonic() + KEEP_SECONDS)
         return version

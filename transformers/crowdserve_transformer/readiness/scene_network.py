@@ -18,7 +18,7 @@ from crowdserve.errors import ClassifierError, CrowdServeError, TritonUnavailabl
 from crowdserve.images import Rgb, scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import probe_photo
-from crowdserve.triton.client import TritonClient
+from crowdserve_transformer.inference.models import Models
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,16 @@ class _State(Enum):
 
 
 class SceneNetwork:
-    """The VGG16 behind a Triton client, and whether the scene classifier can rely on it.
+    """The VGG16 of a Triton, and whether the scene classifier can rely on it.
 
     Args:
-        client: Client of the Triton that serves VGG16.
+        models: The models of the Triton that serves VGG16.
         classifier: The scene classifier that takes its features.
         wait_seconds: Longest wait for a check in `require_match`.
     """
 
-    def __init__(self, client: TritonClient, classifier: SceneClassifier, wait_seconds: float) -> None:
-        self._client = client
+    def __init__(self, models: Models, classifier: SceneClassifier, wait_seconds: float) -> None:
+        self._models = models
         self._classifier = classifier
         self._wait_seconds = wait_seconds
         self._state = _State.UNKNOWN
@@ -74,9 +74,11 @@ class SceneNetwork:
         Raises:
             TritonUnavailable: If it does not, or nothing is known yet.
         """
-        if self._check is None and time.monotonic() >= self._due:
+        due = time.monotonic() >= self._due or VGG16.name in self._models.needing_probe()
+        if self._check is None and due:
             self._check = asyncio.create_task(self._compare())
-        if self._check is not None and (fresh or self._state is _State.UNKNOWN):
+        waits = (fresh or self._state is _State.UNKNOWN) and self._models.may_ask(VGG16.name)
+        if self._check is not None and waits:
             await asyncio.wait({self._check}, timeout=self._wait_seconds)
         if self._state is not _State.MATCHES:
             raise TritonUnavailable(self._reason)
@@ -92,7 +94,7 @@ class SceneNetwork:
     async def _compare(self) -> None:
         features = VGG16.outputs[0].name
         try:
-            answer = await self._client.infer(VGG16.name, {VGG16.input.name: _photo()}, (features,))
+            answer = await self._models.run(VGG16.name, _photo(), (features,), as_probe=True)
             self._classifier.check_network(answer.tensors[features][0])
         except ClassifierError as err:
             self._refuse(err)
@@ -109,7 +111,7 @@ class SceneNetwork:
     def _refuse(self, err: ClassifierError) -> None:
         if self._state is not _State.DIFFERS:
             text = "the scene classifier cannot be used with Triton's %s at %s: %s"
-            log.error(text, VGG16.name, self._client, err)
+            log.error(text, VGG16.name, self._models, err)
         self._state, self._due = _State.DIFFERS, time.monotonic() + RETRY_SECONDS
         self._reason = (
             f"Triton's {VGG16.name} is not the network that the scene classifier was trained on; its operator must "

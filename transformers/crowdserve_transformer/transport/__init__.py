@@ -12,4 +12,5 @@ hang_ups.py         work that ends with its caller
 parsers.py          threads that decode
 dataplane.py        the one path that every request takes, readiness and metadata
 error_responses.py  an exception's HTTP status, gRPC code and message
+openapi/            the document of the REST interface, served at /openapi.json
 """

@@ -108,12 +108,13 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         }
 
     @contextmanager
-    def observed(self, protocol: str, request_id: str) -> Iterator[Observation]:
+    def observed(self, protocol: str, request_id: str, traffic: str) -> Iterator[Observation]:
         """Count and log one inference request, however it ends.
 
         Args:
             protocol: Label of the protocol in metrics and log.
             request_id: Identifier in the log.
+            traffic: Kind of traffic, by `metrics.traffic_of`.
         """
         seen, status = Observation(request_id), "499"
         metrics.IN_FLIGHT.inc()
@@ -128,8 +129,8 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
             raise
         finally:
             metrics.IN_FLIGHT.dec()
-            metrics.REQUESTS.labels(self.model.name, protocol, seen.route, status).inc()
-            if seen.seconds:
+            metrics.REQUESTS.labels(self.model.name, protocol, seen.route, status, traffic).inc()
+            if seen.seconds and traffic == metrics.PUBLIC:
                 metrics.REQUEST_SECONDS.labels(protocol).observe(seen.seconds)
             log.info("%s %s route=%s %.0f ms id=%r", protocol, status, seen.route, 1000 * seen.seconds, request_id)
 

@@ -20,6 +20,7 @@ from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import InvalidRequest, SetupError, quoted
 from crowdserve_transformer.counting.request import check_batch, request_id
+from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import from_raw, to_raw
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane, Observation
@@ -200,7 +201,7 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
     async def ModelInfer(self, messages: Any, context: Any) -> Any:
         """v2 inference."""
         plane, headers = self._plane, _headers(context)
-        with plane.observed("v2-grpc", _request_id.get()) as seen:
+        with plane.observed("v2-grpc", _request_id.get(), _traffic(context)) as seen:
             plane.admission.check()
             request = await self._readers.read(anext(messages, b""))
             remaining = context.time_remaining()
@@ -233,6 +234,10 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:
         """Not offered, like loading."""
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "models are unloaded by the operator")
+
+
+def _traffic(context: Any) -> str:
+    return traffic_of(key for key, _ in context.invocation_metadata() or ())
 
 
 def _headers(context: Any) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The REST endpoints: v2 with its binary extension, v1, health, metrics. Every error is a JSON object with `error`."""
+"""The REST endpoints: v2 with its binary extension, v1, health. Every error is a JSON object with `error`."""
 
 import asyncio
 import math
@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
+import orjson
 from kserve import InferRequest, InferResponse
-from prometheus_client import REGISTRY, exposition
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +18,7 @@ from starlette.routing import Route
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.counting.request import request_id
+from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.bodies import Body
 from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import decode_rest, encode_rest
@@ -25,6 +26,8 @@ from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
+from crowdserve_transformer.transport.metrics_endpoint import metrics_route
+from crowdserve_transformer.transport.openapi.document import document
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -48,7 +51,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
                 )
             ),
             ("GET", "/", endpoints.live),
-            ("GET", "/metrics", endpoints.metrics),
+            ("GET", "/openapi.json", endpoints.openapi),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -58,8 +61,11 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/models", endpoints.models),
         )
     ]
+    if not plane.model.settings.metrics_port:
+        routes.append(metrics_route())
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
+    app.state.openapi = orjson.dumps(document(app.routes, plane.model.settings))
     return app
 
 
@@ -77,10 +83,9 @@ class RestEndpoints:
         """Whether the service would answer a request: 200 or 503."""
         return _readiness(await self._plane.ready())
 
-    async def metrics(self, request: Request) -> Response:
-        """Prometheus metrics."""
-        encoder, content_type = exposition.choose_encoder(request.headers.get("accept", ""))
-        return Response(encoder(REGISTRY), headers={"content-type": content_type})
+    async def openapi(self, request: Request) -> Response:
+        """The OpenAPI document of this interface."""
+        return Response(request.app.state.openapi, media_type="application/json")
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
@@ -127,7 +132,7 @@ class RestEndpoints:
     ) -> _T:
         """Receive the body and answer it, unless the caller hangs up first."""
         plane, headers = self._plane, known_headers(request.headers)
-        with plane.observed(protocol, _id_of(request)) as seen:
+        with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
             deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
             with plane.bodies.body(_announced_bytes(request)) as body:
@@ -175,7 +180,8 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
-    return JSONResponse({"error": text}, status, headers=getattr(err, "headers", None))
+    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": _id_of(request)}
+    return JSONResponse({"error": text}, status, headers=headers)
 
 
 def _announced_bytes(request: Request) -> int | None:
