@@ -133,7 +133,7 @@ def test_requests_in_advance_are_bounded(url: str) -> None:
         ("a" * 129, False),
         ("a" * 9000, False),
         ("tab\there", False),
-        ("caf\xe9", False),
+        ("\xe9\xe8", False),
     ],
 )
 def test_request_id_goes_no_further_than_it_may(url: str, sent: str, kept: bool) -> None:

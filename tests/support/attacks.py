@@ -89,7 +89,7 @@ class Watch:
 
 @contextmanager
 def watched(url: str, pid: int) -> Iterator[Watch]:
-    """Ask a service fifty times a second whether it is alive, and look at its memory, while the block runs."""
+    """Ask a service every 20 ms whether it is alive, and look at its memory, while the block runs."""
     watch, ended, before = Watch(), threading.Event(), rss_bytes(pid)
 
     def look() -> None:

@@ -157,7 +157,7 @@ class Settings:
         128, _positive, "most requests in progress or waiting; further ones are told to come again later"
     )
     request_timeout_seconds: float = _setting(
-        120.0,
+        110.0,
         _seconds(0.001),
         "longest time from a whole request to its answer, waiting included, seconds; X-Request-Timeout-Seconds and "
         "gRPC's deadline may be shorter",
@@ -178,7 +178,7 @@ class Settings:
         "time in which `min_bytes_per_second` are looked at, as a client sends a body or takes an answer, seconds",
     )
     min_bytes_per_second: int = _setting(
-        16 * 2**10, _positive, "slowest client, bytes a second; a slower one gets 408, or its connection is closed"
+        16 * 2**10, _positive, "slowest client, bytes per second; a slower one gets 408, or its connection is closed"
     )
     max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
     decode_seconds: float = _setting(

@@ -1,8 +1,15 @@
 """Bytes to tensors and back.
 
-REST  body_limit ─► rest ─► codec, v1 ─► json_data ─┐
-gRPC  grpc_service ───────► codec ──────────────────┴─► dataplane ─► model ─► … ─► codec ─► bytes
+REST  http_protocol ─► rest ─► bodies ──► codec, v1 ─► json_limits, json_data ─┐
+gRPC  grpc_service ─► grpc_reading ─► grpc_message ─► codec ──────────────────┴─► dataplane ─► model ─► … ─► bytes
 
+connections.py      how many REST connections there are, and how long each may take
+caller_headers.py   what is read and passed on of a caller's headers
+bodies.py           request bodies within size, pace and memory
+admission.py        how many requests are taken on
+deadlines.py        how long each may take
+hang_ups.py         work that ends with its caller
+parsers.py          threads that decode
 dataplane.py        the one path that every request takes, readiness and metadata
 error_responses.py  an exception's HTTP status, gRPC code and message
 openapi/            the document of the REST interface, served at /openapi.json

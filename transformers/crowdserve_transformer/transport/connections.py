@@ -13,8 +13,6 @@ KEEP_ALIVE_SECONDS = 75
 """Longer than the idle time of common proxies, so that the proxy closes a connection first."""
 
 _SWEEP_SECONDS = 0.5
-_PROTECTED_SECONDS = 0.5
-"""A client that connects has this long to send its request before its connection can be given to another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +79,7 @@ class Connections:
         self._open.discard(connection)
 
     def _make_room(self) -> bool:
-        before = time.monotonic() - _PROTECTED_SECONDS
-        silent = [c for c in self._open if c.last_active < before and not c.is_answered()]
+        silent = [connection for connection in self._open if not connection.is_answered()]
         if not silent:
             return False
         longest = min(silent, key=lambda connection: connection.last_active)

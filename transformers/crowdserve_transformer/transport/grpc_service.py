@@ -27,6 +27,7 @@ from crowdserve_transformer.transport.dataplane import CrowdDataPlane, Observati
 from crowdserve_transformer.transport.deadlines import deadline_of
 from crowdserve_transformer.transport.error_responses import failure_of
 from crowdserve_transformer.transport.grpc_message import split_message
+from crowdserve_transformer.transport.grpc_reading import MessageReaders
 from crowdserve_transformer.transport.json_data import pixels_of
 
 _PIECE_VALUES = 2**16
@@ -57,6 +58,7 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
             ("grpc.max_metadata_size", settings.max_header_bytes),
             ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
             ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+            ("grpc.http2.bdp_probe", 0),  # the first window stays small: nobody may be reading
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -78,9 +80,9 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
 
 
 def _own_handlers(endpoints: "GrpcEndpoints") -> dict[str, Any]:
-    """ModelInfer without a deserializer, which would run on the event loop."""
+    """ModelInfer without a deserializer, which would run on the event loop, and before its message has been read."""
     return {
-        "ModelInfer": grpc.unary_unary_rpc_method_handler(
+        "ModelInfer": grpc.stream_unary_rpc_method_handler(
             endpoints.ModelInfer, response_serializer=pb.ModelInferResponse.SerializeToString
         )
     }
@@ -167,6 +169,7 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
 
     def __init__(self, plane: CrowdDataPlane) -> None:
         self._plane = plane
+        self._readers = MessageReaders(plane.model.settings.request_timeout_seconds)
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
         """Report that the process answers."""
@@ -195,10 +198,12 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
         return pb.ModelMetadataResponse(**metadata)
 
     @_answering_errors
-    async def ModelInfer(self, request: bytes, context: Any) -> Any:
+    async def ModelInfer(self, messages: Any, context: Any) -> Any:
         """v2 inference."""
         plane, headers = self._plane, _headers(context)
         with plane.observed("v2-grpc", _request_id.get(), _traffic(context)) as seen:
+            plane.admission.check()
+            request = await self._readers.read(anext(messages, b""))
             remaining = context.time_remaining()
             deadline = deadline_of(remaining, plane.model.settings.request_timeout_seconds)
             with plane.bodies.body(len(request)) as body:
