@@ -118,6 +118,23 @@ def test_ordinary_photos_go_past_bombs_whose_senders_wait(service: EmbeddedServi
         assert {answer.result().status_code for answer in waiting} <= {200, 413, 429, 503}
 
 
+def test_ordinary_photos_go_past_batches_of_small_bombs(service: EmbeddedService) -> None:
+    bomb = progressive_jpeg((2200, 2200), 100)
+    body, headers = binary_body([bomb] * 16)
+
+    def send(_: int) -> int:
+        url = infer_url(service.http_url)
+        return httpx.post(url, content=body, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False).status_code
+
+    before = statistics.median(ordinary_seconds(service.http_url))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(send, number) for number in range(4)]
+        time.sleep(0.5)
+        beside = max(ordinary_seconds(service.http_url, times=10))
+        assert beside < before + SLOWER_SECONDS
+        assert {answer.result() for answer in waiting} <= {200, 413, 429, 503}
+
+
 def test_stop_does_not_wait_for_bombs(small_service: EmbeddedService, small_repository: Path, tmp_path: Path) -> None:
     bomb = progressive_jpeg((7000, 7000), 90)
     triton = small_service.triton.http_url

@@ -24,6 +24,7 @@ from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
 from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
+from crowdserve_transformer.turns import Turns
 
 SHA256_CHARACTERS = 12
 """Length of the hash prefix that is reported as the scene classifier's version."""
@@ -75,7 +76,7 @@ class CrowdCounter:
         self._classifier = classifier
         self._reader = reader
         self._threads = threads
-        self._slots = asyncio.Semaphore(max_concurrent_pictures)
+        self._slots = Turns(range(max_concurrent_pictures))
 
     async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[ImageCount]:
         """Count every image of a request, several at a time.
@@ -104,11 +105,14 @@ class CrowdCounter:
         choices = request.choices
         side_px = routing.max_side_px(choices.counters)
         try:
-            async with (
-                self._reader.read(image, max_side_px=side_px, with_scene=choices.needs_scene) as pixels,
-                self._slots,
-            ):
-                return await self._count_one(pixels, request, headers)
+            async with self._reader.read(
+                image, max_side_px=side_px, with_scene=choices.needs_scene, place=number - 1
+            ) as pixels:
+                slot = await self._slots.take(number - 1)
+                try:
+                    return await self._count_one(pixels, request, headers)
+                finally:
+                    self._slots.give_back(slot)
         except InvalidRequest as err:
             if total == 1:
                 raise

@@ -108,8 +108,9 @@ def decode_grpc(message: pb.ModelInferRequest, raw: Sequence[memoryview], max_fi
             raise InvalidRequest(
                 f"input {quoted(tensor.name)} has both contents and raw_input_contents; send one of them"
             )
-        data = from_raw(tensor.datatype, raw[index], max_files) if raw else _typed(tensor, max_files)
-        inputs.append(InferInput(tensor.name, list(tensor.shape), tensor.datatype, data))
+        datatype = tensor.datatype.upper()  # as the SDK does, and REST
+        data = from_raw(datatype, raw[index], max_files) if raw else _typed(tensor, datatype, max_files)
+        inputs.append(InferInput(tensor.name, list(tensor.shape), datatype, data))
     return InferRequest(
         model_name=message.model_name,
         infer_inputs=inputs,
@@ -133,13 +134,13 @@ def encode_grpc(response: InferResponse, request: InferRequest) -> pb.ModelInfer
     )
 
 
-def _typed(tensor: Any, max_files: int) -> Any:
-    if tensor.datatype == "BYTES":
+def _typed(tensor: Any, datatype: str, max_files: int) -> Any:
+    if datatype == "BYTES":
         files = tensor.contents.bytes_contents
         if len(files) > max_files:
             check_batch(len(files), max_files)
         return list(files)
-    if tensor.datatype == "UINT8":
+    if datatype == "UINT8":
         values = tensor.contents.uint_contents
         pieces = range(0, max(1, len(values)), _PIECE_VALUES)
         return np.concatenate([pixels_of(values[start : start + _PIECE_VALUES]) for start in pieces])
