@@ -14,6 +14,8 @@ ARG PYTHON_DIGEST=""
 
 FROM python:${PYTHON}${PYTHON_DIGEST:+@$PYTHON_DIGEST} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1
+# What the chart's scripts need of this base: openssl checks a bundle's signature, bash asks Triton for its health.
+RUN openssl version && bash -c true
 RUN python -m venv --without-pip /opt/triton
 WORKDIR /src
 COPY requirements/triton.lock requirements/
@@ -32,8 +34,6 @@ LABEL org.opencontainers.image.title="Triton for crowdserve on CPUs" \
       org.opencontainers.image.licenses="Apache-2.0 AND BSD-3-Clause AND MIT"
 COPY --from=build /opt/triton /opt/triton
 COPY --from=build /opt/tritonserver /opt/tritonserver
-# What the chart's scripts need, in the base today: openssl checks a bundle's signature, bash asks Triton for its health.
-RUN openssl version && bash -c true
 ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
     LD_LIBRARY_PATH=/opt/tritonserver/lib \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -142,6 +142,7 @@ DIFFERENCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "hashes of plans": (put("plans.sha256", b""), "plans.sha256"),
     "empty folder": (lambda models: (models / "extra").mkdir(), "does not list: extra"),
     "empty folder in a model": (lambda models: (models / "vgg16/9").mkdir(), "vgg16/9"),
+    "file in lost+found": (put("lost+found/model.py"), "lost+found is not empty"),
     "lost+found that is a file": (put("lost+found"), "odd names: ./lost+found"),
     "lost+found of a model": (put("vgg16/lost+found/model.py"), "odd names: ./vgg16/lost+found"),
     "link": (lambda models: (models / "extra").symlink_to("vgg16"), "has links, devices or odd names: ./extra"),

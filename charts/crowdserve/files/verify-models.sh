@@ -89,10 +89,11 @@ verify_models() ( # in a shell of its own, for the folder and the locale
     openssl dgst -sha256 -verify "$public_key" -signature "$work/signature" manifest.json > /dev/null 2>&1 ||
       refuse "$1/manifest.json.sig is not of its manifest.json by the key in storage.publicKey: $again"
   fi
-  # First what could not be compared line by line. lost+found belongs to a volume.
+  # First what could not be compared line by line. lost+found belongs to a volume, where it is empty or root's.
   strange=$(find . -type d -path ./lost+found -prune -o \( -name '*[!A-Za-z0-9._-]*' -o ! -type d ! -type f \) -print)
   [ -z "$strange" ] || refuse "$1 has links, devices or odd names: $strange; $again"
   [ "$(wc -c < manifest.json)" -le 1048576 ] || refuse "$1/manifest.json is over 1 MiB, which no manifest is"
+  if [ -r lost+found ] && [ -n "$(find lost+found -type d -o -print)" ]; then refuse "$1/lost+found is not empty"; fi
   manifest_files > "$work/files"
   cut -c 67- "$work/files" > "$work/listed"
   if [ "$plans" = yes ] && [ -f plans.sha256 ]; then

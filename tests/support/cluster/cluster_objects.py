@@ -71,7 +71,8 @@ def standard_release(api: ApiServer) -> None:
 def knative_release(api: ApiServer) -> None:
     """A release in Knative mode: one InferenceService whose revisions are the tracks."""
     api.create("inferenceservices", inference_service("crowd", "stable", OLD, mode="Knative"))
-    api.create("servingruntimes", {"metadata": {"name": "crowd"}, "spec": {"containers": [{"image": "triton"}]}})
+    container = {"image": "triton", "args": ["/bin/sh", "-c", "digest=${CROWDSERVE_BUNDLE_DIGEST-}"]}
+    api.create("servingruntimes", {"metadata": {"name": "crowd"}, "spec": {"containers": [container]}})
     reconcile_revisions(api, "crowd")
 
 
