@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import count
 from typing import Generic, TypeVar
 
-SPACING_SECONDS = 2.0
+SPACING_SECONDS = 5.0
 """Time from one photo of a request to the next, as it counts here; nothing waits while something is free."""
 
 _T = TypeVar("_T")
@@ -29,11 +29,11 @@ class Turns(Generic[_T]):
         self._waiting: list[tuple[float, int, asyncio.Future[_T]]] = []
         self._numbers = count()
 
-    async def take(self, place: int = 0) -> _T:
+    async def take(self, place: float = 0) -> _T:
         """One of the things; `give_back` it.
 
         Args:
-            place: How many photos of the same request come before this one.
+            place: How many photos of the same request come before this one; more for one that takes long.
         """
         if self._free:
             return self._free.pop()

@@ -47,9 +47,10 @@ class ImageReader:
             Overloaded: If too many photos wait for memory.
         """
         if isinstance(sent, bytes):
-            async with self._decoders.decoded(
-                sent, max_side_px=max_side_px, with_scene=with_scene, place=place
-            ) as (found, pixels):
+            async with self._decoders.decoded(sent, max_side_px=max_side_px, with_scene=with_scene, place=place) as (
+                found,
+                pixels,
+            ):
                 metrics.MEGAPIXELS.observe(pixels / 1e6)
                 yield found
             return

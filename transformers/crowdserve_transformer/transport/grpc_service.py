@@ -19,6 +19,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import InvalidRequest, SetupError, quoted
+from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting.request import check_batch, request_id
 from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.caller_headers import known_headers
@@ -207,6 +208,9 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
             request = await self._readers.read(anext(messages, b""))
             remaining = context.time_remaining()
             deadline = deadline_of(remaining, plane.model.settings.request_timeout_seconds)
+            hold = plane.model.budget.answer()
+            ANSWER.set(hold)
+            context.add_done_callback(lambda _: hold.release())  # when the answer is sent, or given up
             with plane.bodies.body(len(request)) as body:
                 await plane.bodies.grow(body, len(request))
                 try:
