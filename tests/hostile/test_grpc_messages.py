@@ -186,3 +186,14 @@ def test_eight_connections_of_unfinished_messages(small_service: EmbeddedService
     assert watch.grown_bytes < 700 * MIB
     assert slowest < 3
     assert not watch.failures
+
+
+@pytest.mark.parametrize("datatype", ["bytes", "Uint8", "fp32", "\u017f"])
+def test_no_spelling_of_a_datatype_is_a_failure_of_the_service(datatype: str, small_service: EmbeddedService) -> None:
+    message = request(datatype, raw_input_contents=[raw(b"no image")]).SerializeToString()
+    assert refusal(small_service, message).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_datatype_in_lower_case_is_understood(small_service: EmbeddedService) -> None:
+    message = request("bytes", raw_input_contents=[raw(gray_photo())]).SerializeToString()
+    assert pb.ModelInferResponse.FromString(call(small_service, message)).outputs

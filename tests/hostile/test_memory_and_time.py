@@ -11,12 +11,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks.process_stats import PeakMemory
 from benchmarks.worst_pictures import progressive_jpeg, worst_picture, worst_pictures
 from crowdserve.local.service import EmbeddedService
-from tests.support.photos import gray_photo
+from tests.support.attacks import PATH, connections, head, status_of
+from tests.support.photos import encoded, gray_photo
 from tests.support.requests import TIMEOUT_SECONDS, binary_body
 from tests.support.transformers import run_transformer
 from tests.support.waiting import wait_for
@@ -116,6 +119,38 @@ def test_ordinary_photos_go_past_bombs_whose_senders_wait(service: EmbeddedServi
         beside = max(ordinary_seconds(service.http_url, times=20))
         assert beside < before + SLOWER_SECONDS
         assert {answer.result().status_code for answer in waiting} <= {200, 413, 429, 503}
+
+
+def test_ordinary_photos_go_past_batches_of_small_bombs(service: EmbeddedService) -> None:
+    bomb = progressive_jpeg((2200, 2200), 100)
+    body, headers = binary_body([bomb] * 16)
+
+    def send(_: int) -> int:
+        url = infer_url(service.http_url)
+        return httpx.post(url, content=body, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False).status_code
+
+    before = statistics.median(ordinary_seconds(service.http_url))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(send, number) for number in range(4)]
+        time.sleep(0.5)
+        beside = max(ordinary_seconds(service.http_url, times=10))
+        assert beside < before + SLOWER_SECONDS
+        assert {answer.result() for answer in waiting} <= {200, 413, 429, 503}
+
+
+def test_heat_maps_that_nobody_takes_have_a_budget(service: EmbeddedService) -> None:
+    photo = encoded(noise(2048, 2048), "JPEG", quality=30)
+    body, headers = binary_body([photo] * 4, parameters={"heatmap": True})
+    sent = head(PATH, f"Content-Length: {len(body)}", *(f"{name}: {value}" for name, value in headers.items())) + body
+    with PeakMemory(service.transformer.pid) as memory, connections(service.http_url, 6, sent) as waiting:
+        statuses = {status_of(connection.recv(64)) for connection in waiting}
+    assert statuses <= {200, 429}
+    assert memory.bytes < 0.8 * LIMIT_BYTES
+    assert post(service.http_url, gray_photo()).status_code == 200
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def test_stop_does_not_wait_for_bombs(small_service: EmbeddedService, small_repository: Path, tmp_path: Path) -> None:

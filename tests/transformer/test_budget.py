@@ -149,3 +149,29 @@ def test_bodies_never_get_the_part_of_the_pictures() -> None:
     assert memory.used_bytes == 0
     with memory.body() as again:
         again.grow(400)
+
+
+def test_answers_get_half_of_all_bytes_at_once_and_pictures_wait_for_them() -> None:
+    async def scenario() -> int:
+        budget = Budget(100, picture_bytes=75, max_waiting=8)
+        first, second = budget.answer(), budget.answer()
+        first.grow(30)
+        with pytest.raises(Overloaded, match="heat maps"):
+            second.grow(21)
+        with pytest.raises(ImageTooLarge, match="fewer heat maps"):
+            second.grow(51)
+        waiting = asyncio.create_task(picture_of(budget, 80))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        first.shrink(20)
+        await asyncio.wait_for(waiting, 1)
+        first.release()
+        second.release()
+        return budget.used_bytes
+
+    assert asyncio.run(scenario()) == 0
+
+
+async def picture_of(budget: Budget, needed_bytes: int) -> None:
+    async with budget.picture(needed_bytes):
+        pass

@@ -3,13 +3,15 @@
 A request body takes bytes as they arrive, and is refused when there are none left: a client that waits with half a
 body would hold them for the others. A picture takes what its header says that it will need before it is decoded, and
 waits for that in turn. Bodies never get the part that is kept for pictures, so that what has arrived can always be
-worked off.
+worked off. Maps and heat maps that are kept for an answer take bytes as they are made, until the caller has taken the
+answer; beyond half of all bytes they are refused.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 from crowdserve.errors import ImageTooLarge, Overloaded
 
@@ -51,19 +53,25 @@ class Budget:
     Attributes:
         used_bytes: Bytes held now.
         body_limit_bytes: Most bytes of all bodies together.
+        answer_limit_bytes: Most bytes of all answers together.
     """
 
     def __init__(self, capacity_bytes: int, *, picture_bytes: int, max_waiting: int) -> None:
         self.capacity_bytes = capacity_bytes
         self.used_bytes = 0
         self.body_limit_bytes = capacity_bytes - picture_bytes
-        self._body_bytes = 0
+        self.answer_limit_bytes = capacity_bytes // 2
+        self._body_bytes = self._answer_bytes = 0
         self._max_waiting = max_waiting
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def body(self) -> "BodyHold":
         """A hold for a request body, which grows as the body arrives."""
         return BodyHold(self)
+
+    def answer(self) -> "AnswerHold":
+        """A hold for an answer, which grows as its parts are made."""
+        return AnswerHold(self)
 
     @asynccontextmanager
     async def picture(self, needed_bytes: int) -> AsyncIterator[Hold]:
@@ -102,6 +110,22 @@ class Budget:
     def give_back_body(self, some_bytes: int) -> None:
         """Give back bytes of a body."""
         self._body_bytes -= some_bytes
+        self.give_back(some_bytes)
+
+    def take_for_answer(self, more_bytes: int) -> None:
+        """Take bytes for an answer at once, even if pictures have all: what is made cannot wait for them.
+
+        Raises:
+            Overloaded: If there are none left for answers.
+        """
+        if self._answer_bytes + more_bytes > self.answer_limit_bytes:
+            raise Overloaded("the service is sending as many heat maps as it has memory for; try again later")
+        self._answer_bytes += more_bytes
+        self.used_bytes += more_bytes
+
+    def give_back_answer(self, some_bytes: int) -> None:
+        """Give back bytes of an answer."""
+        self._answer_bytes -= some_bytes
         self.give_back(some_bytes)
 
     def give_back(self, some_bytes: int) -> None:
@@ -156,3 +180,31 @@ class BodyHold(Hold):
         """Give back what is over `to_bytes`."""
         given_back, self.held_bytes = max(0, self.held_bytes - to_bytes), min(self.held_bytes, to_bytes)
         self._budget.give_back_body(given_back)
+
+
+class AnswerHold(Hold):
+    """Bytes that an answer holds; there are the more of them the more of it has been made."""
+
+    def grow(self, more_bytes: int) -> None:
+        """Take more bytes at once.
+
+        Raises:
+            ImageTooLarge: If there will never be as many for one answer.
+            Overloaded: If other answers have them.
+        """
+        limit = self._budget.answer_limit_bytes
+        if self.held_bytes + more_bytes > limit:
+            raise ImageTooLarge(
+                f"the answer would take over {limit / 1e6:,.0f} MB of memory; ask for fewer heat maps at once"
+            )
+        self._budget.take_for_answer(more_bytes)
+        self.held_bytes += more_bytes
+
+    def shrink(self, to_bytes: int) -> None:
+        """Give back what is over `to_bytes`."""
+        given_back, self.held_bytes = max(0, self.held_bytes - to_bytes), min(self.held_bytes, to_bytes)
+        self._budget.give_back_answer(given_back)
+
+
+ANSWER: ContextVar[AnswerHold | None] = ContextVar("answer", default=None)
+"""The hold of the answer that a task works on."""

@@ -7,7 +7,7 @@ An image here is such an array.
 """
 
 from crowdserve.images.decoding import decode_fitted, decode_image
-from crowdserve.images.files import FORMATS, MAX_PIXELS, MAX_SCANS, PIXELS_CEILING, opened
+from crowdserve.images.files import FORMATS, MAX_PIXELS, MAX_SCANS, PIXELS_CEILING, opened, scans_of
 from crowdserve.images.geometry import (
     SCENE_SIDE_PX,
     Density,
@@ -35,5 +35,6 @@ __all__ = [
     "opened",
     "opening_bytes",
     "pad_bottom_right",
+    "scans_of",
     "scene_input",
 ]

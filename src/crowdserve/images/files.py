@@ -94,6 +94,11 @@ def has_several_scans(file: ImageFile.ImageFile, data: bytes) -> bool:
     return data.find(_START_OF_SCAN, first, end if end >= 0 else len(data)) >= 0
 
 
+def scans_of(file: ImageFile.ImageFile, data: bytes) -> int:
+    """How many scans an opened JPEG has at most; 1 for other formats."""
+    return max(1, data.count(_START_OF_SCAN)) if file.format in {"JPEG", "MPO"} else 1
+
+
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageTooLarge(
@@ -102,6 +107,6 @@ def _check_pixels(width: int, height: int, max_pixels: int) -> None:
 
 
 def _check_scans(file: ImageFile.ImageFile, data: bytes) -> None:
-    found = data.count(_START_OF_SCAN) if file.format in {"JPEG", "MPO"} else 0
+    found = scans_of(file, data)
     if found > MAX_SCANS:
         raise ImageTooLarge(f"the JPEG has {found:,} scans; the limit is {MAX_SCANS}: save it anew as a baseline JPEG")

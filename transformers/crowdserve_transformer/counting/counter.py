@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from crowdserve.cards import ENSEMBLES, ROUTES, VGG16, SceneRoute
+from crowdserve.cards import COUNTERS, ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonWrong
 from crowdserve.images import Density, Rgb
 from crowdserve.scene.classifier import SceneClassifier
@@ -15,6 +15,7 @@ from crowdserve.triton.client import TritonAnswer
 from crowdserve_transformer import metrics
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
+from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.heatmap import overlay_png
 from crowdserve_transformer.counting.images import ImageReader, batch_of_one, cropped, needs_padding
@@ -24,6 +25,13 @@ from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount
 from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
+from crowdserve_transformer.turns import Turns
+
+_LARGEST_BYTES = 3 * routing.max_side_px(COUNTERS) ** 2
+"""Of a fitted photo, which gives way as the next photo of a request does."""
+
+_HEATMAP_FORMS, _DENSITY_FORMS = 4, 8
+"""Times their size that heat maps and maps take until they are sent: as they are, as text, and in a JSON body."""
 
 SHA256_CHARACTERS = 12
 """Length of the hash prefix that is reported as the scene classifier's version."""
@@ -75,7 +83,7 @@ class CrowdCounter:
         self._classifier = classifier
         self._reader = reader
         self._threads = threads
-        self._slots = asyncio.Semaphore(max_concurrent_pictures)
+        self._slots = Turns(range(max_concurrent_pictures))
 
     async def count(self, request: CountRequest, headers: Mapping[str, str]) -> list[ImageCount]:
         """Count every image of a request, several at a time.
@@ -104,11 +112,16 @@ class CrowdCounter:
         choices = request.choices
         side_px = routing.max_side_px(choices.counters)
         try:
-            async with (
-                self._reader.read(image, max_side_px=side_px, with_scene=choices.needs_scene) as pixels,
-                self._slots,
-            ):
-                return await self._count_one(pixels, request, headers)
+            async with self._reader.read(
+                image, max_side_px=side_px, with_scene=choices.needs_scene, place=number - 1
+            ) as pixels:
+                slot = await self._slots.take(number - 1 + pixels.image.nbytes / _LARGEST_BYTES)
+                try:
+                    counted = await self._count_one(pixels, request, headers)
+                    _hold_for_answer(counted)
+                    return counted
+                finally:
+                    self._slots.give_back(slot)
         except InvalidRequest as err:
             if total == 1:
                 raise
@@ -167,6 +180,15 @@ class CrowdCounter:
         )
         maps = {card.family: cropped(answer.tensors[name], image, card) for name, card in outputs.items()}
         return RouteCount(maps, versions)
+
+
+def _hold_for_answer(counted: ImageCount) -> None:
+    """Account for what is kept until the other photos are counted and the answer is sent."""
+    hold = ANSWER.get()
+    heatmap_bytes = len(counted.heatmap or b"")
+    density_bytes = counted.density.nbytes if counted.density is not None else 0
+    if hold is not None and (heatmap_bytes or density_bytes):
+        hold.grow(_HEATMAP_FORMS * heatmap_bytes + _DENSITY_FORMS * density_bytes)
 
 
 def _summed_up(

@@ -30,8 +30,16 @@ class ImageReader:
         self._max_pixels = max_pixels
 
     @asynccontextmanager
-    async def read(self, sent: bytes | Rgb, *, max_side_px: int, with_scene: bool) -> AsyncIterator[Pixels]:
+    async def read(
+        self, sent: bytes | Rgb, *, max_side_px: int, with_scene: bool, place: int = 0
+    ) -> AsyncIterator[Pixels]:
         """Yield a photo as the networks and the scene classifier take it.
+
+        Args:
+            sent: A file, or pixels.
+            max_side_px: Longest side to fit it within.
+            with_scene: Whether the scene classifier's input is wanted.
+            place: How many photos of the same request come before this one.
 
         Raises:
             InvalidImage: If an encoded file cannot be decoded.
@@ -39,7 +47,10 @@ class ImageReader:
             Overloaded: If too many photos wait for memory.
         """
         if isinstance(sent, bytes):
-            async with self._decoders.decoded(sent, max_side_px=max_side_px, with_scene=with_scene) as (found, pixels):
+            async with self._decoders.decoded(sent, max_side_px=max_side_px, with_scene=with_scene, place=place) as (
+                found,
+                pixels,
+            ):
                 metrics.MEGAPIXELS.observe(pixels / 1e6)
                 yield found
             return

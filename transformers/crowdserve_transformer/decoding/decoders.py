@@ -7,9 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from crowdserve_transformer.budget import Budget, Hold
 from crowdserve_transformer.decoding.messages import Header, Job
 from crowdserve_transformer.decoding.process import DecodingProcess, Pixels
+from crowdserve_transformer.turns import Turns
 
 _SMALL_SHARE = 0.1
 """Photos up to this share of the largest are small."""
+
+_ORDINARY_SCANS = 10
+"""Of a progressive JPEG; one with more takes as much time as a photo with more pixels."""
 
 _COPIES = 4
 """Of a decoded photo at most: itself, padded, on its way to Triton, as a heat map."""
@@ -36,10 +40,8 @@ class Decoders:
         self._max_pixels = max_pixels
         self._cpu_seconds = cpu_seconds
         self._processes = [DecodingProcess(max_side_px) for _ in range(count)]
-        self._free: asyncio.LifoQueue[DecodingProcess] = asyncio.LifoQueue()
-        for process in self._processes:
-            self._free.put_nowait(process)
-        self._lanes_of_large = asyncio.Semaphore(count - 1)
+        self._free = Turns(self._processes)
+        self._lanes_of_large = Turns(range(count - 1))
         self._settling: set[asyncio.Task[None]] = set()
 
     @property
@@ -59,13 +61,16 @@ class Decoders:
         await asyncio.gather(*(process.stop() for process in self._processes))
 
     @asynccontextmanager
-    async def decoded(self, data: bytes, *, max_side_px: int, with_scene: bool) -> AsyncIterator[tuple[Pixels, int]]:
+    async def decoded(
+        self, data: bytes, *, max_side_px: int, with_scene: bool, place: int = 0
+    ) -> AsyncIterator[tuple[Pixels, int]]:
         """Decode a file; memory is held for it while the block runs.
 
         Args:
             data: Its content.
             max_side_px: Longest side to fit it within.
             with_scene: Whether the scene classifier's input is wanted.
+            place: How many photos of the same request come before this one.
 
         Yields:
             The pixels, and how many the file has.
@@ -77,15 +82,18 @@ class Decoders:
         """
         job = Job(len(data), self._max_pixels, max_side_px, with_scene)
         async with AsyncExitStack() as held:
-            found = await self._decode(data, job, held, is_large=False)
+            found = await self._decode(data, job, held, place, is_large=False)
             if found is None:
-                async with self._lanes_of_large:
-                    found = await self._decode(data, job, held, is_large=True)
+                lane = await self._lanes_of_large.take(place)
+                try:
+                    found = await self._decode(data, job, held, place, is_large=True)
+                finally:
+                    self._lanes_of_large.give_back(lane)
             assert found is not None
             yield found
 
     async def _decode(
-        self, data: bytes, job: Job, held: AsyncExitStack, *, is_large: bool
+        self, data: bytes, job: Job, held: AsyncExitStack, place: int, *, is_large: bool
     ) -> tuple[Pixels, int] | None:
         """Decode a file; None if it is large and has to come again with a lane."""
         hold, pixels = Hold(self._budget), 0
@@ -93,12 +101,13 @@ class Decoders:
         async def permission(header: Header) -> float | None:
             nonlocal hold, pixels
             pixels = header.pixels
-            if pixels > _SMALL_SHARE * self._max_pixels and not is_large:
+            work = pixels * max(1.0, header.scans / _ORDINARY_SCANS)
+            if work > _SMALL_SHARE * self._max_pixels and not is_large:
                 return None
             hold = await held.enter_async_context(self._budget.picture(header.needed_bytes))
             return self._cpu_seconds * max(_SMALL_SHARE, pixels / self._max_pixels)
 
-        async with self._process() as process:
+        async with self._process(place) as process:
             found = await process.decode(data, job, permission)
         if found is None:
             return None
@@ -106,13 +115,13 @@ class Decoders:
         return found, pixels
 
     @asynccontextmanager
-    async def _process(self) -> AsyncIterator[DecodingProcess]:
-        process = await self._free.get()
+    async def _process(self, place: int) -> AsyncIterator[DecodingProcess]:
+        process = await self._free.take(place)
         try:
             yield process
         finally:
             if process.is_free:
-                self._free.put_nowait(process)
+                self._free.give_back(process)
             else:
                 task = asyncio.create_task(self._put_back(process))
                 self._settling.add(task)
@@ -122,4 +131,4 @@ class Decoders:
         try:
             await process.settle()
         finally:
-            self._free.put_nowait(process)
+            self._free.give_back(process)

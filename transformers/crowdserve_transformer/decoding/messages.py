@@ -1,7 +1,7 @@
 """What the server and a decoding process say to each other: JSON lines, and after a job its file.
 
 server   {"file_bytes": …, "max_pixels": …, "max_side_px": …, "with_scene": …} <file>
-process  {"pixels": …, "needed_bytes": …}                                          the header is good
+process  {"pixels": …, "needed_bytes": …, "scans": …}                              the header is good
 server   {"cpu_seconds": …}                                                        or {} to leave it
 process  {"size": [width, height], "has_scene": …}                                 the pixels are in the shared memory
    or    {"error": "InvalidImage", "message": …}                                   at any time instead
@@ -31,10 +31,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a file says: its pixels, and the memory that decoding it takes at most."""
+    """What the header of a file says: its pixels, the memory that decoding it takes at most, a JPEG's scans."""
 
     pixels: int
     needed_bytes: int
+    scans: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def header_of(line: bytes) -> Header:
         ValueError: If it is neither.
     """
     found = _content(line)
-    return Header(_whole(found.get("pixels")), _whole(found.get("needed_bytes")))
+    return Header(_whole(found.get("pixels")), _whole(found.get("needed_bytes")), _whole(found.get("scans", 1)))
 
 
 def decoded_of(line: bytes, max_side_px: int) -> Decoded:

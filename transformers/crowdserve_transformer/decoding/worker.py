@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from PIL import Image
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge
-from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes
+from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes, scans_of
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.decoding.messages import Decoded, Header, Job
 
-HEADER_CPU_SECONDS = 1.0
+HEADER_CPU_SECONDS, HEADER_CPU_SECONDS_PER_BYTE = 0.5, 1e-8
+"""Processor time for reading a header: a file of millions of tiny blocks takes Pillow longer than its pixels would."""
+
 SLACK_BYTES = 64 * 2**20
 """Memory over what the header promises, for fragments and for reading the header."""
 
@@ -47,6 +50,7 @@ def main() -> None:
 def _be_modest() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
     keep_freed_memory(_KEPT_BYTES)
+    Image.init()  # or the first file pays for it from its own processor time
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # if memory runs out all the same, the kernel shall take this process
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -55,7 +59,8 @@ def _be_modest() -> None:
 def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
     """What to say about a file; None if the server leaves it."""
     try:
-        with _cpu_limit(HEADER_CPU_SECONDS), _memory_limit(SLACK_BYTES + 2 * len(data) + opening_bytes(data)):
+        header_seconds = HEADER_CPU_SECONDS + HEADER_CPU_SECONDS_PER_BYTE * len(data)
+        with _cpu_limit(header_seconds), _memory_limit(SLACK_BYTES + 2 * len(data) + opening_bytes(data)):
             return _decode(stream, memory, job, data)
     except CrowdServeError as err:
         return {"error": type(err).__name__, "message": str(err)}
@@ -67,7 +72,7 @@ def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) ->
 def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
     with opened(data, max_pixels=job.max_pixels) as file:
         needed_bytes = decoding_bytes(file, data, max_side_px=job.max_side_px)
-        _say(stream, asdict(Header(file.width * file.height, needed_bytes)))
+        _say(stream, asdict(Header(file.width * file.height, needed_bytes, scans_of(file, data))))
         seconds = orjson.loads(stream.readline()).get("cpu_seconds")
         if seconds is None:
             return None

@@ -19,6 +19,7 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import InvalidRequest, SetupError, quoted
+from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting.request import check_batch, request_id
 from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.caller_headers import known_headers
@@ -108,8 +109,9 @@ def decode_grpc(message: pb.ModelInferRequest, raw: Sequence[memoryview], max_fi
             raise InvalidRequest(
                 f"input {quoted(tensor.name)} has both contents and raw_input_contents; send one of them"
             )
-        data = from_raw(tensor.datatype, raw[index], max_files) if raw else _typed(tensor, max_files)
-        inputs.append(InferInput(tensor.name, list(tensor.shape), tensor.datatype, data))
+        datatype = tensor.datatype.upper()  # as the SDK does, and REST
+        data = from_raw(datatype, raw[index], max_files) if raw else _typed(tensor, datatype, max_files)
+        inputs.append(InferInput(tensor.name, list(tensor.shape), datatype, data))
     return InferRequest(
         model_name=message.model_name,
         infer_inputs=inputs,
@@ -133,13 +135,13 @@ def encode_grpc(response: InferResponse, request: InferRequest) -> pb.ModelInfer
     )
 
 
-def _typed(tensor: Any, max_files: int) -> Any:
-    if tensor.datatype == "BYTES":
+def _typed(tensor: Any, datatype: str, max_files: int) -> Any:
+    if datatype == "BYTES":
         files = tensor.contents.bytes_contents
         if len(files) > max_files:
             check_batch(len(files), max_files)
         return list(files)
-    if tensor.datatype == "UINT8":
+    if datatype == "UINT8":
         values = tensor.contents.uint_contents
         pieces = range(0, max(1, len(values)), _PIECE_VALUES)
         return np.concatenate([pixels_of(values[start : start + _PIECE_VALUES]) for start in pieces])
@@ -206,6 +208,9 @@ class GrpcEndpoints(GRPCInferenceServiceServicer):  # type: ignore[misc]  # gene
             request = await self._readers.read(anext(messages, b""))
             remaining = context.time_remaining()
             deadline = deadline_of(remaining, plane.model.settings.request_timeout_seconds)
+            hold = plane.model.budget.answer()
+            ANSWER.set(hold)
+            context.add_done_callback(lambda _: hold.release())  # when the answer is sent, or given up
             with plane.bodies.body(len(request)) as body:
                 await plane.bodies.grow(body, len(request))
                 try:

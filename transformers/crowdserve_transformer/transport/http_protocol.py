@@ -46,7 +46,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._fed_bytes = self._field_bytes = self._fields = 0
         self._body_bytes = self._framing_bytes = self._lingered_bytes = 0
         self._refusal = (400, "the request is not HTTP")
-        self._unsent_bytes, self._pace_since = 0, 0.0
+        self.written_bytes = self._taken_bytes = 0
+        self._pace_since = 0.0
 
     # What asyncio calls
 
@@ -193,8 +194,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def _is_stalled(self, now: float) -> bool:
         """Whether the client does not take its answer at the least pace."""
         unsent = self.transport.get_write_buffer_size()
-        if not unsent or not self._unsent_bytes or unsent <= self._unsent_bytes - self._limits.pace_bytes:
-            self._unsent_bytes, self._pace_since = unsent, now
+        taken = self.written_bytes - unsent
+        if not unsent or taken >= self._taken_bytes + self._limits.pace_bytes:
+            self._taken_bytes, self._pace_since = taken, now
         return unsent > 0 and now - self._pace_since > self._limits.pace_seconds
 
     # Refusals
@@ -234,8 +236,12 @@ class _LingeringTransport:
 
     def __init__(self, protocol: GuardedProtocol) -> None:
         self._protocol = protocol
-        self.write = protocol.transport.write
         self.is_closing = protocol.transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as the client takes them."""
+        self._protocol.written_bytes += len(data)
+        self._protocol.transport.write(data)
 
     def close(self) -> None:
         """Close in peace."""

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
+from crowdserve_transformer.budget import ANSWER, AnswerHold
 from crowdserve_transformer.counting.request import request_id
 from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.bodies import Body
@@ -26,6 +27,7 @@ from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
+from crowdserve_transformer.transport.held_response import HeldResponse
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.openapi.document import document
 from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
@@ -107,21 +109,21 @@ class RestEndpoints:
     async def infer(self, request: Request) -> Response:
         """v2 inference."""
         name, most = self._named_model(request), self._plane.model.settings.max_batch_size
-        content, headers = await self._answered(
+        (content, headers), hold = await self._answered(
             "v2-rest", request, lambda body, sent: decode_rest(body.take(), sent, name, most), encode_rest
         )
-        return Response(content, headers=headers)
+        return HeldResponse(content, hold, headers)
 
     async def predict(self, request: Request) -> Response:
         """v1 inference."""
         name, most = self._named_model(request), self._plane.model.settings.max_batch_size
-        content = await self._answered(
+        content, hold = await self._answered(
             "v1-rest",
             request,
             lambda body, _: decode_v1(body.take(), name, most),
             lambda response, _: encode_v1(response),
         )
-        return Response(content, media_type="application/json")
+        return HeldResponse(content, hold, {"content-type": "application/json"})
 
     async def _answered(
         self,
@@ -129,8 +131,23 @@ class RestEndpoints:
         request: Request,
         decode: Callable[[Body, Mapping[str, str]], InferRequest],
         encode: Callable[[InferResponse, InferRequest], _T],
+    ) -> tuple[_T, AnswerHold]:
+        """Receive the body and answer it, unless the caller hangs up first; the hold is the answer's memory."""
+        hold = self._plane.model.budget.answer()
+        ANSWER.set(hold)
+        try:
+            return await self._received_and_answered(protocol, request, decode, encode), hold
+        except BaseException:
+            hold.release()
+            raise
+
+    async def _received_and_answered(
+        self,
+        protocol: str,
+        request: Request,
+        decode: Callable[[Body, Mapping[str, str]], InferRequest],
+        encode: Callable[[InferResponse, InferRequest], _T],
     ) -> _T:
-        """Receive the body and answer it, unless the caller hangs up first."""
         plane, headers = self._plane, known_headers(request.headers)
         with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
