@@ -68,7 +68,7 @@ def _is_plainly_within(body: bytes | bytearray | memoryview) -> bool:
     if isinstance(body, memoryview) or len(body) > MAX_WIDE_BYTES:
         return False
     counts = [body.count(character) for character in (b",", b":", b"[", b"{", b'"')]
-    return sum(counts) <= MAX_QUOTES and b"\\u" not in body
+    return sum(counts) <= MAX_QUOTES and (b"\\" not in body or b"\\u" not in body)
 
 
 def _wide_escapes(text: _Bytes, backslashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
