@@ -42,10 +42,11 @@ class MemoryLog(threading.Thread):
         self.samples: list[Sample] = []
         self._pids = (transformer_pid, triton_pid)
         self._ended = ended
-        self._began = time.monotonic()
+        self._began = 0.0
 
     def run(self) -> None:
         """Sample."""
+        self._began = time.monotonic()
         while not self._ended.wait(SAMPLE_SECONDS):
             self.samples.append(self._sample())
 
