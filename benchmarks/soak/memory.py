@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import median
 
 from benchmarks.process_stats import descendants, memory_bytes
 
@@ -70,6 +70,9 @@ def windows(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     return first, last
 
 
-def mean_bytes(samples: Sequence[Sample]) -> float:
-    """Mean memory of all processes."""
-    return fmean(sample.total for sample in samples)
+def median_sample(samples: Sequence[Sample]) -> Sample:
+    """The medians of each figure: a bomb that is in progress in one sample does not count."""
+    return Sample(
+        samples[-1].at_seconds,
+        *(round(median(getattr(sample, name) for sample in samples)) for name in ("transformer", "decoders", "triton")),
+    )

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from statistics import quantiles
 
 from benchmarks.soak.answers import Answer
-from benchmarks.soak.memory import Sample, mean_bytes, windows
+from benchmarks.soak.memory import WINDOW_SECONDS, Sample, median_sample, windows
 from benchmarks.soak.traffic import DEADLINE_SECONDS, WRONG
 
 MAX_GROWTH = 1.10
@@ -39,8 +40,8 @@ def broken_bounds(answers: Sequence[Answer], samples: Sequence[Sample]) -> list[
     first, last = windows(samples)
     if not first or not last:
         found.append("there are no samples of memory: the run was too short")
-    elif mean_bytes(last) > MAX_GROWTH * mean_bytes(first):
-        found.append(f"memory grew to {mean_bytes(last) / mean_bytes(first):.2f} times that of the first minute")
+    elif (growth := median_sample(last).total / median_sample(first).total) > MAX_GROWTH:
+        found.append(f"memory grew to {growth:.2f} times that of the first minute")
     return found
 
 
@@ -87,18 +88,15 @@ def _latencies(answers: Sequence[Answer]) -> str:
 
 
 def _memory(samples: Sequence[Sample]) -> str:
+    """Medians of each minute, and the largest sample."""
     lines = [f"{'memory, MiB':<14}{'transformer':>12}{'decoders':>10}{'Triton':>8}{'all':>8}"]
-    for name, chosen in zip(("first minute", "last minute"), windows(samples), strict=True):
-        if chosen:
-            means = [
-                sum(values) / len(chosen) / _MIB
-                for values in zip(*((s.transformer, s.decoders, s.triton, s.total) for s in chosen), strict=True)
-            ]
-            lines.append(f"{name:<14}{means[0]:>12.0f}{means[1]:>10.0f}{means[2]:>8.0f}{means[3]:>8.0f}")
+    for minute, chosen in groupby(samples, key=lambda sample: int(sample.at_seconds // WINDOW_SECONDS)):
+        lines.append(_memory_row(f"minute {minute + 1}", median_sample(list(chosen))))
     if samples:
-        top = max(samples, key=lambda sample: sample.total)
-        lines.append(
-            f"{'largest':<14}{top.transformer / _MIB:>12.0f}{top.decoders / _MIB:>10.0f}{top.triton / _MIB:>8.0f}"
-            f"{top.total / _MIB:>8.0f}"
-        )
+        lines.append(_memory_row("largest", max(samples, key=lambda sample: sample.total)))
     return "\n".join(lines)
+
+
+def _memory_row(name: str, sample: Sample) -> str:
+    figures = (sample.transformer, sample.decoders, sample.triton, sample.total)
+    return f"{name:<14}" + "".join(f"{value / _MIB:>{w}.0f}" for value, w in zip(figures, (12, 10, 8, 8), strict=True))

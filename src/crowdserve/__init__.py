@@ -10,8 +10,9 @@
     bundle/      the models as one download         nets/        the only place with a framework
     local/       the whole service on one machine   protocol/    the service's contract
     pages/       generated documentation            cards/       what is true of a model
-    images.py    bytes to RGB                       density.py   head points to density maps
+    images/      bytes to RGB                       density.py   head points to density maps
     datasets.py  five layouts to samples            errors.py    every error
+    scratch.py   folders that are swept             terminal.py  texts that a terminal may show
 
 Each package's docstring draws its own inside; an arrow never runs back.
 """

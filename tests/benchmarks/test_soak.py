@@ -28,7 +28,7 @@ def test_refusals_and_load_break_no_bound() -> None:
     assert broken_bounds([*GOOD, *hostile], STEADY) == []
     text = tables([*GOOD, *hostile], STEADY)
     assert "100.0% of 100 ordinary photos counted" in text
-    assert "last minute" in text
+    assert "\nminute 10 " in text
 
 
 @pytest.mark.parametrize(

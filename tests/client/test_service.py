@@ -11,7 +11,7 @@ import pytest
 
 from crowdserve.client.service import ServiceClient
 from crowdserve.client.tokens import read_token
-from crowdserve.errors import SetupError, TritonFailed, TritonUnavailable
+from crowdserve.errors import DeadlineExceeded, Overloaded, SetupError, TritonFailed, TritonUnavailable
 
 TOKEN = "s3cret.t0ken"
 
@@ -104,6 +104,15 @@ def test_model_of_the_url_is_requested(strangers: tuple[Stranger, Stranger]) -> 
 
 def test_server_error_is_not_reported_as_missing_access(strangers: tuple[Stranger, Stranger]) -> None:
     with ServiceClient(strangers[0].url, use_proxy=False) as client, pytest.raises(TritonFailed, match="refused: None"):
+        client.count(b"photo")
+
+
+@pytest.mark.parametrize(("status", "error"), [(408, DeadlineExceeded), (429, Overloaded), (503, TritonUnavailable)])
+def test_refusal_for_load_is_no_failure_of_triton(
+    strangers: tuple[Stranger, Stranger], status: int, error: type[Exception]
+) -> None:
+    strangers[0].answer = (status, {"Retry-After": "1"})
+    with ServiceClient(strangers[0].url, use_proxy=False) as client, pytest.raises(error, match="refused: None"):
         client.count(b"photo")
 
 

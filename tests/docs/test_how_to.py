@@ -132,4 +132,4 @@ def test_quoted_triton_log_lines_exist_in_its_script() -> None:
     shell = sources("charts/crowdserve/files", "*.sh")
     for quoted in ("… is not what its manifest.json says", "… has no manifest.json", "cannot keep …", "cannot take …"):
         assert f"`{quoted}`" in TEXT
-        assert re.search(rf'echo "[^"]*{re.escape(quoted.strip("… "))}\b', shell), quoted
+        assert re.search(rf'(echo|refuse) "[^"]*{re.escape(quoted.strip("… "))}\b', shell), quoted

@@ -171,8 +171,8 @@ def test_more_requests_than_places_are_told_to_come_again(without_triton: Runnin
             assert answer.startswith(b"HTTP/1.1 429 ")
             assert b"retry-after: 1" in answer
         assert call(without_triton, 60).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        for path in ("/v2/health/live", "/metrics"):
-            assert httpx.get(url + path, timeout=TIMEOUT_SECONDS, trust_env=False).status_code == 200
+        for asked in (f"{url}/v2/health/live", without_triton.metrics_url):
+            assert httpx.get(asked, timeout=TIMEOUT_SECONDS, trust_env=False).status_code == 200
         assert {answer.result().status_code for answer in waiting} == {503}
 
 

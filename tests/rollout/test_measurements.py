@@ -183,6 +183,13 @@ def test_broken_canary_fails_and_broken_stable_gives_no_verdict(world: World) ->
     assert "the stable track itself did not count 0001.png" in world.auto("--dry-run").out
 
 
+def test_canary_that_has_too_much_to_do_gives_no_verdict(world: World) -> None:
+    """Whoever sends many requests must not end a rollout."""
+    world.start()
+    world.gateway.busy = {"crowd-canary-predictor"}
+    assert "unknown   golden set  0001.png: too many images wait" in world.auto("--dry-run").out
+
+
 def test_reply_of_stable_is_not_taken_for_the_canary(world: World) -> None:
     world.start()
     world.gateway.drops = {"x-crowdserve-track"}  # as a proxy before the gateway does, or a port-forward to stable

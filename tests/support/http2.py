@@ -28,7 +28,7 @@ class HostileGrpcClient:
         """Begin a call with a message of that length; `stream` is odd and grows."""
         self._windows[stream] = _FIRST_WINDOW
         headers = {":method": "POST", ":scheme": "http", ":path": self._method, ":authority": "x"}
-        headers |= {"content-type": "application/grpc"}
+        headers |= {"content-type": "application/grpc", "te": "trailers"}
         block = b"".join(b"\0" + _text(name) + _text(value) for name, value in headers.items())
         self._connection.sendall(_frame(_HEADERS, _END_HEADERS, stream, block))
         self.send(stream, struct.pack(">BI", 0, message_bytes))

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -62,9 +63,9 @@ def path_table() -> str:
     return markdown_table(("method", "path", "meaning"), rows)
 
 
-def rest_routes() -> list[Route]:
+def rest_routes(settings: Settings | None = None) -> list[Route]:
     """The routes of the REST application."""
-    plane: Any = _NoPlane()
+    plane: Any = _NoPlane(_NoModel(settings or Settings()))
     return [route for route in create_app(plane).routes if isinstance(route, Route)]
 
 
@@ -90,13 +91,16 @@ def status_table() -> str:
     return markdown_table(("HTTP", "gRPC", "when"), [*rows, *of_http])
 
 
+@dataclass(frozen=True, slots=True)
+class _NoModel:
+    settings: Settings
+
+
+@dataclass(frozen=True, slots=True)
 class _NoPlane:
     """Stands for the data plane where routes are listed and none is called."""
 
-    class model:
-        """As `CrowdDataPlane.model`."""
-
-        settings = Settings()
+    model: _NoModel
 
 
 def _shape(shape: tuple[int, ...], names: str) -> str:

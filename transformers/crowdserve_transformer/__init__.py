@@ -7,6 +7,8 @@ bytes ─ transport ─► tensors ─ counting ─► people ─ counting ─�
 transport/   bytes <-> tensors: REST, gRPC, v1, limits, errors
 model.py     the model that the KServe SDK calls for every request
 counting/    tensors -> people -> tensors
+decoding/    files -> pixels, in processes of their own
+budget.py    memory of bodies and photos in flight
 backends/    the Tritons behind one host name, and which of them a picture goes to
 readiness/   checks before the service answers
 inference/   calls of one Triton's models, checked, and a breaker for each

@@ -166,7 +166,7 @@ class Settings:
         512, _positive, "most REST connections; a new one takes the place of the one that has been silent for longest"
     )
     max_header_bytes: int = _setting(
-        32 * 2**10, _whole(1024), "largest URL, and most bytes of headers of one request or gRPC call"
+        32 * 2**10, _positive, "largest URL, and most bytes of headers of one request or gRPC call"
     )
     max_headers: int = _setting(100, _positive, "most headers of one REST request")
     header_timeout_seconds: float = _setting(

@@ -19,8 +19,10 @@ from crowdserve.cards import COUNTERS, MODEL_NAME
 from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.errors import (
     CrowdServeError,
+    DeadlineExceeded,
     ImageTooLarge,
     InvalidRequest,
+    Overloaded,
     SetupError,
     TritonFailed,
     TritonUnavailable,
@@ -32,7 +34,8 @@ from crowdserve.protocol.tensors import IMAGE, count_name
 TIMEOUT_SECONDS = 600.0
 
 _ERRORS: Mapping[int, type[CrowdServeError]] = {
-    error.http_status: error for error in (InvalidRequest, ImageTooLarge, TritonUnavailable)
+    error.http_status: error
+    for error in (InvalidRequest, DeadlineExceeded, ImageTooLarge, Overloaded, TritonUnavailable)
 }
 
 

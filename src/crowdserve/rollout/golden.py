@@ -11,7 +11,7 @@ import httpx
 from crowdserve.client.service import RequestRefused, ServiceClient, without_user
 from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.datasets import Sample, load_dataset
-from crowdserve.errors import CrowdServeError, DatasetError, SetupError
+from crowdserve.errors import CrowdServeError, DatasetError, Overloaded, SetupError
 from crowdserve.protocol.headers import POD_HEADER, TRACK_HEADER
 from crowdserve.rollout.release import Address
 from crowdserve.rollout.state import Score
@@ -25,7 +25,7 @@ class GoldenFailed(Exception):
 
 
 class GoldenUnreachable(Exception):
-    """The service's URL does not answer, or another server than the track does: no fault of the track.
+    """The service's URL does not answer or is busy, or another server answers: no fault of the track.
 
     Attributes:
         lasting: Whether the next attempt will fail for the same reason.
@@ -128,5 +128,7 @@ def _count(client: ServiceClient, sample: Sample) -> float:
         return client.count(sample.image.read_bytes()).count
     except SetupError as err:
         raise GoldenUnreachable(str(err), lasting=isinstance(err, RequestRefused)) from err
+    except Overloaded as err:  # by other callers' requests, or a gateway's limit of rates
+        raise GoldenUnreachable(f"{sample.image.name}: {err}") from err
     except CrowdServeError as err:
         raise GoldenFailed(f"{sample.image.name}: {err}") from err

@@ -25,6 +25,7 @@ class Gateway(StoppableServer):
         error: The error of the count, by service.
         paths: Services with their own URL, by path prefix.
         broken: Services that answer 500.
+        busy: Services that answer 429.
         model: Name of the model in every URL.
         pods: Pods that answer, by service.
         drops: Headers that a proxy in front removes.
@@ -37,6 +38,7 @@ class Gateway(StoppableServer):
         self.truth: dict[bytes, int] = {}
         self.error: dict[str, float] = {}
         self.broken: set[str] = set()
+        self.busy: set[str] = set()
         self.counted: list[tuple[str, bytes]] = []
         self.paths: dict[str, str] = {}
         self.model = "crowdserve"
@@ -87,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.gateway.on_count(service)
         if service in self.gateway.broken:
             return self._reply(500, {"error": "crowd_dense failed; its log tells why, under request id 7"}, service)
+        if service in self.gateway.busy:
+            return self._reply(429, {"error": "too many images wait for memory; try again later"}, service)
         count = self.gateway.truth[photo] + self.gateway.error.get(service, 0.0)
         outputs = {
             "count": ("FP32", count),

@@ -43,7 +43,16 @@ def test_the_document_is_valid() -> None:
 def test_every_route_is_in_the_document_and_nothing_else() -> None:
     routes = {(route.path, method_of(route).lower()) for route in rest_routes()}
     assert routes == set(OPERATION)
-    assert {route.endpoint.__name__ for route in rest_routes()} == set(OPERATIONS)
+
+
+def test_metrics_are_in_the_document_where_they_share_the_port() -> None:
+    settings = Settings(metrics_port=0)
+    routes = rest_routes(settings)
+    assert {route.endpoint.__name__ for route in routes} == set(OPERATIONS)
+    made = document(routes, settings)
+    validate(made)
+    assert set(made["paths"]) - set(DOCUMENT["paths"]) == {"/metrics"}
+    assert not made["paths"]["/metrics"]["get"]["responses"]["200"]["headers"]
 
 
 def test_ids_are_unique() -> None:

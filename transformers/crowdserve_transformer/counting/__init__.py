@@ -5,6 +5,7 @@ tensors ─ request, parameters ─► images ─► counter ─► routing ─�
                                                └─ Triton: vgg16, then the ensemble of the scene
 
 request.py   validates a request               counter.py       calls Triton, adds up
-images.py    decodes, turns upright, pads      routing.py       the networks of a request and their weights
+images.py    reads photos, pads them           routing.py       the networks of a request and their weights
+passed_on.py what Triton gets of a caller's words
 density_maps.py  maps of two grids as one      heatmap.py       the density drawn on the image
 """

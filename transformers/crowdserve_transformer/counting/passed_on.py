@@ -9,7 +9,8 @@ MAX_ID_CHARACTERS = 128
 MAX_HEADER_CHARACTERS = 512
 """W3C Trace Context asks for at least so many of `tracestate`; the other trace headers are far shorter."""
 
-MAX_CREDENTIALS_CHARACTERS = 8192
+MAX_CREDENTIALS_CHARACTERS = 4096
+"""Triton refuses 8 KiB of headers."""
 
 _TRACE_HEADERS = frozenset({"traceparent", "tracestate", "x-request-id", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled"})
 _AUTHORIZATION = "authorization"

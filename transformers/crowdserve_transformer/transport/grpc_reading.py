@@ -14,7 +14,7 @@ from crowdserve.errors import DeadlineExceeded, Overloaded
 
 _T = TypeVar("_T")
 
-READERS = 8
+READERS = 4
 """Most messages that arrive at once: that many times the largest message is the memory that they can take."""
 
 _LONG_SECONDS = 0.5

@@ -42,7 +42,7 @@ def check_json(body: bytes | bytearray | memoryview) -> None:
         ImageTooLarge: If it holds more values, containers or texts than a request needs.
         InvalidRequest: If a long text holds characters that make it longer still.
     """
-    if len(body) <= SMALL_BYTES:
+    if len(body) <= SMALL_BYTES or _is_plainly_within(body):
         return
     text = np.frombuffer(body, np.uint8)
     values = containers = escapes = 0
@@ -61,6 +61,14 @@ def check_json(body: bytes | bytearray | memoryview) -> None:
                 "a JSON body this long must be ASCII: send files as base64, and other characters as \\u escapes"
             )
     _check_texts(np.concatenate(quotes), np.concatenate(escaped), len(text))
+
+
+def _is_plainly_within(body: bytes | bytearray | memoryview) -> bool:
+    """Whether a body is an ordinary one of a few megabytes: a search for one byte is faster than numpy."""
+    if isinstance(body, memoryview) or len(body) > MAX_WIDE_BYTES:
+        return False
+    counts = [body.count(character) for character in (b",", b":", b"[", b"{", b'"')]
+    return sum(counts) <= MAX_QUOTES and (b"\\" not in body or b"\\u" not in body)
 
 
 def _wide_escapes(text: _Bytes, backslashes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

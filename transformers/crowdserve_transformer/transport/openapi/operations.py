@@ -7,6 +7,7 @@ from typing import Any
 from crowdserve_transformer.transport.openapi import bodies, statuses
 from crowdserve_transformer.transport.openapi.schemas import ref
 
+_METRICS = {"description": "The metrics.", "headers": {}, "content": {bodies.TEXT: {"schema": {"type": "string"}}}}
 _READY = bodies.answer("Ready.", ref("Ready"))
 
 
@@ -63,5 +64,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "server_metadata": Operation(bodies.answer("The service.", ref("Server")), "metadata"),
     "model_metadata": Operation(bodies.answer("The model.", ref("Model")), "metadata"),
     "openapi": Operation(bodies.answer("This document.", {"type": "object", "required": ["openapi"]}), "metadata"),
-    "metrics": Operation(bodies.answer("The metrics.", {"type": "string"}, bodies.TEXT), "health"),
+    "metrics": Operation(_METRICS, "health", headers=()),  # where they have no port of their own
 }
