@@ -41,7 +41,10 @@ ENV PATH=/opt/triton/bin:/opt/tritonserver/bin:$PATH \
 # A number, so that Kubernetes can check that it is not root.
 USER 1000:1000
 WORKDIR /tmp
-EXPOSE 8000 8001 8002
+EXPOSE 8000 8002
+# The value that a header would need for the restricted APIs cannot be sent: nobody may load models or set logging.
 CMD ["tritonserver", "--model-repository=/mnt/models", "--model-control-mode=explicit", "--load-model=vgg16", \
      "--load-model=csrnet_a", "--load-model=csrnet_b", "--load-model=ssdcnet_sha", "--load-model=ssdcnet_shb", \
-     "--load-model=crowd_dense", "--load-model=crowd_sparse", "--disable-auto-complete-config", "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0"]
+     "--load-model=crowd_dense", "--load-model=crowd_sparse", "--disable-auto-complete-config", \
+     "--strict-readiness=true", "--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0", \
+     "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n", "--allow-grpc=false"]

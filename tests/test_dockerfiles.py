@@ -124,7 +124,7 @@ def test_health_check_succeeds_only_for_a_live_transformer(small_service: Embedd
 
 
 def test_triton_listens_where_the_image_says_and_has_no_entrypoint() -> None:
-    assert final(TRITON, "EXPOSE") == ["8000 8001 8002"]  # Triton's defaults: the command names no port
+    assert final(TRITON, "EXPOSE") == ["8000 8002"]  # Triton's defaults: the command names no port
     assert not final(TRITON, "ENTRYPOINT")  # so that arguments, which the chart gives, are the command
     assert "-port" not in final(TRITON, "CMD")[0]
 
