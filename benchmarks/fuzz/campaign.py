@@ -12,6 +12,9 @@ from benchmarks.fuzz.worker import Finding, Tally, input_file, printed_file, wor
 HANG_SECONDS = 30.0
 """A worker tells something every half a second, or between two inputs; one silent for longer hangs in one input."""
 
+START_SECONDS = 180.0
+"""Longest start of a worker, up to what it tells first: its imports take long on a busy machine."""
+
 _PROCESSES = multiprocessing.get_context("spawn")
 
 
@@ -85,7 +88,9 @@ def _messages(connection: "multiprocessing.connection.Connection") -> Iterator[o
         TimeoutError: If it is silent for too long.
         EOFError: If it ended without a last message.
     """
-    while connection.poll(HANG_SECONDS):
+    patience_seconds = START_SECONDS
+    while connection.poll(patience_seconds):
+        patience_seconds = HANG_SECONDS
         message = connection.recv()
         if message is None:
             return
