@@ -95,7 +95,7 @@ def test_a_worker_that_dies_or_hangs_leaves_its_input(tmp_path: Path, monkeypatc
     (finding,) = result.findings
     assert (finding.kind, finding.data) == ("ends the process with exit code -9", b"deadly")
     monkeypatch.setattr(campaign, "work", hang)
-    monkeypatch.setattr(campaign, "HANG_SECONDS", 0.2)
+    monkeypatch.setattr(campaign, "START_SECONDS", 0.2)
     assert campaign._run_worker(result, 1, 1.0, tmp_path)
     assert result.findings[1].kind.startswith("hangs for over")
 
