@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import numpy_helper
 
 from crowdserve.errors import WeightsError
 
@@ -25,6 +23,10 @@ def read_served_weights(folder: Path) -> dict[str, tuple[Array, Array]]:
     Raises:
         WeightsError: If the folder has no model file that `export/` wrote.
     """
+    # Here, since a network's code is read where ONNX is not installed too.
+    import onnx
+    from onnx import numpy_helper
+
     path = folder / MODEL_FILE
     try:
         graph = onnx.load(path).graph

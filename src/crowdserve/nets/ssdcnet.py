@@ -146,8 +146,8 @@ class SSDCNet(nn.Module):
         c0, c1, c2 = (count(logits) for logits in (logits0, logits1, logits2))
         den0, den1 = (softmax_in_blocks(self.back_end_denisty(features)) for features in (taps.conv5, f1))
         w1, w2 = (torch.sigmoid(self.back_end_lw_fc(features)) for features in (f1, f2))
-        div1 = (1 - w1) * _repeat(c0) * den0 + w1 * c1
-        div2 = (1 - w2) * _repeat(div1) * den1 + w2 * c2
+        div1 = divide_counts(c0, c1, den0, w1)
+        div2 = divide_counts(div1, c2, den1, w2)
         return Division(logits0, logits1, logits2, c0, c1, c2, den0, den1, w1, w2, c0, div1, div2)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -166,6 +166,18 @@ class SSDCNet(nn.Module):
     def expected_counts(self, logits: Tensor) -> Tensor:
         """Logits [N, C, h, w] -> the mean count by the classes' probabilities [N, h, w]."""
         return torch.einsum("nchw,c->nhw", logits.float().softmax(dim=1), self.table)
+
+
+def divide_counts(coarse: Tensor, fine: Tensor, shares: Tensor, weights: Tensor) -> Tensor:
+    """One step of the division: shares of the coarse counts [N, 1, h, w], weighed against the fine ones.
+
+    Args:
+        coarse: Counts of the cells before the step.
+        fine: The cells' own counts after it, [N, 1, 2h, 2w]; the shape of the rest and of the result.
+        shares: Shares in a coarse count; the four of a cell sum to 1.
+        weights: Weights of the fine counts, 0 to 1.
+    """
+    return (1 - weights) * _repeat(coarse) * shares + weights * fine
 
 
 def softmax_in_blocks(logits: Tensor) -> Tensor:

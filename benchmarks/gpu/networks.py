@@ -1,0 +1,170 @@
+"""The networks in PyTorch, with served weights, weights from a file, or random ones: speed does not depend on them."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_UNIT, Normalisation
+from crowdserve.errors import WeightsError
+from crowdserve.nets.served_weights import MODEL_FILE, read_served_weights
+from crowdserve.nets.ssdcnet import STRIDE, SSDCNet, served_state
+from crowdserve.nets.vgg_layout import BLOCKS, CONV_NAMES
+
+BACK_END = (512, 512, 512, 256, 128, 64)
+"""Filters of CSRNet's 3x3 convolutions of dilation 2, as in `crowdserve.nets.csrnet`, which needs Keras."""
+
+FEWEST_CLASSES = 11
+"""Classes of an SSDCNet whose counts end at 0; two more for each person."""
+
+SEED = 2026
+
+
+class CSRNet(nn.Module):
+    """Normalised images [N, 3, H, W] -> density [N, 1, H/8, W/8]; names are those of the published checkpoints."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frontend = nn.Sequential(*_vgg_layers(blocks=4, pools=3))
+        layers: list[nn.Module] = []
+        channels = BLOCKS[3][-1]
+        for filters in BACK_END:
+            layers += [nn.Conv2d(channels, filters, 3, padding=2, dilation=2), nn.ReLU(inplace=True)]
+            channels = filters
+        self.backend = nn.Sequential(*layers)
+        self.output_layer = nn.Conv2d(channels, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """The sum of a map is the head count; take it in FP32."""
+        return torch.relu(self.output_layer(self.backend(self.frontend(images))))
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A network that is measured.
+
+    Attributes:
+        name: Its family's name.
+        module: In FP32, on the CPU.
+        weights: Where the weights come from.
+        normalisation: Of the input.
+        multiple: Height and width are padded to multiples of it, in px.
+        size: Width and height, if there is one only.
+    """
+
+    name: str
+    module: nn.Module
+    weights: str
+    normalisation: Normalisation
+    multiple: int
+    size: tuple[int, int] | None = None
+
+    def padded(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height with the padding that the network needs."""
+        return width + -width % self.multiple, height + -height % self.multiple
+
+    def on(self, device: str, dtype: torch.dtype) -> nn.Module:
+        """A copy of the module, channels last, ready to run.
+
+        The table of counts stays in FP32, so that only the choice of a class can depend on the type.
+        """
+        module = copy.deepcopy(self.module).eval().requires_grad_(False)
+        table = module.table if isinstance(module, SSDCNet) else None
+        module = module.to(device, dtype, memory_format=torch.channels_last)
+        if table is not None:
+            module.table = table.to(device)
+        return module
+
+
+def csrnet(source: Path | None) -> Network:
+    """CSRNet with weights from a file of a state dict (.npz), a served version's folder, or random ones."""
+    module = CSRNet()
+    if source and source.is_dir():
+        _fill(module, _served_csrnet(module, source), source)
+    elif source:
+        _fill(module, _state(source), source)
+    else:
+        randomise(module)
+    return Network("csrnet", module, str(source or "random"), IMAGENET_CAFFE, 8)
+
+
+def ssdcnet(source: Path | None) -> Network:
+    """SSDCNet with weights from a file of a state dict (.npz), a served version's folder, or random ones."""
+    if source is None:
+        module = SSDCNet(22)
+        randomise(module)
+    else:
+        state = served_state(source) if source.is_dir() else _state(source)
+        key = "back_end_cls.3.weight"
+        if key not in state:
+            raise WeightsError(f"{source} has no {key}; give the state dict of an SSDCNet")
+        module = SSDCNet((len(state[key]) - FEWEST_CLASSES) / 2)
+        _fill(module, state, source)
+    return Network("ssdcnet", module, str(source or "random"), IMAGENET_UNIT, STRIDE)
+
+
+def vgg16() -> Network:
+    """VGG16 without its head, with random weights: the scene classifier's network."""
+    module = nn.Sequential(*_vgg_layers(blocks=5, pools=5))
+    randomise(module)
+    return Network("vgg16", module, "random", IMAGENET_CAFFE, 32, size=(224, 224))
+
+
+def served_folder(repository: Path, family: str) -> Path | None:
+    """The first served version of a family's network, if its model file is there."""
+    folders = sorted(path.parent for path in repository.glob(f"{family}*/*/{MODEL_FILE}"))
+    return folders[0] if folders else None
+
+
+def randomise(module: nn.Module) -> None:
+    """He's initialisation with a fixed seed, which keeps activations at the input's scale."""
+    generator = torch.Generator().manual_seed(SEED)
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(layer.bias)
+
+
+def _vgg_layers(*, blocks: int, pools: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    channels = 3
+    for i, block in enumerate(BLOCKS[:blocks]):
+        for filters in block:
+            layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
+            channels = filters
+        if i < pools:
+            layers.append(nn.MaxPool2d(2))
+    return layers
+
+
+def _served_csrnet(module: nn.Module, folder: Path) -> dict[str, Tensor]:
+    served = read_served_weights(folder)
+    names = [*CONV_NAMES[:10], *(f"dilated_conv{i}" for i in range(1, len(BACK_END) + 1)), "density"]
+    if set(names) != set(served):
+        raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
+    convs = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
+    return {
+        f"{conv}.{part}": torch.from_numpy(array)
+        for conv, name in zip(convs, names, strict=True)
+        for part, array in zip(("weight", "bias"), served[name], strict=True)
+    }
+
+
+def _state(path: Path) -> dict[str, Tensor]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
+    except (OSError, ValueError) as err:
+        raise WeightsError(
+            f"{path} is not a file of a state dict ({err}); give an .npz file, one array a name"
+        ) from err
+
+
+def _fill(module: nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as err:
+        raise WeightsError(f"{source} does not fit {type(module).__name__} ({err}); give its state dict") from err
