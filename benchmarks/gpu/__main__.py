@@ -99,15 +99,14 @@ def _count_photos(
 ) -> dict[str, Any]:
     counting = [net for net in nets if net.size is None]
     seconds = PHOTO_SHARE * arguments.seconds / len(counting)
-    return {
-        net.name: numerics.compare(
-            net,
-            photos.decoded(files, arguments.photo_side),
-            arguments.device,
-            Clock(min(seconds, clock.left)),
-        )
-        for net in counting
-    }
+    entries: dict[str, Any] = {}
+    for net in counting:
+        pictures = photos.decoded(files, arguments.photo_side)
+        try:
+            entries[net.name] = numerics.compare(net, pictures, arguments.device, Clock(min(seconds, clock.left)))
+        except RuntimeError as err:  # such as too little memory: the speeds are worth keeping
+            entries[net.name] = {"failed": str(err)[:300]}
+    return entries
 
 
 def _facts(net: Network) -> dict[str, object]:

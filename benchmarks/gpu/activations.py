@@ -14,6 +14,12 @@ from crowdserve.nets.normalisation import normalise, pad_black
 from crowdserve.nets.ssdcnet import Division, SSDCNet
 
 
+def prepared(network: Network, photo: Rgb, device: str) -> Tensor:
+    """A photo as a network takes it: padded, normalised, FP32 [1, 3, H, W] on the device, channels last."""
+    pixels = normalise(pad_black(photo, network.multiple)[None], network.normalisation)
+    return torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a network says of a photo in one precision.
@@ -39,7 +45,7 @@ class ObservedNetwork:
     def __init__(self, network: Network, precision: Precision, device: str) -> None:
         self.largest: dict[str, float] = {}
         self.not_finite = 0
-        self._network, self._precision, self._device = network, precision, device
+        self._precision = precision
         self._module = network.on(device, precision.dtype)
         self.table: Tensor | None = getattr(self._module, "table", None)
         self._seen: dict[str, Tensor] = {}
@@ -47,11 +53,9 @@ class ObservedNetwork:
             if isinstance(layer, nn.Conv2d):
                 layer.register_forward_hook(self._observer(name))
 
-    def answer(self, photo: Rgb) -> Answer:
-        """Count the people of one photo."""
-        pixels = normalise(pad_black(photo, self._network.multiple)[None], self._network.normalisation)
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
-        images = images.to(self._device, self._precision.dtype).contiguous(memory_format=torch.channels_last)
+    def answer(self, images: Tensor) -> Answer:
+        """Count the people of one photo, normalised [1, 3, H, W] in FP32 on the device."""
+        images = images.to(self._precision.dtype)
         self._precision.choose()
         self._seen.clear()
         with torch.inference_mode():

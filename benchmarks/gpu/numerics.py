@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.gpu.activations import ObservedNetwork
+from benchmarks.gpu.activations import ObservedNetwork, prepared
 from benchmarks.gpu.networks import Network
 from benchmarks.gpu.precision import FP32, PRECISIONS
 from benchmarks.gpu.stopwatch import Clock
@@ -34,10 +34,11 @@ def compare(network: Network, photos: Iterable[Rgb], device: str, clock: Clock) 
     counts: dict[str, list[float]] = {name: [] for name in others}
     flips: dict[str, list[list[float]]] = {name: [] for name in others}
     for photo in photos:
-        exact = reference.answer(photo)
+        images = prepared(network, photo, device)
+        exact = reference.answer(images)
         exact_counts.append(exact.count)
         for name, other in others.items():
-            answer = other.answer(photo)
+            answer = other.answer(images)
             counts[name].append(answer.count)
             if exact.division and answer.division and reference.table is not None:
                 flips[name].append(flips_between(exact.division, answer.division, reference.table))

@@ -53,6 +53,8 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def photo_table(name: str, entry: Mapping[str, Any]) -> str:
     """Differences from FP32 of one network's counts."""
+    if "failed" in entry:
+        return f"{name}: {entry['failed']}"
     exact = entry["fp32"]
     lines = [
         f"{name} ({entry['weights']}): {entry['photos']} photos, {entry['mean_count']:.1f} people each in FP32; "

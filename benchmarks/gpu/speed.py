@@ -14,12 +14,8 @@ from benchmarks.gpu.stopwatch import WARM_UPS, Timing, measure, synchronise
 
 SECONDS = 0.15
 MOST_CALLS = 20
-TRIED_ALGORITHMS = 8
-"""Algorithms that cuDNN tries for each convolution, where a call is short."""
-
-FEWER_ALGORITHMS = 2
-LONG_CALL_SECONDS = 0.2
-"""Over it, by the roofline, cuDNN tries fewer: a try of each would take longer than the measurement."""
+TRIES = ((0.01, 8), (0.1, 4), (float("inf"), 2))
+"""Algorithms that cuDNN tries for each convolution, by the seconds that a call takes at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,7 @@ class Configuration:
 def run(configuration: Configuration, ceilings: Ceilings, device: str, seconds_left: float) -> dict[str, object]:
     """Measure a configuration; returns its row of the report, whatever becomes of it."""
     least = configuration.least_seconds(ceilings)
-    tries = TRIED_ALGORITHMS if least < LONG_CALL_SECONDS else FEWER_ALGORITHMS
+    tries = next(tries for seconds, tries in TRIES if least < seconds)
     # Networks run at about half of the roofline; the tries of algorithms take the time of as many calls. A processor
     # has no rate that could be told beforehand: FP16 products of matrices are a hundred times slower than convolutions.
     expected = 2 * least * (tries + WARM_UPS + 4) if device == "cuda" else 0
