@@ -89,6 +89,8 @@ def build(max_local_count: float | None, start: Path | None) -> Net:
         with np.load(start) as arrays:
             for name in state:
                 found = torch.from_numpy(arrays[name].astype(np.float32))
+                if f"{name}/scale" in arrays:
+                    found *= torch.from_numpy(arrays[f"{name}/scale"]).view(-1, *[1] * (found.ndim - 1))
                 shared = min(len(found), len(state[name]))
                 state[name][:shared] = found[:shared]
     return net
