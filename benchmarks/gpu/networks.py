@@ -4,10 +4,10 @@ import copy
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.gpu.weight_files import read_weights
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_UNIT, Normalisation
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import MODEL_FILE, read_served_weights
@@ -154,13 +154,7 @@ def _served_csrnet(module: nn.Module, folder: Path) -> dict[str, Tensor]:
 
 
 def _state(path: Path) -> dict[str, Tensor]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: torch.from_numpy(file[name].astype(np.float32)) for name in file.files}
-    except (OSError, ValueError) as err:
-        raise WeightsError(
-            f"{path} is not a file of a state dict ({err}); give an .npz file, one array a name"
-        ) from err
+    return {name: torch.from_numpy(array) for name, array in read_weights(path).items()}
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], source: Path) -> None:

@@ -11,6 +11,13 @@ from PIL import Image
 from crowdserve.errors import DatasetError, InvalidRequest
 from crowdserve.images import Rgb, decode_image, fit_within
 
+SIDE_PX, CPU_SIDE_PX = 1024, 128
+"""Photos are scaled down to it."""
+
+SMALL_SIDE_PX = 480
+SMALL_PHOTOS = 10
+"""So many photos come at the small size first, so that a short run has compared some."""
+
 PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp")
 
 
@@ -46,6 +53,13 @@ def decoded(files: list[bytes], max_side_px: int) -> Iterator[Rgb]:
             yield fit_within(decode_image(file), max_side_px)
         except InvalidRequest:
             continue
+
+
+def pictures(files: list[bytes], max_side_px: int) -> Iterator[Rgb]:
+    """Some photos at the small size, then all of them at the full one."""
+    if max_side_px > SMALL_SIDE_PX:
+        yield from decoded(files[:SMALL_PHOTOS], SMALL_SIDE_PX)
+    yield from decoded(files, max_side_px)
 
 
 def examples(folder: Path) -> list[bytes]:
