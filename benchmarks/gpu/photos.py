@@ -1,6 +1,7 @@
 """Photos to compare counts on."""
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,10 +78,10 @@ def noise_photo(width: int, height: int) -> bytes:
 
 def _unpacked(path: Path) -> list[bytes]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             data: npt.NDArray[np.uint8] = file["jpeg"]
             ends = [0, *map(int, file["jpeg_ends"])]
             wanted = file["validate"].astype(bool) if "validate" in file.files else np.ones(len(ends) - 1, bool)
-    except (OSError, KeyError, ValueError) as err:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as err:
         raise DatasetError(f"{path} holds no packed photos ({err}); it needs `jpeg` and `jpeg_ends`") from err
     return [data[ends[i] : ends[i + 1]].tobytes() for i in np.flatnonzero(wanted)]

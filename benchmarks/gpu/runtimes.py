@@ -48,8 +48,8 @@ class Runtimes:
         program = tensorrt_command.find_trtexec() if device == "cuda" else None
         if program:
             for model, shapes in self._plan:
-                prepare = partial(partial, self._trtexec, program, model)
-                self._run(tensorrt_command.LABEL, model, shapes, prepare, ENGINE_SECONDS)
+                build = partial(partial, self._trtexec, program, model)
+                self._run(tensorrt_command.LABEL, model, shapes, build, ENGINE_SECONDS)
         if triton_url:
             self._triton(lambda: triton_url, 0)
         elif self._plan and (server := triton_server.find_server()):

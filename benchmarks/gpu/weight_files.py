@@ -22,9 +22,15 @@ def read_weights(path: Path) -> Arrays:
         WeightsError: If the file is none, or has a tensor in integers without its scales, or scales that fit nothing.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:  # numpy leaves a broken file open
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as err:  # TypeError: the file holds a single array
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        TypeError,
+        zipfile.BadZipFile,
+    ) as err:  # TypeError: the file holds a single array
         raise _no_state_dict(path, str(err)) from err
     strange = sorted(name for name, array in arrays.items() if array.dtype.kind not in "fiu")
     if strange:
