@@ -67,13 +67,21 @@ def test_undefined_count_is_found() -> None:
     assert entry["counts"] == [0.0], "FP32 has none of it"
 
 
-@pytest.mark.parametrize(("gap", "flipped"), [(2.0**-9, True), (2.0**-6, False)])
-def test_planted_tie_flips_every_class(gap: float, flipped: bool) -> None:
-    """Two classes a step apart, which bfloat16 rounds to a tie: its ArgMax then takes the first."""
+@pytest.fixture(scope="module")
+def undecided() -> Network:
+    """An SSDCNet whose parameters are all 0."""
     network = ssdcnet(None)
     with torch.no_grad():
         for parameter in network.module.parameters():
             parameter.zero_()
+    return network
+
+
+@pytest.mark.parametrize(("gap", "flipped"), [(2.0**-9, True), (2.0**-6, False)])
+def test_planted_tie_flips_every_class(undecided: Network, gap: float, flipped: bool) -> None:
+    """Two classes a step apart, which bfloat16 rounds to a tie: its ArgMax then takes the first."""
+    network = undecided
+    with torch.no_grad():
         network.module.back_end_cls[3].bias[[20, 30]] = torch.tensor([1.0, 1.0 + gap])
     entry = compare(network, [WHITE], [BF16], "cpu", 60)
     figures = entry["bf16"]
