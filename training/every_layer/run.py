@@ -114,9 +114,18 @@ def train(options: argparse.Namespace) -> None:
     if options.negative_photos:
         empty += load_negatives(options.negative_photos, 8) * 6
     stream = Stream(Windows(sets, empty, config), options.seed)
-    loader = DataLoader(stream, batch_size=None, num_workers=options.workers, prefetch_factor=4 if options.workers else None, pin_memory=device.type == "cuda", multiprocessing_context="fork" if options.workers else None)
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=options.workers,
+        prefetch_factor=4 if options.workers else None,
+        pin_memory=device.type == "cuda",
+        multiprocessing_context="fork" if options.workers else None,
+    )
     groups = rates(net, options.rate, options.frozen)
-    optimiser = torch.optim.AdamW(groups, lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=device.type == "cuda")
+    optimiser = torch.optim.AdamW(
+        groups, lr=options.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=device.type == "cuda"
+    )
     trained = [p for group in groups for p in group["params"]]
     averaged = [p.detach().clone() for p in trained]
     options.output.mkdir(parents=True, exist_ok=True)
@@ -196,7 +205,9 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("card", help="card of the network")
     p.add_argument("--data", type=_data, nargs="+", required=True, metavar="FILE[:SHARE]", help="packed data sets")
-    p.add_argument("--judge", type=Path, nargs="*", help="packed data sets that validate; the first of --data if left out")
+    p.add_argument(
+        "--judge", type=Path, nargs="*", help="packed data sets that validate; the first of --data if left out"
+    )
     p.add_argument("--start", type=Path, help="weights to start from, .npz")
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--scratch", type=Path, help="one more copy of the weights, whole")

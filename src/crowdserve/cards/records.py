@@ -90,15 +90,17 @@ def _check_record(path: Path, found: str, remedy: str) -> None:
         )
 
 
-def wall_seconds(meta: Mapping[str, Any]) -> float:
-    """Training time of a run and of the runs that it continued."""
-    earlier = meta.get("started_from")
-    return float(meta["wall_seconds"]) + (wall_seconds(earlier) if earlier else 0.0)
+def wall_seconds(meta: Mapping[str, Any]) -> dict[str, float]:
+    """Training time of a run and of the runs that it continued, by machine: its GPU, or its number of cores."""
+    earlier, machine = meta.get("started_from"), meta["machine"]
+    seconds = wall_seconds(earlier) if earlier else {}
+    name = machine.get("gpu") or f"{machine['cores']} cores"
+    return {**seconds, name: seconds.get(name, 0.0) + float(meta["wall_seconds"])}
 
 
 def training_time(meta: Mapping[str, Any]) -> str:
-    """Training time as text, with the number of cores."""
-    return f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
+    """Training time as text, by machine."""
+    return "; ".join(f"{seconds / 60:.0f} min, {machine}" for machine, seconds in wall_seconds(meta).items())
 
 
 def keep_evaluation(summary_file: Path, repository: Path) -> Path:
