@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from crowdserve.scene.decision import Decision
 
-CAREFUL = Decision(dense_from=0.6, sparse_up_to=0.05, nobody=2.0, alike=0.5)
+CAREFUL = Decision(dense_from=0.6, sparse_up_to=0.05, at_stake=20.0, nobody=2.0)
 
 
 def test_a_record_without_a_decision_takes_the_likelier_scene() -> None:
@@ -25,24 +25,27 @@ def test_unsure_between_the_limits(p_dense: float, unsure: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("dense", "sparse", "route"),
+    ("p_dense", "dense", "sparse", "route"),
     [
-        (2105.0, 18.0, "dense"),  # a crowd that the sparse networks hardly see
-        (685.0, 0.0, "sparse"),  # gravel, in which they see nobody
-        (25.0, 19.0, "sparse"),  # a street that both see
-        (0.0, 0.0, "sparse"),
-        (40.0, 90.0, "sparse"),
+        (0.2, 2105.0, 18.0, "dense"),  # a crowd that the sparse networks hardly see
+        (0.5, 355.0, 0.0, "dense"),  # a crowd out of focus
+        (0.1, 685.0, 0.0, "sparse"),  # gravel, in which they see nobody
+        (0.1, 685.0, 3.0, "dense"),
+        (0.5, 29.0, 7.0, "sparse"),  # a circuit board: little to lose
+        (0.55, 123.0, 120.0, "sparse"),  # a street that both see
+        (0.3, 0.0, 0.0, "sparse"),
+        (0.5, 40.0, 90.0, "sparse"),
     ],
 )
-def test_counts_settle_what_the_classifier_does_not(dense: float, sparse: float, route: str) -> None:
-    assert CAREFUL.settled({"dense": dense, "sparse": sparse}) == route
+def test_counts_settle_what_the_classifier_does_not(p_dense: float, dense: float, sparse: float, route: str) -> None:
+    assert CAREFUL.settled(p_dense, {"dense": dense, "sparse": sparse}) == route
 
 
-@given(dense=st.floats(0, 1e5), sparse=st.floats(0, 1e5))
-def test_nobody_is_lost_but_where_the_sparse_networks_see_nobody(dense: float, sparse: float) -> None:
-    people = {"dense": dense, "sparse": sparse}
-    answered = people[CAREFUL.settled(people)]  # type: ignore[index]
-    assert answered >= CAREFUL.alike * dense or sparse <= CAREFUL.nobody
+@given(p_dense=st.floats(0, 1), dense=st.floats(0, 1e5), sparse=st.floats(0, 1e5))
+def test_few_are_expected_to_be_lost(p_dense: float, dense: float, sparse: float) -> None:
+    if CAREFUL.settled(p_dense, {"dense": dense, "sparse": sparse}) == "sparse":
+        expected_loss = p_dense * (dense - sparse)
+        assert expected_loss <= CAREFUL.at_stake or (p_dense < 0.5 and sparse <= CAREFUL.nobody)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_nobody_is_lost_but_where_the_sparse_networks_see_nobody(dense: float, s
         {"sparse_up_to": -0.1},
         {"nobody": -1.0},
         {"nobody": float("inf")},
-        {"alike": 2.0},
+        {"at_stake": -1.0},
         {"dense_from": float("nan")},
         {"threshold": 0.5},
     ],

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from crowdserve.scene.classifier import LABELS
 from crowdserve.scene.decision import Decision
 
-LOST, GAINED = 0.01, 0.01
+LOST, GAINED = 0.01, 0.002
 """Shares of the dense and of the sparse pictures that may be taken for the other scene without being called unsure."""
 
-NOBODY, ALIKE = 2.0, 0.5
-"""See `Decision`; measured with the shipped networks, see the log of 2026-11-27."""
+AT_STAKE, NOBODY = 20.0, 2.0
+"""See `Decision`; measured with the shipped networks, see the laboratory log of 2026-11-27."""
 
 _STEPS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.97, 0.99)
 
@@ -31,7 +31,7 @@ def choose_decision(dense: _Probabilities, labels: npt.NDArray[np.int64]) -> Dec
     dense_from = float(np.quantile(of_sparse, 1 - GAINED, method="higher"))
     if sparse_up_to >= dense_from:  # nothing lies between: never unsure
         sparse_up_to = dense_from = float(np.clip(0.5, dense_from, sparse_up_to))
-    return Decision(round(dense_from, 4), round(sparse_up_to, 4), NOBODY, ALIKE)
+    return Decision(round(dense_from, 4), round(sparse_up_to, 4), AT_STAKE, NOBODY)
 
 
 def curve(dense: _Probabilities, labels: npt.NDArray[np.int64]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """The choice of a route: by the classifier where it is sure, by the counts of both routes where it is not.
 
 The errors are lopsided. On the sparse route a dense crowd vanishes: thousands are counted as a few. On the dense route
-an empty street or gravel gains some. So the limits are not one half, and between them nothing is lost: the networks of
-both routes are asked, and the sparse route is only taken if its networks see what the dense route's see, or nothing.
+an empty street or gravel gains some. So the limits are not one half, and between them the networks of both routes are
+asked: the people that the sparse route would lose, if the scene were dense, decide.
 """
 
 import math
@@ -22,20 +22,20 @@ class Decision:
     Attributes:
         dense_from: The scene is surely dense from this probability.
         sparse_up_to: The scene is surely sparse up to this probability, if that is less than `dense_from`.
-        nobody: People up to whom the sparse networks see nobody.
-        alike: The sparse route is taken too where its networks see at least this share of the dense ones' people.
+        at_stake: The sparse route is taken where it is expected to lose at most so many people.
+        nobody: It is also taken where it is the likelier one and its networks count at most so many people: gravel.
     """
 
     dense_from: float = 0.5
     sparse_up_to: float = 0.5
+    at_stake: float = 0.0
     nobody: float = 0.0
-    alike: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.sparse_up_to <= self.dense_from <= 1:
             raise ValueError(f"limits {self.sparse_up_to} and {self.dense_from}; expected 0 to 1, sparse first")
-        if not (0 <= self.nobody < math.inf and 0 <= self.alike <= 1):
-            raise ValueError(f"nobody {self.nobody}, alike {self.alike}; expected people, and a share of 0 to 1")
+        if not (0 <= self.nobody < math.inf and 0 <= self.at_stake < math.inf):
+            raise ValueError(f"nobody {self.nobody}, at_stake {self.at_stake}; expected numbers of people")
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "Decision":
@@ -62,10 +62,16 @@ class Decision:
         """Whether the probability lies between the limits."""
         return self.sparse_up_to < dense_probability < self.dense_from
 
-    def settled(self, people: Mapping[SceneRoute, float]) -> SceneRoute:
-        """The scene where the classifier is unsure, by the people that each route counts."""
-        dense, sparse = people["dense"], people["sparse"]
-        return "sparse" if sparse <= self.nobody or sparse >= self.alike * dense else "dense"
+    def settled(self, dense_probability: float, people: Mapping[SceneRoute, float]) -> SceneRoute:
+        """The scene where the classifier is unsure.
+
+        Args:
+            dense_probability: The probability of a dense scene.
+            people: The people that the networks of each route count.
+        """
+        expected_loss = dense_probability * (people["dense"] - people["sparse"])
+        empty = dense_probability < 1 / 2 and people["sparse"] <= self.nobody
+        return "sparse" if empty or expected_loss <= self.at_stake else "dense"
 
 
 def _is_number(value: object) -> bool:

@@ -22,7 +22,7 @@ from tests.support.transformers import StartTransformer
 from training.scene.save import save_classifier
 
 NAMES = ("default", "turned")
-DOUBTFUL = Decision(dense_from=1.0, sparse_up_to=0.0, nobody=20.0)
+DOUBTFUL = Decision(dense_from=1.0, sparse_up_to=0.0, at_stake=1.0, nobody=20.0)
 
 
 @pytest.fixture(scope="module")

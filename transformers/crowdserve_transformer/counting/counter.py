@@ -137,7 +137,8 @@ class CrowdCounter:
         counts = await self._count_routes(prepared.image, weights, choices.counters, call)
         if scene is None or not scene.unsure or choices.route != "auto":
             return scene, weights, counts
-        settled = self._classifier.decision.settled({route: count.people for route, count in counts.items()})
+        people = {route: count.people for route, count in counts.items()}
+        settled = self._classifier.decision.settled(scene.probabilities["dense"], people)
         asked = {name: version for count in counts.values() for name, version in count.models.items()}
         scene = replace(scene, name=settled, models={**scene.models, **asked})
         return scene, {settled: 1.0}, {settled: counts[settled]}
