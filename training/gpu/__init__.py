@@ -11,6 +11,6 @@
 
 The other packages of training compute features of frozen layers once, because their machine has two cores. A GPU needs
 no such economy. Processes beside it draw windows on the CPU: on an H100, 15 of them kept it waiting for 1.4 s of 174 s,
-so windows that are drawn on the GPU would gain nothing. It needs PyTorch, numpy, scipy, Pillow and tqdm; ONNX only where
-it starts from a served version.
+so windows that are drawn on the GPU would gain nothing. It needs PyTorch, numpy, scipy, Pillow and tqdm, and ONNX only
+to start from a served version.
 """

@@ -17,11 +17,12 @@ class Clock:
             now: Seconds since some moment.
         """
         self._length, self._now, self._began = 60 * minutes, now, now() - spent_seconds
+        self._held_at: float | None = None
 
     @property
     def seconds(self) -> float:
         """Time spent."""
-        return self._now() - self._began
+        return (self._now() if self._held_at is None else self._held_at) - self._began
 
     @property
     def progress(self) -> float:
@@ -31,7 +32,12 @@ class Clock:
     @contextmanager
     def stopped(self, really: bool = True) -> Iterator[None]:
         """Hold the clock while the block runs, unless told otherwise."""
-        stopped = self._now()
-        yield
-        if really:
-            self._began += self._now() - stopped
+        if not really or self._held_at is not None:
+            yield
+            return
+        self._held_at = self._now()
+        try:
+            yield
+        finally:
+            self._began += self._now() - self._held_at
+            self._held_at = None

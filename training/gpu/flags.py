@@ -42,7 +42,8 @@ def read_flags(description: str | None, arguments: Sequence[str] | None = None) 
         parser.add_argument(f"--{field.name.replace('_', '-')}", help=text, **_argument(field.default))
     flags = parser.parse_args(arguments)
     try:
-        return flags, Recipe(**{f.name: frozen(getattr(flags, f.name)) for f in dataclasses.fields(Recipe)})
+        fields: dict[str, Any] = {f.name: frozen(getattr(flags, f.name)) for f in dataclasses.fields(Recipe)}
+        return flags, Recipe(**fields)
     except ValueError as err:
         parser.error(str(err))
 

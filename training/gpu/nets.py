@@ -90,10 +90,8 @@ def build(card: ModelCard, loss: str = "both") -> Net:
 def normalised(images: Tensor, normalisation: Normalisation) -> Tensor:
     """RGB 0 to 255 [N, 3, H, W] -> what the weights expect, as `crowdserve.nets.normalisation.normalise`."""
     ordered = images.flip(1) if normalisation.channel_order == "BGR" else images
-    mean, std = (
-        torch.tensor(values, device=images.device).view(1, 3, 1, 1)
-        for values in (normalisation.mean, normalisation.std)
-    )
+    both = torch.tensor((normalisation.mean, normalisation.std), device=images.device)
+    mean, std = both.view(2, 1, 3, 1, 1)
     return (ordered / normalisation.divisor - mean) / std
 
 

@@ -73,8 +73,8 @@ def fill(net: Net, tensors: Tensors, path: Path) -> None:
     if missing or foreign:
         example = missing[0] if missing else foreign[0]
         raise WeightsError(
-            f"{path} is of another network: it lacks {len(missing)} tensors and has {len(foreign)} others, for instance "
-            f"{example}; start from a network of the card's family"
+            f"{path} is of another network: it lacks {len(missing)} tensors and has {len(foreign)} others, for "
+            f"instance {example}; start from a network of the card's family"
         )
     for name, tensor in own.items():
         found = torch.from_numpy(tensors[name])

@@ -75,10 +75,8 @@ def train(
     device = session.device
     torch.backends.cudnn.benchmark = True
     net, state = build(card, recipe.loss), output.state(device)
-    if state:
-        earlier = state["started_from"]
-    else:
-        earlier = start_from(net, card, start) if start else None
+    first_start = start_from(net, card, start) if start and not state else None
+    earlier = state["started_from"] if state else first_start
     trainer = Trainer(net, recipe, device)
 
     clock = session.new_clock(recipe.minutes, state["seconds"] if state else 0.0)

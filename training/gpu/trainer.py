@@ -68,8 +68,10 @@ class Trainer:
     def averaged(self) -> Iterator[None]:
         """Have the averages as the network's weights while the block runs."""
         self._swap()
-        yield
-        self._swap()
+        try:
+            yield
+        finally:
+            self._swap()
 
     def _swap(self) -> None:
         with torch.no_grad():

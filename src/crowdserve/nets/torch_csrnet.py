@@ -1,6 +1,5 @@
 """CSRNet in PyTorch, with the names of its authors' checkpoints; `crowdserve.nets.csrnet` is the same in Keras."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -8,7 +7,7 @@ from torch import Tensor, nn
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
-from crowdserve.nets.vgg_layout import BACK_END, BLOCKS, CONV_NAMES
+from crowdserve.nets.vgg_layout import BACK_END, BLOCKS, CONV_NAMES, CSRNET_TORCH_NAMES
 
 STRIDE = 8
 """Side of a cell of the density map, px."""
@@ -71,12 +70,6 @@ def served_csrnet_state(folder: Path) -> dict[str, Tensor]:
         raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
     return {
         f"{conv}.{part}": torch.from_numpy(array)
-        for conv, name in zip(_conv_names(), names, strict=True)
+        for conv, name in zip(CSRNET_TORCH_NAMES, names, strict=True)
         for part, array in zip(("weight", "bias"), served[name], strict=True)
     }
-
-
-def _conv_names() -> Sequence[str]:
-    """The 17 convolutions in order."""
-    with torch.device("meta"):
-        return [name for name, layer in CSRNet().named_modules() if isinstance(layer, nn.Conv2d)]
