@@ -91,7 +91,7 @@ def read_packed(path: Path) -> PackedSet:
         ImageError: If a photo cannot be decoded.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as data:
             files = np.split(data["files"], data["file_ends"][:-1])
             points = np.split(data["points"].astype(np.float64), data["point_ends"][:-1])
             validates, names = data["validates"], data["data"].tolist()
