@@ -31,7 +31,7 @@ def test_official_test_halves_are_refused(tmp_path: Path, capsys: pytest.Capture
     write_dataset("shanghaitech", tmp_path)
     with pytest.raises(DatasetError, match="holds only an official test half"):
         pack([tmp_path], tmp_path / "test.npz")
-    with pytest.raises(SystemExit, match="error: .* only an official test half"):
+    with pytest.raises(SystemExit, match=r"error: .* only an official test half"):
         main([str(tmp_path), str(tmp_path / "test.npz")])
     assert not (tmp_path / "test.npz").exists()
 
@@ -47,7 +47,7 @@ def test_other_files_are_refused(dataset: Path, tmp_path: Path) -> None:
     np.savez(path, weight=np.zeros(3))
     with pytest.raises(DatasetError, match=r"write one with python -m training\.gpu\.packed"):
         read_packed(path)
-    with pytest.raises(DatasetError, match="none.npz is missing"):
+    with pytest.raises(DatasetError, match=r"none\.npz is missing"):
         read_packed(tmp_path / "none.npz")
 
 
