@@ -30,7 +30,7 @@ def read_flags(description: str | None, arguments: Sequence[str] | None = None) 
     parser.add_argument(
         "--judge", type=Path, nargs="+", metavar="FILE", help="packed data sets to validate on; the first of --data"
     )
-    parser.add_argument("--start", type=Path, metavar="PATH", help="served version, earlier output, or .npz of tensors")
+    parser.add_argument("--start-from", type=Path, metavar="PATH", help="served version, run, or .npz of tensors")
     parser.add_argument("--output", type=Path, required=True, help="checkpoint folder; resumes an unfinished run")
     parser.add_argument("--parts", type=Path, metavar="FOLDER", help="folder that gets the weights in parts of 15 MiB")
     parser.add_argument("--validate-seconds", type=float, default=20, help="time between two validations (%(default)s)")

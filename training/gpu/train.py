@@ -1,7 +1,8 @@
-"""Training of every layer of a counting network within a given time, on a GPU.
+r"""Training of every layer of a counting network within a given time, on a GPU.
 
     python -m training.gpu.packed part_A/train_data part_a.npz
-    python -m training.gpu csrnet_a --data part_a.npz --start model_repository/csrnet_a/1 --output checkpoints/csrnet_a
+    python -m training.gpu csrnet_a --data part_a.npz --output checkpoints/csrnet_a \
+        --start-from model_repository/csrnet_a/1
     python -m export.csrnet checkpoints/csrnet_a --card csrnet_a --version 2
 
 It prints the errors on the validation photos every 20 seconds and ends after --minutes. The same command goes on with a
@@ -161,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         session = Session(find_device(flags.device), flags.workers, flags.validate_seconds)
         output = OutputFolder(flags.output, card.name, flags.parts)
-        run = train(card, read_material(flags.data, flags.judge, recipe), recipe, output, flags.start, session)
+        run = train(card, read_material(flags.data, flags.judge, recipe), recipe, output, flags.start_from, session)
     except CrowdServeError as err:
         sys.exit(f"error: {err}")
     print(f"{flags.output}: {run.trainer.step} steps in {run.clock.seconds / 60:.1f} min, see meta.json and log.jsonl")

@@ -92,7 +92,7 @@ def test_run_ends_with_its_time_and_keeps_the_last_average_if_it_is_good(tmp_pat
     average = read_tensors(tmp_path / "csrnet_a.npz")["conv.bias"]
     weight = session.run.trainer.net.conv.bias
     assert average == pytest.approx(session.run.trainer.averages()[1].numpy())
-    assert float(average) < float(weight), "an average lags behind"
+    assert average.item() < weight.item(), "an average lags behind"
     assert read_tensor_record(tmp_path / "csrnet_a.npz") == meta(tmp_path)
 
 
@@ -160,9 +160,8 @@ def test_batch_without_a_finite_loss_is_left_out() -> None:
 
 def test_parts_join_to_the_weights(tmp_path: Path) -> None:
     weights = bytes(range(256)) * (PART_BYTES // 200)
-    OutputFolder(tmp_path / "run", "csrnet_a", tmp_path / "parts").write(
-        weights, [{"step": 1}], {"card": "csrnet_a"}, {}
-    )
+    output = OutputFolder(tmp_path / "run", "csrnet_a", tmp_path / "parts")
+    output.write(weights, [{"step": 1}], {"card": "csrnet_a"}, {})
     parts = sorted((tmp_path / "parts").glob("csrnet_a.npz.part*"))
     assert [part.stat().st_size for part in parts] == [PART_BYTES, len(weights) - PART_BYTES]
     assert b"".join(part.read_bytes() for part in parts) == weights == (tmp_path / "run" / "csrnet_a.npz").read_bytes()

@@ -34,7 +34,7 @@ NEEDED = ["csrnet_a", "--data", "a.npz", "--output", "run"]
 def test_trained_network_is_exported_and_counts_the_same(dataset: Path, tmp_path: Path) -> None:
     pack([dataset], tmp_path / "dots.npz")
     run, data = tmp_path / "run", str(tmp_path / "dots.npz")
-    command = ["ssdcnet_sha", "--data", data, "--judge", data, "--output", str(run), "--frozen", "13", *TINY]
+    command = ["ssdcnet_sha", "--data", data, "--output", str(run), "--frozen", "13", *TINY]
     main([*command, "--minutes", "1e-6"])
     meta = json.loads((run / "meta.json").read_text())
     assert (meta["card"], meta["normalisation"], meta["data"]) == ("ssdcnet_sha", "imagenet_unit", ["ucf-cc-50"])
