@@ -28,7 +28,7 @@ def train_csrnet_and_count(packed: Path, served: Path, folder: Path, photo: Rgb)
     from crowdserve.nets.torch_csrnet import CSRNet
     from training.gpu.train import main
 
-    run, frozen = folder / "run", ("--frozen", "14", "--warmup-steps", "1")
+    run, frozen = folder / "run", ("--frozen", "16", "--warmup-steps", "1")
     command = ["csrnet_a", "--data", f"{packed}:0.5", "--start-from", str(folder / "start.npz"), "--output", str(run)]
     command += [*TINY, *frozen, "--minutes"]
     for _ in range(2):  # the second time there is nothing left to do
