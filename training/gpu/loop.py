@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from crowdserve.errors import WeightsError
 from crowdserve.nets.tensor_file import pack_tensors
 from training.gpu.clock import Clock
 from training.gpu.output import OutputFolder
@@ -53,11 +54,19 @@ class Run:
             judge: Function that validates the present network: `mae` and other figures.
             describe: Function from the figures of the kept weights, and whether they are the last, to meta.json's
                 content.
+
+        Raises:
+            WeightsError: If counts are no numbers any more.
         """
         steps, seconds = self.trainer.step - self._told_step, self.clock.seconds - self._told_seconds
         loss = self.trainer.mean_loss()
         with self.trainer.averaged():
             errors = judge()
+        if not math.isfinite(errors["mae"]):
+            raise WeightsError(
+                f"training diverged by step {self.trainer.step}: counts are no numbers; the folder keeps the "
+                "validation before, begin another run with a lower --rate"
+            )
         speed = {"steps_per_second": round(steps / seconds, 1) if seconds > 0 else 0.0, "waited": round(self.waited, 1)}
         figures = {"step": self.trainer.step, "loss": loss, **errors, "seconds": round(self.clock.seconds, 1), **speed}
         self.log.append({**figures, "skipped": self.trainer.skipped})

@@ -99,6 +99,8 @@ def read_packed(path: Path) -> PackedSet:
         raise DatasetError(
             f"{path} is missing, damaged or no packed data set ({err}); write one with python -m training.gpu.packed"
         ) from err
+    if not len(files) == len(points) == len(validates):
+        raise DatasetError(f"{path} has {len(files)} photos and heads of {len(points)}; pack the data sets again")
     if validates.all() or not validates.any():
         raise DatasetError(f"{path} has {len(files)} photos, too few to learn from some and validate on others")
     with ThreadPoolExecutor() as pool:

@@ -90,15 +90,16 @@ def _check_record(path: Path, found: str, remedy: str) -> None:
         )
 
 
-def wall_seconds(meta: Mapping[str, Any]) -> float:
-    """Training time of a run and of the runs that it continued."""
-    earlier = meta.get("started_from")
-    return float(meta["wall_seconds"]) + (wall_seconds(earlier) if earlier else 0.0)
-
-
 def training_time(meta: Mapping[str, Any]) -> str:
-    """Training time as text, with the number of cores."""
-    return f"{wall_seconds(meta) / 60:.0f} min, {meta['machine']['cores']} cores"
+    """Training time of a run and of those that it continued as text, by GPU or number of cores, the first first."""
+    spent: dict[str, float] = {}
+    run: Mapping[str, Any] | None = meta
+    while run:
+        machine = run["machine"]
+        name = machine.get("device", "cpu") if machine.get("device", "cpu") != "cpu" else f"{machine['cores']} cores"
+        spent[name] = spent.get(name, 0.0) + float(run["wall_seconds"])
+        run = run.get("started_from")
+    return ", then ".join(f"{seconds / 60:.0f} min, {name}" for name, seconds in reversed(spent.items()))
 
 
 def keep_evaluation(summary_file: Path, repository: Path) -> Path:

@@ -149,6 +149,13 @@ def test_run_that_is_stopped_while_it_writes_goes_on_from_the_validation_before(
     assert not list(tmp_path.glob(".*"))
 
 
+def test_run_that_diverges_ends_with_the_files_of_the_validation_before(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match=r"training diverged by step 4: .* a lower --rate"):
+        Session(tmp_path, [9, 5, float("nan")]).train()
+    assert [record["step"] for record in log(tmp_path)] == [0, 2]
+    assert meta(tmp_path)["step"] == 2
+
+
 def test_batch_without_a_finite_loss_is_left_out() -> None:
     trainer = Trainer(Net(), RECIPE, CPU)  # type: ignore[arg-type]
     before = [tensor.clone() for tensor in trainer.averages()]

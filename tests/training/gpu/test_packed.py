@@ -59,3 +59,6 @@ def test_set_without_photos_to_validate_is_refused(dataset: Path, tmp_path: Path
     np.savez(path, **arrays)
     with pytest.raises(DatasetError, match="too few to learn from some and validate on others"):
         read_packed(path)
+    np.savez(path, **{**arrays, "validates": arrays["validates"][:-1]})
+    with pytest.raises(DatasetError, match="pack the data sets again"):
+        read_packed(path)
