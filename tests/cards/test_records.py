@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from crowdserve.cards import find_card
-from crowdserve.cards.records import (, training_time
+from crowdserve.cards.records import (
     EVALUATION_FILE,
     META_FILE,
     MODEL_FILE,
@@ -16,6 +16,7 @@ from crowdserve.cards.records import (, training_time
     model_sha256,
     newest_version,
     read_record,
+    training_time,
 )
 from crowdserve.cli.app import app
 from crowdserve.errors import RepositoryError
