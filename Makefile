@@ -5,7 +5,7 @@ PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint co
 SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test openapi-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench false-positives docs lock sbom audit release clean
+.PHONY: help demo up test hostile-test openapi-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -102,6 +102,9 @@ soak: .venv/development  ## Good and hostile traffic against a service for SECON
 bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures
 	.venv/bin/python -m benchmarks.serve
 	.venv/bin/python -m benchmarks.memory
+
+gpu-bench: .venv/development  ## Measure the networks on this machine's GPU in 90 s; writes dist/gpu.json
+	.venv/bin/python -m benchmarks.gpu --json dist/gpu.json
 
 false-positives: .venv/development  ## Count the people in 66 images without any; writes docs/explanation/false-positives.md
 	.venv/bin/python -m studies.false_positives --page docs/explanation/false-positives.md

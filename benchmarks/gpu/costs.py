@@ -57,19 +57,21 @@ class Cost:
 
 
 def cost_of(network: Network, width: int, height: int, batch: int) -> Cost:
-    """Count a network's work on images of a size, which includes the padding; nothing is computed."""
+    """Count a network's work on images of a size, which includes the padding."""
+    width, height = network.padded(width, height)
+    times = batch * (width // network.multiple) * (height // network.multiple)
     return Cost(
         tuple(
-            replace(layer, flops=batch * layer.flops, activations=batch * layer.activations)
-            for layer in _layers(network, width, height)
+            replace(layer, flops=times * layer.flops, activations=times * layer.activations)
+            for layer in _layers(network)
         )
     )
 
 
 @cache
-def _layers(network: Network, width: int, height: int) -> list[LayerCost]:
-    """The layers' costs for one image."""
-    module, layers = network.on("meta", torch.float32), list[LayerCost]()
+def _layers(network: Network) -> list[LayerCost]:
+    """The layers' costs for the smallest image; those of others are in the ratio of the areas."""
+    layers: list[LayerCost] = []
 
     def count(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -81,9 +83,15 @@ def _layers(network: Network, width: int, height: int) -> list[LayerCost]:
 
         return hook
 
-    for name, layer in module.named_modules():
-        if isinstance(layer, LAYERS):
-            layer.register_forward_hook(count(name))
-    width, height = network.padded(width, height)
-    module(torch.empty(1, 3, height, width, device="meta"))
+    hooks = [
+        layer.register_forward_hook(count(name))
+        for name, layer in network.module.named_modules()
+        if isinstance(layer, LAYERS)
+    ]
+    try:
+        with torch.inference_mode():
+            network.module(torch.zeros(1, 3, network.multiple, network.multiple))
+    finally:
+        for hook in hooks:
+            hook.remove()
     return layers

@@ -1,6 +1,6 @@
 """Counts in each precision against FP32, overflow, and what the flips of SSDCNet's ArgMax change."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +8,9 @@ import torch
 
 from benchmarks.gpu.activations import ObservedNetwork, prepared
 from benchmarks.gpu.networks import Network
-from benchmarks.gpu.precision import FP32, PRECISIONS
+from benchmarks.gpu.precision import FP32, Precision
 from benchmarks.gpu.stopwatch import Clock
+from crowdserve.errors import DatasetError
 from crowdserve.images import Rgb
 from crowdserve.nets.ssdcnet import Division, divide_counts
 
@@ -21,19 +22,27 @@ FEWEST_PEOPLE = 1.0
 Counts = npt.NDArray[np.float64]
 
 
-def compare(network: Network, photos: Iterable[Rgb], device: str, clock: Clock) -> dict[str, object]:
-    """Count photos in every precision, at least one, until the clock is down.
+def compare(
+    network: Network, photos: Iterable[Rgb], precisions: Sequence[Precision], device: str, seconds: float
+) -> dict[str, object]:
+    """Count photos in every precision: one, which loads the device's code, and more for some seconds.
 
     Returns:
         The report's entry of the network: what FP32 says, and for each precision its differences from it.
+
+    Raises:
+        DatasetError: If there is no photo.
     """
     torch.backends.cudnn.benchmark = False  # photos have many sizes; a search for each would take longer than they do
     reference = ObservedNetwork(network, FP32, device)
-    others = {p.name: ObservedNetwork(network, p, device) for p in PRECISIONS if p != FP32}
+    others = {p.name: ObservedNetwork(network, p, device) for p in precisions if p != FP32}
     exact_counts: list[float] = []
     counts: dict[str, list[float]] = {name: [] for name in others}
     flips: dict[str, list[list[float]]] = {name: [] for name in others}
+    sides: list[int] = []
+    clock: Clock | None = None
     for photo in photos:
+        sides.append(max(photo.shape[:2]))
         images = prepared(network, photo, device)
         exact = reference.answer(images)
         exact_counts.append(exact.count)
@@ -42,12 +51,16 @@ def compare(network: Network, photos: Iterable[Rgb], device: str, clock: Clock) 
             counts[name].append(answer.count)
             if exact.division and answer.division and reference.table is not None:
                 flips[name].append(flips_between(exact.division, answer.division, reference.table))
+        clock = clock or Clock(seconds)
         if clock.left <= 0:
             break
+    if not sides:
+        raise DatasetError("none of the files can be read as a photo; give --photos JPEGs, PNGs or WebPs")
     truth = np.array(exact_counts)
     return {
         "weights": network.weights,
         "photos": len(truth),
+        "sides_px": sides,
         "mean_count": float(truth.mean()),
         "counts": exact_counts,
         "fp32": extremes(reference),

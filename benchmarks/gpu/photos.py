@@ -1,6 +1,7 @@
 """Photos to compare counts on."""
 
 import io
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,13 @@ from PIL import Image
 
 from crowdserve.errors import DatasetError, InvalidRequest
 from crowdserve.images import Rgb, decode_image, fit_within
+
+SIDE_PX, CPU_SIDE_PX = 1024, 128
+"""Photos are scaled down to it."""
+
+SMALL_SIDE_PX = 480
+SMALL_PHOTOS = 10
+"""So many photos come at the small size first, so that a short run has compared some."""
 
 PATTERNS = ("*.jpg", "*.jpeg", "*.png", "*.webp")
 
@@ -48,6 +56,13 @@ def decoded(files: list[bytes], max_side_px: int) -> Iterator[Rgb]:
             continue
 
 
+def pictures(files: list[bytes], max_side_px: int) -> Iterator[Rgb]:
+    """Some photos at the small size, then all of them at the full one."""
+    if max_side_px > SMALL_SIDE_PX:
+        yield from decoded(files[:SMALL_PHOTOS], SMALL_SIDE_PX)
+    yield from decoded(files, max_side_px)
+
+
 def examples(folder: Path) -> list[bytes]:
     """The photos of a folder; one of noise if there is none."""
     return [path.read_bytes() for path in sorted(folder.glob("*.jpg"))] or [noise_photo(1024, 768)]
@@ -63,10 +78,10 @@ def noise_photo(width: int, height: int) -> bytes:
 
 def _unpacked(path: Path) -> list[bytes]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             data: npt.NDArray[np.uint8] = file["jpeg"]
             ends = [0, *map(int, file["jpeg_ends"])]
             wanted = file["validate"].astype(bool) if "validate" in file.files else np.ones(len(ends) - 1, bool)
-    except (OSError, KeyError, ValueError) as err:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as err:
         raise DatasetError(f"{path} holds no packed photos ({err}); it needs `jpeg` and `jpeg_ends`") from err
     return [data[ends[i] : ends[i + 1]].tobytes() for i in np.flatnonzero(wanted)]

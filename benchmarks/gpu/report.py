@@ -1,60 +1,65 @@
-"""The JSON file and the table."""
+"""The report as text."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-
-def write_json(report: Mapping[str, Any], path: Path) -> None:
-    """Write the whole report; numbers that are none become null."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_finite(report), indent=1, allow_nan=False) + "\n")
+from benchmarks.gpu.record import COMPLETE, NO_TIME
 
 
 def tables(report: Mapping[str, Any]) -> str:
-    """The report as text, at most 100 characters wide."""
+    """The report as text, at most 100 characters wide; parts that are not there yet are left out."""
     machine, ceilings = report["machine"], report["ceilings"]
-    rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in ceilings["flops_per_second"].items())
-    parts = [
-        f"{machine['device']}, PyTorch {machine['torch']}, {machine['date']}",
-        f"ceilings, measured: {rates} TFLOP/s; {ceilings['bytes_per_second'] / 1e9:,.0f} GB/s",
-        "",
-        speed_table(report["speed"]),
-    ]
-    if report.get("expectation"):
+    parts = [f"{machine['device']}, PyTorch {machine['torch']}, {machine['date']}"] if machine else []
+    if ceilings:
+        rates = ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in ceilings["flops_per_second"].items())
+        parts += [f"ceilings, measured: {rates} TFLOP/s; {ceilings['bytes_per_second'] / 1e9:,.0f} GB/s"]
+    if report["speed"]:
+        parts += ["", speed_table(report["speed"])]
+    if report["expectation"]:
         parts += ["", report["expectation"]["sentence"]]
     for name, entry in report["photos"].items():
         parts += ["", photo_table(name, entry)]
     if report["runtimes"]:
         parts += ["", runtime_table(report["runtimes"])]
-    missing = sum(row["status"] == "no time left" for row in report["speed"])
-    parts += ["", f"{report['seconds']:.0f} s; {missing} configurations left out for want of time"]
-    return "\n".join(parts)
+    ending = "" if report["status"] == COMPLETE else f"; {report['status']}, so this is not all"
+    return "\n".join([*parts, "", f"{report['seconds']:.0f} s{ending}"])
 
 
 def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a configuration: shares are of the measured ceilings, "roof" of the least time by layer."""
     lines = ["network size       N type mode       ms    p90    img/s TFLOP/s flops bytes  roof"]
     for row in sorted(rows, key=lambda row: (row["network"], row["width"] * row["height"], row["batch"])):
+        if row["status"] == NO_TIME:
+            continue
         label = f"{row['network']:<7} {row['width']:>4}x{row['height']:<4} {row['batch']:>3} "
         label += f"{row['precision']:<4} {row['mode']:<6}"
         if row["status"] != "measured":
-            lines.append(f"{label} {row['status']}")
+            lines.append(f"{label} {_line(row['status'])}")
             continue
         lines.append(
             f"{label}{_short(row['latency_ms']['median']):>7}{_short(row['latency_ms']['p90']):>7}"
             f"{_short(row['images_per_second']):>9}{_short(row['flops_per_second'] / 1e12):>8}"
             f"{row['flops_share']:>6.0%}{row['bytes_share']:>6.0%}{row['roofline_share']:>6.0%}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_left_out(rows)])
+
+
+def _left_out(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line that counts the rows for which the time was too short, if there are any."""
+    count = sum(row["status"] == NO_TIME for row in rows)
+    return [f"{count} more left out, no time left; give more --seconds"] if count else []
+
+
+def _line(text: str) -> str:
+    """The start of a message, in one line."""
+    return " ".join(text.split())[:60]
 
 
 def photo_table(name: str, entry: Mapping[str, Any]) -> str:
     """Differences from FP32 of one network's counts."""
     if "failed" in entry:
-        return f"{name}: {entry['failed']}"
+        return f"{name}: {_line(entry['failed'])}"
     exact = entry["fp32"]
     lines = [
         f"{name} ({entry['weights']}): {entry['photos']} photos, {entry['mean_count']:.1f} people each in FP32; "
@@ -81,18 +86,21 @@ def photo_table(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def runtime_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each runtime and model."""
-    lines = ["runtime                 model        size      N     ms    p90   img/s"]
+    """One line for each runtime and model; times have the copies of images and answers in them."""
+    lines = ["runtime                     model       size        N     ms    p90   img/s  people"]
     for row in rows:
-        label = f"{row['runtime']:<23} {row['model']:<12} {row['width']:>4}x{row['height']:<4} {row['batch']:>2}"
+        if row["status"] == NO_TIME:
+            continue
+        label = f"{row['runtime']:<27} {row['model']:<11} {row['width']:>4}x{row['height']:<4} {row['batch']:>3}"
         if row["status"] != "measured":
-            lines.append(f"{label} {row['status']}")
+            lines.append(f"{label} {_line(row['status'])}")
             continue
         times = row["latency_ms"]
         lines.append(
             f"{label}{_short(times['median']):>7}{_short(times['p90']):>7}{_short(row['images_per_second']):>8}"
+            f"{_short(row['people']):>8}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_left_out(rows)])
 
 
 def _short(value: float | None) -> str:
@@ -110,11 +118,3 @@ def _percent(share: float | None) -> str:
         if share < 0.995
         else f"{100 * share:.0f} %"
     )
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -119,7 +119,7 @@ def _meta(
     device: torch.device,
 ) -> Figures:
     """The content of meta.json, as `export` and the page of the models read it."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    gpu = {"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}
     machine = {"cores": os.cpu_count(), "processor": platform.machine(), "python": platform.python_version()}
     return {
         "card": card.name,
@@ -135,7 +135,7 @@ def _meta(
         "started_from": run.earlier,
         "minutes": round(run.clock.seconds / 60, 2),
         "wall_seconds": round(run.wall_seconds, 1),
-        "machine": {**machine, "device": name, "torch": torch.__version__},
+        "machine": {**machine, **gpu, "torch": torch.__version__},
         "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 

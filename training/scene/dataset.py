@@ -4,8 +4,8 @@
 
 makes scenes/{train,test,validate}/{dense,sparse}/ with a link to each photo, and scenes/manifest.json, in a second or
 two. --empty adds a folder of images without people (`training.data.negatives_folder` makes one); they are sparse by
-count and by domain. The split is the one that the counting networks are trained with, so the classifier is judged on
-photos that no network was trained on (as long as the seeds are equal).
+count and by domain; the photos of --sparse are sparse by domain. The split is the one that the counting networks are
+trained with, so the classifier is judged on photos that no network was trained on (as long as the seeds are equal).
 
 Three ways to label a photo (`--labels`):
 
@@ -23,7 +23,7 @@ import argparse
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,15 +109,25 @@ def label_by_better_counter(sample: Sample, counts: Mapping[str, RouteCounts]) -
 
 
 def make_labeller(
-    strategy: str, *, threshold: int = THRESHOLD, counts: Mapping[str, RouteCounts] | None = None
+    strategy: str,
+    *,
+    threshold: int = THRESHOLD,
+    counts: Mapping[str, RouteCounts] | None = None,
+    sparse: Collection[Path] = (),
 ) -> Callable[[Sample], SceneRoute]:
     """The function by which a strategy labels a photo.
+
+    Args:
+        strategy: One of `STRATEGIES`.
+        threshold: Heads of the largest sparse photo, for labels by count.
+        counts: Counts of each route, by photo, for labels by the better counter.
+        sparse: Photos that are sparse by domain, whatever their data set.
 
     Raises:
         DatasetError: If the strategy is `best-counter` and there are no counts.
     """
     if strategy == "domain":
-        return label_by_domain
+        return lambda sample: "sparse" if sample.image in sparse else label_by_domain(sample)
     if strategy == "count":
         return lambda sample: label_by_count(sample, threshold)
     if counts is None:
@@ -132,6 +142,7 @@ def build_scene_dataset(
     labels: str,
     threshold: int = THRESHOLD,
     counts: Mapping[str, RouteCounts] | None = None,
+    sparse: Collection[Path] = (),
     seed: int = SEED,
     copy: bool = False,
 ) -> dict[str, Any]:
@@ -145,6 +156,7 @@ def build_scene_dataset(
         labels: One of `STRATEGIES`.
         threshold: Heads of the largest sparse photo, for labels by count.
         counts: Counts of each route, by photo, for labels by the better counter.
+        sparse: Photos that are sparse by domain, whatever their data set.
         seed: Seed of the split.
         copy: Whether to copy the photos; by default they are linked.
 
@@ -154,7 +166,7 @@ def build_scene_dataset(
     Raises:
         DatasetError: If the output holds something else, or a class has no photo in the training split.
     """
-    label = make_labeller(labels, threshold=threshold, counts=counts)
+    label = make_labeller(labels, threshold=threshold, counts=counts, sparse=sparse)
     entries = _label_all(split_samples(samples, seed), label)
     photos = _count_photos(entries)
     empty = [route for route in ROUTES if not photos["train"][route]]
@@ -225,12 +237,21 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--counter", choices=COUNTERS, help="counter to use, if an evaluation has several")
     parser.add_argument("--empty", type=Path, metavar="DIR", help="images without people to add")
+    parser.add_argument(
+        "--sparse",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DATASET",
+        help="data sets of sparse scenes alone, by domain",
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder to fill")
     parser.add_argument("--seed", type=int, default=SEED, help="seed of the split")
     parser.add_argument("--copy", action="store_true", help="copy the photos; default: link to them")
     args = parser.parse_args(arguments)
     try:
-        samples = load_to_learn_from(args.datasets)
+        of_sparse = load_to_learn_from(args.sparse)
+        samples = load_to_learn_from(args.datasets) + of_sparse
         samples += load_empty(args.empty) if args.empty else []
         counts = read_route_counts(args.counts, args.counter) if args.counts else None
         if args.labels == "best-counter" and counts is not None:
@@ -243,6 +264,7 @@ def main(arguments: list[str] | None = None) -> None:
             labels=args.labels,
             threshold=args.threshold,
             counts=counts,
+            sparse={sample.image for sample in of_sparse},
             seed=args.seed,
             copy=args.copy,
         )

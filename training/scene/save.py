@@ -15,6 +15,7 @@ import sklearn
 
 from crowdserve.scene.classifier import SceneClassifier, probe_features
 from crowdserve.scene.contract import check_contract
+from crowdserve.scene.decision import Decision
 from crowdserve.scene.dense_head import DenseHead, write_head
 from crowdserve.scene.estimator_arrays import to_arrays
 from crowdserve.scene.files import (
@@ -35,6 +36,7 @@ def save_classifier(
     *,
     name: str = DEFAULT_NAME,
     as_pickle: bool = False,
+    decision: Decision | None = None,
 ) -> SceneClassifier:
     """Write a fitted classifier and its record, then load them as serving does.
 
@@ -46,6 +48,7 @@ def save_classifier(
         name: Name that an operator selects it by; an earlier classifier of that name is replaced.
         as_pickle: Whether one of scikit-learn's is saved as a joblib file, which serving reads only where an operator
             allows it, instead of as arrays.
+        decision: How serving chooses a route by its probabilities; None takes the likelier scene.
 
     Raises:
         ClassifierError: If serving would refuse the classifier, or it cannot be saved as arrays.
@@ -62,6 +65,7 @@ def save_classifier(
         "features": dict(features),
         "probe": draft.probabilities(probe_features()).tolist(),
         "training": dict(training),
+        **({"decision": decision.to_record()} if decision else {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     _write(path.with_suffix(TYPES[kind].suffix), content)

@@ -5,6 +5,8 @@
 writes scene_classifier.npz and its record scene_classifier.json for serving (about 100 kB), and scenes/report.json
 and scenes/confusion.png for people, in two to four minutes for 560 photos on two cores. A classifier with a name is
 saved beside the default one, as scene_classifier.<name>.*, and an operator selects it with --scene_classifier.
+The record says between which probabilities the classifier is unsure, so that the service asks both routes: by
+cross-fitted probabilities of the training pictures, see `training.scene.limits`.
 The file holds plain arrays. --joblib writes a pickle instead, for a classifier that arrays cannot hold: the service
 reads that only with allow_pickle.
 
@@ -35,7 +37,8 @@ from training.scene.dataset import MANIFEST
 from training.scene.feature_set import SPLITS, FeatureSet, load_features
 from training.scene.features import DEFAULT_ONNX, FeatureExtractor
 from training.scene.figures import draw_confusion, judge_splits
-from training.scene.regression import fit_regression
+from training.scene.limits import choose_decision, describe
+from training.scene.regression import crossfitted, fit_regression
 from training.scene.save import save_classifier
 
 
@@ -102,8 +105,14 @@ def train(
     contract = splits["train"].contract or _assumed_contract(onnx, "features that came as CSV")
     estimator, found = TYPES[kind](splits["train"], seed=seed)
     draft = SceneClassifier.from_estimator(estimator, "", {}, output)
+    decision = None
+    if kind == DEFAULT_TYPE:
+        labels = splits["train"].labels
+        dense = crossfitted(splits["train"], found["C"], seed=seed)
+        decision = choose_decision(dense, labels)
+        found |= {"crossfitted": describe(decision, dense, labels)}
     training = _judged(draft, splits, folder, found | {"data": describe_data(folder)})
-    return save_classifier(draft, output, contract, training, name=name, as_pickle=as_pickle)
+    return save_classifier(draft, output, contract, training, name=name, as_pickle=as_pickle, decision=decision)
 
 
 def import_classifier(

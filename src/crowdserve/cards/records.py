@@ -90,16 +90,17 @@ def _check_record(path: Path, found: str, remedy: str) -> None:
         )
 
 
+def wall_seconds(meta: Mapping[str, Any]) -> dict[str, float]:
+    """Training time of a run and of the runs that it continued, by machine: its GPU, or its number of cores."""
+    earlier, machine = meta.get("started_from"), meta["machine"]
+    seconds = wall_seconds(earlier) if earlier else {}
+    name = machine.get("gpu") or f"{machine['cores']} cores"
+    return {**seconds, name: seconds.get(name, 0.0) + float(meta["wall_seconds"])}
+
+
 def training_time(meta: Mapping[str, Any]) -> str:
-    """Training time of a run and of those that it continued as text, by GPU or number of cores, the first first."""
-    spent: dict[str, float] = {}
-    run: Mapping[str, Any] | None = meta
-    while run:
-        machine = run["machine"]
-        name = machine.get("device", "cpu") if machine.get("device", "cpu") != "cpu" else f"{machine['cores']} cores"
-        spent[name] = spent.get(name, 0.0) + float(run["wall_seconds"])
-        run = run.get("started_from")
-    return ", then ".join(f"{seconds / 60:.0f} min, {name}" for name, seconds in reversed(spent.items()))
+    """Training time as text, by machine."""
+    return "; ".join(f"{seconds / 60:.0f} min, {machine}" for machine, seconds in wall_seconds(meta).items())
 
 
 def keep_evaluation(summary_file: Path, repository: Path) -> Path:

@@ -41,6 +41,7 @@ def json_line(report: PhotoReport) -> str:
         "count": round(result.count, 3),
         "scene": result.scene,
         "scene_probability": round(result.scene_probability, 4),
+        "scene_unsure": result.scene_unsure,
         "route": result.route,
         "counts": {name: round(people, 3) for name, people in result.counts.items()},
         "models": dict(result.models),
@@ -89,9 +90,10 @@ def people_text(count: float) -> str:
 
 
 def scene_text(result: PhotoCount) -> str:
-    """The scene with its probability, and the route where that is another one."""
+    """The scene with its probability, whether that is unsure, and the route where that is another one."""
     taken = "" if result.route == result.scene else f", counted as {result.route}"
-    return f"{result.scene} ({result.scene_probability:.0%}){taken}"
+    unsure = ", unsure" if result.scene_unsure else ""
+    return f"{result.scene} ({result.scene_probability:.0%}{unsure}){taken}"
 
 
 def models_text(result: PhotoCount) -> str:

@@ -49,8 +49,9 @@ class PhotoCount:
 
     Attributes:
         count: Number of people.
-        scene: The more probable scene.
+        scene: The scene that route `auto` follows.
         scene_probability: Probability of that scene.
+        scene_unsure: Whether the scene classifier is too unsure to choose the route alone.
         route: The scene whose networks counted.
         counts: Number of people by each counter that ran.
         models: Versions of the models that answered, by name.
@@ -61,6 +62,7 @@ class PhotoCount:
     count: float
     scene: str
     scene_probability: float
+    scene_unsure: bool
     route: str
     counts: Mapping[str, float]
     models: Mapping[str, str]
@@ -203,6 +205,7 @@ def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
             count=_number(tensors["count"]),
             scene=_text(tensors["scene"]),
             scene_probability=_number(tensors["scene_probability"]),
+            scene_unsure=bool(tensors.get("scene_unsure", False)),  # versions up to 0.2 do not say it
             route=_text(tensors["route"]),
             counts={name: _number(tensors[count_name(name)]) for name in COUNTERS if count_name(name) in tensors},
             models={str(name): str(version) for name, version in json.loads(tensors["models"]).items()},

@@ -24,7 +24,7 @@ def policy_counts(prediction: Prediction, counter: str | None = None) -> dict[st
     weights = {route: prediction.scene_probability if route == prediction.scene else share for route in ROUTES}
     return {
         **{f"always {route}": count for route, count in found.items()},
-        "auto": found[max(ROUTES, key=lambda route: weights[route])],
+        "auto": next(people for route, people in found.items() if route == prediction.scene),
         "blend": sum(weights[route] * count for route, count in found.items()),
         "oracle": min(found.values(), key=lambda count: abs(count - prediction.true_count)),
     }

@@ -46,7 +46,7 @@ class Prediction:
         true_count: Number of labelled heads.
         predicted_count: Number of people that the service answered.
         counts: Number of people by column, see `count_column`.
-        scene: The more probable scene.
+        scene: The scene that route `auto` follows.
         scene_probability: Probability of that scene.
         route: The route taken; ``dense+sparse`` where both were blended.
         models: Version of each model that answered.

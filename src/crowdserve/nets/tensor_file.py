@@ -56,13 +56,29 @@ def read_tensors(path: Path) -> Tensors:
     """The state dict of a file of weights, in float32.
 
     Raises:
-        WeightsError: If the file is missing, damaged or of another kind.
+        WeightsError: If the file is missing, damaged or of another kind, or has a tensor in integers without its scales,
+            or scales that fit nothing.
     """
-    arrays = _read(path)
-    tensors = {name: array.astype(np.float32) for name, array in arrays.items() if not _is_beside(name)}
-    for name in tensors:
-        if name + SCALE in arrays:
-            tensors[name] *= arrays[name + SCALE].reshape(-1, *[1] * (tensors[name].ndim - 1))
+    arrays, tensors = _read(path), Tensors()
+    arrays.pop(RECORD, None)
+    for name, array in arrays.items():
+        if name.endswith(SCALE):
+            if name.removesuffix(SCALE) not in arrays:
+                raise WeightsError(f"{path} has {name} without {name.removesuffix(SCALE)}; give a file with both")
+            continue
+        tensors[name] = array.astype(np.float32)
+        scale = arrays.get(name + SCALE)
+        if scale is not None:
+            if not array.ndim or scale.size not in (1, len(array)):
+                raise WeightsError(
+                    f"{path}: {name + SCALE} has {scale.size} values for {name} {list(array.shape)}; "
+                    "it needs one for each of the first axis"
+                )
+            tensors[name] *= scale.astype(np.float32).reshape(-1, *[1] * (array.ndim - 1))
+        elif array.dtype.kind != "f" and array.ndim > 1:
+            raise WeightsError(
+                f"{path}: {name} is in {array.dtype} without {name + SCALE}; give the scales too, or weights in floats"
+            )
     return tensors
 
 
@@ -70,30 +86,33 @@ def read_tensor_record(path: Path) -> Any:
     """The record in a file of weights; None if it has none.
 
     Raises:
-        WeightsError: As `read_tensors`.
+        WeightsError: If the file is missing, damaged or of another kind.
     """
     found = _read(path).get(RECORD)
-    return None if found is None else json.loads(found.tobytes())
+    try:
+        return None if found is None else json.loads(found.tobytes())
+    except ValueError as err:
+        raise _no_state_dict(path, f"its {RECORD} is damaged: {err}") from err
 
 
 def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
     try:
-        # A damaged archive makes np.load leave a file open that it opened itself.
+        # A damaged archive makes numpy leave a file open that it opened itself.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as err:
-        raise WeightsError(
-            f"{path} is missing, damaged or no .npz file of weights ({err}); copy it again, and join its parts in order"
-        ) from err
-    wrong = [name for name, array in arrays.items() if array.dtype.kind not in "fiu"]
-    if wrong or not arrays:
-        found = f"{wrong[0]} holds no numbers" if wrong else "it holds no arrays"
-        raise WeightsError(f"{path} is no file of weights: {found}; give an .npz file with one array per tensor")
+            arrays = {name: np.asarray(file[name]) for name in file.files}
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as err:
+        raise _no_state_dict(path, str(err)) from err  # a TypeError where the file holds a single array
+    strange = sorted(name for name, array in arrays.items() if array.dtype.kind not in "fiu")
+    if strange or not arrays:
+        raise _no_state_dict(path, f"{strange[0]} is no array of numbers" if strange else "it holds no arrays")
     return arrays
 
 
-def _is_beside(name: str) -> bool:
-    return name == RECORD or name.endswith(SCALE)
+def _no_state_dict(path: Path, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{path} is not a file of a state dict ({reason}); give an .npz file, one array a name; if it came in parts, join "
+        "them in order"
+    )
 
 
 def _in_eight_bits(kernel: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:

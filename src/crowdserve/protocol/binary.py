@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 
-_DTYPES: Mapping[str, str] = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1"}
+_DTYPES: Mapping[str, str] = {"FP32": "<f4", "INT64": "<i8", "UINT8": "u1", "BOOL": "?"}
 
 
 def join_bytes(elements: Iterable[bytes]) -> bytes:

@@ -40,8 +40,11 @@ OUTPUTS: Mapping[str, OutputTensor] = {
     tensor.name: tensor
     for tensor in (
         OutputTensor("count", "FP32", (-1,), "people: the mean of the counters that ran"),
-        OutputTensor("scene", "BYTES", (-1,), "the more probable scene: dense or sparse"),
+        OutputTensor("scene", "BYTES", (-1,), "the scene, dense or sparse, that route `auto` follows"),
         OutputTensor("scene_probability", "FP32", (-1,), "probability of that scene"),
+        OutputTensor(
+            "scene_unsure", "BOOL", (-1,), "whether that is too little to choose by, so that `auto` asks both routes"
+        ),
         *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
         OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
         OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),

@@ -23,6 +23,7 @@ from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.array_file import MAX_FILE_BYTES
 from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, check_summary, recorded_numbers
+from crowdserve.scene.decision import Decision
 from crowdserve.scene.files import SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES, read_bounded, read_record
 
 LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
@@ -37,12 +38,14 @@ class SceneClassifier:
         estimator: A classifier with scikit-learn's `predict_proba` and `classes_`, of two classes.
         sha256: Hash of the classifier's file, in hexadecimal.
         record: The record that was saved with it.
+        decision: How a route is chosen by its probabilities.
     """
 
     estimator: Any = field(repr=False)
     sha256: str
     record: Mapping[str, Any] = field(repr=False)
     _columns: tuple[int, ...] = field(repr=False)
+    decision: Decision = field(default_factory=Decision)
 
     @classmethod
     def load(cls, path: Path, *, allow_pickle: bool = False) -> "SceneClassifier":
@@ -103,7 +106,11 @@ class SceneClassifier:
             raise ClassifierError(
                 f"{path} takes {expected:,} features, {VGG16.name} gives {FEATURE_COUNT:,}; train again"
             )
-        return cls(estimator, sha256, record, _columns(list(estimator.classes_), path))
+        try:
+            decision = Decision.from_record(record)
+        except ValueError as err:
+            raise ClassifierError(f"{path.with_suffix('.json')}: {err}; train again") from err
+        return cls(estimator, sha256, record, _columns(list(estimator.classes_), path), decision)
 
     def probabilities(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """Probabilities of the scenes; about 0.2 ms per photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).

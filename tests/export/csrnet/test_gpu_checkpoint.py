@@ -86,7 +86,7 @@ def test_other_tensors_are_refused(
 def test_damaged_file_and_foreign_card_are_refused(tensors: Tensors, tmp_path: Path) -> None:
     file = write(tmp_path, tensors) / "csrnet_a.npz"
     file.write_bytes(file.read_bytes()[: 15 << 20])
-    with pytest.raises(WeightsError, match="join its parts in order"):
+    with pytest.raises(WeightsError, match="if it came in parts, join them in order"):
         load_csrnet(tmp_path, "csrnet_a")
     with pytest.raises(WeightsError, match="was trained for the card 'csrnet_b', not 'csrnet_a'"):
         load_csrnet(write(tmp_path, tensors, card="csrnet_b"), "csrnet_a")

@@ -62,7 +62,7 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
         start_from(net, CARD, path)
     with pytest.raises(WeightsError, match=r"has no meta\.json of a network .* give a run's --output"):
         read_start(tmp_path)
-    with pytest.raises(WeightsError, match=r"none is missing"):
+    with pytest.raises(WeightsError, match=r"none is not a file of a state dict"):
         read_start(tmp_path / "none")
     with pytest.raises(SystemExit, match=r"error: .* has no meta"):
         main([str(tmp_path), str(tmp_path / "start.npz")])

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 
 from crowdserve.cards import COUNTERS, ENSEMBLES, ROUTES
 from crowdserve.errors import InvalidRequest
+from crowdserve.scene.decision import Decision
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.density_maps import CountMap
-from crowdserve_transformer.counting.routing import RouteCount
+from crowdserve_transformer.counting.routing import RouteCount, Scene
 
 
 def count_of(**people: float) -> RouteCount:
@@ -20,19 +21,22 @@ def count_of(**people: float) -> RouteCount:
     [
         ("auto", 0.9, {"dense": 1.0}),
         ("auto", 0.1, {"sparse": 1.0}),
-        ("auto", 0.5, {"dense": 1.0}),
+        ("auto", 0.4, {"dense": 0.4, "sparse": 0.6}),  # unsure: both are asked
         ("blend", 0.25, {"dense": 0.25, "sparse": 0.75}),
         ("dense", 0.0, {"dense": 1.0}),
         ("sparse", 1.0, {"sparse": 1.0}),
     ],
 )
 def test_route_weights(route: str, p_dense: float, weights: dict[str, float]) -> None:
-    assert routing.route_weights(route, {"dense": p_dense, "sparse": 1 - p_dense}) == weights
+    decision = Decision(dense_from=0.6, sparse_up_to=0.2)
+    probabilities = {"dense": p_dense, "sparse": 1 - p_dense}
+    scene = Scene(decision.likelier(p_dense), probabilities, decision.is_unsure(p_dense), {})
+    assert routing.route_weights(route, scene) == weights
 
 
 def test_only_a_forced_route_needs_no_scene() -> None:
     assert routing.route_weights("dense", None) == {"dense": 1.0}
-    with pytest.raises(ValueError, match="probabilities"):
+    with pytest.raises(ValueError, match="needs the scene"):
         routing.route_weights("auto", None)
 
 

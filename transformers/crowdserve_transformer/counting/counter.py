@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from crowdserve_transformer.counting.images import ImageReader, batch_of_one, cr
 from crowdserve_transformer.counting.parameters import Choices
 from crowdserve_transformer.counting.passed_on import plain_id
 from crowdserve_transformer.counting.request import CountRequest
-from crowdserve_transformer.counting.routing import RouteCount
+from crowdserve_transformer.counting.routing import RouteCount, Scene
 from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
 from crowdserve_transformer.turns import Turns
@@ -35,14 +35,6 @@ _HEATMAP_FORMS, _DENSITY_FORMS = 4, 8
 
 SHA256_CHARACTERS = 12
 """Length of the hash prefix that is reported as the scene classifier's version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Scene probabilities of an image, and the versions of the models that gave them."""
-
-    probabilities: Mapping[SceneRoute, float]
-    models: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +133,14 @@ class CrowdCounter:
     ) -> tuple[Scene | None, Mapping[SceneRoute, float], Mapping[SceneRoute, RouteCount]]:
         """All calls for one image, to one Triton: another may run other versions while an update goes on."""
         scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None
-        weights = routing.route_weights(choices.route, scene.probabilities if scene else None)
-        return scene, weights, await self._count_routes(prepared.image, weights, choices.counters, call)
+        weights = routing.route_weights(choices.route, scene)
+        counts = await self._count_routes(prepared.image, weights, choices.counters, call)
+        if scene is None or not scene.unsure or choices.route != "auto":
+            return scene, weights, counts
+        settled = self._classifier.decision.settled({route: count.people for route, count in counts.items()})
+        asked = {name: version for count in counts.values() for name, version in count.models.items()}
+        scene = replace(scene, name=settled, models={**scene.models, **asked})
+        return scene, {settled: 1.0}, {settled: counts[settled]}
 
     async def _classify(self, image: Rgb, call: "_Call") -> Scene:
         await call.backend.network.require_match()
@@ -154,7 +152,9 @@ class CrowdCounter:
             raise TritonWrong(f"Triton's {VGG16.name} answered wrongly: its features give no probabilities")
         version = self._classifier.sha256[:SHA256_CHARACTERS]
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
-        return Scene(probabilities, {VGG16.name: answer.version, "scene_classifier": version})
+        decision, p_dense = self._classifier.decision, probabilities["dense"]
+        models = {VGG16.name: answer.version, "scene_classifier": version}
+        return Scene(decision.likelier(p_dense), probabilities, decision.is_unsure(p_dense), models)
 
     async def _count_routes(
         self, image: Rgb, weights: Mapping[SceneRoute, float], counters: tuple[str, ...], call: "_Call"

@@ -10,6 +10,7 @@ from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve_transformer.settings import Settings
 
 _NAMED = 3
+_OF_THE_SCENE = frozenset({"scene", "scene_probability", "scene_unsure"})
 KNOWN = ("route", "counter", "density", "heatmap")
 OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
@@ -35,7 +36,7 @@ class Choices:
     @property
     def needs_scene(self) -> bool:
         """Whether the scene classifier has to run."""
-        return self.route in {"auto", "blend"} or not {"scene", "scene_probability"}.isdisjoint(self.outputs)
+        return self.route in {"auto", "blend"} or not _OF_THE_SCENE.isdisjoint(self.outputs)
 
     @property
     def needs_density(self) -> bool:

@@ -14,7 +14,6 @@ from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve_transformer.counting.counter import ImageCount
 from crowdserve_transformer.counting.density_maps import stacked
 from crowdserve_transformer.counting.request import CountRequest
-from crowdserve_transformer.counting.routing import likely_scene
 
 _Images = Sequence[ImageCount]
 _Tensor = npt.NDArray[Any]
@@ -34,11 +33,15 @@ def _bytes(value: Callable[[ImageCount], bytes]) -> Callable[[_Images], _Tensor]
 
 
 def _scene(image: ImageCount) -> bytes:
-    return likely_scene(image.scene.probabilities).encode() if image.scene else b""
+    return image.scene.name.encode() if image.scene else b""
 
 
 def _scene_probability(image: ImageCount) -> float:
-    return max(image.scene.probabilities.values()) if image.scene else float("nan")
+    return image.scene.probabilities[image.scene.name] if image.scene else float("nan")
+
+
+def _scene_unsure(images: _Images) -> _Tensor:
+    return np.array([image.scene is not None and image.scene.unsure for image in images], dtype=np.bool_)
 
 
 def _count_of(family: str) -> Callable[[_Images], _Tensor]:
@@ -53,6 +56,7 @@ _WRITERS: Mapping[str, Callable[[_Images], _Tensor]] = {
     "count": _floats(lambda image: image.people),
     "scene": _bytes(_scene),
     "scene_probability": _floats(_scene_probability),
+    "scene_unsure": _scene_unsure,
     **{count_name(family): _count_of(family) for family in COUNTERS},
     "route": _bytes(lambda image: "+".join(image.routes).encode()),
     "models": _bytes(lambda image: orjson.dumps(dict(image.models))),

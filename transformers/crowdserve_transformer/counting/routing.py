@@ -26,24 +26,36 @@ class RouteCount:
         return sum(m.people for m in self.maps.values()) / len(self.maps)
 
 
-def likely_scene(probabilities: Mapping[SceneRoute, float]) -> SceneRoute:
-    """The more probable scene."""
-    return max(ROUTES, key=lambda route: probabilities[route])
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The scene of an image.
+
+    Attributes:
+        name: The scene that an automatic route follows.
+        probabilities: Probabilities of the scenes.
+        unsure: Whether the classifier is unsure, so that an automatic route asks the networks of both.
+        models: Versions of the models that say so.
+    """
+
+    name: SceneRoute
+    probabilities: Mapping[SceneRoute, float]
+    unsure: bool
+    models: Mapping[str, str]
 
 
-def route_weights(route: str, probabilities: Mapping[SceneRoute, float] | None) -> dict[SceneRoute, float]:
-    """The weight of each route to take; the weights sum to 1.
+def route_weights(route: str, scene: Scene | None) -> dict[SceneRoute, float]:
+    """The weight of each route to ask; the weights sum to 1.
 
     Args:
         route: auto, dense, sparse or blend.
-        probabilities: Probabilities of the scenes; needed for auto and blend.
+        scene: The scene; needed for auto and blend.
     """
     for forced in ROUTES:
         if route == forced:
             return {forced: 1.0}
-    if probabilities is None:
-        raise ValueError(f"route {route!r} needs the scene's probabilities")
-    return dict(probabilities) if route == "blend" else {likely_scene(probabilities): 1.0}
+    if scene is None:
+        raise ValueError(f"route {route!r} needs the scene")
+    return dict(scene.probabilities) if route == "blend" or scene.unsure else {scene.name: 1.0}
 
 
 def members(ensemble: EnsembleCard, counters: Sequence[str]) -> tuple[ModelCard, ...]:

@@ -160,7 +160,12 @@ def _element(tensor: OutputTensor) -> Schema:
     """One value of an output in JSON; a count and a density are never negative."""
     if tensor.binary:
         return BASE64
-    of_datatype = {"FP32": {"type": "number", "minimum": 0}, "BYTES": _TEXT, "INT64": {"type": "integer"}}
+    of_datatype = {
+        "FP32": {"type": "number", "minimum": 0},
+        "BYTES": _TEXT,
+        "INT64": {"type": "integer"},
+        "BOOL": {"type": "boolean"},
+    }
     return _VALUES.get(tensor.name, of_datatype[tensor.datatype])
 
 
