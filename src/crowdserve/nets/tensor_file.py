@@ -56,8 +56,8 @@ def read_tensors(path: Path) -> Tensors:
     """The state dict of a file of weights, in float32.
 
     Raises:
-        WeightsError: If the file is missing, damaged or of another kind, or has a tensor in integers without its scales,
-            or scales that fit nothing.
+        WeightsError: If the file is missing, damaged or of another kind, or has a tensor in integers without its
+            scales, or scales that fit nothing.
     """
     arrays, tensors = _read(path), Tensors()
     arrays.pop(RECORD, None)
@@ -110,8 +110,8 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def _no_state_dict(path: Path, reason: str) -> WeightsError:
     return WeightsError(
-        f"{path} is not a file of a state dict ({reason}); give an .npz file, one array a name; if it came in parts, join "
-        "them in order"
+        f"{path} is not a file of a state dict ({reason}); give an .npz file, one array a name; if it came in parts, "
+        "join them in order"
     )
 
 
