@@ -8,7 +8,7 @@ import numpy.typing as npt
 from crowdserve.scene.classifier import LABELS
 from crowdserve.scene.decision import Decision
 
-LOST, GAINED = 0.005, 0.005
+LOST, GAINED = 0.01, 0.01
 """Shares of the dense and of the sparse pictures that may be taken for the other scene without being called unsure."""
 
 NOBODY, ALIKE = 2.0, 0.5

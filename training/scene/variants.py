@@ -5,7 +5,8 @@
 writes beside each photo of a scene data set (`training.scene.dataset`) pictures called <photo>@<variant>.jpg: as many
 variants as --train says, drawn anew for each photo, into the training split, and every variant into the other two, so
 that they judge each kind. A classifier that has seen the look of two data sets alone is confidently wrong about a third
-one: very dense crowds on old grey photos were taken for streets.
+one: very dense crowds on old grey photos were taken for streets. A street several times over is a crowd, so sparse
+photos are not tiled.
 """
 
 import argparse
@@ -116,7 +117,8 @@ def write_variants(folder: Path, *, train: int, seed: int) -> int:
         photos = [photo for photo in find_photos(folder, split)[0] if MARK not in photo.stem]
         for photo in tqdm(photos, desc=split, unit="photo"):
             draw = np.random.default_rng([seed, *hashlib.sha256(photo.stem.encode()).digest()[:8]])
-            names = draw.choice(list(VARIANTS), train, replace=False) if split == "train" else VARIANTS
+            known = [name for name in VARIANTS if photo.parent.name == "dense" or name != tiled.__name__]
+            names = draw.choice(known, min(train, len(known)), replace=False) if split == "train" else known
             for name in names:
                 target = photo.with_name(f"{photo.stem}{MARK}{name}.jpg")
                 if not target.exists():
