@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from crowdserve.cards import ModelCard
 from crowdserve.cards.records import EVALUATION_FILE, META_FILE, MODEL_FILE, MODEL_SHA256
+from crowdserve.whole_files import write_whole
 from export.verify.parity import COUNT_DIFFERENCE, Comparison, Images, Reference, check_counts, check_parity
 
 REPOSITORY = Path("model_repository")
@@ -71,10 +71,3 @@ def worst_of_each(comparisons: Sequence[Comparison]) -> list[Comparison]:
     """The comparison of each output that came closest to failing."""
     outputs = dict.fromkeys(comparison.output for comparison in comparisons)
     return [max((c for c in comparisons if c.output == output), key=lambda c: c.difference) for output in outputs]
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file atomically, so that no reader ever sees half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)

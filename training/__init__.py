@@ -6,6 +6,8 @@
       └────► scene ──► model_repository/vgg16/<version>/scene_classifier.*
                └────► routing                the way of routing that errs least
 
+    gpu/      `python -m training.gpu`, in PyTorch: every layer of either network, on a GPU, within a given time
+
     csrnet/   `python -m training.csrnet`, in TensorFlow       data/    photos, crops, augmentation, density, negatives
     ssdcnet/  `python -m training.ssdcnet`, in PyTorch         engine/  the loop, run folders, flags
     scene/    data set, features, training of the classifier   routing/ studies of what is not served

@@ -7,39 +7,17 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.weight_files import read_weights
 from crowdserve.cards import IMAGENET_CAFFE, IMAGENET_UNIT, Normalisation
 from crowdserve.errors import WeightsError
-from crowdserve.nets.served_weights import MODEL_FILE, read_served_weights
+from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.ssdcnet import STRIDE, SSDCNet, served_state
-from crowdserve.nets.vgg_layout import BLOCKS, CONV_NAMES
-
-BACK_END = (512, 512, 512, 256, 128, 64)
-"""Filters of CSRNet's 3x3 convolutions of dilation 2, as in `crowdserve.nets.csrnet`, which needs Keras."""
+from crowdserve.nets.tensor_file import read_tensors
+from crowdserve.nets.torch_csrnet import CSRNet, served_csrnet_state, vgg_layers
 
 FEWEST_CLASSES = 11
 """Classes of an SSDCNet whose counts end at 0; two more for each person."""
 
 SEED = 2026
-
-
-class CSRNet(nn.Module):
-    """Normalised images [N, 3, H, W] -> density [N, 1, H/8, W/8]; names are those of the published checkpoints."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.frontend = nn.Sequential(*_vgg_layers(blocks=4, pools=3))
-        layers: list[nn.Module] = []
-        channels = BLOCKS[3][-1]
-        for filters in BACK_END:
-            layers += [nn.Conv2d(channels, filters, 3, padding=2, dilation=2), nn.ReLU(inplace=True)]
-            channels = filters
-        self.backend = nn.Sequential(*layers)
-        self.output_layer = nn.Conv2d(channels, 1, 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """The sum of a map is the head count; take it in FP32."""
-        return torch.relu(self.output_layer(self.backend(self.frontend(images))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +61,7 @@ def csrnet(source: Path | None) -> Network:
     """CSRNet with weights from a file of a state dict (.npz), a served version's folder, or random ones."""
     module = CSRNet()
     if source and source.is_dir():
-        _fill(module, _served_csrnet(module, source), source)
+        _fill(module, served_csrnet_state(source), source)
     elif source:
         _fill(module, _state(source), source)
     else:
@@ -108,7 +86,7 @@ def ssdcnet(source: Path | None) -> Network:
 
 def vgg16() -> Network:
     """VGG16 without its head, with random weights: the scene classifier's network."""
-    module = nn.Sequential(*_vgg_layers(blocks=5, pools=5))
+    module = nn.Sequential(*vgg_layers(blocks=5, pools=5))
     randomise(module)
     return Network("vgg16", module, "random", IMAGENET_CAFFE, 32, size=(224, 224))
 
@@ -128,33 +106,8 @@ def randomise(module: nn.Module) -> None:
             nn.init.zeros_(layer.bias)
 
 
-def _vgg_layers(*, blocks: int, pools: int) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    channels = 3
-    for i, block in enumerate(BLOCKS[:blocks]):
-        for filters in block:
-            layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = filters
-        if i < pools:
-            layers.append(nn.MaxPool2d(2))
-    return layers
-
-
-def _served_csrnet(module: nn.Module, folder: Path) -> dict[str, Tensor]:
-    served = read_served_weights(folder)
-    names = [*CONV_NAMES[:10], *(f"dilated_conv{i}" for i in range(1, len(BACK_END) + 1)), "density"]
-    if set(names) != set(served):
-        raise WeightsError(f"{folder} holds no CSRNet without batch normalisation; give a csrnet's version folder")
-    convs = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
-    return {
-        f"{conv}.{part}": torch.from_numpy(array)
-        for conv, name in zip(convs, names, strict=True)
-        for part, array in zip(("weight", "bias"), served[name], strict=True)
-    }
-
-
 def _state(path: Path) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(array) for name, array in read_weights(path).items()}
+    return {name: torch.from_numpy(array) for name, array in read_tensors(path).items()}
 
 
 def _fill(module: nn.Module, state: dict[str, Tensor], source: Path) -> None:

@@ -1,4 +1,4 @@
-"""CSRNet checkpoints in three forms: a folder that training wrote, a served version, or a published HDF5 file."""
+"""CSRNet checkpoints: a folder that a training wrote, a served version, or a published HDF5 file."""
 
 import hashlib
 import warnings
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from crowdserve.cards import NORMALISATIONS, Normalisation, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets import published
 from crowdserve.nets.csrnet import build_csrnet, fill_from_served
 from crowdserve.nets.served_weights import MODEL_FILE
+from crowdserve.nets.tensor_file import read_tensors
 from crowdserve.nets.vgg16 import conv_layers
+from crowdserve.nets.vgg_layout import CSRNET_TORCH_NAMES
 from export.metadata import published_normalisation, read_record
 
 
@@ -35,8 +38,8 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
     """Load a checkpoint of CSRNet.
 
     Args:
-        path: A folder with `<card>.weights.h5` and `meta.json`, a served model's version folder, or a published .h5 or
-            .hdf5 file.
+        path: A folder with `meta.json` and `<card>.weights.h5` or `<card>.npz`, a served model's version folder, or a
+            published .h5 or .hdf5 file.
         card_name: Name of the card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published networks.
 
@@ -47,7 +50,9 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
         return _load_trained(path, card_name, normalisation)
     if path.is_file():
         return _load_published(path, card_name, normalisation)
-    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/csrnet or a published .h5 file")
+    raise WeightsError(
+        f"{path} does not exist; give a checkpoint folder of training/csrnet or training/gpu, or a published .h5 file"
+    )
 
 
 def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Checkpoint:
@@ -58,7 +63,10 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
         fill_from_served(model, folder)  # batch normalisation was folded in
         return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
     model = build_csrnet(batch_norm=meta["batch_norm"])
-    weights = folder / f"{card_name}.weights.h5"
+    weights, tensors = folder / f"{card_name}.weights.h5", folder / f"{card_name}.npz"
+    if tensors.exists() and not weights.exists():
+        _fill_from_torch(model, tensors)
+        return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras only warns about layers that it leaves unchanged
@@ -66,6 +74,27 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
     except (OSError, ValueError, KeyError, UserWarning) as err:
         raise WeightsError(f"{weights} does not hold the weights of a {_describe(meta)}: {err}") from err
     return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
+
+
+def _fill_from_torch(model: keras.Model, path: Path) -> None:
+    """Fill a CSRNet without batch normalisation with the tensors of one that training/gpu wrote."""
+    tensors, layers = read_tensors(path), conv_layers(model)
+    parts = [(f"{name}.weight", f"{name}.bias") for name in CSRNET_TORCH_NAMES]
+    if set(tensors) != {name for names in parts for name in names}:
+        raise WeightsError(
+            f"{path} does not hold the tensors of a CSRNet, from {parts[0][0]} to {parts[-1][1]}; give a folder that "
+            "python -m training.gpu wrote for this card"
+        )
+    for layer, (kernel, bias) in zip(layers, parts, strict=True):
+        if tensors[kernel].ndim != 4:
+            raise WeightsError(f"{path}: {kernel} has {tensors[kernel].ndim} axes; a kernel has 4")
+        arrays = [tensors[kernel].transpose(2, 3, 1, 0), tensors[bias]]  # OIHW to Keras' HWIO
+        shapes = [array.shape for array in arrays]
+        if shapes != [tuple(weight.shape) for weight in layer.weights]:
+            raise WeightsError(f"{path}: {kernel} and {bias} are {shapes}, not those of a CSRNet")
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise WeightsError(f"{path}: {kernel} or {bias} holds NaN or infinity; training diverged")
+        layer.set_weights(arrays)
 
 
 def _describe(meta: dict[str, object]) -> str:

@@ -4,10 +4,10 @@
     python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format tflite --output csrnet_a.tflite
 
-The command takes a folder that training/csrnet wrote, with or without batch normalisation, a served model's version
-folder, or a checkpoint that others published for Keras 2. It writes model_repository/<card>/<version>/model.onnx (33
-MB) and the checkpoint's meta.json beside it, after ten seconds of one core. A TFLite file is as large and not part of
-the repository; it takes under a minute.
+The command takes a folder that training/csrnet wrote, with or without batch normalisation, or training/gpu, a served
+model's version folder, or a checkpoint that others published for Keras 2. It writes
+model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside it, after ten seconds of one
+core. A TFLite file is as large and not part of the repository; it takes under a minute.
 With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
 of the service with this network are printed and kept.
 """
@@ -145,7 +145,9 @@ def export_csrnet_tflite(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    takes = "folder written by training/csrnet, version folder of a served model, or a published .h5 file"
+    takes = (
+        "folder written by training/csrnet or training/gpu, version folder of a served model, or a published .h5 file"
+    )
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
     parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="format to write (%(default)s)")
     parser.add_argument("--output", type=Path, help="TFLite file to write (<card>.tflite)")

@@ -16,10 +16,11 @@ from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from crowdserve.cards import ModelCard, Normalisation
 from crowdserve.errors import ParityError, SetupError
+from crowdserve.whole_files import write_whole
 from export.csrnet.checkpoint import Checkpoint
 from export.graph.chain import Pooling, Step
 from export.graph.keras_chain import read_chain
-from export.publish import worst_of_each, write_whole
+from export.publish import worst_of_each
 from export.verify.parity import Comparison, Images, Outputs, Reference, compare_outputs
 
 DTYPES = {"UINT8": "uint8", "FP32": "float32"}

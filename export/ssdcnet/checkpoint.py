@@ -1,4 +1,4 @@
-"""SSDCNet checkpoints in three forms: a folder that training wrote, a served version, or a published .pth file."""
+"""SSDCNet checkpoints: a folder that a training wrote, a served version, or a published .pth file."""
 
 import hashlib
 import pickle
@@ -14,6 +14,7 @@ from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.ssdcnet import STATE, SSDCNet, served_state
+from crowdserve.nets.tensor_file import read_tensors
 from export.metadata import published_normalisation, read_record
 
 _S_DCNET_PREFIX = "conv1_features."
@@ -39,7 +40,8 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
     """Load a checkpoint of SSDCNet.
 
     Args:
-        path: A folder with `<card>.pth` and `meta.json`, a served model's version folder, or a published .pth file.
+        path: A folder with `meta.json` and `<card>.pth` or `<card>.npz`, a served model's version folder, or a
+            published .pth file.
         card: Card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published network.
 
@@ -49,12 +51,12 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
     if path.is_dir():
         meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet")
         key = normalisation or str(meta["normalisation"])
-        served = (path / MODEL_FILE).exists()
-        net = _fill(path, served_state(path), card) if served else _load(path / f"{card.name}.pth", card)
-        return Checkpoint(net, NORMALISATIONS[key], {**meta, "normalisation": key})
+        return Checkpoint(_load_folder(path, card), NORMALISATIONS[key], {**meta, "normalisation": key})
     if path.is_file():
         return _load_published(path, card, normalisation)
-    raise WeightsError(f"{path} does not exist; give a checkpoint folder of training/ssdcnet or a published .pth file")
+    raise WeightsError(
+        f"{path} does not exist; give a checkpoint folder of training/ssdcnet or training/gpu, or a published .pth file"
+    )
 
 
 def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:
@@ -68,6 +70,15 @@ def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> C
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     return Checkpoint(net, NORMALISATIONS[key], meta)
+
+
+def _load_folder(folder: Path, card: ModelCard) -> SSDCNet:
+    if (folder / MODEL_FILE).exists():
+        return _fill(folder, served_state(folder), card)
+    trained, tensors = folder / f"{card.name}.pth", folder / f"{card.name}.npz"
+    if tensors.exists() and not trained.exists():
+        return _fill(tensors, {name: torch.from_numpy(a) for name, a in read_tensors(tensors).items()}, card)
+    return _load(trained, card)
 
 
 def _load(path: Path, card: ModelCard) -> SSDCNet:

@@ -3,9 +3,9 @@
     python -m export.ssdcnet checkpoints/ssdcnet_sha --card ssdcnet_sha
     python -m export.ssdcnet best_epoch.pth --card ssdcnet_sha --version 2
 
-The command takes a folder that training/ssdcnet wrote, a served model's version folder, or the checkpoint that
-SS-DCNet's authors published. It writes model_repository/<card>/<version>/model.onnx (57 MB) and the checkpoint's
-meta.json beside it, after half a minute of one core.
+The command takes a folder that training/ssdcnet or training/gpu wrote, a served model's version folder, or the
+checkpoint that SS-DCNet's authors published. It writes model_repository/<card>/<version>/model.onnx (57 MB) and the
+checkpoint's meta.json beside it, after half a minute of one core.
 
 The graph pads images to multiples of 64 px itself, with black, as the network was trained; a caller pads to 8 px as
 for the other counter. The map covers the padding too: 4 ceil(height/64) x 4 ceil(width/64) cells of 16 px.
@@ -105,7 +105,9 @@ def export_ssdcnet(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    takes = "folder written by training/ssdcnet, version folder of a served model, or a published .pth file"
+    takes = (
+        "folder written by training/ssdcnet or training/gpu, version folder of a served model, or published .pth file"
+    )
     options = counter_parser(FAMILY, "Export an SSDCNet checkpoint.", takes).parse_args(arguments)
 
     def export(card: ModelCard, photos: Iterator[Images]) -> Path:

@@ -16,6 +16,7 @@ from crowdserve.cards.records import (
     model_sha256,
     newest_version,
     read_record,
+    training_time,
 )
 from crowdserve.cli.app import app
 from crowdserve.errors import RepositoryError
@@ -166,3 +167,11 @@ def test_versions_are_compared_as_numbers(repository: Path) -> None:
     (repository / CARD.name / "10").mkdir()
     assert newest_version(repository, CARD) == repository / CARD.name / "10"
     assert newest_version(repository, find_card("vgg16")) is None
+
+
+def test_training_time_names_each_machine_of_a_chain_of_runs() -> None:
+    first = {"wall_seconds": 3600.0, "machine": {"cores": 2}}
+    second = {"wall_seconds": 1800, "machine": {"cores": 2}, "started_from": first}
+    assert training_time(second) == "90 min, 2 cores"
+    third = {"wall_seconds": 174, "machine": {"cores": 16, "gpu": "NVIDIA H100"}, "started_from": second}
+    assert training_time(third) == "90 min, 2 cores; 3 min, NVIDIA H100"

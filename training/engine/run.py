@@ -71,18 +71,8 @@ class RunFolder:
             WeightsError: If the folder's run has another recipe.
         """
         path = self.folder / META_FILE
-        began = current_names(json.loads(path.read_text())["recipe"]) if path.exists() else {}
-        now = json.loads(json.dumps(_recorded(recipe)))
-        changed = [
-            f"{name} {began[name]!r} → {now[name]!r}"
-            for name in now
-            if name != "steps" and name in began and began[name] != now[name]
-        ]
-        if changed:
-            raise WeightsError(
-                f"{self.folder} was begun with another recipe ({', '.join(changed)}); "
-                "repeat it, or name another --output"
-            )
+        if path.exists():
+            check_same(self.folder, current_names(json.loads(path.read_text())["recipe"]), recorded(recipe), "steps")
 
     def clocks(self) -> dict[str, float]:
         """Wall-clock and processor seconds of the whole run, over all its sessions."""
@@ -118,6 +108,29 @@ class RunFolder:
         (self.folder / META_FILE).write_text(json.dumps(record, indent=2) + "\n")
 
 
+def check_same(folder: Path, began: Mapping[str, Any], now: Mapping[str, Any], length: str) -> None:
+    """Check that a resumed run is the one that its folder holds.
+
+    Args:
+        folder: The run's checkpoint folder.
+        began: The recipe that the run began with; fields that it lacks may have any value.
+        now: The recipe of the resumed run.
+        length: The field that may change.
+
+    Raises:
+        WeightsError: If another field changed.
+    """
+    changed = [
+        f"{name} {began[name]!r} → {value!r}"
+        for name, value in json.loads(json.dumps(now)).items()
+        if name != length and name in began and began[name] != value
+    ]
+    if changed:
+        raise WeightsError(
+            f"{folder} was begun with another recipe ({', '.join(changed)}); repeat it, or name another --output"
+        )
+
+
 def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[str, float]) -> dict[str, Any]:
     """The entries of `meta.json` that all training runs share.
 
@@ -132,14 +145,14 @@ def describe_run(recipe: Any, training: Photos, held_out: Photos, best: Mapping[
     return {
         "data": sorted({f"{s.dataset} {s.subset}" for s in training.samples}),
         "photos": {"training": len(training.samples), "validation": len(held_out.samples)},
-        "recipe": _recorded(recipe),
+        "recipe": recorded(recipe),
         "seed": recipe.seed,
         "validation": {name: best[name] for name in ("step", "mae", "rmse", "bias")},
         "mean_predictor": count_errors(np.full(len(truth), np.mean(counts)), truth),
     }
 
 
-def _recorded(recipe: Any) -> dict[str, Any]:
+def recorded(recipe: Any) -> dict[str, Any]:
     """A recipe as `meta.json` holds it: without paths of this machine."""
     return {**dataclasses.asdict(recipe), "negative_photos": Path(recipe.negative_photos).name}
 

@@ -7,12 +7,9 @@ import keras
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import read_served_weights
 from crowdserve.nets.vgg16 import add_blocks, conv_layers
-from crowdserve.nets.vgg_layout import CONV_NAMES
+from crowdserve.nets.vgg_layout import BACK_END, CONV_NAMES
 
 FEATURES = 512
-BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
-"""Filters of the 3x3 convolutions of dilation 2."""
-
 FRONT_END_CONVS: tuple[str, ...] = CONV_NAMES[:10]
 """conv1_1 to conv4_3."""
 

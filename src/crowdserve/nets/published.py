@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
-from crowdserve.nets.csrnet import BACK_END
-from crowdserve.nets.vgg_layout import BLOCKS
+from crowdserve.nets.vgg_layout import BACK_END, BLOCKS
 
 Array = npt.NDArray[np.float32]
 

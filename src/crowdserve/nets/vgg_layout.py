@@ -1,4 +1,6 @@
-"""The layout of VGG16's convolutions (Simonyan and Zisserman, ICLR 2015, configuration D), for every framework."""
+"""The layouts of VGG16 (Simonyan and Zisserman, ICLR 2015, configuration D) and CSRNet, for every framework."""
+
+from collections.abc import Iterator
 
 BLOCKS: tuple[tuple[int, ...], ...] = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Filters of each 3x3 convolution, by block; a 2x2 max pooling ends a block."""
@@ -7,3 +9,21 @@ CONV_NAMES: tuple[str, ...] = tuple(
     f"block{b}_conv{c}" for b, block in enumerate(BLOCKS, 1) for c in range(1, len(block) + 1)
 )
 """The 13 convolutions in order, under Keras' names."""
+
+BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
+"""Filters of the 3x3 convolutions of dilation 2 that CSRNet puts on four of the blocks."""
+
+
+def _torch_names() -> Iterator[str]:
+    position = 0
+    for block in BLOCKS[:4]:
+        for _ in block:
+            yield f"frontend.{position}"
+            position += 2  # a ReLU lies between
+        position += 1  # a pooling
+    yield from (f"backend.{2 * i}" for i in range(len(BACK_END)))
+    yield "output_layer"
+
+
+CSRNET_TORCH_NAMES: tuple[str, ...] = tuple(_torch_names())
+"""CSRNet's 17 convolutions in order, under the names of its authors' PyTorch checkpoints."""

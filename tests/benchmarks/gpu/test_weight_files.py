@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from benchmarks.gpu.networks import csrnet, ssdcnet
-from benchmarks.gpu.weight_files import read_weights
 from crowdserve.errors import WeightsError
+from crowdserve.nets.tensor_file import read_tensors
 
 KERNEL = np.array([[1.0, -2.0], [3.0, 0.5]], np.float32)
 
@@ -34,12 +34,12 @@ def test_network_loads_from_eight_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("scale", [np.array([2.0, 4.0]), np.array([[2.0], [4.0]], np.float16)])
 def test_scales_are_of_the_first_axis(tmp_path: Path, scale: np.ndarray) -> None:
     np.savez(tmp_path / "w.npz", **{"a": np.array([[1, -2], [3, 4]], np.int8), "a/scale": scale})
-    assert read_weights(tmp_path / "w.npz")["a"].tolist() == [[2.0, -4.0], [12.0, 16.0]]
+    assert read_tensors(tmp_path / "w.npz")["a"].tolist() == [[2.0, -4.0], [12.0, 16.0]]
 
 
 def test_half_precision_loads(tmp_path: Path) -> None:
     np.savez(tmp_path / "w.npz", a=KERNEL.astype(np.float16))
-    assert read_weights(tmp_path / "w.npz")["a"].tolist() == KERNEL.tolist()
+    assert read_tensors(tmp_path / "w.npz")["a"].tolist() == KERNEL.tolist()
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_half_precision_loads(tmp_path: Path) -> None:
 def test_wrong_arrays_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], sentence: str) -> None:
     np.savez(tmp_path / "w.npz", **arrays)
     with pytest.raises(WeightsError) as raised:
-        read_weights(tmp_path / "w.npz")
+        read_tensors(tmp_path / "w.npz")
     assert sentence in str(raised.value)
 
 
@@ -90,7 +90,7 @@ def test_other_files_are_refused(tmp_path: Path, write: object) -> None:
     path = tmp_path / "w.npz"
     write(path)
     with pytest.raises(WeightsError, match=r"w\.npz is not a file of a state dict \(.+\); give an \.npz file"):
-        read_weights(path)
+        read_tensors(path)
 
 
 def test_other_networks_are_refused(tmp_path: Path) -> None:

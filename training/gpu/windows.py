@@ -2,81 +2,22 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageFilter
-from scipy.ndimage import gaussian_filter
 
 from crowdserve.datasets import Points
 from crowdserve.images import Density, Rgb
 from training.data.augmentation import with_colour_jitter, with_confetti, with_cutout, with_ground_clutter
 from training.data.negatives import zoomed
-from training.every_layer.packed import Photo
+from training.gpu.packed import Photo
+from training.gpu.targets import CELL_PX, Floats, targets
+from training.gpu.window_config import WindowConfig
 
-CELL_PX = 8
-"""Side of a cell of the targets."""
-
-_FINE_PX = 4
-_MARGIN_PX = 32
 _EMPTY_SCALES = (0.3, 1.5)
 
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowConfig:
-    """How windows are drawn; shares are of all windows of photos.
-
-    Attributes:
-        height: Height of a window, px; a multiple of 64.
-        width: Width of a window, px; a multiple of 64.
-        batch: Windows per step.
-        scales: Limits of the random factor that photos are resized by.
-        own_scale: Share that keeps nearly the photo's own scale.
-        sigma_px: Width of the Gaussian on each head.
-        empty: Share of all windows that show an image without people.
-        cutout: Share of which a part is hidden behind an image without people.
-        clutter: Share with clutter on the ground.
-        confetti: Share behind confetti.
-        jitter: Share in other light.
-        grey: Share without colour.
-        blur: Share out of focus.
-        jpeg: Share that is compressed again.
-        tiled: Share that shows small copies of a photo side by side.
-    """
-
-    height: int = 512
-    width: int = 512
-    batch: int = 16
-    scales: tuple[float, float] = (0.6, 1.6)
-    own_scale: float = 0.4
-    sigma_px: float = 8.0
-    empty: float = 0.06
-    cutout: float = 0.12
-    clutter: float = 0.06
-    confetti: float = 0.06
-    jitter: float = 0.3
-    grey: float = 0.15
-    blur: float = 0.12
-    jpeg: float = 0.12
-    tiled: float = 0.02
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """The windows of a step.
-
-    Attributes:
-        images: uint8 [batch, height, width, 3].
-        density: People per cell of 8 px, each head a Gaussian, [batch, h, w].
-        heads: Labelled heads per cell of 8 px, [batch, h, w].
-    """
-
-    images: npt.NDArray[np.uint8]
-    density: Floats
-    heads: Floats
+Window = tuple[Rgb, Density, Floats]
+"""Image uint8 [height, width, 3], people per cell of 8 px with each head a Gaussian, labelled heads per cell."""
 
 
 class Windows:
@@ -97,16 +38,16 @@ class Windows:
         self._sets = [photos for _, photos in sets]
         self._empty, self.config = empty, config
 
-    def batches(self, seed: Sequence[int]) -> Iterator[Batch]:
-        """Batches without end."""
+    def batches(self, seed: Sequence[int]) -> Iterator[Window]:
+        """Windows by the batch, stacked, without end."""
         draw = np.random.default_rng(seed)
         while True:
             windows = [self.window(draw) for _ in range(self.config.batch)]
             images, density, heads = (np.stack(parts) for parts in zip(*windows, strict=True))
-            yield Batch(images, density, heads)
+            yield images, density, heads
 
-    def window(self, draw: np.random.Generator) -> tuple[Rgb, Density, Floats]:
-        """One window: image, density, heads per cell."""
+    def window(self, draw: np.random.Generator) -> Window:
+        """One window."""
         config = self.config
         rows, columns = config.height // CELL_PX, config.width // CELL_PX
         if self._empty and draw.uniform() < config.empty:
@@ -153,31 +94,6 @@ class Windows:
             Image.fromarray(image).save(file, "JPEG", quality=int(draw.integers(25, 85)))
             image = np.array(Image.open(file))
         return image
-
-
-def targets(points: Points, height: int, width: int, sigma_px: float) -> tuple[Density, Floats]:
-    """People per cell with each head a Gaussian, and heads per cell; heads just outside give their part of the first.
-
-    Args:
-        points: Heads (x, y) in px of the window; those far outside are ignored.
-        height: Height of the window, px.
-        width: Width of the window, px.
-        sigma_px: Width of the Gaussian.
-    """
-    margin, cell = _MARGIN_PX // _FINE_PX, CELL_PX // _FINE_PX
-    fine = _histogram(points + _MARGIN_PX, height + 2 * _MARGIN_PX, width + 2 * _MARGIN_PX, _FINE_PX)
-    smooth = gaussian_filter(fine, sigma_px / _FINE_PX, mode="constant", truncate=3.0)[margin:-margin, margin:-margin]
-    rows, columns = height // CELL_PX, width // CELL_PX
-    density = smooth.reshape(rows, cell, columns, cell).sum(axis=(1, 3))
-    return density.astype(np.float32), _histogram(points, height, width, CELL_PX)
-
-
-def _histogram(points: Points, height: int, width: int, cell_px: int) -> Floats:
-    rows, columns = height // cell_px, width // cell_px
-    x, y = np.floor(points / cell_px).astype(int).T
-    inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
-    counts = np.bincount(y[inside] * columns + x[inside], minlength=rows * columns)
-    return counts.reshape(rows, columns).astype(np.float32)
 
 
 def _cut(photo: Photo, scale: float, config: WindowConfig, draw: np.random.Generator) -> tuple[Rgb, Points]:

@@ -1,6 +1,7 @@
 """Errors of a batch of density maps in PyTorch, in people per window."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -12,20 +13,27 @@ BACKGROUND = 0.15
 HEAD_SIGMA_CELLS = 1.0
 """Standard deviation of the likelihood of a head; one cell is 8 px."""
 
+BLOCKS = (2, 4, 8, 16)
+"""Sides of the blocks whose counts are compared, in cells."""
 
-def block_loss(density: Tensor, target: Tensor, blocks: Sequence[int], squared_blocks: Sequence[int]) -> Tensor:
+
+def block_loss(
+    density: Tensor, target: Tensor, squared_blocks: Sequence[int] = (), *, blocks: Sequence[int] = BLOCKS
+) -> Tensor:
     """Errors of counts over blocks of several sizes and over the whole window.
 
     Args:
         density: People per cell, [batch, h, w].
         target: The same, as labelled.
-        blocks: Sides of the blocks whose absolute errors are added, in cells; the window is one more block.
         squared_blocks: Sides of the blocks whose squared errors are added, in cells.
+        blocks: Sides of the blocks whose absolute errors are added, in cells; the window is one more block. Blocks that
+            are larger than the window are left out.
     """
     error = (density - target)[:, None]
     total = error.sum(dim=(1, 2, 3)).abs().mean()
-    for side in blocks:
-        total = total + _sums(error, side).abs().sum(dim=(1, 2, 3)).mean() / len(blocks)
+    fitting = [side for side in blocks if side <= min(density.shape[1:])]
+    for side in fitting:
+        total = total + _sums(error, side).abs().sum(dim=(1, 2, 3)).mean() / len(fitting)
     for side in squared_blocks:
         total = total + _sums(error, side).square().sum(dim=(1, 2, 3)).mean() / len(squared_blocks)
     return total
@@ -46,6 +54,26 @@ def bayesian_loss(density: Tensor, heads: Tensor) -> Tensor:
     evidence = ground + rows @ heads @ columns
     expected = rows @ (density / evidence) @ columns
     return (heads * (1 - expected).abs() + density.abs() * ground / evidence).sum(dim=(1, 2)).mean()
+
+
+def block_and_bayesian_loss(
+    density: Tensor, target: Tensor, heads: Tensor, squared_blocks: Sequence[int] = ()
+) -> Tensor:
+    """The sum of both."""
+    return block_loss(density, target, squared_blocks) + bayesian_loss(density, heads)
+
+
+Loss = Callable[[Tensor, Tensor, Tensor, Sequence[int]], Tensor]
+"""Density, labelled density, labelled heads, sides of squared blocks -> error."""
+
+LOSSES: Mapping[str, Loss] = MappingProxyType(
+    {
+        "blocks": lambda density, target, heads, squared: block_loss(density, target, squared),
+        "bayesian": lambda density, target, heads, squared: bayesian_loss(density, heads),
+        "both": block_and_bayesian_loss,
+    }
+)
+"""CSRNet's losses by name."""
 
 
 def _sums(error: Tensor, side: int) -> Tensor:

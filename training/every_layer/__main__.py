@@ -1,5 +1,0 @@
-"""`python -m training.every_layer`."""
-
-from training.every_layer.run import main
-
-main()
