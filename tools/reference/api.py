@@ -23,7 +23,8 @@ FORMS: Mapping[str, str] = {
     "UINT8": "RGB pixels",
 }
 EFFECTS: Mapping[str, str] = {
-    "route": "which networks count: `auto` asks the scene classifier, both routes where it is unsure; `blend` weights both routes by its probabilities",
+    "route": "which networks count: `auto` asks the scene classifier, both routes where it is unsure; "
+    "`blend` weights both routes by its probabilities",
     "counter": "which counter answers; Triton runs no other. `average` is the mean of both",
     "density": "return the density map: people per cell of 8×8 px, or of 16×16 px where SSDCNet answers alone",
     "heatmap": "return the photo with the density map on it, as PNG",

@@ -187,3 +187,12 @@ def test_images_without_people_are_added_as_sparse(tmp_path: Path, samples: list
 def test_folder_without_images_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"training\.data\.negatives_folder"):
         load_empty(tmp_path)
+
+
+def test_photos_of_sparse_scenes_are_sparse_whatever_their_data_set(tmp_path: Path, samples: list[Sample]) -> None:
+    cameras = make_samples(tmp_path, "jhu-crowd", "train", [3, 150, 12, 40, 5, 8, 22, 17, 31, 9, 11])
+    build_scene_dataset(
+        samples + cameras, tmp_path / "scenes", labels="domain", sparse={sample.image for sample in cameras}
+    )
+    placed = [path.parent.name for path in (tmp_path / "scenes").glob("*/*/jhu-crowd*")]
+    assert placed == ["sparse"] * len(cameras)
