@@ -3,8 +3,8 @@
     python -m training.gpu.start model_repository/csrnet_a/1 csrnet_a.npz            # 33 MB
     python -m training.gpu.start model_repository/csrnet_a/1 csrnet_a.npz --bits 8   # half of it
 
-A GPU may be reachable only by small uploads, and have no ONNX to read a served version with. Eight bits cost accuracy
-that the run has to win back first: with them SSDCNet SHA began at a validation error of 94 instead of 84.
+A GPU may be reachable only by small uploads, and have no ONNX to read a served version with. Eight bits cost little:
+on eight photos of Part A SSDCNet SHA errs by 50.2 with them and by 49.8 without.
 """
 
 import argparse
