@@ -135,7 +135,7 @@ def test_triton_from_path_is_started_and_asked(
             shutil.rmtree(folder)
     backends = link_backends(install, tmp_path / "backends")
     environment = _environment(install, 1)
-    for name in ("LD_LIBRARY_PATH", "CROWDSERVE_TRITON_THREADS"):
+    for name in ("LD_LIBRARY_PATH", "CROWDSERVE_TRITON_THREADS", "PATH"):
         monkeypatch.setenv(name, environment[name])
     command = f'exec {install}/bin/tritonserver --backend-directory={backends} "$@"'
     program(tmp_path, "tritonserver", f"#!/bin/sh\n{command}\n", monkeypatch)
