@@ -221,7 +221,8 @@ def check_frozen_layers(
     for name in sorted(frozen):
         found, expected = (model.get_layer(name).get_weights()[0] for model in (front_end, imagenet))
         if not np.allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()):
-            raise WeightsError(f"{name} of {folder} was trained; give --last-block, or --unfreeze, to keep its weights")
+            advice = "--last-block, or --unfreeze," if name.startswith("block4") else "--unfreeze, or use training.gpu,"
+            raise WeightsError(f"{name} of {folder} was trained; give {advice} to keep its weights")
 
 
 def _copied(model: keras.Model) -> keras.Model:

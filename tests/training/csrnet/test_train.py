@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -209,9 +210,9 @@ def test_start_weights_are_checked_before_computing_features(
     assert not list(tmp_path.iterdir())
 
 
-def give_served(model: keras.Model) -> keras.Model:
-    """The front-end of the repository's CSRNet A, which is ImageNet's."""
-    served = read_served_weights(REPOSITORY / "csrnet_a" / "1")
+def give_served(model: keras.Model, name: str = "csrnet_a") -> keras.Model:
+    """The front-end of one of the repository's networks as if it were ImageNet's; that of vgg16 is."""
+    served = read_served_weights(REPOSITORY / name / "1")
     for layer in conv_layers(model):
         if layer.name.startswith("block"):
             layer.set_weights([served[layer.name][0].transpose(2, 3, 1, 0), served[layer.name][1]])
@@ -231,10 +232,15 @@ def test_run_can_start_from_a_served_model(photos: Photos, monkeypatch: pytest.M
         net.start_from(REPOSITORY / "ssdcnet_sha" / "1", "ssdcnet_sha")
 
 
-def test_trained_front_end_is_not_silently_replaced(photos: Photos, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last block of the repository's CSRNet B was trained."""
-    with pytest.raises(WeightsError, match=r"block4_conv1 .* give --last-block"):
-        TrainingNet(RECIPE, photos, give_served).start_from(REPOSITORY / "csrnet_b" / "1", "csrnet_b")
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("csrnet_b", r"block4_conv1 .* give --last-block"), ("csrnet_a", r"block2_conv1 .* give --unfreeze")],
+)
+def test_trained_front_end_is_not_silently_replaced(photos: Photos, name: str, told: str) -> None:
+    """The last block of the repository's CSRNet B was trained, and all but two layers of CSRNet A."""
+    net = TrainingNet(RECIPE, photos, partial(give_served, name="vgg16"))
+    with pytest.raises(WeightsError, match=told):
+        net.start_from(REPOSITORY / name / "1", name)
 
 
 def test_training_starts_at_the_mean_density(photos: Photos) -> None:
