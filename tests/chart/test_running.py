@@ -158,7 +158,7 @@ def test_probes_fail_while_triton_does_not_answer(chart: Chart, tmp_path: Path) 
 
 
 def test_triton_ends_if_a_model_of_the_cards_is_missing(chart: Chart, small_repository: Path, tmp_path: Path) -> None:
-    """Its pod then never becomes ready. As it ends, the Triton of the wheel crashes now and then, and its log stops short."""
+    """Its pod then never becomes ready. The Triton of the wheel crashes now and then as it ends, before it logs why."""
     render_repository(small_repository, tmp_path / "models", "embedded")
     shutil.rmtree(tmp_path / "models" / "crowd_sparse")
     off = {"settings": {"verifyBundle": "off"}}
