@@ -62,7 +62,7 @@ def normalisation_name(normalisation: Normalisation) -> str:
 _PHOTO = TensorSpec("image", "UINT8", ("height", "width", 3), "RGB 0-255")
 
 
-def _csrnet(part: Literal["A", "B"], route: SceneRoute) -> ModelCard:
+def _csrnet(part: Literal["A", "B"], route: SceneRoute, also: str = "") -> ModelCard:
     return ModelCard(
         name=f"csrnet_{part.lower()}",
         family="csrnet",
@@ -80,9 +80,9 @@ def _csrnet(part: Literal["A", "B"], route: SceneRoute) -> ModelCard:
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), block 4 trained further in runs with "
-            "last_block; the rest: trained by training/csrnet",
+            "last_block, all but its first two layers in runs of training.gpu; the rest: trained by training/csrnet",
             licence="CC BY 4.0 (front-end), Apache-2.0 (the rest)",
-            dataset=f"ShanghaiTech Part {part}, training half",
+            dataset=f"ShanghaiTech Part {part}, training half" + also,
         ),
         routes=(route,),
         density_output="density",
@@ -149,7 +149,7 @@ CARDS: Mapping[str, ModelCard] = MappingProxyType(
         card.name: card
         for card in (
             VGG16,
-            _csrnet("A", "dense"),
+            _csrnet("A", "dense", "; station cameras of Beijing BRT, training half"),
             _csrnet("B", "sparse"),
             _ssdcnet("SHA", 22, "dense", "ShanghaiTech Part A, training half", SHANGHAITECH_A),
             _ssdcnet("SHB", 7, "sparse", "ShanghaiTech Part B, training half", SHANGHAITECH_B),
