@@ -5,9 +5,12 @@ from collections.abc import Iterable, Mapping
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
 
+CONTENT_TYPE = "content-type"
+
 _MAX_CHARACTERS: Mapping[str, int] = {
     JSON_LENGTH_HEADER: 100,
     TIMEOUT_HEADER: 100,
+    CONTENT_TYPE: 200,
     "x-request-id": 128,
     "authorization": 4096,
     "traceparent": 256,
@@ -18,7 +21,7 @@ _MAX_CHARACTERS: Mapping[str, int] = {
 }
 """Triton refuses 8 KiB of headers, which would look like a failure of Triton."""
 
-_OF_THIS_SERVICE = {JSON_LENGTH_HEADER, TIMEOUT_HEADER}
+_OF_THIS_SERVICE = {JSON_LENGTH_HEADER, TIMEOUT_HEADER, CONTENT_TYPE}
 
 
 def known_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -32,6 +35,11 @@ def known_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dic
         for name, value in pairs
         if name in _MAX_CHARACTERS and (name in _OF_THIS_SERVICE or _is_plain(value, _MAX_CHARACTERS[name]))
     }
+
+
+def media_type_of(headers: Mapping[str, str]) -> str:
+    """The media type of a body, in lower case and without parameters; empty if nothing says it."""
+    return headers.get(CONTENT_TYPE, "").partition(";")[0].strip().lower()
 
 
 def _is_plain(value: str, max_characters: int) -> bool:
