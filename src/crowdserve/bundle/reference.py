@@ -4,11 +4,12 @@ import re
 from dataclasses import dataclass
 
 from crowdserve.errors import BundleError
+from crowdserve.network import is_loopback
 
 SCHEME = "oci://"
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _PATTERN = re.compile(
-    r"(?P<registry>[a-zA-Z0-9.-]+(?::\d+)?)/"
+    r"(?P<registry>(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?)/"
     r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -36,7 +37,7 @@ class ImageReference:
     @property
     def is_local(self) -> bool:
         """Whether the registry runs on this machine, and so without a certificate."""
-        return self.registry.partition(":")[0] in {"localhost", "127.0.0.1"}
+        return is_loopback(re.sub(r":\d+$", "", self.registry).strip("[]"))
 
     def __str__(self) -> str:
         separator = "@" if self.version.startswith("sha256:") else ":"
