@@ -223,7 +223,7 @@ def _summed_up(
 
 def _drawn(image: Rgb, combined: CountMap, people: float, zones: Sequence[ZoneCount]) -> bytes:
     with metrics.stage("heatmap"):
-        outlines = [(zone.corners, f"{zone.name} {zone.people:,.0f}") for zone in zones]
+        outlines = [(zone.corners, f"{zone.name}: {zone.people:,.0f}") for zone in zones]
         return overlay_png(image, combined.density, people=people, cell_px=combined.stride, zones=outlines)
 
 
