@@ -15,7 +15,8 @@ CRASHES = "import os\nimport signal\n\n\ndef test_crashes():\n    os.kill(os.get
 def run(folder: Path, *options: str, **modules: str) -> tuple[subprocess.CompletedProcess[str], float]:
     for name, source in modules.items():
         (folder / f"test_{name}.py").write_text(source)
-    options = ("-p", "tests.support.run_guard", "-p", "xdist.plugin", "--rootdir", str(folder), "--max-worker-restart=0", *options)
+    plugins = ("-p", "tests.support.run_guard", "-p", "xdist.plugin")
+    options = (*plugins, "--rootdir", str(folder), "--max-worker-restart=0", *options)
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
