@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 from crowdserve.errors import BundleError
-from crowdserve.network import is_loopback
 
 SCHEME = "oci://"
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
@@ -37,7 +36,7 @@ class ImageReference:
     @property
     def is_local(self) -> bool:
         """Whether the registry runs on this machine, and so without a certificate."""
-        return is_loopback(re.sub(r":\d+$", "", self.registry).strip("[]"))
+        return re.sub(r":\d+$", "", self.registry) in {"localhost", "127.0.0.1", "[::1]"}
 
     def __str__(self) -> str:
         separator = "@" if self.version.startswith("sha256:") else ":"
