@@ -24,6 +24,9 @@ MAX_SCANS = 100
 
 _START_OF_SCAN, _END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 
+_SCANS = "crowdserve_scans"
+"""Where an opened JPEG remembers them."""
+
 # Pillow's advice on odd files is of no use here. Set once: changing filters around each call is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -89,14 +92,20 @@ def has_several_scans(file: ImageFile.ImageFile, data: bytes) -> bool:
 
     Pillow has read up to the first scan; a picture behind the end of this one, as phones append it, does not count.
     """
+    if scans_of(file, data) == 1:
+        return False
     first = file.fp.tell() if file.fp else 0
     end = data.find(_END_OF_IMAGE, first)
     return data.find(_START_OF_SCAN, first, end if end >= 0 else len(data)) >= 0
 
 
 def scans_of(file: ImageFile.ImageFile, data: bytes) -> int:
-    """How many scans an opened JPEG has at most; 1 for other formats."""
-    return max(1, data.count(_START_OF_SCAN)) if file.format in {"JPEG", "MPO"} else 1
+    """How many scans an opened JPEG has at most; 1 for other formats. Looking through a large file is done once."""
+    if file.format not in {"JPEG", "MPO"}:
+        return 1
+    if _SCANS not in file.info:
+        file.info[_SCANS] = max(1, data.count(_START_OF_SCAN))
+    return int(file.info[_SCANS])
 
 
 def _check_pixels(width: int, height: int, max_pixels: int) -> None:

@@ -14,9 +14,8 @@ from crowdserve.images import Rgb
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.counting.file_text import check_is_no_text
 from crowdserve_transformer.counting.parameters import Choices, read_choices
+from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
-
-MAX_ID_CHARACTERS = 128
 
 
 @dataclass(frozen=True, slots=True)
