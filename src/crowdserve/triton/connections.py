@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection: a machine that is gone answers nothing, and another Triton can be asked."""
@@ -69,8 +69,7 @@ class TritonConnections:
         self, path: str, parts: Sequence[bytes | memoryview], headers: Mapping[str, str], *, max_bytes: int
     ) -> Reply:
         """Send a POST request whose body is some parts in turn; it raises what `get` does."""
-        body = b"".join(parts)
-        request = self._session.post(self._url + path, data=body, headers=headers, allow_redirects=False)
+        request = self._session.post(self._url + path, data=_Parts(parts), headers=headers, allow_redirects=False)
         return await self._read(request, max_bytes)
 
     async def _read(self, request: "aiohttp.client._RequestContextManager", max_bytes: int) -> Reply:
@@ -82,6 +81,25 @@ class TritonConnections:
                     response.close()  # or the rest would be read for another request's sake
                     raise ReplyTooLong(f"over {max_bytes:,} bytes")
             return Reply(response.status, response.headers, bytes(content))
+
+
+class _Parts(aiohttp.Payload):
+    """A body of some parts in turn, which are sent as they are: joined, a photo would be in memory three times."""
+
+    _autoclose = True
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        super().__init__(parts)
+        self._size = sum(map(len, parts))
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """All of it as text, which aiohttp asks of every body for its own logs."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send it."""
+        for part in self._value:
+            await writer.write(part)
 
 
 class _FixedAddress(AbstractResolver):
