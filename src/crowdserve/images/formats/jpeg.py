@@ -9,7 +9,7 @@ _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # less tables, an extension, arithmetic conditioning
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _RESERVED_UP_TO = 0xBF
-_MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])")
+_MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
 """A marker, among bytes that are none; less those that have no segment and end nothing."""
 
 _MOST_ZEROS = 2

@@ -53,7 +53,7 @@ class _Writer:
         """Where the directory of a page stands, and where it says which one follows."""
         height, width, *samples = page.pixels.shape
         bits, channels = 8 * page.pixels.itemsize, (samples or [1])[0]
-        content = page.pixels.astype(page.pixels.dtype.newbyteorder(self._order)).tobytes()
+        content = page.pixels.astype(f"{self._order}u{page.pixels.itemsize}").tobytes()
         tags: dict[int, Value] = {
             256: ("I", [width]), 257: ("I", [height]), 258: ("H", [bits] * channels), 259: ("H", [1]),
             PHOTOMETRIC: ("H", [page.photometric]), 273: ("I", [self._append(content)]), 277: ("H", [channels]),
