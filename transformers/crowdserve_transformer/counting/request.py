@@ -12,7 +12,6 @@ from kserve import InferInput, InferRequest
 from crowdserve.errors import ImageTooLarge, InvalidRequest, quoted
 from crowdserve.images import Rgb
 from crowdserve.protocol.tensors import IMAGE
-from crowdserve_transformer.counting.file_text import check_is_no_text
 from crowdserve_transformer.counting.parameters import Choices, read_choices
 from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
@@ -106,8 +105,6 @@ def _encoded(tensor: InferInput, max_batch_size: int) -> tuple[bytes, ...]:
     files: list[bytes] = tensor.data
     if len(files) != shape[0]:
         raise InvalidRequest(f"input {IMAGE!r} has shape {quoted(shape)} but {len(files)} elements")
-    for file in files:
-        check_is_no_text(file)
     return tuple(files)
 
 
