@@ -19,7 +19,7 @@ from tests.support.rendering import CHART, CI, Chart, Object
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
     "model_name", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
-    "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port",
+    "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port", "model_aliases",
 }  # fmt: skip
 
 
@@ -351,3 +351,24 @@ def test_digest_wins_over_a_tag(chart: Chart) -> None:
 
 def test_extra_objects_are_templates(chart: Chart) -> None:
     assert chart.render("everything").one("ConfigMap", "rel-notes")["data"] == {"owner": "vision"}
+
+
+@pytest.mark.parametrize(
+    ("base", "component"), [("default", "predictor"), ("standalone", "transformer"), ("knative", "predictor")]
+)
+def test_the_logger_stands_before_the_component_that_callers_reach(chart: Chart, base: str, component: str) -> None:
+    logger = {"url": "http://broker.logs.svc/events", "mode": "request", "metadataHeaders": ["x-request-id"]}
+    manifests = chart.render(base, logger={"enabled": True, **logger})
+    spec = manifests.one("InferenceService")["spec"]
+    assert spec[component]["logger"] == logger
+    assert [name for name, each in spec.items() if "logger" in each] == [component]
+    for policy in manifests.all("NetworkPolicy"):
+        for rule in policy["spec"]["ingress"][:2]:
+            assert 9081 in {port["port"] for port in rule["ports"]}
+
+
+def test_without_the_logger_the_port_of_its_agent_is_closed(chart: Chart) -> None:
+    manifests = chart.render()
+    assert "logger" not in manifests.one("InferenceService")["spec"]["predictor"]
+    ports = [port["port"] for rule in manifests.one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]]
+    assert 9081 not in ports

@@ -9,6 +9,9 @@ IMAGE = "image"
 IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1, -1, 3)}
 """Datatypes of the input `image`: encoded files [N], or RGB pixels [N, height, width, 3]."""
 
+FILES_IN_A_COLUMN = (-1, 1)
+"""The form of encoded files in metadata: as in Triton, whose tools take off the first axis and send what is left."""
+
 ZONE_NAMES, ZONE_COUNTS = "zone_names", "zone_counts"
 """The outputs [N, Z] of a request with zones."""
 
