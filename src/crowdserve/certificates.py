@@ -18,21 +18,25 @@ CA_FILE = "CROWDSERVE_CA_FILE"
 
 _EXPIRED, _NOT_YET_VALID = 10, 9
 _OTHER_NAMES = {62, 63, 64}
+_UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
 """OpenSSL's numbers of what is wrong with a certificate (X509_V_ERR_…)."""
 
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL"}
 _MOST_CA_BYTES = 16 << 20
 
 
-def tls_context(ca_file: Path | None = None) -> ssl.SSLContext:
+def tls_context(ca_file: Path | None = None, *, url: str = "https://") -> ssl.SSLContext:
     """What checks the certificates of servers.
 
     Args:
+        url: If it is not https://, no certificate will be seen, no file is read, and nobody is trusted.
         ca_file: Certificates of further authorities, in PEM or DER.
 
     Raises:
         SetupError: If that file has no certificates, or the variables of OpenSSL name none.
     """
+    if not url.startswith("https://"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context = httpx.create_ssl_context()
     except OSError as err:
@@ -53,7 +57,7 @@ def read_authorities(ca_file: Path) -> str | bytes:
     try:
         with ca_file.open("rb") as file:
             content = file.read(_MOST_CA_BYTES)
-        found = content.decode() if b"-----BEGIN" in content else content
+        found = content.decode("ascii", "ignore") if b"-----BEGIN" in content else content
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=found)
     except (OSError, ValueError) as err:
         raise SetupError(
@@ -61,6 +65,18 @@ def read_authorities(ca_file: Path) -> str | bytes:
             "PEM, each between -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----"
         ) from err
     return found
+
+
+def write_authorities(target: Path, ca_file: Path) -> None:
+    """Write the usual authorities and those of a file into one PEM file, for libraries that take nothing else.
+
+    Raises:
+        SetupError: If `ca_file` has no certificates.
+    """
+    own = read_authorities(ca_file)
+    usual = tls_context().get_ca_certs(binary_form=True)
+    texts = [own if isinstance(own, str) else ssl.DER_cert_to_PEM_cert(own), *map(ssl.DER_cert_to_PEM_cert, usual)]
+    target.write_text("\n".join(texts))
 
 
 def certificate_problem(err: BaseException, ca_file: Path | None = None) -> str | None:
@@ -73,6 +89,8 @@ def certificate_problem(err: BaseException, ca_file: Path | None = None) -> str 
     for cause in _causes(err):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _verification_problem(cause, ca_file)
+        if type(cause).__name__ == "CertificateError":  # urllib3 compares names by itself
+            return _name_problem(str(cause))
         if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
             return "it does not speak TLS; expected https, so check the port, or use http:// if no encryption is meant"
         if isinstance(cause, ssl.SSLError) and "CERTIFICATE_REQUIRED" in (cause.reason or ""):
@@ -87,12 +105,18 @@ def _verification_problem(err: ssl.SSLCertVerificationError, ca_file: Path | Non
     if err.verify_code == _NOT_YET_VALID:
         return f"its certificate is not valid yet ({said}); set the clock of this machine"
     if err.verify_code in _OTHER_NAMES:
-        return f"its certificate is for another name ({said.rstrip('.')}); use a name that the certificate has"
+        return _name_problem(said)
+    if err.verify_code not in _UNKNOWN_AUTHORITY:
+        return f"its certificate is refused ({said}); whoever runs the server has to replace it"
     among = f" nor in {printable(ca_file)}" if ca_file else ""
     return (
         f"its certificate is of an authority that is not known here{among} ({said}); if that is your own, give the "
         f"authority's certificate by --ca-file or {CA_FILE}"
     )
+
+
+def _name_problem(said: str) -> str:
+    return f"its certificate is for another name ({said.rstrip('.')}); use a name that the certificate has"
 
 
 def _causes(err: BaseException | None) -> Iterator[BaseException]:
@@ -105,7 +129,7 @@ def _causes(err: BaseException | None) -> Iterator[BaseException]:
         err = next((each for each in kept if isinstance(each, BaseException)), None)
 
 
-def _reason(err: Exception) -> str:
-    if isinstance(err, UnicodeDecodeError):
-        return "neither PEM nor DER"
-    return (isinstance(err, OSError) and err.strerror) or str(err) or type(err).__name__
+def _reason(err: OSError | ValueError) -> str:
+    if isinstance(err, OSError) and not isinstance(err, ssl.SSLError):
+        return err.strerror or type(err).__name__
+    return "no certificate in it"

@@ -7,6 +7,7 @@ import typer
 
 from crowdserve.cli.options import (
     EXIT_PHOTO_FAILED,
+    CaFileOption,
     CounterOption,
     ModelOption,
     RepositoryOption,
@@ -30,6 +31,7 @@ def count(
     photos: Annotated[list[Path], typer.Argument(metavar="PHOTO…", help="Image files.", show_default=False)],
     url: UrlOption = None,
     model: ModelOption = None,
+    ca_file: CaFileOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per photo, one per line.")] = False,
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
@@ -54,7 +56,7 @@ def count(
     choices["zones"] = chosen_zones(zone, zones)
     progress = Console(stderr=True)
     targets = name_overlays(photos, overlay)
-    with open_service(url, model, repository, threads) as client:
+    with open_service(url, model, repository, threads, ca_file) as client:
         for photo, target in zip(photos, targets, strict=True):
             doing = f"counting {printable(photo)} ({len(reports) + 1} of {len(photos)})"
             with progress.status(Text(doing)):

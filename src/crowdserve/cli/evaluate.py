@@ -8,6 +8,7 @@ import typer
 
 from crowdserve.cli.options import (
     EXIT_PHOTO_FAILED,
+    CaFileOption,
     CounterOption,
     ModelOption,
     RepositoryOption,
@@ -34,6 +35,7 @@ def evaluate(
     ],
     url: UrlOption = None,
     model: ModelOption = None,
+    ca_file: CaFileOption = None,
     output: Annotated[Path, typer.Option(help="Folder of the results; a second run continues in it.")] = Path(
         "evaluation"
     ),
@@ -60,7 +62,7 @@ def evaluate(
     choices = Choices(route and route.value, counter and counter.value, every_route)
     job = Job(datasets, output, choices, subset=subset, split=split, limit=limit)
     evaluation = job.open()
-    with open_service(url, model, repository, threads) as client:
+    with open_service(url, model, repository, threads, ca_file) as client:
         outcome = _count(evaluation, client, concurrency)
     summary = job.close(outcome)
     _report(outcome, output, json.dumps(summary) if as_json else None)

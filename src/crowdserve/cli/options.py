@@ -44,6 +44,13 @@ ModelOption = Annotated[
         help="Name of the model at --url: the chart's transformer.modelName; crowdserve if left out.",
     ),
 ]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="CROWDSERVE_CA_FILE",
+        help="Certificates of your own authority, in PEM, to trust besides the usual ones; for https addresses.",
+    ),
+]
 RouteOption = Annotated[
     RouteName | None, typer.Option(help="Networks that count; auto leaves the choice to the classifier.")
 ]
@@ -104,17 +111,22 @@ def find_repository(named: Path | None) -> Path:
 
 @contextmanager
 def open_service(
-    url: str | None, model: str | None, repository: Path | None, threads: int | None
+    url: str | None,
+    model: str | None,
+    repository: Path | None,
+    threads: int | None,
+    ca_file: Path | None = None,
 ) -> "Iterator[ServiceClient]":
     """Yield a client of the service at `url`, or of one that is started now and stopped at the end.
 
-    Only a service at `url` gets the token from the environment and the name of the model.
+    Only a service at `url` gets the token from the environment and the name of the model, and needs `ca_file`.
     """
     from crowdserve.client.service import ServiceClient
     from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:
-        with ServiceClient(url, model=model or MODEL_NAME, token=read_token(SERVICE_TOKEN)) as client:
+        token = read_token(SERVICE_TOKEN)
+        with ServiceClient(url, model=model or MODEL_NAME, token=token, ca_file=ca_file) as client:
             yield client
         return
     from crowdserve.local.service import EmbeddedService
