@@ -104,7 +104,7 @@ def _run(watcher: "Watcher", file: Path | None) -> None:
 def _change(watcher: "Watcher", file: Path) -> None:
     try:
         watcher.change(_read(file))
-    except (SetupError, ValueError) as err:
+    except SetupError as err:
         log.error("the configuration stays as it was: %s", err)
 
 

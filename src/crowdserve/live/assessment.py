@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from crowdserve.live.alarms import Alarm, Change
 from crowdserve.live.averaging import RobustAverage
-from crowdserve.live.calibration import GroundPlane
-from crowdserve.live.configuration import PICTURE, Camera, WatchedZone
+from crowdserve.live.configuration import Camera, WatchedZone
 from crowdserve.live.levels import FREE, LevelName, level_of
 from crowdserve.live.observations import CAMERA, DENSITY, PEOPLE, Alert, AlertKind, Reading, ZoneReading
 
@@ -22,15 +21,12 @@ class Assessment:
         camera: The camera.
         levels: Where each level begins, people per m².
         open_alerts: Alerts of it that an earlier run has raised and not ended.
-
-    Raises:
-        ValueError: If the calibration does not give a zone's area.
     """
 
     def __init__(self, camera: Camera, levels: Mapping[LevelName, float], open_alerts: Iterable[Alert] = ()) -> None:
         self._camera = camera
         self._levels = levels
-        self._areas = areas_of(camera)
+        self._areas = camera.areas_m2()
         self._averages = {zone.name: RobustAverage(camera.average_over) for zone in camera.watched()}
         self._level = dict.fromkeys(self._averages, FREE)
         self._alarms = dict(_alarms(camera))
@@ -92,22 +88,6 @@ class Assessment:
         limit = self._camera.lost_after if kind == CAMERA else alarm.limit
         self._open[name] = Alert(str(uuid.uuid4()), self._camera.name, zone, kind, limit, value, at)
         return [self._open[name]]
-
-
-def areas_of(camera: Camera) -> dict[str, float]:
-    """The area of each zone that has one, m².
-
-    Raises:
-        ValueError: If the calibration does not give it.
-    """
-    areas = {zone.name: zone.area_m2 for zone in camera.watched() if zone.area_m2 is not None}
-    if camera.calibration is None:
-        return areas
-    ground = GroundPlane(camera.calibration.corners, camera.calibration.width_m, camera.calibration.depth_m)
-    for zone in camera.watched():
-        if zone.name not in areas and zone.name != PICTURE and zone.polygon is not None:
-            areas[zone.name] = ground.area_m2(zone.polygon)
-    return areas
 
 
 def _alarms(camera: Camera) -> Iterable[tuple[AlarmName, Alarm]]:

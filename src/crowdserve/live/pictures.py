@@ -17,7 +17,8 @@ from crowdserve.live.configuration import Pictures
 log = logging.getLogger(__name__)
 
 CELLS = 64
-_CELL_PX = 12
+_CELL_PX = 16
+"""A multiple of the side of JPEG's blocks, which then are of one colour each."""
 _LOOK_EVERY_SECONDS = 60.0
 
 
@@ -73,5 +74,5 @@ def pixelated(file: bytes) -> bytes:
         cells = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX)
     target = io.BytesIO()
     large = (cells.width * _CELL_PX, cells.height * _CELL_PX)
-    cells.resize(large, Image.Resampling.NEAREST).save(target, format="JPEG", quality=85)
+    cells.resize(large, Image.Resampling.NEAREST).save(target, format="JPEG", quality=85, subsampling=0)
     return target.getvalue()

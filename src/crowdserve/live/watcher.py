@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 from crowdserve.client.service import PhotoCount, ServiceClient
-from crowdserve.live.assessment import Assessment, areas_of
+from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
 from crowdserve.live.configuration import Camera, Configuration, Site
 from crowdserve.live.observations import Alert, Reading
@@ -49,17 +49,11 @@ class Watcher:
         return all(watch.ended for watch in self._watches.values())
 
     def change(self, configuration: Configuration) -> None:
-        """Go on with another configuration: cameras that are as they were go on as they are.
-
-        Raises:
-            ValueError: If a calibration does not give a zone's area.
-        """
+        """Go on with another configuration: cameras that are as they were go on as they are."""
         site = configuration.site
         same_levels = site.levels == self._site.levels
         kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
         changed = [camera for camera in site.cameras if camera.name not in kept]
-        for camera in changed:
-            areas_of(camera)  # a fault in the new configuration ends no watch
         _end([watch for name, watch in self._watches.items() if name not in kept])
         new = {camera.name: self._watch(camera, site) for camera in changed}
         self._publishing.change(configuration)

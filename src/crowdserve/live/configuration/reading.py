@@ -50,14 +50,22 @@ def read_configuration(path: Path, secrets: Secrets | None = None) -> Configurat
 def _site_of(document: Document, name: str, secrets: Secrets) -> Site:
     faults, site = list(document.faults), None
     try:
-        site = Site.model_validate(document.content)
+        site = Site.model_validate({} if document.content is None else document.content)
     except ValidationError as err:
-        known = {place for place, _ in faults}
-        faults += [fault for fault in map(_fault, err.errors()) if fault[0] not in known]
+        faults += map(_fault, err.errors())
+        faults = [(place, text) for number, (place, text) in enumerate(faults) if not _is_told(place, number, faults)]
     if site is None or faults:
         lines = sorted((document.line_of(place), _path(place), text) for place, text in faults)
         raise ConfigurationError([secrets.hide(f"{name}:{line}: {where}{text}") for line, where, text in lines])
     return site
+
+
+def _is_told(place: Place, number: int, faults: list[tuple[Place, str]]) -> bool:
+    """Whether an earlier fault is of the same place, or another is inside of it and has caused this one."""
+    return any(
+        other[: len(place)] == place and (len(other) > len(place) or at < number)
+        for at, (other, _) in enumerate(faults)
+    )
 
 
 def _fault(error: ErrorDetails) -> tuple[Place, str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.live.calibration import GroundPlane
 from crowdserve.live.configuration.zones import PICTURE, Point, Seconds, Strict, WatchedZone
 from crowdserve.live.levels import DEFAULT_LEVELS, LevelName
 from crowdserve.live.secrets import any_hidden
@@ -75,9 +76,29 @@ class Camera(Strict):
     loop: bool = False
 
     @model_validator(mode="after")
-    def _zones_are_unique(self) -> "Camera":
+    def _is_consistent(self) -> "Camera":
         _check_unique([zone.name for zone in self.zones], "zones")
+        self.areas_m2()
         return self
+
+    def areas_m2(self) -> dict[str, float]:
+        """The area of each zone that has one.
+
+        Raises:
+            ValueError: If the calibration does not give it.
+        """
+        areas = {zone.name: zone.area_m2 for zone in self.zones if zone.area_m2 is not None}
+        if self.calibration is None:
+            return areas
+        ground = GroundPlane(self.calibration.corners, self.calibration.width_m, self.calibration.depth_m)
+        for zone in self.zones:
+            if zone.polygon_px is not None and zone.name not in areas:
+                raise ValueError(
+                    f"zone {zone.name!r} is in pixels; give it in fractions, as the calibration, or its area_m2"
+                )
+            if zone.polygon is not None and zone.name not in areas:
+                areas[zone.name] = ground.area_m2(zone.polygon)
+        return areas
 
     def watched(self) -> tuple[WatchedZone, ...]:
         """Its zones, the whole picture first."""
