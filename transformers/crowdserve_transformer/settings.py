@@ -11,6 +11,7 @@ from typing import Any
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
+from crowdserve.network import ANY, join_address, split_address
 from crowdserve.scene.files import DEFAULT_NAME, check_name
 
 DEFAULT_PREDICTOR_PORT = 80
@@ -58,11 +59,16 @@ def _seconds(low: float) -> Callable[[str], float]:
 
 
 def _address(text: str) -> str:
-    """A host with its port; a scheme is refused, since it would be taken for a host."""
-    host, _, port = text.rpartition(":") if ":" in text else (text, "", str(DEFAULT_PREDICTOR_PORT))
-    if not host or "/" in text or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("expected HOST or HOST:PORT without a scheme, such as 127.0.0.1:8000")
-    return f"{host}:{port}"
+    """A host with its port."""
+    return join_address(*split_address(text, DEFAULT_PREDICTOR_PORT))
+
+
+def _own_host(text: str) -> str:
+    """A host of this machine, without the brackets of an IPv6 address."""
+    host = text.removeprefix("[").removesuffix("]")
+    if not host:
+        raise ValueError("expected a name or an IP address of this machine, or :: for all of them")
+    return host
 
 
 def _digest(text: str) -> str:
@@ -98,14 +104,19 @@ class Settings:
     """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
-    host: str = _setting("0.0.0.0", str, "address that REST, gRPC and the metrics listen on")
+    host: str = _setting(
+        ANY,
+        _own_host,
+        "address that REST, gRPC and the metrics listen on; :: is every one, of IPv6 and of IPv4, 0.0.0.0 every one of "
+        "IPv4, which gRPC takes for both",
+    )
     http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
     metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
     predictor_host: str = _setting(
         "127.0.0.1:8000",
         _address,
-        f"Triton's HTTP address, HOST or HOST:PORT; port {DEFAULT_PREDICTOR_PORT} if left out",
+        f"Triton's HTTP address, HOST or HOST:PORT, IPv6 in brackets; port {DEFAULT_PREDICTOR_PORT} if left out",
     )
     predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")

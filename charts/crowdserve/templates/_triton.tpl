@@ -24,11 +24,18 @@ args:
     {{- include "crowdserve.verification" (dict "root" .root "digest" "${CROWDSERVE_BUNDLE_DIGEST-}" "models" "/mnt/models" "plans" (eq $values.device "tensorrt")) | nindent 4 }}
     device={{ $values.device }}
     {{- .root.Files.Get "files/choose-backends.sh" | trim | nindent 4 }}
+    host={{ $values.triton.host | squote }}
+    {{- .root.Files.Get "files/choose-address.sh" | trim | nindent 4 }}
+    {{- if not $standalone }}
+    own=127.0.0.1
+    {{- end }}
     {{- if $caches }}
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
-    exec "$@"
+    program=$1
+    shift
+    exec "$program" --http-address={{ ternary "\"$listen\"" "127.0.0.1" $standalone }} --metrics-address="$listen" "$@"
   - triton
   - tritonserver
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
@@ -120,9 +127,6 @@ line, which ends a request's headers.
       "--metrics-port=8002" -}}
 {{- range (.Files.Get "files/models.json" | fromJson).served -}}
 {{- $flags = append $flags (printf "--load-model=%s" .) -}}
-{{- end -}}
-{{- if eq .Values.transformer.mode "collocated" -}}
-{{- $flags = concat $flags (list "--http-address=127.0.0.1" "--metrics-address=0.0.0.0") -}}
 {{- end -}}
 {{- if eq .Values.device "cpu" -}}
 {{- $flags = concat $flags (list
