@@ -22,6 +22,7 @@ from crowdserve.live.watcher import Watcher
 from crowdserve.local.service import EmbeddedService
 from tests.live.readings import alert
 from tests.support.cameras import TestCamera, running_camera
+from tests.support.free_ports import free_port
 from tests.support.waiting import wait_for
 
 PASSWORD, TOKEN = "correct-horse", "t0ken-of-the-hook"
@@ -80,14 +81,6 @@ def camera() -> Iterator[TestCamera]:
     with running_camera() as running:
         running.password = PASSWORD
         yield running
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.e2e

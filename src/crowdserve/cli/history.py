@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from crowdserve.cli.watch import require_packages
 from crowdserve.errors import SetupError, quoted
 from crowdserve.terminal import printable, say
 
@@ -29,6 +30,7 @@ def export(
     until: Annotated[str | None, typer.Option(help="Before this day or moment, UTC.")] = None,
 ) -> None:
     """Write the counts of a history to a file, a row for each zone of each count."""
+    require_packages(("sqlalchemy",))
     from crowdserve.live.history.export import write_csv, write_parquet
     from crowdserve.live.history.store import HistoryStore
 

@@ -1,8 +1,10 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
+import importlib.util
 import logging
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,7 +50,7 @@ def watch(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve Prometheus's metrics of sources on 127.0.0.1.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object a line for each reading.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for each reading.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
@@ -57,6 +59,7 @@ def watch(
 
     SIGHUP reads the configuration again.
     """
+    require_packages()
     from crowdserve.cli.options import open_service
     from crowdserve.cli.zones import chosen_zones
     from crowdserve.live.adhoc import configuration_of_sources
@@ -78,6 +81,17 @@ def watch(
         Watcher(configuration, client, publishing) as watcher,
     ):
         _run(watcher, file)
+
+
+def require_packages(names: tuple[str, ...] = ("av", "pydantic", "sqlalchemy", "yaml")) -> None:
+    """Check that the packages of the extra `live` are there.
+
+    Raises:
+        SetupError: If one is missing.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        raise SetupError(f"watching cameras needs {', '.join(missing)}; install crowdserve[live]")
 
 
 def _configuration_file(sources: list[str]) -> Path | None:
@@ -146,9 +160,12 @@ def _publishing(
 def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
     from crowdserve.live.outputs.lines import json_lines, text_lines
 
+    turn = threading.Lock()
+
     def show(reading: "Reading", alerts: "list[Alert]") -> None:
         lines = json_lines(reading, alerts) if as_json else map(printable, text_lines(reading, alerts))
-        print("\n".join(lines), flush=True)
+        with turn:  # cameras have threads of their own, and print writes a line and its end apart
+            print("\n".join(lines), flush=True)
 
     return show
 

@@ -54,6 +54,11 @@ class Publishing:
         if self._listener is not None:
             self._listener(reading, alerts)
 
+    @property
+    def history_waiting(self) -> int:
+        """How many readings the database has not yet taken."""
+        return self._history.waiting if self._history else 0
+
     def withdraw(self, alerts: list[Alert]) -> None:
         """End alerts whose camera, zone or limit is not watched any more."""
         over = [replace(alert, cleared_at=time.time()) for alert in alerts]

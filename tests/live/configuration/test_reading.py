@@ -77,7 +77,7 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
         ("a: [", ["1: not YAML: "]),
         ("cameras:\n  - name: a\n   source: b", ["3: not YAML: "]),
         ("a: !!python/object:os.system {}", ["1: a: there is no such setting", "1: cameras: this is missing"]),
-        (CAMERA + "    evry: 5s\n", ["4: cameras[1].evry: there is no such setting"]),
+        (CAMERA + "    evvry: 5s\n", ["4: cameras[1].evvry: there is no such setting"]),
         (CAMERA + "    every: soon\n", ["4: cameras[1].every: 'soon' cannot be: expected a duration such as 5s"]),
         (CAMERA + "    every: 0\n", ["4: cameras[1].every: 0 cannot be: Input should be greater than 0"]),
         (CAMERA + "    route: fast\n", ["4: cameras[1].route: 'fast' cannot be: expected one of auto, dense"]),

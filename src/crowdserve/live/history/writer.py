@@ -48,6 +48,11 @@ class HistoryWriter:
             self._waiting.get_nowait()
         self._waiting.put((reading, alerts))
 
+    @property
+    def waiting(self) -> int:
+        """How many readings are not yet written."""
+        return self._waiting.qsize()
+
     def close(self) -> None:
         """Write the rest, and close the store."""
         self._stopping.set()

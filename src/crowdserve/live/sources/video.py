@@ -26,6 +26,9 @@ _PROTOCOLS = {
 }
 """What FFmpeg may open for an address: a playlist from the network must not name a file of this machine."""
 
+_REFUSALS_OF_CALLERS = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError)
+"""What another transport does not change: a camera that locks out wrong passwords is not asked twice."""
+
 
 def video_frames(address: str, every_seconds: float, *, is_file: bool = False, loop: bool = False) -> Iterator[Frame]:
     """The frames of a video.
@@ -59,13 +62,23 @@ def video_frames(address: str, every_seconds: float, *, is_file: bool = False, l
 
 
 def _opened(address: str, is_file: bool) -> InputContainer:
+    """Open an address; RTSP over TCP, which loses nothing, or over UDP where a camera refuses that."""
     scheme = address.partition("://")[0] if "://" in address else ""
     options: dict[str, str] = {}
     if scheme in _PROTOCOLS:
         options["protocol_whitelist"] = _PROTOCOLS[scheme]
-    if scheme.startswith("rtsp"):
-        options |= {"rtsp_transport": "tcp", "allowed_media_types": "video"}
-    form = "v4l2" if not scheme and not is_file else None
+    if not scheme.startswith("rtsp"):
+        return _container(address, options, form=None if scheme or is_file else "v4l2")
+    options["allowed_media_types"] = "video"
+    try:
+        return _container(address, options | {"rtsp_transport": "tcp"})
+    except _REFUSALS_OF_CALLERS:
+        raise
+    except av.HTTPClientError:
+        return _container(address, options | {"rtsp_transport": "udp"})
+
+
+def _container(address: str, options: dict[str, str], form: str | None = None) -> InputContainer:
     chosen: dict[str, Any] = {"format": form} if form else {}
     container: InputContainer = av.open(address, options=options, timeout=(_OPEN_SECONDS, _READ_SECONDS), **chosen)
     if not container.streams.video:
