@@ -50,7 +50,11 @@ def test_transformer_accepts_its_flags_and_environment(chart: Chart, base: str) 
     elsewhere = in_pods.get(base, "rel-predictor.ns:80")
     assert settings.predictor_host == (elsewhere if standalone else "127.0.0.1:8085")
     assert settings.repository.as_posix() == "/mnt/models"
-    assert (settings.max_body_bytes, settings.max_pixels) == (64 * 2**20, 50_000_000)
+    assert (settings.max_body_bytes, settings.max_pixels, settings.max_whole_pixels) == (
+        64 * 2**20,
+        220_000_000,
+        64_000_000,
+    )
 
 
 def test_every_setting_of_the_transformer_is_a_value(chart: Chart) -> None:

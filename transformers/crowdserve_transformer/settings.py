@@ -10,7 +10,7 @@ from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.errors import SetupError
-from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
+from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
 from crowdserve.network import ANY, join_address, split_address
 from crowdserve.scene.files import DEFAULT_NAME, check_name
 
@@ -191,12 +191,19 @@ class Settings:
     min_bytes_per_second: int = _setting(
         16 * 2**10, _positive, "slowest client, bytes per second; a slower one gets 408, or its connection is closed"
     )
-    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    max_pixels: int = _setting(
+        MAX_PIXELS, _positive, "largest photo, pixels: of a JPEG that is scaled down while it is read (not progressive)"
+    )
+    max_whole_pixels: int = _setting(
+        MAX_WHOLE_PIXELS,
+        _positive,
+        "largest photo of any other kind, pixels: all of them are in memory at once; max_pixels limits it too",
+    )
     decode_seconds: float = _setting(
         10.0,
         _seconds(0.1),
-        "processor time that decoding a photo of max_pixels may take, seconds; a smaller photo in proportion, but not "
-        "less than a tenth",
+        "processor time that decoding a photo of max_pixels, or of max_whole_pixels, may take, seconds; a smaller "
+        "photo in proportion, but not less than a tenth",
     )
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
@@ -218,6 +225,11 @@ class Settings:
     grace_seconds: float = _setting(30.0, _seconds(0.0), "after that, longest wait for requests in flight, seconds")
     log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
     workers: int = _setting(1, _one_worker, "server processes, always 1")
+
+    @property
+    def pixel_limit(self) -> int:
+        """Largest photo of which all pixels are in memory at once."""
+        return min(self.max_pixels, self.max_whole_pixels)
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:

@@ -53,6 +53,7 @@ def small_grey(file: bytes) -> Grey:
     Raises:
         InvalidImage, ImageTooLarge: If the file is no picture.
     """
-    with opened(file, max_pixels=MAX_PIXELS) as picture:
+    with opened(file, max_pixels=MAX_PIXELS) as found:
+        picture = found.file
         picture.draft("L", _GREY_SIZE)
         return np.asarray(picture.convert("L").resize(_GREY_SIZE, Image.Resampling.BOX))

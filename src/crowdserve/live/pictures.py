@@ -67,7 +67,8 @@ class PictureStore:
 
 def pixelated(file: bytes) -> bytes:
     """A JPEG of a picture in which nobody can be recognised."""
-    with opened(file, max_pixels=MAX_PIXELS) as picture:
+    with opened(file, max_pixels=MAX_PIXELS) as found:
+        picture = found.file
         picture.draft("RGB", (CELLS, CELLS))
         scale = CELLS / max(picture.size)
         size = tuple(max(1, round(side * scale)) for side in picture.size)
