@@ -217,7 +217,9 @@ def test_video_alone_starts_no_service() -> None:
     write("clip.mp4", content=MP4)
     result = run("clip.mp4", "--url", "http://127.0.0.1:9")
     assert result.exit_code == 1
-    assert result.stderr.startswith("clip.mp4: this is an MP4 video: extract frames and count those")
+    assert result.stderr.startswith(
+        "clip.mp4: this is an MP4 video: count it over its time with crowdserve watch clip.mp4, or"
+    )
     assert json.loads(run("clip.mp4", "--json", "--url", "http://127.0.0.1:9").stdout)["photo"] == "clip.mp4"
 
 

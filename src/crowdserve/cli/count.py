@@ -67,7 +67,7 @@ def count(
     choices["zones"] = chosen_zones(zone, zones)
     targets = iter(name_overlays(selection.photos, overlay))
     reports: list[PhotoReport] = []
-    opened = open_service(url, model, repository, threads, ca_file) if selection.photos else nullcontext()
+    opened = open_service(url, model, repository, threads, ca_file=ca_file) if selection.photos else nullcontext()
     with opened as client, _progress(selection.photos) as begin:
         for found in selection.meant:
             begin(found.path)

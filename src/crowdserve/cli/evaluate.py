@@ -62,7 +62,7 @@ def evaluate(
     choices = Choices(route and route.value, counter and counter.value, every_route)
     job = Job(datasets, output, choices, subset=subset, split=split, limit=limit)
     evaluation = job.open()
-    with open_service(url, model, repository, threads, ca_file) as client:
+    with open_service(url, model, repository, threads, ca_file=ca_file) as client:
         outcome = _count(evaluation, client, concurrency)
     summary = job.close(outcome)
     _report(outcome, output, json.dumps(summary) if as_json else None)

@@ -149,8 +149,8 @@ def _named(file: Path) -> Found:
     return Found(
         file,
         Verdict.REFUSED,
-        f"this is {kind.name}: extract frames and count those, for instance one for each second: mkdir frames; "
-        f"ffmpeg -i {shown} -vf fps=1 frames/%06d.jpg; crowdserve count frames",
+        f"this is {kind.name}: count it over its time with crowdserve watch {shown}, or extract frames and count those: "
+        f"mkdir frames; ffmpeg -i {shown} -vf fps=1 frames/%06d.jpg; crowdserve count frames",
     )
 
 

@@ -85,6 +85,7 @@ class ServiceClient:
         model: Name of the model in its URLs.
         token: Bearer token to send; None for none.
         use_proxy: Whether the proxy settings of the environment apply.
+        timeout_seconds: How long an answer is waited for.
         ca_file: Certificates of authorities to trust besides the usual ones, in PEM or DER.
 
     Raises:
@@ -98,6 +99,7 @@ class ServiceClient:
         model: str = MODEL_NAME,
         token: str | None = None,
         use_proxy: bool = True,
+        timeout_seconds: float = TIMEOUT_SECONDS,
         ca_file: Path | None = None,
     ) -> None:
         if not url.startswith(("http://", "https://")):
@@ -107,7 +109,7 @@ class ServiceClient:
         self._model = model
         self._ca_file = ca_file
         self._http = httpx.Client(
-            timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=10.0),
+            timeout=httpx.Timeout(timeout_seconds, connect=10.0),
             trust_env=use_proxy,
             verify=tls_context(ca_file, url=url),
         )
