@@ -149,7 +149,7 @@ def _named(file: Path) -> Found:
     return Found(
         file,
         Verdict.REFUSED,
-        f"this is {kind.name}: count it over its time with crowdserve watch {shown}, or extract frames and count those: "
+        f"this is {kind.name}: count it over its time with crowdserve watch {shown}, or extract frames: "
         f"mkdir frames; ffmpeg -i {shown} -vf fps=1 frames/%06d.jpg; crowdserve count frames",
     )
 
