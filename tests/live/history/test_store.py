@@ -9,6 +9,7 @@ import pytest
 from crowdserve.errors import SetupError
 from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.history.tables import SCHEMA
+from crowdserve.live.observations import Message
 from tests.live.readings import alert, not_counted, reading
 
 POSTGRES = os.environ.get("CROWDSERVE_POSTGRES")
@@ -81,6 +82,18 @@ def test_alerts_that_are_not_over_are_found_by_the_next_run(url: str, store: His
     again = HistoryStore(url)
     assert again.open_alerts() == [alert("1", raised_at=100.5)]
     again.close()
+
+
+def test_messages_are_kept_until_they_are_settled(store: HistoryStore) -> None:
+    first, second, other = (
+        Message("1.raised", "a", b"x"),
+        Message("1.cleared", "a", b"y"),
+        Message("1.raised", "b", b"z"),
+    )
+    store.record([], [], [first, second, other])
+    store.record([], [], [], [first])
+    assert store.take_undelivered(["a"]) == [second]
+    assert store.take_undelivered(["a", "b"]) == [second]
 
 
 def test_what_is_too_old_is_removed(store: HistoryStore) -> None:
