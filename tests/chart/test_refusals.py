@@ -201,6 +201,12 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         {"canary": {"storageUri": "", "storageDigest": "4" * 64}},
         "canary.storageDigest is the digest of the bundle at canary.storageUri, which is empty",
     ),
+    (
+        "gateway less patient than the service",
+        "default",
+        {"requestTimeoutSeconds": 60},
+        "requestTimeoutSeconds 60 is not over transformer.settings.requestTimeoutSeconds 110: the gateway would end",
+    ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),
     (

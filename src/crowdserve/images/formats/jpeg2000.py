@@ -3,7 +3,7 @@
 import struct
 
 CODESTREAM = b"\xff\x4f\xff\x51"
-"""Its start: the markers SOC and SIZ."""
+"""Its start: two markers, of itself and of the size."""
 
 _CODING_STYLE, _STYLE_OF_A_COMPONENT, _START_OF_TILE = 0xFF52, 0xFF53, 0xFF90
 _LEVELS_AT = 9
