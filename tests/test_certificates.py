@@ -1,5 +1,6 @@
 """Servers with certificates of a private authority: every client names the problem and takes a file of authorities."""
 
+import gc
 import json
 import ssl
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from tests.support.photos import expected_count, gray_photo
 from tests.support.scripted import Answer, ScriptedServer, run_scripted
 from tests.support.tls import tls_in_front_of
 
-# urllib3 leaves a connection whose certificate it refuses to the garbage collector.
+# urllib3 leaves a connection whose certificate it refuses to the garbage collector, see `environment`.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 HOST = "127.0.0.2"
@@ -47,7 +48,11 @@ def answer(method: str, path: str) -> Answer:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Variables of S3, and none of other authorities.
+
+    What S3's client leaves is collected at the end: in the midst of an import, Python 3.11 can fail over it.
+    """
     for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CROWDSERVE_CA_FILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
@@ -55,6 +60,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    yield
+    if "S3" in request.node.name:
+        gc.collect()
 
 
 @pytest.fixture(scope="module")
