@@ -24,6 +24,10 @@ args:
     {{- include "crowdserve.verification" (dict "root" .root "digest" "${CROWDSERVE_BUNDLE_DIGEST-}" "models" "/mnt/models" "plans" (eq $values.device "tensorrt")) | nindent 4 }}
     device={{ $values.device }}
     {{- .root.Files.Get "files/choose-backends.sh" | trim | nindent 4 }}
+    {{- if eq $values.device "cpu" }}
+    precision={{ $values.triton.precision }}
+    {{- .root.Files.Get "files/choose-precision.sh" | trim | nindent 4 }}
+    {{- end }}
     {{- if $caches }}
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
@@ -126,7 +130,6 @@ line, which ends a request's headers.
 {{- end -}}
 {{- if eq .Values.device "cpu" -}}
 {{- $flags = concat $flags (list
-      "--model-config-name=cpu"
       "--allow-gpu-metrics=false"
       "--pinned-memory-pool-byte-size=0"
       "--backend-config=onnxruntime,enable-global-threadpool=1"

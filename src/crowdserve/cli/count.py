@@ -9,6 +9,7 @@ from crowdserve.cli.options import (
     EXIT_PHOTO_FAILED,
     CounterOption,
     ModelOption,
+    PrecisionOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
@@ -36,6 +37,7 @@ def count(
     counter: CounterOption = None,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Count the people in photos, with a running service or one that is started for this call."""
     from rich.console import Console
@@ -48,7 +50,7 @@ def count(
     choices = {"route": route and route.value, "counter": counter and counter.value}
     progress = Console(stderr=True)
     targets = name_overlays(photos, overlay)
-    with open_service(url, model, repository, threads) as client:
+    with open_service(url, model, repository, threads, precision and precision.value) as client:
         for photo, target in zip(photos, targets, strict=True):
             doing = f"counting {printable(photo)} ({len(reports) + 1} of {len(photos)})"
             with progress.status(Text(doing)):

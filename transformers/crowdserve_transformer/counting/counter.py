@@ -151,10 +151,10 @@ class CrowdCounter:
             found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
         if not np.isfinite(found).all():
             raise TritonWrong(f"Triton's {VGG16.name} answered wrongly: its features give no probabilities")
-        version = self._classifier.sha256[:SHA256_CHARACTERS]
+        version = await call.backend.versions.told(VGG16.name, answer.version)
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         decision, p_dense = self._classifier.decision, probabilities["dense"]
-        models = {VGG16.name: answer.version, "scene_classifier": version}
+        models = {VGG16.name: version, "scene_classifier": self._classifier.sha256[:SHA256_CHARACTERS]}
         return Scene(decision.likelier(p_dense), probabilities, decision.is_unsure(p_dense), models)
 
     async def _count_routes(
