@@ -13,6 +13,7 @@ from PIL import Image, ImageSequence, PngImagePlugin
 
 from crowdserve.protocol.binary import join_bytes
 from crowdserve.protocol.tensors import IMAGE, OUTPUTS
+from crowdserve.protocol.zones import EXAMPLE
 
 SIZE_PX = (48, 32)
 LENGTH_END = b"\n"
@@ -124,7 +125,7 @@ def v2_messages() -> list[bytes]:
         orjson.dumps(
             {
                 "inputs": [_described("UINT8", [1, 3, 4, 3], data=pixels.tolist(), parameters={})],
-                "parameters": {"counter": "average"},
+                "parameters": {"counter": "average", "zones": EXAMPLE},
                 "outputs": [{"name": name, "parameters": {"binary_data": True}} for name in OUTPUTS],
             }
         ),

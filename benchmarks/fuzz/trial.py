@@ -25,7 +25,7 @@ class Outcome:
 
     Attributes:
         answer: "accepted", or the class of the refusal.
-        seconds: Time that it took.
+        seconds: Processor time that it took; an input that waits without end is a hang of the whole trial.
         growth_bytes: Memory that it took beyond what the process had, at the most.
     """
 
@@ -42,7 +42,7 @@ def attempt(target: Target, data: bytes) -> Outcome:
     """
     outcome = _measured(target, data)
     if _is_dear(target, outcome):
-        outcome = _measured(target, data)  # another process may have held the processor
+        outcome = _measured(target, data)  # the first of its kind may have loaded a library
     if outcome.seconds > target.max_seconds:
         raise Fault("time", f"{outcome.seconds:.1f} s; the bound is {target.max_seconds:g} s")
     if outcome.growth_bytes > target.max_growth_bytes:
@@ -57,7 +57,7 @@ def _is_dear(target: Target, outcome: Outcome) -> bool:
 
 def _measured(target: Target, data: bytes) -> Outcome:
     before = forget_peak()
-    started = time.perf_counter()
+    started = time.process_time()
     answer = "accepted"
     try:
         target.call(data)
@@ -67,7 +67,7 @@ def _measured(target: Target, data: bytes) -> Outcome:
         answer = type(err).__name__
     except Exception as err:
         raise Fault(_place_of(err), "".join(traceback.format_exception(err))) from err
-    return Outcome(answer, time.perf_counter() - started, peak_bytes() - before)
+    return Outcome(answer, time.process_time() - started, peak_bytes() - before)
 
 
 def _place_of(err: BaseException) -> str:

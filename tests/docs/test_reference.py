@@ -132,7 +132,7 @@ def test_the_api_lists_tensors_parameters_endpoints_and_methods() -> None:
     for datatype in IMAGE_SHAPES:
         assert f"| `image` | {datatype} |" in text
     for name in KNOWN:
-        assert f"| `{name}` | `" in text
+        assert f"\n| `{name}` | " in text
     for route in api.rest_routes():
         assert f"`{route.path}`" in text
     served = {route.endpoint.__name__ for route in api.rest_routes()}

@@ -110,7 +110,9 @@ def server() -> Iterator[type[Answers]]:
 def answer(**changes: object) -> bytes:
     values: dict[str, Any] = {"count": 2.0, "scene": EVIL, "scene_probability": 0.5, "route": EVIL, "models": "{}"}
     values |= changes
-    return json.dumps({"outputs": [{"name": name, "data": [value]} for name, value in values.items()]}).encode()
+    return json.dumps(
+        {"outputs": [{"name": name, "shape": [1], "data": [value]} for name, value in values.items()]}
+    ).encode()
 
 
 def test_answers_of_a_server_are_shown_and_not_obeyed(server: Any, photo: Path) -> None:
@@ -143,6 +145,8 @@ def test_answers_of_a_server_are_shown_and_not_obeyed(server: Any, photo: Path) 
         answer(scene=b"\xff".decode("latin-1"), models=None),
         b'{"outputs": [5]}',
         b'{"outputs": [{"name": "count", "data": [1], "parameters": 5}]}',
+        b'{"outputs": [{"name": "count", "shape": 5, "data": [1]}]}',
+        b'{"outputs": [{"name": "count", "shape": [1, "a"], "data": [1]}]}',
         b"[" * 100_000,
     ],
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.bare_pytest import bare_environment
 from tests.support.paths import ROOT
 
 MODULES = {
@@ -21,7 +22,8 @@ def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     for name, source in MODULES.items():
         (folder / f"{name}.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-p", "tests.support.frameworks", "--rootdir", str(folder), *options]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    environment = bare_environment()
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment, timeout=60, check=False)
 
 
 @pytest.mark.parametrize(("framework", "expected"), [("torch", "test_nets.py"), ("tensorflow", "test_others.py")])

@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from tests.support.bare_pytest import bare_environment
 from tests.support.paths import ROOT
 
 SLEEPS = "import time\n\n\ndef test_sleeps():\n    time.sleep(100)\n"
@@ -14,13 +15,15 @@ CRASHES = "import os\nimport signal\n\n\ndef test_crashes():\n    os.kill(os.get
 def run(folder: Path, *options: str, **modules: str) -> tuple[subprocess.CompletedProcess[str], float]:
     for name, source in modules.items():
         (folder / f"test_{name}.py").write_text(source)
-    options = ("-p", "tests.support.run_guard", "--rootdir", str(folder), "--max-worker-restart=0", *options)
+    plugins = ("-p", "tests.support.run_guard", "-p", "xdist.plugin")
+    options = (*plugins, "--rootdir", str(folder), "--max-worker-restart=0", *options)
     start = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,
+        env=bare_environment(),
         timeout=90,
         check=False,
     )

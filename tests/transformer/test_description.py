@@ -7,6 +7,7 @@ import pytest
 
 import crowdserve
 from crowdserve.local.service import EmbeddedService
+from crowdserve.protocol.zones import EXAMPLE
 from tests.support.photos import gray_photo
 from tests.support.requests import json_body
 
@@ -25,7 +26,7 @@ def test_metadata(client: httpx.Client, small_service: EmbeddedService) -> None:
 def test_outputs_match_the_metadata(client: httpx.Client, small_service: EmbeddedService, infer_url: str) -> None:
     metadata = client.get(f"{small_service.http_url}/v2/models/crowdserve").json()
     everything = {"outputs": [{"name": output["name"]} for output in metadata["outputs"]]}
-    everything["parameters"] = {"counter": "average"}
+    everything["parameters"] = {"counter": "average", "zones": EXAMPLE}
     response = client.post(infer_url, json=json_body(gray_photo(), gray_photo(60), **everything)).json()
     assert response["model_version"] in metadata["versions"]
     for described, output in zip(metadata["outputs"], response["outputs"], strict=True):

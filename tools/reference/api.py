@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from crowdserve.pages.error_tree import meaning
 from crowdserve.pages.markdown import markdown_table
-from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
+from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, ZONE_COUNTS, ZONE_NAMES, OutputTensor
 from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.grpc_service import GrpcEndpoints
@@ -28,6 +28,7 @@ EFFECTS: Mapping[str, str] = {
     "counter": "which counter answers; Triton runs no other. `average` is the mean of both",
     "density": "return the density map: people per cell of 8×8 px, or of 16×16 px where SSDCNet answers alone",
     "heatmap": "return the photo with the density map on it, as PNG",
+    "zones": "count the people in [polygons](#zones) too",
 }
 
 
@@ -40,7 +41,7 @@ def input_table() -> str:
 def parameter_table() -> str:
     """A row for each request parameter."""
     rows = [
-        (f"`{name}`", ", ".join(map(_value, each["choices"])), _value(each["default"]), EFFECTS[name])
+        (f"`{name}`", _values(each), "" if each["default"] is None else _value(each["default"]), EFFECTS[name])
         for name, each in parameter_help(Settings()).items()
     ]
     return markdown_table(("parameter", "values", "default", "effect"), rows)
@@ -49,7 +50,13 @@ def parameter_table() -> str:
 def output_table() -> str:
     """A row for each output."""
     rows = [
-        (f"`{each.name}`", each.datatype, _shape(each.shape, "Nhw"), _when(each), each.meaning)
+        (
+            f"`{each.name}`",
+            each.datatype,
+            _shape(each.shape, "NZ" if each.name in {ZONE_NAMES, ZONE_COUNTS} else "Nhw"),
+            _when(each),
+            each.meaning,
+        )
         for each in OUTPUTS.values()
     ]
     return markdown_table(("output", "datatype", "shape", "returned", "meaning"), rows)
@@ -112,6 +119,12 @@ def _when(tensor: OutputTensor) -> str:
     return (
         "on request" if tensor.optional else "always" if not tensor.name.startswith("count_") else "if that counter ran"
     )
+
+
+def _values(described: Mapping[str, Any]) -> str:
+    if "choices" in described:
+        return ", ".join(map(_value, described["choices"]))
+    return f"JSON: {described['max_zones']} zones of {described['max_corners']} corners at most"
 
 
 def _value(value: object) -> str:

@@ -9,7 +9,7 @@ answer; beyond half of all bytes they are refused.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 
@@ -20,10 +20,15 @@ _SMALL_SHARE = 1 / 16
 
 
 class Hold:
-    """Bytes that a body or a picture holds of a budget; use it as a context manager, or `release` it."""
+    """Bytes that a body or a picture holds of a budget; use it as a context manager, or `release` it.
 
-    def __init__(self, budget: "Budget", held_bytes: int = 0) -> None:
-        self._budget = budget
+    Args:
+        give_back: Takes bytes back into the budget.
+        held_bytes: Held from the start.
+    """
+
+    def __init__(self, give_back: Callable[[int], None], held_bytes: int = 0) -> None:
+        self._give_back = give_back
         self.held_bytes = held_bytes
 
     def __enter__(self) -> "Hold":
@@ -35,7 +40,7 @@ class Hold:
     def shrink(self, to_bytes: int) -> None:
         """Give back what is over `to_bytes`."""
         given_back, self.held_bytes = max(0, self.held_bytes - to_bytes), min(self.held_bytes, to_bytes)
-        self._budget.give_back(given_back)
+        self._give_back(given_back)
 
     def release(self) -> None:
         """Give everything back."""
@@ -90,7 +95,7 @@ class Budget:
                 f"{self.capacity_bytes / 1e6:,.0f} MB: scale it down, or send it as JPEG"
             )
         await self._wait_for(needed_bytes)
-        hold = Hold(self, needed_bytes)
+        hold = Hold(self.give_back, needed_bytes)
         try:
             yield hold
         finally:
@@ -167,6 +172,10 @@ class Budget:
 class BodyHold(Hold):
     """Bytes that a request body holds; there are the more of them the more of the body has arrived."""
 
+    def __init__(self, budget: "Budget") -> None:
+        super().__init__(budget.give_back_body)
+        self._budget = budget
+
     def grow(self, more_bytes: int) -> None:
         """Take more bytes at once.
 
@@ -176,14 +185,13 @@ class BodyHold(Hold):
         self._budget.take_for_body(more_bytes)
         self.held_bytes += more_bytes
 
-    def shrink(self, to_bytes: int) -> None:
-        """Give back what is over `to_bytes`."""
-        given_back, self.held_bytes = max(0, self.held_bytes - to_bytes), min(self.held_bytes, to_bytes)
-        self._budget.give_back_body(given_back)
-
 
 class AnswerHold(Hold):
     """Bytes that an answer holds; there are the more of them the more of it has been made."""
+
+    def __init__(self, budget: "Budget") -> None:
+        super().__init__(budget.give_back_answer)
+        self._budget = budget
 
     def grow(self, more_bytes: int) -> None:
         """Take more bytes at once.
@@ -199,11 +207,6 @@ class AnswerHold(Hold):
             )
         self._budget.take_for_answer(more_bytes)
         self.held_bytes += more_bytes
-
-    def shrink(self, to_bytes: int) -> None:
-        """Give back what is over `to_bytes`."""
-        given_back, self.held_bytes = max(0, self.held_bytes - to_bytes), min(self.held_bytes, to_bytes)
-        self._budget.give_back_answer(given_back)
 
 
 ANSWER: ContextVar[AnswerHold | None] = ContextVar("answer", default=None)

@@ -1,7 +1,7 @@
 """`crowdserve count PHOTO…`: people per photo, as text or JSON, with an overlay on request."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,8 @@ from crowdserve.cli.options import (
     RouteOption,
     ThreadsOption,
     UrlOption,
+    ZoneOption,
+    ZonesOption,
     open_service,
     stdout_console,
 )
@@ -33,6 +35,8 @@ def count(
     overlay: Annotated[
         Path | None, typer.Option(help="Write the heat-map overlay: a PNG file, or a folder for several photos.")
     ] = None,
+    zone: ZoneOption = None,
+    zones: ZonesOption = None,
     route: RouteOption = None,
     counter: CounterOption = None,
     repository: RepositoryOption = None,
@@ -45,9 +49,11 @@ def count(
 
     from crowdserve.cli.overlays import name_overlays
     from crowdserve.cli.report import json_line, print_reports
+    from crowdserve.cli.zones import chosen_zones
 
     reports: list[PhotoReport] = []
-    choices = {"route": route and route.value, "counter": counter and counter.value}
+    choices: dict[str, Any] = {"route": route and route.value, "counter": counter and counter.value}
+    choices["zones"] = chosen_zones(zone, zones)
     progress = Console(stderr=True)
     targets = name_overlays(photos, overlay)
     with open_service(url, model, repository, threads, precision and precision.value) as client:
@@ -66,9 +72,7 @@ def count(
         raise typer.Exit(EXIT_PHOTO_FAILED)
 
 
-def _count_photo(
-    client: "ServiceClient", photo: Path, target: Path | None, choices: dict[str, str | None]
-) -> "PhotoReport":
+def _count_photo(client: "ServiceClient", photo: Path, target: Path | None, choices: dict[str, Any]) -> "PhotoReport":
     from crowdserve.cli.overlays import write_overlay
     from crowdserve.cli.report import PhotoReport
 

@@ -49,6 +49,17 @@ RouteOption = Annotated[
     RouteName | None, typer.Option(help="Networks that count; auto leaves the choice to the classifier.")
 ]
 CounterOption = Annotated[CounterName | None, typer.Option(help="Counter that answers, or average.")]
+ZoneOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=X,Y;X,Y;X,Y",
+        help="Count the people in a polygon too; corners in fractions of the photo's sides, or in pixels of the photo "
+        "as 640px,360px. May be repeated.",
+    ),
+]
+ZonesOption = Annotated[
+    Path | None, typer.Option(help="JSON file with zones, in the form of the request parameter zones.")
+]
 RepositoryOption = Annotated[
     Path | None,
     typer.Option(

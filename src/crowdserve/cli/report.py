@@ -47,6 +47,8 @@ def json_line(report: PhotoReport) -> str:
         "models": dict(result.models),
         "seconds": round(result.seconds, 3),
     }
+    if result.zones:
+        fields["zones"] = {name: round(people, 3) for name, people in result.zones.items()}
     return json.dumps(fields | ({"overlay": str(report.overlay)} if report.overlay else {}))
 
 
@@ -65,6 +67,7 @@ def _print_lines(report: PhotoReport, result: PhotoCount, console: Console) -> N
     lines = {
         "scene": scene_text(result),
         "counters": ", ".join(f"{name} {people:.1f}" for name, people in result.counts.items()),
+        **({"zones": zones_text(result)} if result.zones else {}),
         "models": models_text(result),
         "time": f"{result.seconds:.2f} s",
         **({"overlay": str(report.overlay)} if report.overlay else {}),
@@ -75,11 +78,14 @@ def _print_lines(report: PhotoReport, result: PhotoCount, console: Console) -> N
 
 
 def _table(counted: Iterable[tuple[PhotoReport, PhotoCount]]) -> Table:
+    rows = list(counted)
+    with_zones = any(result.zones for _, result in rows)
     table = Table(box=None, pad_edge=False)
-    for heading in ("photo", "people", "scene", "models", "seconds"):
+    for heading in ("photo", "people", *(("zones",) if with_zones else ()), "scene", "models", "seconds"):
         table.add_column(heading, justify="right" if heading in {"people", "seconds"} else "left", overflow="fold")
-    for report, result in counted:
-        cells = (str(report.photo), f"{result.count:.1f}", scene_text(result), models_text(result))
+    for report, result in rows:
+        zones = (zones_text(result),) if with_zones else ()
+        cells = (str(report.photo), f"{result.count:.1f}", *zones, scene_text(result), models_text(result))
         table.add_row(*(Text(printable(cell)) for cell in (*cells, f"{result.seconds:.2f}")))
     return table
 
@@ -94,6 +100,11 @@ def scene_text(result: PhotoCount) -> str:
     taken = "" if result.route == result.scene else f", counted as {result.route}"
     unsure = ", unsure" if result.scene_unsure else ""
     return f"{result.scene} ({result.scene_probability:.0%}{unsure}){taken}"
+
+
+def zones_text(result: PhotoCount) -> str:
+    """Every zone with its people."""
+    return ", ".join(f"{name} {people:.1f}" for name, people in result.zones.items())
 
 
 def models_text(result: PhotoCount) -> str:

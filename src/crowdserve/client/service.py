@@ -7,7 +7,7 @@ import json
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -29,7 +29,8 @@ from crowdserve.errors import (
 )
 from crowdserve.protocol.binary import join_bytes, read_values, split_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
-from crowdserve.protocol.tensors import IMAGE, count_name
+from crowdserve.protocol.tensors import IMAGE, ZONE_COUNTS, ZONE_NAMES, count_name
+from crowdserve.protocol.zones import Zone, described
 
 TIMEOUT_SECONDS = 600.0
 
@@ -57,6 +58,7 @@ class PhotoCount:
         models: Versions of the models that answered, by name.
         seconds: Time from sending the photo to the last byte of the answer.
         overlay: PNG of the photo with its heat map, if asked for.
+        zones: Number of people in each zone of the request, by name.
     """
 
     count: float
@@ -68,6 +70,7 @@ class PhotoCount:
     models: Mapping[str, str]
     seconds: float
     overlay: bytes | None = field(repr=False)
+    zones: Mapping[str, float] = field(default_factory=dict)
 
 
 class ServiceClient:
@@ -99,7 +102,13 @@ class ServiceClient:
         self._http.close()
 
     def count(
-        self, photo: bytes, *, route: str | None = None, counter: str | None = None, overlay: bool = False
+        self,
+        photo: bytes,
+        *,
+        route: str | None = None,
+        counter: str | None = None,
+        overlay: bool = False,
+        zones: Sequence[Zone] = (),
     ) -> PhotoCount:
         """Count the people in an encoded photo.
 
@@ -108,12 +117,18 @@ class ServiceClient:
             route: auto, dense, sparse or blend; the service's default if None.
             counter: A family of counting networks, or average; the service's default if None.
             overlay: Whether to ask for the heat-map overlay.
+            zones: Parts of the photo whose people are counted too.
 
         Raises:
             SetupError: If no crowdserve answers at the URL, or not to this caller.
             CrowdServeError: The error that the service answered instead of a count.
         """
-        chosen = {"route": route, "counter": counter, "heatmap": overlay or None}
+        chosen = {
+            "route": route,
+            "counter": counter,
+            "heatmap": overlay or None,
+            "zones": described(zones) if zones else None,
+        }
         parameters = {name: value for name, value in chosen.items() if value is not None}
         started = time.perf_counter()
         body, headers = encode_request(photo, parameters)
@@ -170,7 +185,7 @@ def encode_request(photo: bytes, parameters: Mapping[str, Any]) -> tuple[bytes, 
 
 
 def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
-    """The first element of every output tensor of a v2 reply, BYTES as bytes.
+    """What every output tensor of a v2 reply says of the first photo: an element, or a list of them; BYTES as bytes.
 
     Raises:
         TritonFailed: If it is not such a reply.
@@ -181,17 +196,19 @@ def decode_reply(body: bytes, header_length: str | None) -> dict[str, Any]:
         for output in outputs:
             size = output.get("parameters", {}).get("binary_data_size")
             if size is None:
-                values[output["name"]] = output["data"][0]
+                elements = output["data"]
             else:
-                values[output["name"]] = _first_element(output["datatype"], body[offset : offset + size])
+                elements = _elements(output["datatype"], body[offset : offset + size])
                 offset += size
+            rest = math.prod(output["shape"][1:])
+            values[output["name"]] = elements[0] if len(output["shape"]) == 1 else elements[:rest]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as err:
         raise TritonFailed("the service's answer is not a v2 inference reply; check the URL") from err
     return values
 
 
-def _first_element(datatype: str, raw: bytes) -> Any:
-    return split_bytes(raw)[0] if datatype == "BYTES" else read_values(datatype, raw)[0].item()
+def _elements(datatype: str, raw: bytes) -> list[Any]:
+    return split_bytes(raw) if datatype == "BYTES" else read_values(datatype, raw).tolist()
 
 
 def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
@@ -211,11 +228,17 @@ def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
             models={str(name): str(version) for name, version in json.loads(tensors["models"]).items()},
             seconds=seconds,
             overlay=tensors.get("heatmap"),
+            zones=_zones(tensors),
         )
     except KeyError as err:
         raise TritonFailed(f"the service's answer has no {err}; it is another version of crowdserve") from err
     except (ValueError, TypeError, AttributeError, RecursionError) as err:
         raise TritonFailed("the service's answer holds a value that cannot be; check the URL") from err
+
+
+def _zones(tensors: Mapping[str, Any]) -> dict[str, float]:
+    names, counts = tensors.get(ZONE_NAMES, ()), tensors.get(ZONE_COUNTS, ())
+    return {_text(name): _number(people) for name, people in zip(names, counts, strict=True)}
 
 
 def _number(value: Any) -> float:

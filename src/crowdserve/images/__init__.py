@@ -6,7 +6,7 @@
 An image here is such an array.
 """
 
-from crowdserve.images.decoding import decode_fitted, decode_image
+from crowdserve.images.decoding import decode_fitted, decode_image, upright_size
 from crowdserve.images.files import FORMATS, MAX_PIXELS, MAX_SCANS, PIXELS_CEILING, opened, scans_of
 from crowdserve.images.geometry import (
     SCENE_SIDE_PX,
@@ -37,4 +37,5 @@ __all__ = [
     "pad_bottom_right",
     "scans_of",
     "scene_input",
+    "upright_size",
 ]

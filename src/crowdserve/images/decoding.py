@@ -18,6 +18,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_ON_THE_SIDE = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
 
 
 def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
@@ -60,6 +61,12 @@ def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bo
     # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
     scene = _upright_rgb(shrunk(whole, (SCENE_SIDE_PX, SCENE_SIDE_PX), reducing_gap=1.0), turn) if with_scene else None
     return _upright_rgb(whole if size == whole.size else shrunk(whole, size), turn), scene
+
+
+def upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height that an opened photo has when it is turned upright."""
+    width, height = file.size
+    return (height, width) if _turn_of(file) in _ON_THE_SIDE else (width, height)
 
 
 def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:

@@ -9,6 +9,9 @@ IMAGE = "image"
 IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1, -1, 3)}
 """Datatypes of the input `image`: encoded files [N], or RGB pixels [N, height, width, 3]."""
 
+ZONE_NAMES, ZONE_COUNTS = "zone_names", "zone_counts"
+"""The outputs [N, Z] of a request with zones."""
+
 
 @dataclass(frozen=True, slots=True)
 class OutputTensor:
@@ -57,5 +60,7 @@ OUTPUTS: Mapping[str, OutputTensor] = {
         ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
         OutputTensor("heatmap", "BYTES", (-1,), "PNG: the photo with its density laid over it", True, True),
+        OutputTensor(ZONE_NAMES, "BYTES", (-1, -1), "names of the zones in the parameter `zones`, in its order", True),
+        OutputTensor(ZONE_COUNTS, "FP32", (-1, -1), "people in each of those zones", True),
     )
 }

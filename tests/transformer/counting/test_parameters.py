@@ -29,6 +29,16 @@ def test_parameters_request_map_and_overlay() -> None:
     assert read_choices({"density": True}, ["count"], SETTINGS).outputs == ("count", "density", "density_shape")
 
 
+def test_zones_request_their_outputs() -> None:
+    zones = [{"name": "gate", "polygon": [[0, 0], [1, 0], [0, 1]]}]
+    assert read_choices({"zones": zones}, None, SETTINGS).outputs == (*USUAL, "zone_names", "zone_counts")
+    choices = read_choices({"zones": zones}, ["count"], SETTINGS)
+    assert choices.outputs == ("count", "zone_names", "zone_counts")
+    assert (choices.needs_map, choices.needs_density, choices.needs_heatmap) == (True, False, False)
+    with pytest.raises(InvalidRequest, match="output 'zone_names' needs the parameter 'zones'"):
+        read_choices({}, ["zone_names"], SETTINGS)
+
+
 def test_requested_outputs_are_ordered_and_unique() -> None:
     choices = read_choices({}, ["scene", "heatmap", "count", "scene"], SETTINGS)
     assert choices.outputs == ("scene", "heatmap", "count")
@@ -52,7 +62,7 @@ def test_scene_classifier_runs_only_when_needed(route: str, outputs: list[str] |
     assert read_choices({"route": route}, outputs, SETTINGS).needs_scene is needed
 
 
-@pytest.mark.parametrize("name", ["rout", "Route", "", "zones"])
+@pytest.mark.parametrize("name", ["rout", "Route", "", "zone"])
 def test_unknown_parameter_lists_known_ones(name: str) -> None:
     with pytest.raises(InvalidRequest, match=f"unknown parameter {name!r}; known are {', '.join(KNOWN)}"):
         read_choices({name: 1}, None, SETTINGS)
@@ -101,6 +111,6 @@ def test_help_lists_valid_choices_and_defaults() -> None:
     described = parameter_help(Settings(route="dense"))
     assert tuple(described) == KNOWN
     for name, entry in described.items():
-        for value in entry["choices"]:
+        for value in entry.get("choices") or [entry["example"], entry["default"]]:
             read_choices({name: value}, None, SETTINGS)
     assert described["route"]["default"] == "dense"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,12 +17,14 @@ from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting import routing
+from crowdserve_transformer.counting.density_maps import CountMap
 from crowdserve_transformer.counting.heatmap import overlay_png
 from crowdserve_transformer.counting.images import ImageReader, batch_of_one, cropped, needs_padding
 from crowdserve_transformer.counting.parameters import Choices
 from crowdserve_transformer.counting.passed_on import plain_id
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount, Scene
+from crowdserve_transformer.counting.zone_counts import ZoneCount, count_zones
 from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
 from crowdserve_transformer.turns import Turns
@@ -49,6 +51,7 @@ class ImageCount:
         models: Version of each model that answered.
         density: Map without padding [rows, columns]; None if not requested.
         heatmap: PNG file; None if not requested.
+        zones: The zones of the request with their people.
     """
 
     people: float
@@ -58,6 +61,7 @@ class ImageCount:
     models: Mapping[str, str]
     density: Density | None = None
     heatmap: bytes | None = None
+    zones: tuple[ZoneCount, ...] = ()
 
 
 class CrowdCounter:
@@ -124,9 +128,9 @@ class CrowdCounter:
         scene, weights, counts = await self._pool.run(
             lambda backend: self._ask(prepared, choices, _Call(backend, request.request_id, headers))
         )
-        if choices.needs_density or choices.needs_heatmap:
-            return await self._threads.run(_summed_up, prepared.image, choices, scene, weights, counts)
-        return _summed_up(prepared.image, choices, scene, weights, counts)
+        if choices.needs_map:
+            return await self._threads.run(_summed_up, prepared, choices, scene, weights, counts)
+        return _summed_up(prepared, choices, scene, weights, counts)
 
     async def _ask(
         self, prepared: Pixels, choices: Choices, call: "_Call"
@@ -193,19 +197,15 @@ def _hold_for_answer(counted: ImageCount) -> None:
 
 
 def _summed_up(
-    image: Rgb,
+    picture: Pixels,
     choices: Choices,
     scene: Scene | None,
     weights: Mapping[SceneRoute, float],
     counts: Mapping[SceneRoute, RouteCount],
 ) -> ImageCount:
     people = sum(weights[route] * count.people for route, count in counts.items())
-    needs_map = choices.needs_density or choices.needs_heatmap
-    combined = routing.combined_map(weights, counts) if needs_map else None
-    heatmap = None
-    if combined is not None and choices.needs_heatmap:
-        with metrics.stage("heatmap"):
-            heatmap = overlay_png(image, combined.density, people=people, cell_px=combined.stride)
+    combined = routing.combined_map(weights, counts) if choices.needs_map else None
+    zones = count_zones(combined, picture, choices.zones) if combined is not None else ()
     metrics.IMAGES.labels("+".join(counts)).inc()
     metrics.PEOPLE.observe(people)
     members = {name: version for count in counts.values() for name, version in count.models.items()}
@@ -216,8 +216,15 @@ def _summed_up(
         routes=tuple(counts),
         models={**(scene.models if scene else {}), **members},
         density=combined.density if combined is not None and choices.needs_density else None,
-        heatmap=heatmap,
+        heatmap=_drawn(picture.image, combined, people, zones) if combined and choices.needs_heatmap else None,
+        zones=zones,
     )
+
+
+def _drawn(image: Rgb, combined: CountMap, people: float, zones: Sequence[ZoneCount]) -> bytes:
+    with metrics.stage("heatmap"):
+        outlines = [(zone.corners, f"{zone.name}: {zone.people:,.0f}") for zone in zones]
+        return overlay_png(image, combined.density, people=people, cell_px=combined.stride, zones=outlines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 import io
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from crowdserve.images import Density, Rgb
+from crowdserve.protocol.zones import Corner
+from crowdserve_transformer.counting.zone_outlines import draw_zone
 
 _ANCHORS = ((13, 8, 70), (86, 18, 125), (180, 45, 100), (240, 115, 50), (252, 240, 120))
 """Colours of no, a quarter, half, three quarters and full heat; each is lighter than the one before, so the order
@@ -23,7 +26,14 @@ _MIN_CAPTION_PX = 11
 _PNG_COMPRESSION = 1  # higher levels hardly shrink a photo, and are slower
 
 
-def overlay_png(image: Rgb, density: Density, *, people: float | None = None, cell_px: int | None = None) -> bytes:
+def overlay_png(
+    image: Rgb,
+    density: Density,
+    *,
+    people: float | None = None,
+    cell_px: int | None = None,
+    zones: Iterable[tuple[Sequence[Corner], str]] = (),
+) -> bytes:
     """A PNG of the photo with its density map laid over it.
 
     Args:
@@ -31,11 +41,14 @@ def overlay_png(image: Rgb, density: Density, *, people: float | None = None, ce
         density: float32 [rows, columns] of square cells that cover the image, the last ones partly: people per cell.
         people: Head count to write in a corner; None for no caption.
         cell_px: Side of a cell; None for `cell_side_px`.
+        zones: Corners of each zone in fractions of the sides, and what to write into it.
 
     Returns:
         The PNG file, as large as the image.
     """
     drawn = Image.fromarray(overlay(image, density, cell_px))
+    for corners, text in zones:
+        draw_zone(drawn, corners, text)
     if people is not None:
         _write_caption(drawn, f"{people:,.0f} {'person' if round(people) == 1 else 'people'}")
     file = io.BytesIO()

@@ -62,7 +62,9 @@ class ImageReader:
 
 def _fitted(pixels: Rgb, max_side_px: int, with_scene: bool) -> Pixels:
     with metrics.stage("decode"):
-        return Pixels(fit_within(pixels, max_side_px), scene_input(pixels) if with_scene else None)
+        scene = scene_input(pixels) if with_scene else None
+        height, width = pixels.shape[:2]
+        return Pixels(fit_within(pixels, max_side_px), scene, (width, height))
 
 
 def batch_of_one(image: Rgb, members: tuple[ModelCard, ...]) -> Rgb:

@@ -6,12 +6,14 @@ from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, ROUTE_CHOICES
 from crowdserve.errors import InvalidRequest, quoted
-from crowdserve.protocol.tensors import OUTPUTS, count_name
+from crowdserve.protocol.tensors import OUTPUTS, ZONE_COUNTS, ZONE_NAMES, count_name
+from crowdserve.protocol.zones import EXAMPLE, MAX_CORNERS, MAX_ZONES, Zone, read_zones
 from crowdserve_transformer.settings import Settings
 
 _NAMED = 3
 _OF_THE_SCENE = frozenset({"scene", "scene_probability", "scene_unsure"})
-KNOWN = ("route", "counter", "density", "heatmap")
+_OF_ZONES = (ZONE_NAMES, ZONE_COUNTS)
+KNOWN = ("route", "counter", "density", "heatmap", "zones")
 OF_THE_PROTOCOL = frozenset(
     {"binary_data_output", "content_type", "headers", "priority", "timeout"}
     | {"sequence_id", "sequence_start", "sequence_end"}
@@ -27,11 +29,13 @@ class Choices:
         route: auto, dense, sparse or blend.
         counters: Families to run; the count is their mean.
         outputs: Names of the tensors to return, in order.
+        zones: Parts of the picture whose people are counted too.
     """
 
     route: str
     counters: tuple[str, ...]
     outputs: tuple[str, ...]
+    zones: tuple[Zone, ...] = ()
 
     @property
     def needs_scene(self) -> bool:
@@ -47,6 +51,11 @@ class Choices:
     def needs_heatmap(self) -> bool:
         """Whether heat maps are drawn."""
         return "heatmap" in self.outputs
+
+    @property
+    def needs_map(self) -> bool:
+        """Whether the counters' maps are made one."""
+        return self.needs_density or self.needs_heatmap or bool(self.zones)
 
 
 def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, settings: Settings) -> Choices:
@@ -66,23 +75,28 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
     optional = [name for name in ("density", "heatmap") if _flag(parameters, name)]
     available = _available(counters)
     wanted = tuple(dict.fromkeys(outputs or ()))
+    zones = read_zones(parameters["zones"]) if parameters.get("zones") is not None else ()
     if wanted:
         _refuse_unavailable(wanted, available, counter)
+        _refuse_without_zones(wanted, zones)
     else:
         wanted = tuple(name for name in available if not OUTPUTS[name].optional)
     if "density" in optional:
         optional.append("density_shape")
+    if zones:
+        optional += _OF_ZONES
     names = tuple(dict.fromkeys((*wanted, *optional)))
-    return Choices(_choice(parameters, "route", ROUTE_CHOICES, settings.route), counters, names)
+    return Choices(_choice(parameters, "route", ROUTE_CHOICES, settings.route), counters, names, zones)
 
 
 def parameter_help(settings: Settings) -> dict[str, Any]:
-    """Every parameter with its choices and its default."""
+    """Every parameter with its choices, or an example where it has none, and its default."""
     return {
         "route": {"choices": list(ROUTE_CHOICES), "default": settings.route},
         "counter": {"choices": list(COUNTER_CHOICES), "default": settings.counter},
         "density": {"choices": [True, False], "default": False},
         "heatmap": {"choices": [True, False], "default": False},
+        "zones": {"example": EXAMPLE, "default": None, "max_zones": MAX_ZONES, "max_corners": MAX_CORNERS},
     }
 
 
@@ -109,6 +123,12 @@ def _refuse_unavailable(wanted: tuple[str, ...], available: list[str], counter: 
             raise InvalidRequest(f"unknown output {quoted(name)}; known are {', '.join(OUTPUTS)}")
         if name not in available:
             raise InvalidRequest(f"output {name!r} needs that counter to run, but counter is {counter!r}")
+
+
+def _refuse_without_zones(wanted: tuple[str, ...], zones: tuple[Zone, ...]) -> None:
+    for name in wanted:
+        if name in _OF_ZONES and not zones:
+            raise InvalidRequest(f"output {name!r} needs the parameter 'zones', for instance {EXAMPLE}")
 
 
 def _choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:

@@ -13,9 +13,8 @@ from crowdserve.errors import ImageTooLarge, InvalidRequest, quoted
 from crowdserve.images import Rgb
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.counting.parameters import Choices, read_choices
+from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
-
-MAX_ID_CHARACTERS = 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from kserve import InferResponse
 from kserve.protocol.infer_type import InferOutput
 
 from crowdserve.cards import COUNTERS
-from crowdserve.protocol.tensors import OUTPUTS, count_name
+from crowdserve.protocol.tensors import OUTPUTS, ZONE_COUNTS, ZONE_NAMES, count_name
 from crowdserve_transformer.counting.counter import ImageCount
 from crowdserve_transformer.counting.density_maps import stacked
 from crowdserve_transformer.counting.request import CountRequest
@@ -48,6 +48,14 @@ def _count_of(family: str) -> Callable[[_Images], _Tensor]:
     return _floats(lambda image: image.by_counter.get(family, float("nan")))
 
 
+def _zone_names(images: _Images) -> _Tensor:
+    return np.array([[zone.name.encode() for zone in image.zones] for image in images], dtype=np.object_)
+
+
+def _zone_counts(images: _Images) -> _Tensor:
+    return np.array([[zone.people for zone in image.zones] for image in images], dtype=np.float32)
+
+
 def _densities(images: _Images) -> list[npt.NDArray[np.float32]]:
     return [image.density for image in images if image.density is not None]
 
@@ -63,6 +71,8 @@ _WRITERS: Mapping[str, Callable[[_Images], _Tensor]] = {
     "density": lambda images: stacked(_densities(images)),
     "density_shape": lambda images: np.array([d.shape for d in _densities(images)], dtype=np.int64),
     "heatmap": _bytes(lambda image: image.heatmap or b""),
+    ZONE_NAMES: _zone_names,
+    ZONE_COUNTS: _zone_counts,
 }
 
 

@@ -96,7 +96,7 @@ class Decoders:
         self, data: bytes, job: Job, held: AsyncExitStack, place: int, *, is_large: bool
     ) -> tuple[Pixels, int] | None:
         """Decode a file; None if it is large and has to come again with a lane."""
-        hold, pixels = Hold(self._budget), 0
+        hold, pixels = Hold(self._budget.give_back), 0
 
         async def permission(header: Header) -> float | None:
             nonlocal hold, pixels

@@ -3,7 +3,7 @@
 server   {"file_bytes": …, "max_pixels": …, "max_side_px": …, "with_scene": …} <file>
 process  {"pixels": …, "needed_bytes": …, "scans": …}                              the header is good
 server   {"cpu_seconds": …}                                                        or {} to leave it
-process  {"size": [width, height], "has_scene": …}                                 the pixels are in the shared memory
+process  {"size": [width, height], "has_scene": …, "sent_size": […]}               the pixels are in the shared memory
    or    {"error": "InvalidImage", "message": …}                                   at any time instead
 
 The file comes from a stranger, so a decoder that it broke may say anything: what it says is checked as such.
@@ -47,10 +47,14 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The width and height of the pixels in the shared memory, and whether the scene classifier's input follows."""
+    """The width and height of the pixels in the shared memory, and whether the scene classifier's input follows.
+
+    The last are the width and height of the photo that was sent, turned upright.
+    """
 
     size: tuple[int, int]
     has_scene: bool
+    sent_size: tuple[int, int]
 
 
 def header_of(line: bytes) -> Header:
@@ -72,11 +76,12 @@ def decoded_of(line: bytes, max_side_px: int) -> Decoded:
         ValueError: If it is neither.
     """
     found = _content(line)
-    size = found.get("size")
-    width, height = map(_whole, size if isinstance(size, list) else ())
+    (width, height), sent = _size(found, "size"), _size(found, "sent_size")
     if not 0 < width <= max_side_px or not 0 < height <= max_side_px:
         raise ValueError(f"{width}x{height} px")
-    return Decoded((width, height), found.get("has_scene") is True)
+    if min(sent) < 1:
+        raise ValueError(f"made of {sent[0]}x{sent[1]} px")
+    return Decoded((width, height), found.get("has_scene") is True, sent)
 
 
 def _content(line: bytes) -> dict[str, object]:
@@ -86,6 +91,12 @@ def _content(line: bytes) -> dict[str, object]:
     if "error" in found:
         raise _ERRORS.get(str(found["error"]), InvalidImage)(str(found.get("message")))
     return found
+
+
+def _size(found: dict[str, object], name: str) -> tuple[int, int]:
+    sides = found.get(name)
+    width, height = map(_whole, sides if isinstance(sides, list) else ())
+    return width, height
 
 
 def _whole(value: object) -> int:

@@ -28,10 +28,17 @@ class _KilledEarly(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """A decoded photo: RGB fitted within the longest side, and the scene classifier's input if it was wanted."""
+    """A decoded photo.
+
+    Attributes:
+        image: RGB, upright, fitted within the longest side.
+        scene: The scene classifier's input; None if it was not wanted.
+        sent_size: Width and height of the photo as it was sent, upright.
+    """
 
     image: Rgb
     scene: Rgb | None
+    sent_size: tuple[int, int]
 
 
 class DecodingProcess:

@@ -20,7 +20,7 @@ import orjson
 from PIL import Image
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge
-from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes, scans_of
+from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes, scans_of, upright_size
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.decoding.messages import Decoded, Header, Job
 
@@ -77,10 +77,11 @@ def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) ->
         if seconds is None:
             return None
         with _cpu_limit(seconds), _memory_limit(needed_bytes + SLACK_BYTES):
+            sent_size = upright_size(file)
             image, scene = decode_fitted(file, max_side_px=job.max_side_px, with_scene=job.with_scene)
     _write(memory, image, scene)
     height, width = image.shape[:2]
-    return asdict(Decoded((width, height), scene is not None))
+    return asdict(Decoded((width, height), scene is not None, sent_size))
 
 
 def _write(memory: mmap.mmap, image: Rgb, scene: Rgb | None) -> None:

@@ -1,38 +1,17 @@
-"""The headers of a caller that the service reads or passes on, each within a limit."""
+"""The headers of a caller that mean something: those that the service reads, and those that go on to Triton."""
 
 from collections.abc import Iterable, Mapping
 
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
+from crowdserve_transformer.counting.passed_on import passed_on
 from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
 
-_MAX_CHARACTERS: Mapping[str, int] = {
-    JSON_LENGTH_HEADER: 100,
-    TIMEOUT_HEADER: 100,
-    "x-request-id": 128,
-    "authorization": 4096,
-    "traceparent": 256,
-    "tracestate": 512,
-    "x-b3-traceid": 64,
-    "x-b3-spanid": 64,
-    "x-b3-sampled": 16,
-}
-"""Triton refuses 8 KiB of headers, which would look like a failure of Triton."""
-
-_OF_THIS_SERVICE = {JSON_LENGTH_HEADER, TIMEOUT_HEADER}
+_OF_THIS_SERVICE = (JSON_LENGTH_HEADER, TIMEOUT_HEADER)
+"""Whoever reads them refuses what is wrong with them."""
 
 
 def known_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Those with a meaning here, by lower-case name.
-
-    One that is passed on, and is too long or cannot be printed, is left out: the request can be answered without it.
-    """
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
-    return {
-        name: value
-        for name, value in pairs
-        if name in _MAX_CHARACTERS and (name in _OF_THIS_SERVICE or _is_plain(value, _MAX_CHARACTERS[name]))
-    }
-
-
-def _is_plain(value: str, max_characters: int) -> bool:
-    return len(value) <= max_characters and value.isascii() and value.isprintable()
+    """Those with a meaning here, by lower-case name; see `passed_on` for which others are left out."""
+    sent = dict(headers)
+    own = {name: sent[name] for name in _OF_THIS_SERVICE if name in sent}
+    return own | passed_on(sent, authorization=True)

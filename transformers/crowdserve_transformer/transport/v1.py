@@ -61,7 +61,9 @@ def _value(output: InferOutput, index: int) -> Any:
         return orjson.loads(value)
     if OUTPUTS[output.name].binary:
         return {"b64": base64.b64encode(value).decode()}
-    return value.decode() if output.datatype == "BYTES" else value
+    if output.datatype != "BYTES":
+        return np.ascontiguousarray(value) if output.data.ndim > 1 else value
+    return [element.decode() for element in value] if output.data.ndim > 1 else value.decode()
 
 
 def _file(instance: Any, number: int) -> bytes:

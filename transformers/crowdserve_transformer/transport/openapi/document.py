@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 import crowdserve
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER, POD_HEADER
-from crowdserve_transformer.counting.request import MAX_ID_CHARACTERS
+from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
 from crowdserve_transformer.transport.openapi.operations import OPERATIONS

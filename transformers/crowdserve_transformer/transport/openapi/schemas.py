@@ -5,7 +5,8 @@ from typing import Any, get_args
 
 import crowdserve
 from crowdserve.cards import SceneRoute
-from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, OutputTensor
+from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, ZONE_COUNTS, ZONE_NAMES, OutputTensor
+from crowdserve.protocol.zones import MAX_CORNERS, MAX_FRACTION, MAX_NAME_CHARACTERS, MAX_PX, MAX_ZONES
 from crowdserve_transformer.counting.parameters import OF_THE_PROTOCOL, parameter_help
 from crowdserve_transformer.settings import Settings
 
@@ -88,10 +89,25 @@ def _parameters(settings: Settings) -> Schema:
     known = {
         name: {"enum": described["choices"], "default": described["default"]}
         for name, described in parameter_help(settings).items()
+        if "choices" in described
     }
+    known["zones"] = _zones()
     ignored = {name: {"description": "has no effect here"} for name in sorted(OF_THE_PROTOCOL)}
     ignored["binary_data_output"] = {"type": "boolean", "description": "answer with binary tensors"}
     return {**_object({}, {**known, **ignored}), "patternProperties": {"^triton_": {}}}
+
+
+def _zones() -> Schema:
+    """Named polygons, or their JSON text."""
+    name = {"type": "string", "minLength": 1, "maxLength": MAX_NAME_CHARACTERS}
+    forms = []
+    for form, limit in (("polygon", MAX_FRACTION), ("polygon_px", MAX_PX)):
+        corner = _list({"type": "number", "minimum": -limit, "maximum": limit}, minItems=2, maxItems=2)
+        forms.append(_object({"name": name, form: _list(corner, minItems=3, maxItems=MAX_CORNERS)}))
+    return {
+        "description": "polygons in which people are counted too; in fractions of the picture's sides, or its pixels",
+        "oneOf": [_list({"oneOf": forms}, minItems=1, maxItems=MAX_ZONES), {"type": "string", "minLength": 1}],
+    }
 
 
 def _files(settings: Settings) -> Schema:
@@ -182,5 +198,6 @@ def _predictions() -> dict[str, Schema]:
     members = {tensor.name: _element(tensor) for tensor in OUTPUTS.values() if tensor.name != "density_shape"}
     members["models"] = {"type": "object", "additionalProperties": _TEXT}
     members["density"] = _list(_list({"type": "number", "minimum": 0}, minItems=1), minItems=1)
+    members |= {name: _list(members[name], minItems=1) for name in (ZONE_NAMES, ZONE_COUNTS)}
     members["heatmap"] = _object({"b64": BASE64})
     return members
