@@ -81,7 +81,8 @@ def test_served_network_agrees_with_onnxruntime(
     found = compare_outputs(
         wanted, bare(embedded_repository, card), lambda batch: served(triton, card.name, batch, names), images
     )
-    assert precision == "fp32" or max(each.difference for each in found) > 1e-5  # it is another arithmetic
+    if precision == "bf16" and not card.bf16_tolerance.outlier_share:  # classes may all be the same
+        assert max(each.difference for each in found) > 1e-5, "this is the arithmetic of FP32"
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES.keys())
