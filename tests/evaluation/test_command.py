@@ -186,7 +186,7 @@ def test_other_options_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: 
 def test_other_models_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
     edit_rows(tmp_path, f'""vgg16"": ""{told()}""', f'""vgg16"": ""{told(7)}""')
-    assert_refused(evaluate(dataset), "vgg16 7 → 1")
+    assert_refused(evaluate(dataset), f"vgg16 {told(7)} → {told()}")
     assert len(rows(tmp_path)) == 1
 
 
