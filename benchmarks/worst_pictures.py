@@ -1,6 +1,7 @@
 """Pictures that take the most memory of their format and mode, small as files wherever the format packs them well."""
 
 import io
+import math
 import struct
 from collections.abc import Callable, Iterator, Mapping
 
@@ -8,8 +9,17 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ROWSPERSTRIP
 
-SIDES = (8000, 6250)
-"""The default limit of pixels: 50 megapixels."""
+from benchmarks.files.png import deep_png
+from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
+
+SIDES = (8000, 8000)
+"""The default limit of pixels that are in memory at once: 64 megapixels."""
+
+_MOST_OF_WEBP = 46_000_000
+"""Pixels of a WebP that decoding takes all of the default `memory_bytes` for."""
+
+_Make = Callable[[tuple[int, int]], bytes]
+"""Makes a picture of a width and a height."""
 
 _TURNED = 6
 """EXIF orientation of a camera that is held upright: a quarter turn."""
@@ -46,13 +56,23 @@ def run_length_bmp(size: tuple[int, int]) -> bytes:
     return head + info + palette + body
 
 
+def _of_pixels(most: int, make: "_Make") -> "_Make":
+    """A picture that is smaller than the others if it would have more pixels than it may."""
+
+    def made(size: tuple[int, int]) -> bytes:
+        scale = min(1.0, math.sqrt(most / (size[0] * size[1])))
+        return make((int(size[0] * scale), int(size[1] * scale)))
+
+    return made
+
+
 def _saved(image: Image.Image, file_format: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, file_format, **options)
     return file.getvalue()
 
 
-def _plain(mode: str, file_format: str, **options: object) -> Callable[[tuple[int, int]], bytes]:
+def _plain(mode: str, file_format: str, **options: object) -> _Make:
     return lambda size: _saved(Image.new(mode, size), file_format, **options)
 
 
@@ -67,21 +87,28 @@ def _float_tiff(size: tuple[int, int]) -> bytes:
     return _saved(Image.fromarray(zeros), "TIFF", compression="tiff_adobe_deflate")
 
 
-def _in_one_strip(mode: str) -> Callable[[tuple[int, int]], bytes]:
+def _in_one_strip(mode: str) -> _Make:
     return lambda size: _saved(
         Image.new(mode, size), "TIFF", compression="tiff_adobe_deflate", tiffinfo={ROWSPERSTRIP: size[1]}
     )
 
 
-def _turned(mode: str, file_format: str, **options: object) -> Callable[[tuple[int, int]], bytes]:
+def _turned(mode: str, file_format: str, **options: object) -> _Make:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = _TURNED
     return lambda size: _saved(Image.new(mode, size), file_format, exif=exif, **options)
 
 
-_MAKERS: Mapping[str, Callable[[tuple[int, int]], bytes]] = {
+def _larger(mode: str) -> _Make:
+    """A baseline JPEG of more pixels, as it is scaled down while it is read."""
+    scale = math.sqrt(MAX_PIXELS / MAX_WHOLE_PIXELS)
+    return lambda size: _saved(Image.new(mode, (int(size[0] * scale), int(size[1] * scale))), "JPEG", subsampling=0)
+
+
+_MAKERS: Mapping[str, _Make] = {
     "JPEG RGB": _plain("RGB", "JPEG", subsampling=0),
     "JPEG RGB, turned": _turned("RGB", "JPEG", subsampling=0),
+    "JPEG RGB, larger": _larger("RGB"),
     "JPEG RGB, progressive": _plain("RGB", "JPEG", subsampling=0, progressive=True),
     "JPEG CMYK, progressive": _plain("CMYK", "JPEG", progressive=True),
     "JPEG grey, 90 scans": lambda size: progressive_jpeg(size, 90),
@@ -92,16 +119,17 @@ _MAKERS: Mapping[str, Callable[[tuple[int, int]], bytes]] = {
     "PNG RGBA": _plain("RGBA", "PNG"),
     "PNG RGBA, turned": _turned("RGBA", "PNG"),
     "PNG 16-bit grey": _plain("I;16", "PNG"),
-    "WebP RGB, lossless": _plain("RGB", "WEBP", lossless=True),
-    "WebP RGBA, lossless": _plain("RGBA", "WEBP", lossless=True),
-    "WebP RGB, lossy": _plain("RGB", "WEBP", quality=50, method=0),
+    "WebP RGB, lossless": _of_pixels(_MOST_OF_WEBP, _plain("RGB", "WEBP", lossless=True)),
+    "WebP RGBA, lossless": _of_pixels(_MOST_OF_WEBP, _plain("RGBA", "WEBP", lossless=True)),
+    "WebP RGB, lossy": _of_pixels(_MOST_OF_WEBP, _plain("RGB", "WEBP", quality=50, method=0)),
     "BMP RGB": lambda size: _saved(Image.new("RGB", (size[0] // 2, size[1] // 2)), "BMP"),
     "BMP, run lengths": run_length_bmp,
     "TIFF float": _float_tiff,
     "TIFF RGBA in one strip": _in_one_strip("RGBA"),
     "TIFF CMYK in one strip": _in_one_strip("CMYK"),
+    "PNG 16-bit RGB of 12 bits": lambda size: deep_png(np.full((size[1], size[0], 3), 4095, np.uint16)),
     "TIFF 16-bit grey": _plain("I;16", "TIFF", compression="tiff_lzw"),
     "TIFF RGB, turned": _turned("RGB", "TIFF", compression="tiff_lzw"),
     "GIF": _plain("P", "GIF"),
 }
-"""A BMP of 50 megapixels would be over the limit of a request's body: it has a quarter of them."""
+"""A BMP of 64 megapixels would be over the limit of a request's body: it has a quarter of them."""

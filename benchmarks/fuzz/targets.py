@@ -57,10 +57,10 @@ def _image(data: bytes) -> None:
 
 def _fitted(data: bytes) -> None:
     """Decode as the service does; the memory that the header promises is all that it may take."""
-    with opened(data, max_pixels=MAX_PIXELS) as file:
-        promised = decoding_bytes(file, data, max_side_px=MAX_SIDE_PX)
+    with opened(data, max_pixels=MAX_PIXELS, max_whole_pixels=MAX_PIXELS) as image:
+        promised = decoding_bytes(image, max_side_px=MAX_SIDE_PX)
         before = forget_peak()
-        decode_fitted(file, max_side_px=MAX_SIDE_PX, with_scene=True)
+        decode_fitted(image, max_side_px=MAX_SIDE_PX, with_scene=True)
     if (taken := peak_bytes() - before) > promised + SLACK_BYTES:
         raise MemoryError(f"{taken:,} bytes; the header promised {promised:,}")
 

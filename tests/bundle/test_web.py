@@ -11,7 +11,6 @@ from crowdserve.bundle.cache import ModelCache
 from crowdserve.bundle.manifest import Manifest
 from crowdserve.bundle.pull import pull_bundle
 from crowdserve.bundle.reference import without_secrets
-from crowdserve.bundle.web import is_loopback
 from crowdserve.errors import BundleError, SetupError
 from tests.support.certificates import write_certificate
 from tests.support.scripted import run_scripted
@@ -50,14 +49,6 @@ def test_http_without_tls_is_for_this_machine(archive: Path, cache: ModelCache, 
     server.redirect = "http://models.invalid/bundle.tar?signature=abc"
     with pytest.raises(BundleError, match=r"http://models.invalid/bundle.tar is not encrypted"):
         pull_bundle(f"{server.url}/bundle.tar", cache)
-
-
-@pytest.mark.parametrize(
-    ("host", "expected"),
-    [("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a.b", False)],
-)
-def test_loopback(host: str, expected: bool) -> None:
-    assert is_loopback(host) is expected
 
 
 def test_the_token_goes_to_the_server_and_nowhere_else(

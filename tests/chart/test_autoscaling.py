@@ -73,7 +73,9 @@ def test_keda_scales_by_requests_waiting_per_replica(chart: Chart) -> None:
         assert (trigger["type"], trigger["metricType"]) == ("prometheus", "AverageValue")
         assert trigger["metadata"]["threshold"] == threshold
         assert trigger["metadata"]["ignoreNullValues"] == "false"
-        assert trigger["authenticationRef"] == {"name": "prometheus"}
+        assert trigger["metadata"]["authModes"] == "tls,basic"
+        assert trigger["metadata"]["customHeaders"] == "X-Client-Id=crowdserve,X-Scope-OrgID=vision"
+        assert trigger["authenticationRef"] == {"name": "prometheus", "kind": "ClusterTriggerAuthentication"}
     assert in_flight["metadata"]["query"] == f"sum(crowdserve_requests_in_flight{{{own}}})"
     ensembles = "|".join(ensemble.name for ensemble in ENSEMBLES.values())
     assert pending["metadata"]["query"] == f'sum(nv_inference_pending_request_count{{{own},model!~"{ensembles}"}})'
@@ -93,6 +95,32 @@ def test_trigger_is_optional(chart: Chart) -> None:
     scaler = chart.render("keda", autoscaling={"keda": {"pendingPerReplica": 0, "inFlightPerReplica": 2.5}})
     (trigger,) = scaler.one("ScaledObject")["spec"]["triggers"]
     assert trigger["metadata"]["threshold"] == "2.5"
+
+
+AUTHENTICATION: list[tuple[Values, Values]] = [
+    ({"authModes": ["bearer"], "authenticationRef": {"name": "a"}}, {"authModes": "bearer"}),
+    ({"authModes": ["custom", "tls"], "authenticationRef": {"name": "a"}}, {"authModes": "custom,tls"}),
+    ({"authenticationRef": {"name": "a", "kind": "ClusterTriggerAuthentication"}}, {}),  # the identity of a cloud
+    ({"customHeaders": {"X-Scope-OrgID": "a|b"}}, {"customHeaders": "X-Scope-OrgID=a|b"}),
+    ({"queryParameters": {"dedup": "true", "max": "1"}}, {"queryParameters": "dedup=true,max=1"}),
+    ({"namespace": "counting"}, {"namespace": "counting"}),
+    ({"unsafeSsl": True}, {"unsafeSsl": "true"}),
+    (
+        {"awsRegion": "eu-central-1", "metadata": {"identityOwner": "operator"}},
+        {"awsRegion": "eu-central-1", "identityOwner": "operator"},
+    ),
+    ({"metadata": {"timeout": "3000", "cloud": "it's: text"}}, {"timeout": "3000", "cloud": "it's: text"}),
+]
+
+
+@pytest.mark.parametrize(("keda", "expected"), AUTHENTICATION)
+def test_keda_authenticates_at_prometheus(chart: Chart, keda: Values, expected: Values) -> None:
+    manifests = chart.render(podMonitor={"enabled": True}, autoscaling={"keda": {"enabled": True, **keda}})
+    for trigger in manifests.one("ScaledObject")["spec"]["triggers"]:
+        own = {"serverAddress", "query", "threshold", "ignoreNullValues"}
+        assert {name: text for name, text in trigger["metadata"].items() if name not in own} == expected
+        reference = {"kind": "TriggerAuthentication", **keda.get("authenticationRef", {})}
+        assert trigger.get("authenticationRef", {"kind": "TriggerAuthentication"}) == reference
 
 
 def test_hpa_is_left_to_kserve(chart: Chart) -> None:

@@ -4,7 +4,10 @@ import pytest
 
 from tests.support.rendering import CI, Chart, Manifests
 
-WANTED = {"default", "cpu", "standalone", "knative", "canary", "keda", "pvc", "s3", "tensorrt-job", "everything"}
+WANTED = {
+    "default", "cpu", "standalone", "knative", "canary", "keda", "pvc", "s3", "tensorrt-job", "everything", "openshift",
+    "limitrange", "resourcequota", "spot", "mig", "time-slicing",
+}  # fmt: skip
 
 
 def test_ci_values_cover_every_way_to_install() -> None:
@@ -20,7 +23,7 @@ def test_lint_is_clean(chart: Chart, name: str) -> None:
 
 def test_every_object_carries_the_labels_of_the_release(manifests: Manifests) -> None:
     for found in manifests:
-        if found["metadata"]["name"].endswith("-notes"):
+        if found["metadata"]["name"].endswith(("-notes", "-limits", "-quota")):
             continue  # an extra object, the operator's own
         labels = found["metadata"]["labels"]
         assert labels["app.kubernetes.io/name"] == "crowdserve"

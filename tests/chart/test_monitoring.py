@@ -74,6 +74,17 @@ def test_series_have_release_and_track_labels(chart: Chart) -> None:
     assert {each["port"] for each in spec["podMetricsEndpoints"]} <= ports
 
 
+@pytest.mark.parametrize("base", ["canary", "knative", "standalone"])
+def test_scrapes_of_a_service_mesh_have_its_certificates(chart: Chart, base: str) -> None:
+    """Istio with STRICT mutual TLS refuses any other."""
+    mesh = {"ca": {"secret": {"name": "istio", "key": "ca.crt"}}, "keySecret": {"name": "istio", "key": "tls.key"}}
+    monitor = {"enabled": True, "scheme": "https", "tlsConfig": {**mesh, "insecureSkipVerify": True}}
+    for endpoint in chart.render(base, podMonitor=monitor).one("PodMonitor")["spec"]["podMetricsEndpoints"]:
+        assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", monitor["tlsConfig"])
+    for endpoint in chart.render(base, podMonitor={"enabled": True}).one("PodMonitor")["spec"]["podMetricsEndpoints"]:
+        assert not {"scheme", "tlsConfig"} & endpoint.keys()
+
+
 def test_test_pods_and_jobs_are_not_scraped(chart: Chart) -> None:
     selector = chart.render("canary").one("PodMonitor")["spec"]["selector"]
     assert selector["matchExpressions"] == [{"key": "crowdserve.io/track", "operator": "Exists"}]

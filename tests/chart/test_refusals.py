@@ -29,6 +29,21 @@ SCHEMA: list[tuple[str, dict[str, Any], str]] = [
     ("no path", {"route": {"paths": []}}, "/route/paths"),
     ("quantity", {"triton": {"shmSize": "lots"}}, "/triton/shmSize"),
     ("limit of the transformer", {"transformer": {"settings": {"maxPixels": 0}}}, "/transformer/settings/maxPixels"),
+    ("address of Triton", {"triton": {"host": "localhost"}}, "/triton/host"),
+    ("address in brackets", {"triton": {"host": "[::]"}}, "/triton/host"),
+    ("address that runs", {"triton": {"host": "::'; id"}}, "/triton/host"),
+    ("family", {"triton": {"service": {"ipFamilies": ["IPv5"]}}}, "/triton/service/ipFamilies/0"),
+    ("name of a secret alone", {"autoscaling": {"keda": {"authenticationRef": "prometheus"}}}, "want object"),
+    ("mode of authentication", {"autoscaling": {"keda": {"authModes": ["oauth"]}}}, "/autoscaling/keda/authModes/0"),
+    (
+        "two tokens at once",
+        {"autoscaling": {"keda": {"authModes": ["basic", "bearer"]}}},
+        "/autoscaling/keda/authModes",
+    ),
+    ("header that KEDA splits", {"autoscaling": {"keda": {"customHeaders": {"a": "b,c"}}}}, "/customHeaders/a"),
+    ("query of one's own", {"autoscaling": {"keda": {"metadata": {"query": "up"}}}}, "invalid propertyName 'query'"),
+    ("number as a field", {"autoscaling": {"keda": {"metadata": {"timeout": 3}}}}, "got number, want string"),
+    ("scheme", {"podMonitor": {"scheme": "ftp"}}, "/podMonitor/scheme"),
     ("setting of the transformer", {"transformer": {"settings": {"workers": 2}}}, "'workers' not allowed"),
 ]
 
@@ -75,6 +90,18 @@ IGNORED: list[tuple[str, str, dict[str, Any], str]] = [
 RULES: list[tuple[str, str, dict[str, Any], str]] = [
     ("no bundle", "default", {"storage": {"uri": ""}}, "storage.uri is empty: set it to"),
     ("two bundles", "pvc", {"storage": {"uri": "s3://a/b"}}, "both set: keep one"),
+    (
+        "secrets that nobody has",
+        "keda",
+        {"autoscaling": {"keda": {"authenticationRef": {"name": ""}}}},
+        "authModes is tls, basic, and autoscaling.keda.authenticationRef.name is empty: name the TriggerAuthentication",
+    ),
+    (
+        "two families of one stack",
+        "standalone",
+        {"triton": {"service": {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]}}},
+        "SingleStack takes one: remove one, or set triton.service.ipFamilyPolicy PreferDualStack",
+    ),
     ("no image", "default", {"transformer": {"image": {"repository": ""}}}, "build one with `make images`"),
     ("no account", "default", {"serviceAccount": {"enabled": False}}, "name the service account"),
     (
@@ -173,6 +200,12 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "canary",
         {"canary": {"storageUri": "", "storageDigest": "4" * 64}},
         "canary.storageDigest is the digest of the bundle at canary.storageUri, which is empty",
+    ),
+    (
+        "gateway less patient than the service",
+        "default",
+        {"requestTimeoutSeconds": 60},
+        "requestTimeoutSeconds 60 is not over transformer.settings.requestTimeoutSeconds 110: the gateway would end",
     ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),

@@ -18,7 +18,7 @@ from tests.support.rendering import CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
-    "model_name", "host", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
+    "model_name", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
     "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port",
 }  # fmt: skip
 
@@ -46,10 +46,15 @@ def test_transformer_accepts_its_flags_and_environment(chart: Chart, base: str) 
     assert settings.model_name == "crowdserve"
     assert (settings.http_port, settings.grpc_port) == (8080, 8081)
     in_pods = {"everything": "counting-triton:8085", "standalone": "rel-triton:8085"}
+    assert settings.host == "::"
     elsewhere = in_pods.get(base, "rel-predictor.ns:80")
     assert settings.predictor_host == (elsewhere if standalone else "127.0.0.1:8085")
     assert settings.repository.as_posix() == "/mnt/models"
-    assert (settings.max_body_bytes, settings.max_pixels) == (64 * 2**20, 50_000_000)
+    assert (settings.max_body_bytes, settings.max_pixels, settings.max_whole_pixels) == (
+        64 * 2**20,
+        220_000_000,
+        64_000_000,
+    )
 
 
 def test_every_setting_of_the_transformer_is_a_value(chart: Chart) -> None:
@@ -175,9 +180,11 @@ def test_collocated_triton_listens_on_the_loopback_address_but_for_its_metrics(c
     name = "counting" if base == "everything" else "rel"
     given = flags(manifests.triton(name))
     collocated = manifests.transformer(name)["name"] == "transformer-container"
-    assert ("--http-address=127.0.0.1" in given) == collocated
-    assert ("--metrics-address=0.0.0.0" in given) == collocated  # otherwise it follows the other address
+    started = manifests.triton(name)["args"][2].rpartition("exec ")[2].strip()
+    http = "127.0.0.1" if collocated else '"$listen"'
+    assert started == f'"$program" --http-address={http} --metrics-address="$listen" "$@"'  # test_address.py runs it
     assert "--allow-grpc=false" in given
+    assert not any(flag.startswith(("--http-address", "--metrics-address")) for flag in given)
 
 
 def test_standalone_transformer_finds_every_triton_that_is_ready(chart: Chart) -> None:

@@ -17,7 +17,8 @@ TEMPLATES = {path.name: path.read_text() for path in (CHART / "templates").rglob
 
 FREE = {
     "podSecurityContext", "containerSecurityContext", "triton.resources", "planBuilder.resources",
-    "transformer.resources", "transformer.pod", "dashboard.labels",
+    "transformer.resources", "transformer.pod", "dashboard.labels", "planBuilder.downloader.resources",
+    "tests.resources",
 }  # fmt: skip
 """Values whose inside is Kubernetes' or the operator's."""
 
@@ -131,6 +132,12 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "storage.digest": ("default", {}, "4" * 64),
     "canary.storageDigest": ("canary", {}, "4" * 64),
     "transformer.settings.allowPickle": ("default", {}, True),
+    "triton.service.ipFamilyPolicy": ("standalone", {}, "PreferDualStack"),
+    "triton.service.ipFamilies": ("standalone", {}, ["IPv6"]),
+    "autoscaling.keda.unsafeSsl": ("keda", {}, True),
+    "autoscaling.keda.authModes": ("keda", {}, ["bearer"]),
+    "autoscaling.keda.authenticationRef.kind": ("keda", {}, "TriggerAuthentication"),
+    "podMonitor.scheme": ("canary", {}, "https"),
     "transformer.settings.forwardAuthorization": ("default", {}, True),
     "prometheusRule.enabled": ("canary", {}, False),
     "dashboard.enabled": ("default", {}, True),
@@ -181,6 +188,8 @@ MARKED: dict[str, Any] = {
     "transformer.pod": {"nodeSelector": {"a": "MARK"}}, "ecurityContext": {"a": "MARK"},
     "resources": {"limits": {"example.com/MARK": 1}}, "paths": ["/MARK"], "headerValue": "0123456789abcdefMARK",
     "publicKey": "-----BEGIN PUBLIC KEY-----\nMARK\n-----END PUBLIC KEY-----",
+    "triton.host": "::MARK", "customHeaders": {"a": "MARK"}, "queryParameters": {"a": "MARK"},
+    "keda.metadata": {"a": "MARK"}, "tlsConfig": {"serverName": "MARK"},
 }  # fmt: skip
 WHERE = {  # the values in ci/ with which a value is rendered, if not "everything"
     "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
@@ -201,7 +210,7 @@ def marked(path: Path, mark: str) -> Any:
     if name in CHANGES or name in CALCULATED:
         return None
     if ending is not None:
-        return json.loads(json.dumps(MARKED[ending]).replace("MARK", f"m{mark}"))
+        return json.loads(json.dumps(MARKED[ending]).replace("::MARK", f"::{mark}").replace("MARK", f"m{mark}"))
     if name == "canary.trafficPercent":
         return 37
     if isinstance(default, int | float):

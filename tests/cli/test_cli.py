@@ -90,7 +90,7 @@ def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, p
     assert result.returncode == 1
     broken, absent, dark = map(json.loads, result.stdout.splitlines())
     assert broken == {"photo": str(photos["broken"]), "error": broken["error"]}
-    assert "not an image" in broken["error"]
+    assert "are a text: send a photo" in broken["error"]
     assert absent["error"] == "No such file or directory"
     assert dark["count"] == pytest.approx(people("dark"), rel=1e-4)
     assert (dark["scene"], dark["route"], dark["models"]["csrnet_b"]) == ("sparse", "sparse", told())

@@ -16,7 +16,7 @@ from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings
 from tests.docs.pages import DOCS, ROOT, code, pages
 
-GUIDES = ("deploy", "try-on-a-cluster", "storage", "scale", "canary", "upgrade", "troubleshoot")
+GUIDES = ("deploy", "clusters", "try-on-a-cluster", "storage", "scale", "canary", "upgrade", "troubleshoot")
 TEXT = "\n".join((DOCS / "how-to" / f"{name}.md").read_text() for name in GUIDES)
 EVERY_PAGE = "\n".join(page.text for page in pages())
 VALUES: dict[str, Any] = yaml.safe_load((ROOT / "charts" / "crowdserve" / "values.yaml").read_text())

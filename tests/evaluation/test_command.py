@@ -149,7 +149,7 @@ def test_failed_photo_does_not_stop_the_others_and_is_retried(
     (dataset / "3.jpg").write_bytes(b"not a photo")
     result = evaluate(dataset)
     assert result.exit_code == 1
-    assert f"{dataset / '3.jpg'}: 11 bytes that are not an image" in result.stderr
+    assert f"{dataset / '3.jpg'}: the 11 bytes are a text: send a photo" in result.stderr
     assert "1 of the photos failed" in result.stdout
     assert summary(tmp_path)["photos"] == {"counted": 4, "failed": 1}
     assert [failure["key"] for failure in summary(tmp_path)["failures"]] == ["ucf-cc-50-3"]

@@ -78,9 +78,9 @@ def decode_in_own_process(file: Path) -> int:
     program = (
         "import resource, sys; from pathlib import Path; from crowdserve.images import *\n"
         "def peak(data):\n"
-        "    with opened(data) as file:\n"
-        "        needed = decoding_bytes(file, data, max_side_px=2048)\n"
-        "        decode_fitted(file, max_side_px=2048, with_scene=True)\n"
+        "    with opened(data) as image:\n"
+        "        needed = decoding_bytes(image, max_side_px=2048)\n"
+        "        decode_fitted(image, max_side_px=2048, with_scene=True)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, needed\n"
         "data = Path(sys.argv[1]).read_bytes(); before, _ = peak(Path(sys.argv[2]).read_bytes())\n"
         "after, needed = peak(data); print(after - before, needed)"

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from crowdserve.network import join_address
+
 Deliver = Callable[["Answer", asyncio.StreamWriter], Awaitable[None]]
 """Writes to the client in place of a model's answer."""
 
@@ -82,6 +84,7 @@ class TritonRelay:
 
     Args:
         triton: ``host:port`` of the real Triton.
+        host: IP address that the relay listens on.
 
     Attributes:
         address: ``host:port`` of the relay.
@@ -89,10 +92,11 @@ class TritonRelay:
         seen: Requests that came.
     """
 
-    def __init__(self, triton: str) -> None:
+    def __init__(self, triton: str, host: str = "127.0.0.1") -> None:
         self.address = ""
         self.deliver: dict[str, Deliver] = {}
         self.seen: list[Seen] = []
+        self._host = host
         self._triton = triton.rsplit(":", 1)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -101,7 +105,7 @@ class TritonRelay:
     def __enter__(self) -> "TritonRelay":
         self._thread.start()
         self._server = asyncio.run_coroutine_threadsafe(self._serve(), self._loop).result(10)
-        self.address = "{}:{}".format(*self._server.sockets[0].getsockname())
+        self.address = join_address(*self._server.sockets[0].getsockname()[:2])
         return self
 
     def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
@@ -115,7 +119,7 @@ class TritonRelay:
         return sum(each.path.endswith(end) for each in self.seen)
 
     async def _serve(self) -> asyncio.Server:
-        return await asyncio.start_server(self._on_connection, "127.0.0.1", 0)
+        return await asyncio.start_server(self._on_connection, self._host, 0)
 
     async def _close(self) -> None:
         self._server.close()

@@ -33,7 +33,13 @@ def test_flags_added_by_kserve_are_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "address"), [("triton", "triton:80"), ("127.0.0.1:8000", "127.0.0.1:8000"), ("[::1]:85", "[::1]:85")]
+    ("text", "address"),
+    [
+        ("triton", "triton:80"),
+        ("127.0.0.1:8000", "127.0.0.1:8000"),
+        ("[::1]:85", "[::1]:85"),
+        ("[fd00::7]", "[fd00::7]:80"),
+    ],
 )
 def test_predictor_without_port_is_a_service_on_port_80(text: str, address: str) -> None:
     assert read_settings(["--predictor_host", text], {}).predictor_host == address
@@ -48,6 +54,10 @@ def test_predictor_without_port_is_a_service_on_port_80(text: str, address: str)
         ("predictor_host", "http://triton:8000", "without a scheme"),
         ("predictor_host", ":8000", "HOST:PORT"),
         ("predictor_host", "triton:web", "HOST:PORT"),
+        ("predictor_host", "fd00::7:8000", r"such as .*\[::1\]:8000"),
+        ("predictor_host", "::1", r"such as .*\[::1\]:8000"),
+        ("predictor_host", "[triton]:80", "triton"),
+        ("host", "", ":: for all of them"),
         ("predictor_protocol", "v1", "expected one of v2"),
         ("predictor_use_ssl", "perhaps", "true or false"),
         ("verify_bundle", "sometimes", "auto, required, off"),
@@ -59,7 +69,7 @@ def test_predictor_without_port_is_a_service_on_port_80(text: str, address: str)
         ("scene_classifier", "../count", "lower-case letters, digits and hyphens"),
         ("max_body_bytes", "-1", "whole number from 1 up"),
         ("max_body_bytes", "1.5", "whole number from 1 up"),
-        ("max_pixels", "999999999999", "to 178956970"),
+        ("max_pixels", "0", "from 1 up"),
         ("max_batch_size", "0", "from 1 up"),
         ("triton_timeout_seconds", "0", "from 0.001 up"),
         ("triton_timeout_seconds", "soon", "number of seconds"),

@@ -8,6 +8,7 @@ from typing import Any
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from starlette.routing import Route
 
+from crowdserve.images import EXPECTED
 from crowdserve.pages.error_tree import meaning
 from crowdserve.pages.markdown import markdown_table
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, ZONE_COUNTS, ZONE_NAMES, OutputTensor
@@ -19,7 +20,7 @@ from crowdserve_transformer.transport.openapi.statuses import OF_CONNECTIONS, OF
 from crowdserve_transformer.transport.rest import RestEndpoints, create_app
 
 FORMS: Mapping[str, str] = {
-    "BYTES": "whole JPEG, PNG, WebP, BMP, TIFF or GIF files: base64 in JSON, raw bytes in binary REST and gRPC",
+    "BYTES": f"whole {EXPECTED} files: base64 in JSON, raw bytes in binary REST and gRPC",
     "UINT8": "RGB pixels",
 }
 EFFECTS: Mapping[str, str] = {

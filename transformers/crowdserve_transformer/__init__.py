@@ -12,6 +12,7 @@ budget.py    memory of bodies and photos in flight
 backends/    the Tritons behind one host name, and which of them a picture goes to
 readiness/   checks before the service answers
 inference/   calls of one Triton's models, checked, and a breaker for each
-server.py    the process: ports, signals, draining     settings.py  flags and environment
-metrics.py   Prometheus                                threads.py   work that would block the event loop
+server.py    the process: signals, draining            settings.py  flags and environment
+ports.py     what it listens on                        threads.py   work that would block the event loop
+metrics.py   Prometheus
 """

@@ -39,7 +39,7 @@ TRITON_BACKENDS = Gauge(
 )
 TRITON_RETRIES = Counter("crowdserve_triton_retries", "Photos counted once more because a Triton went away")
 MEGAPIXELS = Histogram(
-    "crowdserve_picture_megapixels", "Size of photos as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100)
+    "crowdserve_picture_megapixels", "Size of photos as sent", buckets=(0.1, 0.3, 0.5, 1, 2, 4, 8, 12, 24, 50, 100, 200)
 )
 PEOPLE = Histogram(
     "crowdserve_picture_people", "People counted in a photo", buckets=(1, 3, 10, 30, 100, 300, 1000, 3000, 10000)

@@ -68,10 +68,11 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
             self.budget,
             processes=settings.cpu_threads,
             max_pixels=settings.max_pixels,
+            max_whole_pixels=settings.pixel_limit,
             max_side_px=routing.max_side_px(COUNTERS),
             cpu_seconds=settings.decode_seconds,
         )
-        reader = ImageReader(self.decoders, self.budget, self.threads, settings.max_pixels)
+        reader = ImageReader(self.decoders, self.budget, self.threads, settings.pixel_limit)
         self.counter = CrowdCounter(self.pool, classifier, reader, self.threads, settings.max_concurrent_pictures)
         self.draining = False
         self.ready = True

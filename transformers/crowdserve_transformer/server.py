@@ -7,7 +7,6 @@ offers endpoints that load and unload models to every caller; so this one starts
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -15,9 +14,9 @@ from functools import partial
 import uvicorn
 from starlette.applications import Starlette
 
-from crowdserve.errors import SetupError
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve_transformer.model import CrowdModel
+from crowdserve_transformer.ports import bound_sockets
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, ConnectionLimits, Connections
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
@@ -54,13 +53,13 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     plane = CrowdDataPlane(model)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
-    with _listening(settings, "REST", "http_port") as listener:
+    with bound_sockets(settings, "REST", "http_port") as sockets:
         grpc_server = create_server(plane)
         rest_server = _http_server(create_app(plane), settings, settings.grace_seconds)
         await model.start_decoders()
         async with _metrics_served(settings):
             await grpc_server.start()
-            serving = asyncio.create_task(rest_server.serve(sockets=[listener]))
+            serving = asyncio.create_task(rest_server.serve(sockets=sockets))
             log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
             stopping = asyncio.create_task(stop.wait())
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -81,9 +80,9 @@ async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
     if not settings.metrics_port:
         yield
         return
-    with _listening(settings, "the metrics server", "metrics_port") as listener:
+    with bound_sockets(settings, "the metrics server", "metrics_port") as sockets:
         server = _http_server(create_metrics_app(), settings, _METRICS_GRACE_SECONDS)
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving = asyncio.create_task(server.serve(sockets=sockets))
         try:
             yield
         finally:
@@ -118,18 +117,6 @@ def _connection_limits(settings: Settings) -> ConnectionLimits:
         pace_seconds=settings.body_timeout_seconds,
         pace_bytes=max(1, int(settings.body_timeout_seconds * settings.min_bytes_per_second)),
     )
-
-
-@contextmanager
-def _listening(settings: Settings, what: str, setting: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, getattr(settings, setting)))
-        except OSError as err:
-            address = f"{settings.host}:{getattr(settings, setting)}"
-            raise SetupError(f"{what} cannot listen on {address} ({err.strerror}); free it or set --{setting}") from err
-        yield listener
 
 
 def _handle_signals(stop: asyncio.Event, hurry: asyncio.Event) -> None:

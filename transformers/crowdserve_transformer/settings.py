@@ -10,7 +10,8 @@ from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.errors import SetupError
-from crowdserve.images import MAX_PIXELS, PIXELS_CEILING
+from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
+from crowdserve.network import ANY, join_address, split_address
 from crowdserve.scene.files import DEFAULT_NAME, check_name
 
 DEFAULT_PREDICTOR_PORT = 80
@@ -58,11 +59,16 @@ def _seconds(low: float) -> Callable[[str], float]:
 
 
 def _address(text: str) -> str:
-    """A host with its port; a scheme is refused, since it would be taken for a host."""
-    host, _, port = text.rpartition(":") if ":" in text else (text, "", str(DEFAULT_PREDICTOR_PORT))
-    if not host or "/" in text or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ValueError("expected HOST or HOST:PORT without a scheme, such as 127.0.0.1:8000")
-    return f"{host}:{port}"
+    """A host with its port."""
+    return join_address(*split_address(text, DEFAULT_PREDICTOR_PORT))
+
+
+def _own_host(text: str) -> str:
+    """A host of this machine, without the brackets of an IPv6 address."""
+    host = text.removeprefix("[").removesuffix("]")
+    if not host:
+        raise ValueError("expected a name or an IP address of this machine, or :: for all of them")
+    return host
 
 
 def _digest(text: str) -> str:
@@ -98,14 +104,19 @@ class Settings:
     """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
-    host: str = _setting("0.0.0.0", str, "address that REST, gRPC and the metrics listen on")
+    host: str = _setting(
+        ANY,
+        _own_host,
+        "address that REST, gRPC and the metrics listen on; :: is every one, of IPv6 and of IPv4, 0.0.0.0 every one of "
+        "IPv4, which gRPC takes for both",
+    )
     http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
     metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
     predictor_host: str = _setting(
         "127.0.0.1:8000",
         _address,
-        f"Triton's HTTP address, HOST or HOST:PORT; port {DEFAULT_PREDICTOR_PORT} if left out",
+        f"Triton's HTTP address, HOST or HOST:PORT, IPv6 in brackets; port {DEFAULT_PREDICTOR_PORT} if left out",
     )
     predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
@@ -180,12 +191,19 @@ class Settings:
     min_bytes_per_second: int = _setting(
         16 * 2**10, _positive, "slowest client, bytes per second; a slower one gets 408, or its connection is closed"
     )
-    max_pixels: int = _setting(MAX_PIXELS, _whole(1, PIXELS_CEILING), "largest photo, pixels")
+    max_pixels: int = _setting(
+        MAX_PIXELS, _positive, "largest photo, pixels: of a JPEG that is scaled down while it is read (not progressive)"
+    )
+    max_whole_pixels: int = _setting(
+        MAX_WHOLE_PIXELS,
+        _positive,
+        "largest photo of any other kind, pixels: all of them are in memory at once; max_pixels limits it too",
+    )
     decode_seconds: float = _setting(
         10.0,
         _seconds(0.1),
-        "processor time that decoding a photo of max_pixels may take, seconds; a smaller photo in proportion, but not "
-        "less than a tenth",
+        "processor time that decoding a photo of max_pixels, or of max_whole_pixels, may take, seconds; a smaller "
+        "photo in proportion, but not less than a tenth",
     )
     max_batch_size: int = _setting(16, _positive, "most photos per request")
     max_concurrent_pictures: int = _setting(4, _positive, "most photos in progress at once, over all requests")
@@ -207,6 +225,11 @@ class Settings:
     grace_seconds: float = _setting(30.0, _seconds(0.0), "after that, longest wait for requests in flight, seconds")
     log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
     workers: int = _setting(1, _one_worker, "server processes, always 1")
+
+    @property
+    def pixel_limit(self) -> int:
+        """Largest photo of which all pixels are in memory at once."""
+        return min(self.max_pixels, self.max_whole_pixels)
 
 
 def read_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> Settings:

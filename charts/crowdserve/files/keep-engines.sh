@@ -17,7 +17,7 @@ done
 keep_engines() {
   command -v curl > /dev/null || { echo "cannot keep engines in $kept: the image has no curl" >&2; return; }
   read -r part < /proc/sys/kernel/random/uuid
-  until curl --silent --fail --output /dev/null --noproxy '*' http://127.0.0.1:8085/v2/health/ready; do sleep 5; done
+  until curl --silent --fail --output /dev/null --noproxy '*' "http://$own:8085/v2/health/ready"; do sleep 5; done
   find "$engines" -type f | while read -r file; do
     place=$kept/${file#"$engines/"}
     [ -e "$place" ] && continue

@@ -28,11 +28,18 @@ args:
     precision={{ $values.triton.precision }}
     {{- .root.Files.Get "files/choose-precision.sh" | trim | nindent 4 }}
     {{- end }}
+    host={{ $values.triton.host | squote }}
+    {{- .root.Files.Get "files/choose-address.sh" | trim | nindent 4 }}
+    {{- if not $standalone }}
+    own=127.0.0.1
+    {{- end }}
     {{- if $caches }}
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
-    exec "$@"
+    program=$1
+    shift
+    exec "$program" --http-address={{ ternary "\"$listen\"" "127.0.0.1" $standalone }} --metrics-address="$listen" "$@"
   - triton
   - tritonserver
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
@@ -124,9 +131,6 @@ line, which ends a request's headers.
       "--metrics-port=8002" -}}
 {{- range (.Files.Get "files/models.json" | fromJson).served -}}
 {{- $flags = append $flags (printf "--load-model=%s" .) -}}
-{{- end -}}
-{{- if eq .Values.transformer.mode "collocated" -}}
-{{- $flags = concat $flags (list "--http-address=127.0.0.1" "--metrics-address=0.0.0.0") -}}
 {{- end -}}
 {{- if eq .Values.device "cpu" -}}
 {{- $flags = concat $flags (list

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import httpx
 
 from crowdserve.bundle.credentials import Credentials
-from crowdserve.bundle.web import is_loopback
 from crowdserve.errors import BundleError
+from crowdserve.network import is_loopback
 
 MAX_TOKEN_BYTES = 1 << 20
 

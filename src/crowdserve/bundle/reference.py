@@ -8,7 +8,7 @@ from crowdserve.errors import BundleError
 SCHEME = "oci://"
 _DOCKER_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _PATTERN = re.compile(
-    r"(?P<registry>[a-zA-Z0-9.-]+(?::\d+)?)/"
+    r"(?P<registry>(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d+)?)/"
     r"(?P<repository>[a-z0-9]+(?:[._/-]+[a-z0-9]+)*)"
     r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
@@ -36,7 +36,7 @@ class ImageReference:
     @property
     def is_local(self) -> bool:
         """Whether the registry runs on this machine, and so without a certificate."""
-        return self.registry.partition(":")[0] in {"localhost", "127.0.0.1"}
+        return re.sub(r":\d+$", "", self.registry) in {"localhost", "127.0.0.1", "[::1]"}
 
     def __str__(self) -> str:
         separator = "@" if self.version.startswith("sha256:") else ":"

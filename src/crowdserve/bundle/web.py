@@ -1,14 +1,14 @@
 """Downloads of bundles over HTTP."""
 
-import ipaddress
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import httpx
 
 from crowdserve.bundle.reference import without_secrets
 from crowdserve.client.tokens import MODELS_TOKEN, read_token
 from crowdserve.errors import BundleError
+from crowdserve.network import is_loopback
 
 _TIMEOUT_SECONDS = httpx.Timeout(60.0)
 
@@ -52,13 +52,6 @@ def download(address: str, *, plain_http: bool = False) -> Iterator[tuple[str, I
     except (httpx.HTTPError, httpx.InvalidURL) as err:
         reason = str(err) or type(err).__name__
         raise BundleError(f"{shown}: {reason}; check the address and the line, and run the command again") from err
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name is this machine's own."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _check_encrypted(url: httpx.URL, plain_http: bool) -> None:

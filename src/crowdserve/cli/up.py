@@ -23,7 +23,7 @@ def up(
     metrics_port: Annotated[
         int | None, typer.Option(help="Port of the metrics; 8082 if left out, or a free one if that is taken.")
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; :: for all, of IPv6 and IPv4.")] = "127.0.0.1",
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,

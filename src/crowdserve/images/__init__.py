@@ -1,13 +1,13 @@
 """Images: decoding to RGB, limits, resizing and padding; the same functions in training and in serving.
 
-    bytes ─► files ─► decoding ─► colours ─► geometry ─► uint8 [height, width, 3], RGB
-                └───► memory: what decoding will take, from the header
+    bytes ─► formats ─► files ─► decoding ─► colours ─► geometry ─► uint8 [height, width, 3], RGB
+                          └───► memory: what decoding will take, from the header
 
 An image here is such an array.
 """
 
-from crowdserve.images.decoding import decode_fitted, decode_image, upright_size
-from crowdserve.images.files import FORMATS, MAX_PIXELS, MAX_SCANS, PIXELS_CEILING, opened, scans_of
+from crowdserve.images.decoding import FittedImage, decode_fitted, decode_image
+from crowdserve.images.files import EXPECTED, FORMATS, MAX_PIXELS, MAX_SCANS, MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import (
     SCENE_SIDE_PX,
     Density,
@@ -20,12 +20,15 @@ from crowdserve.images.geometry import (
 from crowdserve.images.memory import decoding_bytes, opening_bytes
 
 __all__ = [
+    "EXPECTED",
     "FORMATS",
     "MAX_PIXELS",
     "MAX_SCANS",
-    "PIXELS_CEILING",
+    "MAX_WHOLE_PIXELS",
     "SCENE_SIDE_PX",
     "Density",
+    "EncodedImage",
+    "FittedImage",
     "Rgb",
     "crop_density",
     "decode_fitted",
@@ -35,7 +38,5 @@ __all__ = [
     "opened",
     "opening_bytes",
     "pad_bottom_right",
-    "scans_of",
     "scene_input",
-    "upright_size",
 ]

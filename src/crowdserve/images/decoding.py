@@ -1,13 +1,16 @@
 """Photos from files: whole, as in training, or scaled while they are read, as in serving."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile
 
 from crowdserve.images.colours import to_eight_bits
-from crowdserve.images.files import MAX_PIXELS, opened
+from crowdserve.images.deep_colours import deep_layout, eight_bit_colours
+from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
+from crowdserve.images.wholeness import whole_jpeg
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -18,13 +21,28 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_ON_THE_SIDE = frozenset(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+_SIDEWAYS = {_TURNS[orientation] for orientation in (5, 6, 7, 8)}
 
 
-def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
+@dataclass(frozen=True, slots=True)
+class FittedImage:
+    """An image as the networks take it.
+
+    Attributes:
+        image: Upright RGB [height, width, 3].
+        scene: The scene classifier's input [224, 224, 3]; None if it was not wanted.
+        sent_size: Width and height of the upright image before it was scaled, pixels.
+    """
+
+    image: Rgb
+    scene: Rgb | None
+    sent_size: tuple[int, int]
+
+
+def decode_image(data: bytes, *, max_pixels: int = MAX_WHOLE_PIXELS) -> Rgb:
     """Decode a photo to upright RGB, whatever its mode.
 
-    The EXIF orientation is applied; grayscale, palette, CMYK and 16-bit images are converted; transparent ones are
+    The EXIF orientation is applied; grayscale, palette, CMYK and deeper images are converted; transparent ones are
     composited on white.
 
     Args:
@@ -35,38 +53,51 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Rgb:
         InvalidImage: If the bytes are not such a file, or a truncated or broken one.
         ImageTooLarge: If the image has more than `max_pixels`.
     """
-    with opened(data, max_pixels=max_pixels) as file:
-        file.load()
-        return _upright_rgb(to_eight_bits(file), _turn_of(file)).copy()
+    with opened(data, max_pixels=max_pixels, max_whole_pixels=max_pixels) as image:
+        pixels, turn = _decoded(image, None)
+        return _upright_rgb(pixels, turn).copy()
 
 
-def decode_fitted(file: ImageFile.ImageFile, *, max_side_px: int, with_scene: bool) -> tuple[Rgb, Rgb | None]:
+def decode_fitted(image: EncodedImage, *, max_side_px: int, with_scene: bool) -> FittedImage:
     """Decode an opened photo as the networks take it; a large one is never held as a whole RGB array.
 
     A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than `drafted_size`.
 
     Args:
-        file: A file that `opened` yields.
+        image: What `opened` yields.
         max_side_px: Longest side of the result; a smaller photo is not enlarged.
         with_scene: Whether the scene classifier's input is wanted.
 
-    Returns:
-        Upright RGB [height, width, 3], and the scene classifier's input [224, 224, 3] or None.
+    Raises:
+        InvalidImage: If pixels are missing.
     """
-    size = fitted_size(file.size, max_side_px)
-    if size != file.size:
-        file.draft(None, drafted_size(size))  # of no effect on other formats
-    file.load()
-    whole, turn = to_eight_bits(file), _turn_of(file)
+    sent_size = image.file.size
+    size = fitted_size(sent_size, max_side_px)
+    whole, turn = _decoded(image, drafted_size(size) if size != sent_size else None)
     # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
     scene = _upright_rgb(shrunk(whole, (SCENE_SIDE_PX, SCENE_SIDE_PX), reducing_gap=1.0), turn) if with_scene else None
-    return _upright_rgb(whole if size == whole.size else shrunk(whole, size), turn), scene
+    fitted = _upright_rgb(whole if size == whole.size else shrunk(whole, size), turn)
+    return FittedImage(fitted, scene, sent_size[::-1] if turn in _SIDEWAYS else sent_size)
 
 
-def upright_size(file: ImageFile.ImageFile) -> tuple[int, int]:
-    """Width and height that an opened photo has when it is turned upright."""
-    width, height = file.size
-    return (height, width) if _turn_of(file) in _ON_THE_SIDE else (width, height)
+def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> tuple[Image.Image, Image.Transpose | None]:
+    """An opened image in mode RGB or L, and what makes it upright.
+
+    Args:
+        image: What `opened` yields.
+        least_size: Width and height that a JPEG keeps when it is scaled while it is read; None to read it as it is.
+    """
+    layout = deep_layout(image.file)
+    file = _loaded(image, least_size)
+    pixels = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
+    return to_eight_bits(pixels, image.samples), _turn_of(file)
+
+
+def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:
+    if least_size is not None and image.jpeg is not None:
+        image.file.draft(None, least_size)
+    image.file.load()
+    return whole_jpeg(image.file, image.data, image.jpeg, least_size) if image.jpeg else image.file
 
 
 def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:

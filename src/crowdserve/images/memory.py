@@ -6,7 +6,8 @@ with the memory of a process that decodes the worst picture of each format and m
 
 from PIL import ImageFile
 
-from crowdserve.images.files import has_several_scans, webp_size
+from crowdserve.images.deep_colours import deep_layout
+from crowdserve.images.files import EncodedImage, webp_size
 from crowdserve.images.geometry import drafted_size, fitted_size
 
 _FIXED_BYTES = 8 * 2**20
@@ -27,28 +28,30 @@ _WEBP_BYTES = 14
 _COEFFICIENT_BYTES = 2
 """Of one component of a JPEG with several scans, which is kept whole until the last one."""
 
+_FILE_COPIES = 2
+"""Of the file's bytes, beside the one that is there: from where it begins, with another end or page; in a library."""
 
-def decoding_bytes(file: ImageFile.ImageFile, data: bytes, *, max_side_px: int) -> int:
-    """Most memory that `decode_fitted` takes for an opened file, less that of `data` itself.
+
+def decoding_bytes(image: EncodedImage, *, max_side_px: int) -> int:
+    """Most memory that `decode_fitted` takes for an opened image, less that of its data.
 
     Args:
-        file: A file that `opened` yields.
-        data: Its content.
+        image: What `opened` yields.
         max_side_px: As for `decode_fitted`.
     """
+    file = image.file
     pixels = file.width * file.height
     size = fitted_size(file.size, max_side_px)
-    draft = _drafted_by(file, size)
+    draft = _drafted_by(image, size)
     decoded = pixels // draft**2
     stored = _STORED_BYTES.get(file.mode, 4)
-    converted = _converted_bytes(file)
     return (
         _FIXED_BYTES
-        + pixels * _library_bytes(file, data, stored)
-        + decoded * (stored + converted)
+        + pixels * _library_bytes(image, stored)
+        + decoded * (stored + _converted_bytes(file))
         + size[0] * (file.height // draft) * _PASS_BYTES
         + size[0] * size[1] * _FITTED_BYTES
-        + (len(data) if file.format in {"TIFF", "WEBP"} else 0)  # read into a copy
+        + _FILE_COPIES * len(image.data)
     )
 
 
@@ -58,11 +61,11 @@ def opening_bytes(data: bytes) -> int:
     return _WEBP_BYTES * width * height
 
 
-def _library_bytes(file: ImageFile.ImageFile, data: bytes, stored: int) -> int:
+def _library_bytes(image: EncodedImage, stored: int) -> int:
     """Bytes per pixel that the format's decoder holds beside the image."""
-    match file.format:
+    match image.file.format:
         case "JPEG" | "MPO":
-            return _COEFFICIENT_BYTES * len(file.getbands()) if has_several_scans(file, data) else 0
+            return _COEFFICIENT_BYTES * len(image.file.getbands()) if image.is_held_whole else 0
         case "WEBP":
             return _WEBP_BYTES
         case "TIFF":
@@ -75,16 +78,17 @@ def _library_bytes(file: ImageFile.ImageFile, data: bytes, stored: int) -> int:
 
 
 def _converted_bytes(file: ImageFile.ImageFile) -> int:
-    """Bytes per pixel of the 8-bit copy that `to_eight_bits` makes."""
+    """Bytes per pixel of the copies that are made on the way to RGB or grey of eight bits."""
+    low_bytes_and_joined = 8 if deep_layout(file) else 0
     if file.mode in {"RGB", "L"} and "transparency" not in file.info:
-        return 0
-    return 1 if file.mode == "F" or file.mode.startswith("I") else 4
+        return low_bytes_and_joined
+    return low_bytes_and_joined + (1 if file.mode == "F" or file.mode.startswith("I") else 4)
 
 
-def _drafted_by(file: ImageFile.ImageFile, size: tuple[int, int]) -> int:
+def _drafted_by(image: EncodedImage, size: tuple[int, int]) -> int:
     """By how much `draft` scales a JPEG down while it is read."""
-    if file.format not in {"JPEG", "MPO"}:
+    if image.jpeg is None:
         return 1
     width, height = drafted_size(size)
-    scale = min(file.width // width, file.height // height)
+    scale = min(image.file.width // width, image.file.height // height)
     return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, scale))

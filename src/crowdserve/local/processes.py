@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from crowdserve.errors import PlatformError
+from crowdserve.network import is_elsewhere, listen
 
 _TETHER = Path(__file__).parent / "tether.py"
 _POLL_SECONDS = 0.02
@@ -114,7 +114,7 @@ def choose_ports(host: str, *wanted: int | None) -> list[int]:
         PlatformError: If a wanted port is taken.
     """
     with ExitStack() as held:  # all are held until the last is chosen, so that they differ
-        return [held.enter_context(_bind(host, port or 0)).getsockname()[1] for port in wanted]
+        return [_held(held, host, port or 0) for port in wanted]
 
 
 def preferred_port(host: str, port: int, *taken: int) -> int:
@@ -129,12 +129,13 @@ def preferred_port(host: str, port: int, *taken: int) -> int:
         return choose_ports(host, None)[0]
 
 
-def _bind(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a lingering connection does not block the port
+def _held(held: ExitStack, host: str, port: int) -> int:
+    """The port that is held, at every address of the host."""
     try:
-        listener.bind((host, port))
+        sockets = listen(host, port)
     except OSError as err:
-        listener.close()
-        raise PlatformError(f"port {port} on {host} cannot be used ({err.strerror}); choose another") from err
-    return listener
+        remedy = "name an address of this machine, or :: for all of them" if is_elsewhere(err) else "choose another"
+        raise PlatformError(f"port {port} on {host} cannot be used ({err.strerror}); {remedy}") from err
+    for each in sockets:
+        held.enter_context(each)
+    return int(sockets[0].getsockname()[1])

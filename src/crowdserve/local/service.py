@@ -12,6 +12,7 @@ from crowdserve.errors import PlatformError
 from crowdserve.local.precision import choose_precision
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.triton import EmbeddedTriton, answers_ok
+from crowdserve.network import ANY, join_address
 from crowdserve.scratch import Scratch
 from crowdserve.triton.repository import render_repository
 
@@ -22,7 +23,7 @@ TRITON_TIMEOUT_SECONDS = 600
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.25
 _NOT_RUNNING = "the service is not running; use `with EmbeddedService(…)`"
-_LOCAL_HOSTS = {"0.0.0.0": "127.0.0.1"}
+_LOCAL_HOSTS = {"0.0.0.0": "127.0.0.1", ANY: "127.0.0.1"}
 
 
 class EmbeddedService:
@@ -136,7 +137,8 @@ class EmbeddedService:
         self._transformer = ChildProcess(
             "the transformer", command, folder=scratch.folder, env=os.environ, lock=scratch.lock
         )
-        address, self.grpc_url, metrics = (f"{_LOCAL_HOSTS.get(self._host, self._host)}:{port}" for port in ports)
+        reached = _LOCAL_HOSTS.get(self._host, self._host)
+        address, self.grpc_url, metrics = (join_address(reached, port) for port in ports)
         self.http_url, self.metrics_url = f"http://{address}", f"http://{metrics}/metrics"
         self._triton.wait_ready()
         path = f"/v2/models/{MODEL_NAME}/ready"

@@ -119,7 +119,7 @@ def test_photos_are_extracted_once(scenes: Path, extractor: FeatureExtractor) ->
         before = load_npz(scenes / "test.npz")
         again = extract_split(scenes, "test", extractor, extractor.contract())
         np.testing.assert_array_equal(again.features, before.features)
-        with pytest.raises(DatasetError, match="not an image"):
+        with pytest.raises(DatasetError, match="12 bytes are a text"):
             extract_split(scenes, "test", extractor, extractor.contract() | {"onnx_sha256": "another"})
     finally:
         photo.unlink()

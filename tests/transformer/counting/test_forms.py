@@ -95,7 +95,7 @@ def test_exif_rotation_is_applied(client: httpx.Client, infer_url: str) -> None:
     ("file", "status", "message"),
     [
         (b"", 400, "empty"),
-        (b"not an image", 400, "not an image"),
+        (b"not an image", 400, "12 bytes are a text"),
         (encoded(gray_image("RGB"), "JPEG")[:300], 400, "send the complete file"),
         (encoded(gray_image("RGB"), "PNG")[:60], 400, "send the complete file"),
         (encoded(Image.new("1", (12_000, 12_000)), "PNG"), 413, "12000x12000 px.*scale it down"),

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdserve.errors import InvalidRequest
-from crowdserve.images import Density
+from crowdserve.images import Density, FittedImage
 from crowdserve.protocol.zones import Corner, make_zone
 from crowdserve_transformer.counting.density_maps import CountMap
 from crowdserve_transformer.counting.zone_counts import DensityField, count_zones
-from crowdserve_transformer.decoding.process import Pixels
 
 seeds = st.integers(0, 2**32)
 sides_px = st.tuples(st.integers(1, 90), st.integers(1, 90))
@@ -160,7 +159,7 @@ def test_last_cells_are_spread_over_what_the_picture_has_of_them() -> None:
 
 
 def test_pixels_are_those_of_the_picture_as_it_was_sent() -> None:
-    fitted = Pixels(np.zeros((80, 40, 3), np.uint8), None, sent_size=(400, 800))
+    fitted = FittedImage(np.zeros((80, 40, 3), np.uint8), None, sent_size=(400, 800))
     left = make_zone("left", [(x * 400, y * 800) for x, y in LEFT], in_px=True)
     (counted,) = count_zones(CountMap(np.ones((10, 5), np.float32), 8), fitted, [left])
     assert (counted.name, counted.corners) == ("left", tuple(LEFT))
@@ -168,7 +167,7 @@ def test_pixels_are_those_of_the_picture_as_it_was_sent() -> None:
 
 
 def test_zone_outside_the_picture_is_refused() -> None:
-    picture = Pixels(np.zeros((8, 8, 3), np.uint8), None, sent_size=(8, 8))
+    picture = FittedImage(np.zeros((8, 8, 3), np.uint8), None, sent_size=(8, 8))
     with pytest.raises(InvalidRequest, match="zone 'a' lies outside the picture of 8x8 px: its x is between 1 and 2"):
         count_zones(
             CountMap(np.ones((1, 1), np.float32), 8), picture, [make_zone("a", [(8, 0), (16, 0), (16, 8)], in_px=True)]

@@ -14,10 +14,9 @@ from PIL import Image
 
 from benchmarks.worst_pictures import progressive_jpeg
 from crowdserve.errors import ImageTooLarge, InvalidImage
-from crowdserve.images import decode_image, fit_within, scene_input
+from crowdserve.images import FittedImage, decode_image, fit_within, scene_input
 from crowdserve_transformer.budget import Budget
 from crowdserve_transformer.decoding.decoders import Decoders
-from crowdserve_transformer.decoding.process import Pixels
 from tests.support.photos import encoded, gray_photo
 
 SIDE_PX = 2048
@@ -31,7 +30,14 @@ def run(
 ) -> tuple[T, Budget]:
     async def main() -> tuple[T, Budget]:
         budget = Budget(capacity_bytes, picture_bytes=capacity_bytes // 2, max_waiting=8)
-        decoders = Decoders(budget, processes=2, max_pixels=MAX_PIXELS, max_side_px=SIDE_PX, cpu_seconds=cpu_seconds)
+        decoders = Decoders(
+            budget,
+            processes=2,
+            max_pixels=MAX_PIXELS,
+            max_whole_pixels=MAX_PIXELS,
+            max_side_px=SIDE_PX,
+            cpu_seconds=cpu_seconds,
+        )
         try:
             return await scenario(decoders), budget
         finally:
@@ -40,7 +46,7 @@ def run(
     return asyncio.run(main())
 
 
-async def decode(decoders: Decoders, data: bytes, with_scene: bool = True) -> Pixels:
+async def decode(decoders: Decoders, data: bytes, with_scene: bool = True) -> FittedImage:
     async with decoders.decoded(data, max_side_px=SIDE_PX, with_scene=with_scene) as (found, _):
         return found
 
@@ -76,7 +82,7 @@ def test_errors_are_those_of_decoding_in_this_process() -> None:
 def test_processor_time_is_limited_and_the_next_photo_decoded() -> None:
     slow = progressive_jpeg((3000, 3000), 90)
 
-    async def scenario(decoders: Decoders) -> tuple[float, Pixels]:
+    async def scenario(decoders: Decoders) -> tuple[float, FittedImage]:
         start = time.perf_counter()
         with pytest.raises(ImageTooLarge, match="processor time"):
             await decode(decoders, slow)
@@ -117,7 +123,7 @@ def test_small_photo_does_not_wait_for_those_that_take_long(size: tuple[int, int
 def test_cancelled_photo_frees_its_process() -> None:
     slow = progressive_jpeg((7000, 7000), 90)
 
-    async def scenario(decoders: Decoders) -> list[Pixels]:
+    async def scenario(decoders: Decoders) -> list[FittedImage]:
         for _ in range(3):
             task = asyncio.create_task(decode(decoders, slow))
             await asyncio.sleep(0.3)

@@ -19,11 +19,6 @@ async def resolve_host(host: str) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def host_of(address: str) -> str:
-    """The host of ``host:port``, without the brackets of an IPv6 address."""
-    return address.rpartition(":")[0].strip("[]")
-
-
 def is_numeric(host: str) -> bool:
     """Whether a host is an IP address, which needs no look-up."""
     try:

@@ -14,10 +14,12 @@ from contextlib import suppress
 from typing import TypeVar
 
 from crowdserve.errors import CrowdServeError, TritonAway, TritonUnavailable
+from crowdserve.network import split_address
 from crowdserve_transformer import metrics
-from crowdserve_transformer.backends.addresses import Resolve, host_of, is_numeric, resolve_host
+from crowdserve_transformer.backends.addresses import Resolve, is_numeric, resolve_host
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.balance import give_picture
+from crowdserve_transformer.settings import DEFAULT_PREDICTOR_PORT
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ class TritonPool:
         away_seconds: float = 0.0,
         resolve: Resolve = resolve_host,
     ) -> None:
-        self._host = host_of(address)
+        self._host, _ = split_address(address, DEFAULT_PREDICTOR_PORT)
         self._make_backend = make_backend
         self._wait_seconds = wait_seconds
         self._away_seconds = away_seconds

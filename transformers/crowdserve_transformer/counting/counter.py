@@ -9,7 +9,7 @@ import numpy as np
 
 from crowdserve.cards import COUNTERS, ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.errors import CrowdServeError, InvalidRequest, TritonWrong
-from crowdserve.images import Density, Rgb
+from crowdserve.images import Density, FittedImage, Rgb
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.triton.client import TritonAnswer
 from crowdserve_transformer import metrics
@@ -25,7 +25,6 @@ from crowdserve_transformer.counting.passed_on import plain_id
 from crowdserve_transformer.counting.request import CountRequest
 from crowdserve_transformer.counting.routing import RouteCount, Scene
 from crowdserve_transformer.counting.zone_counts import ZoneCount, count_zones
-from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
 from crowdserve_transformer.turns import Turns
 
@@ -123,7 +122,7 @@ class CrowdCounter:
                 raise
             raise type(err)(f"image {number} of {total}: {err}") from err
 
-    async def _count_one(self, prepared: Pixels, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
+    async def _count_one(self, prepared: FittedImage, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
         choices = request.choices
         scene, weights, counts = await self._pool.run(
             lambda backend: self._ask(prepared, choices, _Call(backend, request.request_id, headers))
@@ -133,7 +132,7 @@ class CrowdCounter:
         return _summed_up(prepared, choices, scene, weights, counts)
 
     async def _ask(
-        self, prepared: Pixels, choices: Choices, call: "_Call"
+        self, prepared: FittedImage, choices: Choices, call: "_Call"
     ) -> tuple[Scene | None, Mapping[SceneRoute, float], Mapping[SceneRoute, RouteCount]]:
         """All calls for one image, to one Triton: another may run other versions while an update goes on."""
         scene = await self._classify(prepared.scene, call) if prepared.scene is not None else None
@@ -197,7 +196,7 @@ def _hold_for_answer(counted: ImageCount) -> None:
 
 
 def _summed_up(
-    picture: Pixels,
+    picture: FittedImage,
     choices: Choices,
     scene: Scene | None,
     weights: Mapping[SceneRoute, float],

@@ -8,12 +8,11 @@ import numpy as np
 
 from crowdserve.cards import ModelCard
 from crowdserve.errors import ImageTooLarge
-from crowdserve.images import Rgb, crop_density, fit_within, pad_bottom_right, scene_input
+from crowdserve.images import FittedImage, Rgb, crop_density, fit_within, pad_bottom_right, scene_input
 from crowdserve_transformer import metrics
 from crowdserve_transformer.budget import Budget
 from crowdserve_transformer.counting.density_maps import CountMap
 from crowdserve_transformer.decoding.decoders import Decoders
-from crowdserve_transformer.decoding.process import Pixels
 from crowdserve_transformer.threads import Threads
 
 _RAW_COPIES = 4
@@ -32,7 +31,7 @@ class ImageReader:
     @asynccontextmanager
     async def read(
         self, sent: bytes | Rgb, *, max_side_px: int, with_scene: bool, place: int = 0
-    ) -> AsyncIterator[Pixels]:
+    ) -> AsyncIterator[FittedImage]:
         """Yield a photo as the networks and the scene classifier take it.
 
         Args:
@@ -60,11 +59,11 @@ class ImageReader:
             yield await self._threads.run(_fitted, sent, max_side_px, with_scene)
 
 
-def _fitted(pixels: Rgb, max_side_px: int, with_scene: bool) -> Pixels:
+def _fitted(pixels: Rgb, max_side_px: int, with_scene: bool) -> FittedImage:
+    height, width = pixels.shape[:2]
     with metrics.stage("decode"):
         scene = scene_input(pixels) if with_scene else None
-        height, width = pixels.shape[:2]
-        return Pixels(fit_within(pixels, max_side_px), scene, (width, height))
+        return FittedImage(fit_within(pixels, max_side_px), scene, (width, height))
 
 
 def batch_of_one(image: Rgb, members: tuple[ModelCard, ...]) -> Rgb:

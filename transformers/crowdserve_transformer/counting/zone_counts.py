@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from crowdserve.images import Density
+from crowdserve.images import Density, FittedImage
 from crowdserve.protocol.zones import Corner, Zone
 from crowdserve_transformer.counting.density_maps import CountMap
-from crowdserve_transformer.decoding.process import Pixels
 
 _Floats = npt.NDArray[np.float64]
 
@@ -33,7 +32,7 @@ class ZoneCount:
     people: float
 
 
-def count_zones(density_map: CountMap, picture: Pixels, zones: Sequence[Zone]) -> tuple[ZoneCount, ...]:
+def count_zones(density_map: CountMap, picture: FittedImage, zones: Sequence[Zone]) -> tuple[ZoneCount, ...]:
     """The people in each zone of a picture.
 
     Args:

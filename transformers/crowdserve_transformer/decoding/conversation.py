@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from crowdserve.errors import CrowdServeError
-from crowdserve.images import SCENE_SIDE_PX, Rgb
+from crowdserve.images import SCENE_SIDE_PX, FittedImage
 from crowdserve_transformer.decoding.messages import (
     LONGEST_LINE_BYTES,
     Header,
@@ -89,8 +89,8 @@ class Conversation:
         self._owed = _Owed.NOTHING if cpu_seconds is None else _Owed.PIXELS
         self._writer.write(_line(Permit(cpu_seconds)))
 
-    async def take(self, max_side_px: int) -> tuple[Rgb, Rgb | None, tuple[int, int]]:
-        """Wait for the pixels: the image, the scene classifier's input if it was wanted, the size of what was sent.
+    async def take(self, max_side_px: int) -> FittedImage:
+        """Wait for the pixels, with the scene classifier's input if it was wanted.
 
         Raises:
             CrowdServeError, ValueError, EOFError, ConnectionError: As `ask`.
@@ -99,9 +99,9 @@ class Conversation:
         width, height = decoded.size
         image = np.frombuffer(self._memory, np.uint8, height * width * 3).reshape(height, width, 3)
         if not decoded.has_scene:
-            return image.copy(), None, decoded.sent_size
+            return FittedImage(image.copy(), None, decoded.sent_size)
         scene = np.frombuffer(self._memory, np.uint8, SCENE_SIDE_PX**2 * 3, image.nbytes).reshape(_SCENE_SHAPE)
-        return image.copy(), scene.copy(), decoded.sent_size
+        return FittedImage(image.copy(), scene.copy(), decoded.sent_size)
 
     async def forget(self) -> None:
         """Wait until the process has said what it owes, and let it go no further.

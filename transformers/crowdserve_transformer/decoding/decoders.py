@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from crowdserve.images import FittedImage
 from crowdserve_transformer.budget import Budget, Hold
 from crowdserve_transformer.decoding.messages import Header, Job
-from crowdserve_transformer.decoding.process import DecodingProcess, Pixels
+from crowdserve_transformer.decoding.process import DecodingProcess
 from crowdserve_transformer.turns import Turns
 
 _SMALL_SHARE = 0.1
@@ -28,16 +29,25 @@ class Decoders:
         budget: Memory that photos take.
         processes: How many to use; two at least.
         max_pixels: Largest photo.
+        max_whole_pixels: Largest photo of which all pixels are in memory at once.
         max_side_px: Longest side of a decoded photo, over all requests.
-        cpu_seconds: Processor time that the largest photo may take; smaller ones in proportion, down to a tenth.
+        cpu_seconds: Processor time that a photo of either limit may take; smaller ones in proportion, down to a tenth.
     """
 
     def __init__(
-        self, budget: Budget, *, processes: int, max_pixels: int, max_side_px: int, cpu_seconds: float
+        self,
+        budget: Budget,
+        *,
+        processes: int,
+        max_pixels: int,
+        max_whole_pixels: int,
+        max_side_px: int,
+        cpu_seconds: float,
     ) -> None:
         count = max(2, processes)
         self._budget = budget
         self._max_pixels = max_pixels
+        self._max_whole_pixels = max_whole_pixels
         self._cpu_seconds = cpu_seconds
         self._processes = [DecodingProcess(max_side_px) for _ in range(count)]
         self._free = Turns(self._processes)
@@ -63,7 +73,7 @@ class Decoders:
     @asynccontextmanager
     async def decoded(
         self, data: bytes, *, max_side_px: int, with_scene: bool, place: int = 0
-    ) -> AsyncIterator[tuple[Pixels, int]]:
+    ) -> AsyncIterator[tuple[FittedImage, int]]:
         """Decode a file; memory is held for it while the block runs.
 
         Args:
@@ -80,7 +90,7 @@ class Decoders:
             ImageTooLarge: If it is over a limit, or takes more processor time or memory than it may.
             Overloaded: If too many photos wait for memory.
         """
-        job = Job(len(data), self._max_pixels, max_side_px, with_scene)
+        job = Job(len(data), self._max_pixels, self._max_whole_pixels, max_side_px, with_scene)
         async with AsyncExitStack() as held:
             found = await self._decode(data, job, held, place, is_large=False)
             if found is None:
@@ -94,18 +104,18 @@ class Decoders:
 
     async def _decode(
         self, data: bytes, job: Job, held: AsyncExitStack, place: int, *, is_large: bool
-    ) -> tuple[Pixels, int] | None:
+    ) -> tuple[FittedImage, int] | None:
         """Decode a file; None if it is large and has to come again with a lane."""
         hold, pixels = Hold(self._budget.give_back), 0
 
         async def permission(header: Header) -> float | None:
             nonlocal hold, pixels
             pixels = header.pixels
-            work = pixels * max(1.0, header.scans / _ORDINARY_SCANS)
-            if work > _SMALL_SHARE * self._max_pixels and not is_large:
+            share = pixels / (self._max_whole_pixels if header.is_held_whole else self._max_pixels)
+            if share * max(1.0, header.scans / _ORDINARY_SCANS) > _SMALL_SHARE and not is_large:
                 return None
             hold = await held.enter_async_context(self._budget.picture(header.needed_bytes))
-            return self._cpu_seconds * max(_SMALL_SHARE, pixels / self._max_pixels)
+            return self._cpu_seconds * max(_SMALL_SHARE, share)
 
         async with self._process(place) as process:
             found = await process.decode(data, job, permission)

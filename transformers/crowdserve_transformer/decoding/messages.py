@@ -1,9 +1,9 @@
 """What the server and a decoding process say to each other: JSON lines, and after a job its file.
 
-server   {"file_bytes": …, "max_pixels": …, "max_side_px": …, "with_scene": …} <file>
-process  {"pixels": …, "needed_bytes": …, "scans": …}                              the header is good
+server   {"file_bytes": …, "max_pixels": …, "max_whole_pixels": …, "max_side_px": …, "with_scene": …} <file>
+process  {"pixels": …, "needed_bytes": …, "scans": …, "is_held_whole": …}          the header is good
 server   {"cpu_seconds": …}                                                        or {} to leave it
-process  {"size": [width, height], "has_scene": …, "sent_size": […]}               the pixels are in the shared memory
+process  {"size": [width, height], "sent_size": …, "has_scene": …}                 the pixels are in the shared memory
    or    {"error": "InvalidImage", "message": …}                                   at any time instead
 
 The file comes from a stranger, so a decoder that it broke may say anything: what it says is checked as such.
@@ -25,17 +25,26 @@ class Job:
 
     file_bytes: int
     max_pixels: int
+    max_whole_pixels: int
     max_side_px: int
     with_scene: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the header of a file says: its pixels, the memory that decoding it takes at most, a JPEG's scans."""
+    """What the header of a file says.
+
+    Attributes:
+        pixels: Width x height.
+        needed_bytes: The memory that decoding it takes at most.
+        scans: Of a JPEG.
+        is_held_whole: Whether all pixels are in memory at once.
+    """
 
     pixels: int
     needed_bytes: int
     scans: int = 1
+    is_held_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +56,17 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The width and height of the pixels in the shared memory, and whether the scene classifier's input follows.
+    """What was decoded.
 
-    The last are the width and height of the photo that was sent, turned upright.
+    Attributes:
+        size: Width and height of the pixels in the shared memory.
+        sent_size: Those of the upright image in the file.
+        has_scene: Whether the scene classifier's input follows.
     """
 
     size: tuple[int, int]
-    has_scene: bool
     sent_size: tuple[int, int]
+    has_scene: bool
 
 
 def header_of(line: bytes) -> Header:
@@ -65,7 +77,12 @@ def header_of(line: bytes) -> Header:
         ValueError: If it is neither.
     """
     found = _content(line)
-    return Header(_whole(found.get("pixels")), _whole(found.get("needed_bytes")), _whole(found.get("scans", 1)))
+    return Header(
+        _whole(found.get("pixels")),
+        _whole(found.get("needed_bytes")),
+        _whole(found.get("scans", 1)),
+        found.get("is_held_whole") is not False,
+    )
 
 
 def decoded_of(line: bytes, max_side_px: int) -> Decoded:
@@ -76,12 +93,10 @@ def decoded_of(line: bytes, max_side_px: int) -> Decoded:
         ValueError: If it is neither.
     """
     found = _content(line)
-    (width, height), sent = _size(found, "size"), _size(found, "sent_size")
-    if not 0 < width <= max_side_px or not 0 < height <= max_side_px:
+    width, height = _size(found.get("size"))
+    if width > max_side_px or height > max_side_px:
         raise ValueError(f"{width}x{height} px")
-    if min(sent) < 1:
-        raise ValueError(f"made of {sent[0]}x{sent[1]} px")
-    return Decoded((width, height), found.get("has_scene") is True, sent)
+    return Decoded((width, height), _size(found.get("sent_size")), found.get("has_scene") is True)
 
 
 def _content(line: bytes) -> dict[str, object]:
@@ -93,9 +108,10 @@ def _content(line: bytes) -> dict[str, object]:
     return found
 
 
-def _size(found: dict[str, object], name: str) -> tuple[int, int]:
-    sides = found.get(name)
-    width, height = map(_whole, sides if isinstance(sides, list) else ())
+def _size(value: object) -> tuple[int, int]:
+    width, height = map(_whole, value if isinstance(value, list) else ())
+    if not width or not height:
+        raise ValueError(f"{width}x{height} px")
     return width, height
 
 

@@ -4,10 +4,9 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge, InvalidImage
-from crowdserve.images import Rgb
+from crowdserve.images import FittedImage
 from crowdserve_transformer import metrics
 from crowdserve_transformer.decoding.conversation import Conversation, start_worker
 from crowdserve_transformer.decoding.messages import Header, Job
@@ -24,21 +23,6 @@ _LOST = (ValueError, ConnectionError, EOFError)
 
 class _KilledEarly(Exception):
     """The process was killed from outside before it knew the file's header: the file is hardly to blame."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pixels:
-    """A decoded photo.
-
-    Attributes:
-        image: RGB, upright, fitted within the longest side.
-        scene: The scene classifier's input; None if it was not wanted.
-        sent_size: Width and height of the photo as it was sent, upright.
-    """
-
-    image: Rgb
-    scene: Rgb | None
-    sent_size: tuple[int, int]
 
 
 class DecodingProcess:
@@ -66,7 +50,7 @@ class DecodingProcess:
         """Start it, unless it runs."""
         await self._started()
 
-    async def decode(self, data: bytes, job: Job, permission: Permission) -> Pixels | None:
+    async def decode(self, data: bytes, job: Job, permission: Permission) -> FittedImage | None:
         """Decode a file. After a cancellation it needs to `settle` before the next one.
 
         Args:
@@ -107,7 +91,7 @@ class DecodingProcess:
         running, self._running = self._running, None
         return await running.end() if running else None
 
-    async def _decode(self, data: bytes, job: Job, permission: Permission) -> Pixels | None:
+    async def _decode(self, data: bytes, job: Job, permission: Permission) -> FittedImage | None:
         running, seconds = await self._started(), 0.0
         try:
             header = await running.ask(data, job)
@@ -115,7 +99,7 @@ class DecodingProcess:
             if not seconds:
                 return None
             with metrics.stage("decode"):
-                return Pixels(*await running.take(self._max_side_px))
+                return await running.take(self._max_side_px)
         except _LOST as err:
             code = await self.stop()
             if code == -signal.SIGKILL and not seconds:

@@ -20,7 +20,7 @@ import orjson
 from PIL import Image
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge
-from crowdserve.images import Rgb, decode_fitted, decoding_bytes, opened, opening_bytes, scans_of, upright_size
+from crowdserve.images import FittedImage, decode_fitted, decoding_bytes, opened, opening_bytes
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.decoding.messages import Decoded, Header, Job
 
@@ -51,6 +51,7 @@ def _be_modest() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
     keep_freed_memory(_KEPT_BYTES)
     Image.init()  # or the first file pays for it from its own processor time
+    Image.MAX_IMAGE_PIXELS = None  # the operator's limits are kept instead
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # if memory runs out all the same, the kernel shall take this process
         Path("/proc/self/oom_score_adj").write_text("1000")
@@ -70,25 +71,25 @@ def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) ->
 
 
 def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
-    with opened(data, max_pixels=job.max_pixels) as file:
-        needed_bytes = decoding_bytes(file, data, max_side_px=job.max_side_px)
-        _say(stream, asdict(Header(file.width * file.height, needed_bytes, scans_of(file, data))))
+    with opened(data, max_pixels=job.max_pixels, max_whole_pixels=job.max_whole_pixels) as image:
+        needed_bytes = decoding_bytes(image, max_side_px=job.max_side_px)
+        pixels = image.file.width * image.file.height
+        _say(stream, asdict(Header(pixels, needed_bytes, image.scans, image.is_held_whole)))
         seconds = orjson.loads(stream.readline()).get("cpu_seconds")
         if seconds is None:
             return None
         with _cpu_limit(seconds), _memory_limit(needed_bytes + SLACK_BYTES):
-            sent_size = upright_size(file)
-            image, scene = decode_fitted(file, max_side_px=job.max_side_px, with_scene=job.with_scene)
-    _write(memory, image, scene)
-    height, width = image.shape[:2]
-    return asdict(Decoded((width, height), scene is not None, sent_size))
+            fitted = decode_fitted(image, max_side_px=job.max_side_px, with_scene=job.with_scene)
+    _write(memory, fitted)
+    height, width = fitted.image.shape[:2]
+    return asdict(Decoded((width, height), fitted.sent_size, fitted.scene is not None))
 
 
-def _write(memory: mmap.mmap, image: Rgb, scene: Rgb | None) -> None:
+def _write(memory: mmap.mmap, fitted: FittedImage) -> None:
     memory.seek(0)
-    memory.write(image.data)
-    if scene is not None:
-        memory.write(scene.data)
+    memory.write(fitted.image.data)
+    if fitted.scene is not None:
+        memory.write(fitted.scene.data)
 
 
 @contextmanager

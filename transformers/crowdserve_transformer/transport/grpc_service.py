@@ -18,10 +18,11 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import (
 )
 from kserve.protocol.infer_type import RequestedOutput
 
-from crowdserve.errors import InvalidRequest, SetupError, quoted
+from crowdserve.errors import InvalidRequest, quoted
 from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting.request import check_batch, request_id
 from crowdserve_transformer.metrics import traffic_of
+from crowdserve_transformer.ports import bind_grpc
 from crowdserve_transformer.transport.caller_headers import known_headers
 from crowdserve_transformer.transport.codec import from_raw, to_raw
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane, Observation
@@ -71,12 +72,7 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
     endpoints = GrpcEndpoints(plane)
     add_GRPCInferenceServiceServicer_to_server(endpoints, server)
     server.add_registered_method_handlers("inference.GRPCInferenceService", _own_handlers(endpoints))
-    try:
-        server.add_insecure_port(f"{settings.host}:{settings.grpc_port}")
-    except RuntimeError as err:
-        raise SetupError(
-            f"gRPC cannot listen on {settings.host}:{settings.grpc_port}; free it or set --grpc_port"
-        ) from err
+    bind_grpc(server, settings)
     return server
 
 

@@ -29,9 +29,7 @@ spec:
         - {{ .root.Values.transformer.modelName | quote }}
         - /photo/pedestrians.jpg
         - {{ .root.Values.tests.timeoutSeconds | quote }}
-      resources:
-        requests: {cpu: 100m, memory: 256Mi, ephemeral-storage: 16Mi}
-        limits: {cpu: "1", memory: 512Mi, ephemeral-storage: 128Mi}
+      resources: {{ toJson .root.Values.tests.resources }}
       securityContext: {{ include "crowdserve.securityContext" .root }}
       volumeMounts:
         - {name: photo, mountPath: /photo, readOnly: true}

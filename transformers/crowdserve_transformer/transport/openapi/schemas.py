@@ -120,7 +120,7 @@ def _files(settings: Settings) -> Schema:
 def _pixels(settings: Settings) -> Schema:
     last = IMAGE_SHAPES["UINT8"][-1]
     count = {"type": "integer", "minimum": 1, "maximum": settings.max_batch_size}
-    side = {"type": "integer", "minimum": 1, "maximum": settings.max_pixels}
+    side = {"type": "integer", "minimum": 1, "maximum": settings.pixel_limit}
     shape = {"type": "array", "prefixItems": [count, side, side, {"const": last}], "items": False, "minItems": 4}
     value = {"type": "integer", "minimum": 0, "maximum": 255}
     return _input("UINT8", shape, {**_list(value, minItems=1), "description": "RGB values, flat or nested"})

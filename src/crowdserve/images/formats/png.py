@@ -1,0 +1,18 @@
+"""Chunks of a PNG that Pillow does not tell of."""
+
+from collections.abc import Iterator
+
+_SIGNATURE_BYTES = 8
+
+
+def significant_bits(data: bytes) -> int | None:
+    """Most bits of a channel that the picture had before it was written into wider samples; None if it is not said."""
+    return next((max(content) for kind, content in _chunks_before_pixels(data) if kind == b"sBIT" and content), None)
+
+
+def _chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = _SIGNATURE_BYTES
+    while (kind := data[at + 4 : at + 8]) not in {b"", b"IDAT", b"IEND"}:
+        length = int.from_bytes(data[at : at + 4], "big")
+        yield kind, data[at + 8 : at + 8 + min(length, 4)]
+        at += 12 + length

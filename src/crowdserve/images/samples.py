@@ -1,0 +1,73 @@
+"""Samples of more than eight bits to eight: by the range that the file states, or by the bits that they use.
+
+Cameras write 10 or 12 bits into samples of 16. Taken for 16 bits, such a photo is nearly black.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from crowdserve.images.strips import by_strips, strips
+
+Range = tuple[float, float]
+"""The values that become black and white."""
+
+_DEPTHS = (8, 10, 12, 14, 16, 24, 32)
+"""Bits that sensors and files have."""
+
+
+@dataclass(frozen=True, slots=True)
+class SampleMeaning:
+    """What a file says of its samples.
+
+    Attributes:
+        stated: The range that they have; passed over if a value is above it.
+        is_white_at_zero: Whether zero is white.
+    """
+
+    stated: Range | None = None
+    is_white_at_zero: bool = False
+
+
+def eight_bit_greys(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
+    """A grey image of mode I;16, I or F in mode L."""
+    found, stated = _values_of(image), meaning.stated
+    low, high = stated if stated and found[1] <= stated[1] else _used(found, is_float=image.mode == "F")
+    black, white = (high, low) if meaning.is_white_at_zero else (low, high)
+    return by_strips(image, "L", _scaled_from(black, white))
+
+
+def range_of_bits(largest: float) -> Range:
+    """Black and white of whole numbers: zero, and what the fewest usual bits hold that the largest value needs."""
+    bits = next((depth for depth in _DEPTHS if largest < 2**depth), _DEPTHS[-1])
+    return 0.0, 2.0**bits - 1
+
+
+def _used(found: Range, *, is_float: bool) -> Range:
+    """The range of an image that states none; floats and signed numbers, which have no agreed one, have their own."""
+    return found if is_float or found[0] < 0 else range_of_bits(found[1])
+
+
+def _values_of(image: Image.Image) -> Range:
+    """The least and the largest finite value."""
+    lows, highs = [], []
+    for strip in strips(image):
+        values: npt.NDArray[np.generic] = np.asarray(image.crop(strip))
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            lows.append(float(finite.min()))
+            highs.append(float(finite.max()))
+    return (min(lows), max(highs)) if lows else (0.0, 0.0)
+
+
+def _scaled_from(black: float, white: float) -> Callable[[Image.Image], Image.Image]:
+    factor = 255.0 / (white - black or 1.0)
+
+    def convert(strip: Image.Image) -> Image.Image:
+        values = np.nan_to_num((np.asarray(strip, dtype=np.float64) - black) * factor)
+        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
+
+    return convert

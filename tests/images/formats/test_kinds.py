@@ -1,0 +1,153 @@
+"""The reply to a wrong picture names what it is, when its first bytes tell."""
+
+import base64
+import gzip
+import io
+import tarfile
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.files.tiff import COLOUR_FILTER_ARRAY, DNG_VERSION, LINEAR_RAW, SMALL_COPY, TiffPage, tiff_file
+from crowdserve.errors import InvalidImage
+from crowdserve.images import FORMATS, decode_image
+from crowdserve.images.formats.kinds import kind_of
+from tests.support.photos import encoded, gray_photo
+
+THUMBNAIL = np.zeros((12, 16, 3), np.uint8)
+SENSOR = np.zeros((48, 64), np.uint16)
+
+
+def boxes(brand: bytes, *compatible: bytes) -> bytes:
+    """The beginning of an ISO base media file."""
+    content = b"ftyp" + brand + bytes(4) + b"".join(compatible)
+    return (4 + len(content)).to_bytes(4, "big") + content + bytes(100)
+
+
+def raw(kind: int = COLOUR_FILTER_ARRAY, order: str = "<", big: bool = False, **tags: int) -> bytes:
+    """A camera raw file: a small copy in colours first, the sensor's values below it."""
+    small = {254: ("I", [SMALL_COPY]), **({DNG_VERSION: ("B", [1, 4, 0, 0])} if "dng" in tags else {})}
+    return tiff_file(TiffPage(THUMBNAIL, tags=small, below=[TiffPage(SENSOR, kind)]), order=order, big=big)
+
+
+def archive(name: str) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as writer:
+        writer.writestr(name, "x")
+    return file.getvalue()
+
+
+def tar() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as writer:
+        writer.addfile(tarfile.TarInfo("photo.jpg"))
+    return file.getvalue()
+
+
+def saved(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+JPEG = gray_photo(file_format="JPEG")
+HTML = b'<!DOCTYPE html>\n<html lang="en"><head><title>502 Bad Gateway</title></head></html>'
+
+# What is sent, what the reply calls it, and a word of the advice.
+WRONG = {
+    # Videos
+    "MP4": (boxes(b"isom", b"isom", b"iso2", b"avc1", b"mp41"), "an MP4 video", "frames"),
+    "MP4 of a phone": (boxes(b"mp42", b"mp42", b"isom"), "an MP4 video", "frames"),
+    "MP4 fragment": (b"\0\0\0\x18stypmsdh" + bytes(100), "a fragment of an MP4 video", "frames"),
+    "MOV of an iPhone": (boxes(b"qt  ", b"qt  "), "a QuickTime video (MOV)", "frames"),
+    "MOV without brand": (b"\0\0\0\x08wide\0\0\0\x10mdat" + bytes(100), "a QuickTime video (MOV)", "frames"),
+    "3GP": (boxes(b"3gp5", b"isom"), "a 3GPP video", "frames"),
+    "AVI": (b"RIFF\x10\0\0\0AVI LIST" + bytes(20), "an AVI video", "frames"),
+    "MKV": (b"\x1a\x45\xdf\xa3\x93\x42\x82\x88matroska" + bytes(20), "a Matroska video (MKV)", "frames"),
+    "WebM": (b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm" + bytes(20), "a WebM video", "frames"),
+    "MPEG-TS": ((b"G" + bytes(187)) * 3, "an MPEG-TS video", "frames"),
+    "M2TS": ((bytes(4) + b"G" + bytes(187)) * 3, "an MPEG-TS video", "frames"),
+    "MPEG-PS": (b"\0\0\x01\xba" + bytes(40), "an MPEG video", "frames"),
+    "H.264": (b"\0\0\0\x01\x67\x42\0\x1f" + bytes(40), "an H.264 video", "frames"),
+    "H.265": (b"\0\0\0\x01\x40\x01" + bytes(40), "an H.265 video", "frames"),
+    "FLV": (b"FLV\x01\x05" + bytes(40), "an FLV video", "frames"),
+    "WMV": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11" + bytes(40), "a Windows Media", "frames"),
+    "OGG": (b"OggS" + bytes(40), "an Ogg", "frames"),
+    "HLS playlist": (b"#EXTM3U\n#EXT-X-VERSION:3\n", "a playlist of a video", "frames"),
+    # Camera raw files
+    "DNG": (raw(dng=1), "a camera raw file (DNG)", "export it as JPEG"),
+    "DNG of linear values": (raw(LINEAR_RAW, dng=1), "a camera raw file (DNG)", "export it as JPEG"),
+    "NEF": (raw(order=">"), "a camera raw file", "export it as JPEG"),
+    "ARW": (raw(), "a camera raw file", "export it as JPEG"),
+    "raw BigTIFF": (raw(big=True), "a camera raw file", "export it as JPEG"),
+    "CR2": (b"II*\0\x10\0\0\0CR\x02\0" + bytes(40), "a camera raw file (Canon CR2)", "export it as JPEG"),
+    "CR3": (boxes(b"crx ", b"crx ", b"isom"), "a camera raw file (Canon CR3)", "export it as JPEG"),
+    "ORF": (b"IIRO\x08\0\0\0" + bytes(40), "a camera raw file (Olympus ORF)", "export it as JPEG"),
+    "RW2": (b"IIU\0\x18\0\0\0" + bytes(40), "a camera raw file (Panasonic RW2)", "export it as JPEG"),
+    "RAF": (b"FUJIFILMCCD-RAW 0201" + bytes(40), "a camera raw file (Fujifilm RAF)", "export it as JPEG"),
+    # Other pictures
+    "JPEG XL": (b"\xff\x0a" + bytes(range(40)), "a JPEG XL", "convert"),
+    "JPEG XL in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(40), "a JPEG XL", "convert"),
+    "JPEG XR": (b"II\xbc\x01" + bytes(40), "a JPEG XR", "convert"),
+    "JPEG-LS": (b"\xff\xd8\xff\xf7" + bytes(40), "a JPEG-LS", "convert"),
+    "HEIF of H.264": (boxes(b"mif1", b"mif1", b"avci"), "a HEIF with H.264 inside", "convert"),
+    "PSD": (b"8BPS\0\x01" + bytes(40), "a Photoshop document", "convert"),
+    "ICO": (encoded(Image.new("RGB", (16, 16)), "ICO"), "an icon (ICO)", "convert"),
+    "PPM": (encoded(Image.new("RGB", (16, 16), (200, 0, 9)), "PPM"), "a PNM", "convert"),
+    "SVG": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing", "convert"),
+    "EXR": (b"v/1\x01\x02\0\0\0" + bytes(40), "an OpenEXR picture", "convert"),
+    "DICOM": (bytes(128) + b"DICM" + bytes(40), "a DICOM file", "convert"),
+    # Documents and archives
+    "PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "a PDF document", "photos"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "a PostScript document", "photos"),
+    "DOCX": (archive("[Content_Types].xml"), "an Office document", "photos"),
+    "DOC": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(40), "an Office document", "photos"),
+    "ZIP": (archive("photo.jpg"), "a ZIP archive", "unpack"),
+    "gzip of a photo": (gzip.compress(JPEG), "a gzip archive", "unpack"),
+    "tar": (tar(), "a tar archive", "unpack"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(40), "a 7z archive", "unpack"),
+    # Texts
+    "HTML": (HTML, "an HTML page", "fetch the photo again"),
+    "HTML behind a byte-order mark": (b"\xef\xbb\xbf\n " + HTML.lower(), "an HTML page", "fetch the photo again"),
+    "XML of a store": (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "an XML error", "again"),
+    "JSON": (b'{"error": "not found"}', "a JSON text", "send a photo"),
+    "text": (b"hello, this is no picture", "a text", "send a photo"),
+    "text in UTF-16": ("Grüße".encode("utf-16"), "a text", "send a photo"),
+    "URL": (b"https://example.com/photo.jpg\n", "a URL", "the photo's bytes"),
+    "data URL": (b"data:image/jpeg;base64," + base64.b64encode(JPEG), "a data URL", "decoded"),
+    "base64": (base64.b64encode(JPEG), "base64 text of a JPEG", "decode it"),
+    "base64 on lines": (base64.encodebytes(gray_photo()), "base64 text of a PNG", "decode it"),
+    "Git LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer", "git lfs pull"),
+    # The rest
+    "AppleDouble": (b"\0\x05\x16\x07\0\x02\0\0Mac OS X" + bytes(40), "an AppleDouble file", "beside it"),
+    "NumPy": (saved(SENSOR), "a NumPy array", "UINT8"),
+    "WAV": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(20), "a WAV recording", "send a photo"),
+    "MP3": (b"ID3\x04" + bytes(40), "an MP3 recording", "send a photo"),
+    "zeros": (bytes(999), "a file of zeros only", "send it again"),
+    "video behind a boundary": (b"--b\r\nContent-Type: video/mp4\r\n\r\n" + boxes(b"isom"), "an MP4 video", "frames"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_reply_names_what_was_sent_and_what_to_do(name: str) -> None:
+    data, what, advice = WRONG[name]
+    with pytest.raises(InvalidImage) as refused:
+        decode_image(data)
+    assert what in str(refused.value)
+    assert advice in str(refused.value)
+    assert "expected a JPEG, PNG" in str(refused.value)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats_that_are_decoded_are_known_by_the_same_bytes(name: str) -> None:
+    kind = kind_of(gray_photo(file_format=name))
+    assert kind is not None
+    assert kind.pillow == name
+
+
+@pytest.mark.parametrize("data", [b"BM is how this text begins, and no bitmap does", b"\x8e\x01\x02\x03" * 9])
+def test_what_only_looks_like_a_format_is_not_taken_for_it(data: bytes) -> None:
+    kind = kind_of(data)
+    assert kind is None or kind.name == "a text"

@@ -1,0 +1,74 @@
+"""Pages of a TIFF: the picture itself, not the small copy that stands first."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from benchmarks.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, tiff_file
+from crowdserve.errors import InvalidImage
+from crowdserve.images import Rgb, decode_image
+from crowdserve.images.formats.tiff import MAX_PAGES, pages
+from tests.support.photos import encoded
+
+ORDERS = [("<", False), (">", False), ("<", True)]
+"""Byte orders, and whether it is a BigTIFF; Pillow 13 reads no big-endian BigTIFF."""
+
+
+def picture(width: int, height: int, seed: int = 0) -> Rgb:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+PHOTO, COPY, MORE = picture(40, 30), picture(8, 6, 1), picture(40, 30, 2)
+SECONDARY = {NEW_SUBFILE_TYPE: ("I", [SMALL_COPY])}
+
+FILES = {
+    "small copy first, without a word": (TiffPage(COPY), TiffPage(PHOTO)),
+    "small copy first": (TiffPage(COPY, tags=SECONDARY), TiffPage(PHOTO)),
+    "photo below the small copy": (TiffPage(COPY, tags=SECONDARY, below=[TiffPage(PHOTO)]),),
+    "photo below, second": (TiffPage(COPY, below=[TiffPage(COPY), TiffPage(PHOTO)]),),
+    "copy that is larger": (TiffPage(picture(80, 60), tags=SECONDARY), TiffPage(PHOTO)),
+    "mask that is larger": (TiffPage(PHOTO), TiffPage(picture(80, 60), tags={NEW_SUBFILE_TYPE: ("I", [MASK])})),
+    "copies of the old kind": (TiffPage(picture(80, 60), tags={255: ("H", [2])}), TiffPage(PHOTO)),
+    "pages of equal size": (TiffPage(PHOTO), TiffPage(MORE)),
+    "pyramid": (TiffPage(PHOTO), TiffPage(PHOTO[::2, ::2], tags=SECONDARY), TiffPage(COPY, tags=SECONDARY)),
+    "one page, called a copy": (TiffPage(PHOTO, tags=SECONDARY),),
+}
+
+
+@pytest.mark.parametrize(("order", "big"), ORDERS)
+@pytest.mark.parametrize("name", FILES)
+def test_photo_is_decoded(name: str, order: str, big: bool) -> None:
+    np.testing.assert_array_equal(decode_image(tiff_file(*FILES[name], order=order, big=big)), PHOTO)
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_photo_behind_a_copy_is_decoded_by_a_library_too(compression: str) -> None:
+    from PIL import Image
+
+    copy, photo = Image.fromarray(COPY), Image.fromarray(PHOTO)
+    data = encoded(copy, "TIFF", save_all=True, append_images=[photo], compression=compression)
+    np.testing.assert_array_equal(decode_image(data), PHOTO)
+
+
+def test_photo_that_is_stored_in_another_way_is_named_rather_than_its_copy_counted() -> None:
+    odd = TiffPage(PHOTO, tags={258: ("H", [10, 10, 10])})
+    with pytest.raises(InvalidImage, match="largest page, 40x30 px with 10 bits per sample, is stored in a way"):
+        decode_image(tiff_file(TiffPage(COPY, tags=SECONDARY), odd))
+
+
+def test_directories_in_a_circle_are_read_once() -> None:
+    data = bytearray(tiff_file(TiffPage(COPY), TiffPage(PHOTO)))
+    first = struct.unpack_from("<I", data, 4)[0]
+    data[-4:] = struct.pack("<I", first)  # the last page is followed by the first
+    assert len(pages(bytes(data))) == 2
+
+
+def test_no_more_directories_are_read_than_a_photo_has() -> None:
+    assert len(pages(tiff_file(*[TiffPage(COPY)] * (MAX_PAGES + 9)))) == MAX_PAGES
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
+def test_cut_files_have_the_pages_that_are_left(share: float) -> None:
+    data = tiff_file(TiffPage(COPY), TiffPage(PHOTO))
+    assert len(pages(data[: 8 + int(len(data) * share)])) <= 2

@@ -1,0 +1,124 @@
+"""Samples of more than eight bits: what cameras and scanners write of 10, 12 and 14 bits must not become black."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from benchmarks.files.png import deep_png, opaque
+from benchmarks.files.tiff import RGB, SMAX_SAMPLE_VALUE, WHITE_IS_ZERO, TiffPage, grey_page, tiff_file
+from crowdserve.errors import InvalidImage
+from crowdserve.images import Rgb, decode_image
+from tests.support.paths import PHOTO
+from tests.support.photos import encoded
+
+Values = npt.NDArray[Any]
+
+with Image.open(PHOTO) as _file:
+    COLOURS: Values = np.asarray(_file.convert("RGB").resize((96, 64))).astype(np.uint32)
+    GREYS: Values = np.asarray(_file.convert("L").resize((96, 64))).astype(np.uint32)
+COLOURS[0, 0], GREYS[0, 0] = 255, 255  # white somewhere, as in most photos
+
+
+def difference(found: Rgb, expected: Values) -> float:
+    three = expected if expected.ndim == 3 else np.repeat(expected[..., np.newaxis], 3, axis=2)
+    return float(np.abs(found.astype(float) - three).max())
+
+
+def deep(values: Values, bits: int) -> Values:
+    return (values * (2**bits - 1) // 255).astype(np.uint16)
+
+
+GREY_FILES = {
+    "PNG": lambda values: encoded(Image.fromarray(values), "PNG"),
+    "TIFF": lambda values: tiff_file(grey_page(values)),
+    "TIFF, big-endian": lambda values: tiff_file(grey_page(values), order=">"),
+    "TIFF, LZW": lambda values: encoded(Image.fromarray(values), "TIFF", compression="tiff_lzw"),
+    "TIFF of 32 bits": lambda values: encoded(Image.fromarray(values.astype(np.int32)), "TIFF"),
+    "TIFF, default of an old tag": lambda values: tiff_file(grey_page(values, maximum=65535)),
+}
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("name", GREY_FILES)
+def test_greys_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> None:
+    assert difference(decode_image(GREY_FILES[name](deep(GREYS, bits))), GREYS) <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_greys_whose_zero_is_white_are_turned_over(order: str, bits: int) -> None:
+    values = (2**bits - 1 - deep(GREYS, bits)).astype(np.uint16)
+    assert difference(decode_image(tiff_file(grey_page(values, WHITE_IS_ZERO), order=order)), GREYS) <= 1
+
+
+DARK = {
+    "PNG, sBIT": deep_png(GREYS * 2, significant_bits=12),
+    "TIFF, SMaxSampleValue": tiff_file(grey_page(GREYS * 2, smin=0, smax=4095)),
+    "TIFF, MaxSampleValue": tiff_file(grey_page(GREYS * 2, maximum=4095)),
+}
+
+
+@pytest.mark.parametrize("name", DARK)
+def test_dark_photo_stays_dark_where_the_file_states_its_range(name: str) -> None:
+    assert difference(decode_image(DARK[name]), GREYS * 2 * 255 / 4095) <= 1
+
+
+def test_least_value_that_is_stated_becomes_black() -> None:
+    data = tiff_file(grey_page(1000 + GREYS * 4, smin=1000, smax=2020))
+    assert difference(decode_image(data), GREYS) <= 1
+
+
+@pytest.mark.parametrize("data", [deep_png(GREYS * 257, 12), tiff_file(grey_page(GREYS * 257, smax=4095))])
+def test_range_that_a_value_is_above_is_passed_over(data: bytes) -> None:
+    """PNG asks writers to scale their samples to all 16 bits, and to state how many there were before."""
+    assert difference(decode_image(data), GREYS) <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("name", ["PNG", "PNG, opaque", "TIFF", "TIFF, big-endian", "TIFF, opaque"])
+def test_colours_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> None:
+    values = deep(COLOURS, bits)
+    data = {
+        "PNG": lambda: deep_png(values),
+        "PNG, opaque": lambda: deep_png(opaque(values)),
+        "TIFF": lambda: tiff_file(TiffPage(values, RGB)),
+        "TIFF, big-endian": lambda: tiff_file(TiffPage(values, RGB), order=">"),
+        "TIFF, opaque": lambda: tiff_file(TiffPage(opaque(values), RGB, {338: ("H", [2])})),
+    }[name]()
+    assert difference(decode_image(data), COLOURS) <= 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        deep_png(COLOURS * 2, significant_bits=10),
+        tiff_file(TiffPage((COLOURS * 2).astype(np.uint16), RGB, {SMAX_SAMPLE_VALUE: ("H", [1023] * 3)})),
+    ],
+)
+def test_dark_colours_stay_dark_where_the_file_states_their_range(data: bytes) -> None:
+    assert difference(decode_image(data), COLOURS * 2 * 255 / 1023) <= 1
+
+
+def test_greys_with_opacity_are_refused_where_their_low_bytes_are_lost() -> None:
+    assert difference(decode_image(deep_png(opaque(GREYS * 257))), GREYS) <= 1
+    with pytest.raises(InvalidImage, match=r"uses 4,095 of 65,535 values of 16-bit samples; save it with 8 bits"):
+        decode_image(deep_png(opaque(deep(GREYS, 12))))
+
+
+class TestFloats:
+    def test_they_are_scaled_to_their_own_range(self) -> None:
+        values = np.linspace(-3, 5, 16, dtype=np.float32).reshape(4, 4)
+        image = decode_image(encoded(Image.fromarray(values), "TIFF"))
+        assert (image.min(), image.max()) == (0, 255)
+        assert (np.diff(image[..., 0].ravel().astype(int)) > 0).all()
+
+    @pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+    def test_finite_pixels_are_kept_beside_others(self, odd: float) -> None:
+        values = np.array([[0.0, 1.0], [2.0, odd]], dtype=np.float32)
+        image = decode_image(encoded(Image.fromarray(values), "TIFF"))
+        assert image[0, 0, 0] == 0
+        assert image[1, 0, 0] == 255
+        assert image[0, 1, 0] in {127, 128}

@@ -1,0 +1,131 @@
+"""JPEGs as cameras send them: without an end marker, with a boundary line before or rubbish behind."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.errors import InvalidImage
+from crowdserve.images import decode_fitted, decode_image, opened
+from crowdserve.images.formats.jpeg import jpeg_layout
+from tests.support.paths import PHOTO
+from tests.support.photos import encoded, gray_photo
+
+END = b"\xff\xd9"
+HEADERS = b"Content-Type: image/jpeg\r\nContent-Length: 1\r\n\r\n"
+BOUNDARY = b"--myboundary\r\n"
+
+
+def photo(width: int = 96, height: int = 64) -> Image.Image:
+    with Image.open(PHOTO) as file:
+        return file.convert("RGB").resize((width, height))
+
+
+WAYS = {
+    "baseline": {},
+    "4:4:4": {"subsampling": 0, "quality": 95},
+    "own tables": {"optimize": True},
+    "restart markers": {"restart_marker_blocks": 3},
+    "restart markers by row": {"restart_marker_rows": 1},
+    "progressive": {"progressive": True},
+}
+FILES = {name: encoded(photo(), "JPEG", **options) for name, options in WAYS.items()}
+
+BEHIND = {
+    "nothing": b"",
+    "zeros": bytes(5000),
+    "the next part": b"\r\n" + BOUNDARY + HEADERS + FILES["baseline"],
+    "a line": b"\r\n" + BOUNDARY,
+}
+BEFORE = {
+    "boundary and headers": BOUNDARY + HEADERS,
+    "boundary alone": BOUNDARY,
+    "headers alone": HEADERS,
+    "empty lines": b"\r\n\r\n",
+    "the end of the part before": b"\r\n" + BOUNDARY + HEADERS,
+    "an HTTP answer": b"HTTP/1.1 200 OK\r\nServer: camera\r\n" + HEADERS,
+    "lines ended by LF": (BOUNDARY + HEADERS).replace(b"\r", b""),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("way", WAYS)
+def test_jpeg_without_its_end_marker_has_all_its_pixels(way: str, behind: str) -> None:
+    whole = FILES[way]
+    assert whole.endswith(END)
+    np.testing.assert_array_equal(decode_image(whole[:-2] + BEHIND[behind]), decode_image(whole))
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("way", WAYS)
+def test_half_a_jpeg_is_refused_whatever_stands_behind_it(way: str, behind: str) -> None:
+    half = FILES[way][: len(FILES[way]) // 2]
+    for end in (BEHIND[behind], END + BEHIND[behind]):
+        with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+            decode_image(half + end)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_jpeg_is_refused_wherever_it_is_cut(way: str) -> None:
+    whole = FILES[way]
+    pixels_begin = whole.index(b"\xff\xda") + 16
+    for cut in {*range(pixels_begin, len(whole) - 2, 41), *range(len(whole) - 40, len(whole) - 3)}:
+        with pytest.raises(InvalidImage):
+            decode_image(whole[:cut])
+
+
+@pytest.mark.parametrize("before", BEFORE)
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_part_of_a_stream_or_a_form_is_decoded(before: str, file_format: str) -> None:
+    file = encoded(photo(), file_format)
+    for behind in (b"", b"\r\n", b"\r\n--myboundary--\r\n"):
+        np.testing.assert_array_equal(decode_image(BEFORE[before] + file + behind), decode_image(file))
+
+
+def test_grey_photo_is_not_taken_for_one_that_lacks_pixels() -> None:
+    file = gray_photo(128, file_format="JPEG")
+    assert (decode_image(file) == 128).all()
+    assert (decode_image(file[:-2]) == 128).all()
+
+
+def test_stream_of_many_frames_is_its_first() -> None:
+    frame = FILES["baseline"]
+    np.testing.assert_array_equal(decode_image(frame * 200), decode_image(frame))
+
+
+@pytest.mark.parametrize("end", [END, b""])
+def test_large_photo_is_checked_as_it_is_scaled(end: bytes) -> None:
+    file = encoded(photo(2000, 1500), "JPEG")[:-2] + end
+    with opened(file) as image:
+        fitted = decode_fitted(image, max_side_px=256, with_scene=True)
+    assert fitted.image.shape == (192, 256, 3)
+    assert fitted.sent_size == (2000, 1500)
+    with opened(file[: len(file) // 2] + end) as image, pytest.raises(InvalidImage, match="the JPEG is truncated"):
+        decode_fitted(image, max_side_px=256, with_scene=True)
+
+
+def test_motion_jpeg_frame_without_tables_is_decoded() -> None:
+    """Frames of an AVI leave out the tables that all of them have in common."""
+    whole = FILES["baseline"]
+    parts = whole.split(b"\xff\xc4")
+    tables = b"".join(part[int.from_bytes(part[:2], "big") :] for part in parts[1:])
+    np.testing.assert_array_equal(decode_image(parts[0] + tables), decode_image(whole))
+
+
+class TestLayout:
+    def test_thumbnail_does_not_count(self) -> None:
+        exif = Image.Exif()
+        exif[0x9C9B] = FILES["progressive"]
+        layout = jpeg_layout(encoded(photo(), "JPEG", exif=exif))
+        assert (layout.scans, layout.is_held_whole, layout.has_end) == (1, False, True)
+
+    def test_components_in_scans_of_their_own_are_held_whole(self) -> None:
+        file = bytearray(FILES["baseline"])
+        scan = file.index(b"\xff\xda")
+        file[scan + 4] = 1  # only the first of the three components
+        assert jpeg_layout(bytes(file)).is_held_whole
+
+    def test_twelve_bits_are_named(self) -> None:
+        file = bytearray(FILES["baseline"])
+        file[file.index(b"\xff\xc0") + 4] = 12
+        with pytest.raises(InvalidImage, match="the JPEG has 12 bits per sample, and 8 are decoded"):
+            decode_image(bytes(file))

@@ -1,0 +1,56 @@
+"""The ports that the transformer listens on."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import grpc  # type: ignore[import-untyped]
+
+from crowdserve.errors import SetupError
+from crowdserve.network import is_elsewhere, join_address, listen
+from crowdserve_transformer.settings import Settings
+
+
+@contextmanager
+def bound_sockets(settings: Settings, what: str, setting: str) -> Iterator[list[socket.socket]]:
+    """Sockets bound to a port at every address of the host, closed at the end.
+
+    Args:
+        settings: The host and the port.
+        what: Who listens, for a message.
+        setting: Name of the port's setting.
+
+    Raises:
+        SetupError: If the port cannot be had; the message says which setting is to change.
+    """
+    port = getattr(settings, setting)
+    try:
+        sockets = listen(settings.host, port)
+    except OSError as err:
+        remedy = (
+            "set --host to an address of this machine, or to :: for all of them"
+            if is_elsewhere(err)
+            else f"free it or set --{setting}"
+        )
+        raise SetupError(
+            f"{what} cannot listen on {join_address(settings.host, port)} ({err.strerror}); {remedy}"
+        ) from err
+    with ExitStack() as opened:
+        for each in sockets:
+            opened.enter_context(each)
+        yield sockets
+
+
+def bind_grpc(server: grpc.aio.Server, settings: Settings) -> None:
+    """Bind a gRPC server to its port, at every address of the host.
+
+    Raises:
+        SetupError: If the port cannot be had.
+    """
+    with bound_sockets(settings, "gRPC", "grpc_port"):
+        pass  # gRPC itself does not say why it cannot listen
+    address = join_address(settings.host, settings.grpc_port)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as err:
+        raise SetupError(f"gRPC cannot listen on {address} ({err}); free it or set --grpc_port") from err
