@@ -50,7 +50,12 @@ OUTPUTS: Mapping[str, OutputTensor] = {
         ),
         *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
         OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
-        OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),
+        OutputTensor(
+            "models",
+            "BYTES",
+            (-1,),
+            "JSON: versions of the models that answered, `1+openvino-bf16` where Triton says what runs them",
+        ),
         OutputTensor(
             "density",
             "FP32",
