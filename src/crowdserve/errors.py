@@ -11,6 +11,8 @@
     ├── InvalidRequest
     │   ├── InvalidImage
     │   ├── ImageTooLarge
+    │   ├── UnsupportedMedia   a body of a kind that is not read
+    │   │   └── UnsupportedEncoding
     │   └── DeadlineExceeded   the caller's time is over, or its body came too slowly
     ├── Overloaded             the service has more to do than it can take on
     ├── RequestTimedOut        the service's own limit of time is over
@@ -70,6 +72,16 @@ class ImageTooLarge(InvalidRequest):
     """The image, the batch or the request body is over a limit of this service."""
 
     http_status = 413
+
+
+class UnsupportedMedia(InvalidRequest):
+    """The request body is of a media type that the service does not read, such as a form."""
+
+    http_status = 415
+
+
+class UnsupportedEncoding(UnsupportedMedia):
+    """The request body is compressed in a way that the service cannot undo."""
 
 
 class DeadlineExceeded(InvalidRequest):

@@ -258,10 +258,8 @@ def test_test_pods_fail_when_the_service_does(
 def test_curl_of_the_notes_counts_a_photo(chart: Chart, small_service: EmbeddedService, photo: Path) -> None:
     values = ("--namespace", "ns", "--dry-run=client", "--values", "ci/default-values.yaml")
     notes = chart.run("install", "rel", ".", *values).stdout.partition("NOTES:")[2]
-    command = notes[notes.index("  (printf") :].partition("--data-binary @-")
-    text = (
-        "".join(command[:2]).replace("http://127.0.0.1:8080", small_service.http_url).replace("photo.jpg", str(photo))
-    )
+    command = notes[notes.index("  curl -s") :].partition("\n")[0]
+    text = command.replace("http://127.0.0.1:8080", small_service.http_url).replace("photo.jpg", str(photo))
     done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=120)
     outputs = {output["name"]: output["data"] for output in json.loads(done.stdout)["outputs"]}
     assert outputs["count"][0] >= 0

@@ -175,7 +175,7 @@ def test_up_serves_until_ctrl_c(small_repository: Path, photos: dict[str, Path])
             lines.append(process.stdout.readline())
             assert lines[-1], process.stderr.read()
         welcome = "".join(lines)
-        shell = re.search(r"^ +\(printf(.|\n)*@-$", welcome, re.MULTILINE)
+        shell = re.search(r"^ +curl -s .*/infer$", welcome, re.MULTILINE)
         assert shell is not None
         reply = subprocess.run(["sh", "-c", shell[0].replace("photo.jpg", str(photos["white"]))], capture_output=True)
         outputs = {output["name"]: output["data"] for output in json.loads(reply.stdout)["outputs"]}

@@ -39,10 +39,10 @@ def url(small_service: EmbeddedService) -> str:
         (b"\xef\xbb\xbf{}", "not JSON"),
         (b'{"inputs": "\xff\xfe"}', "not JSON"),
         (b'{"inputs": "\\ud800"}', "not JSON"),
-        (b"NaN", "not JSON"),
+        (b"NaN", "are a text: send a photo"),
         (b'{"a":1}' * 2, "not JSON"),
         (b" " * 300_000, "not JSON"),
-        (b"\0" * 300_000, "not JSON"),
+        (b"\0" * 300_000, "a file of zeros only"),
     ],
 )
 @pytest.mark.parametrize("path", ["/v2/models/crowdserve/infer", V1])

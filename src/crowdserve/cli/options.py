@@ -114,17 +114,23 @@ def find_repository(named: Path | None) -> Path:
 
 @contextmanager
 def open_service(
-    url: str | None, model: str | None, repository: Path | None, threads: int | None, precision: str | None
+    url: str | None,
+    model: str | None,
+    repository: Path | None,
+    threads: int | None,
+    precision: str | None = None,
+    timeout_seconds: float | None = None,
 ) -> "Iterator[ServiceClient]":
     """Yield a client of the service at `url`, or of one that is started now and stopped at the end.
 
     Only a service at `url` gets the token from the environment and the name of the model.
     """
-    from crowdserve.client.service import ServiceClient
+    from crowdserve.client.service import TIMEOUT_SECONDS, ServiceClient
     from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:
-        with ServiceClient(url, model=model or MODEL_NAME, token=read_token(SERVICE_TOKEN)) as client:
+        token, limit = read_token(SERVICE_TOKEN), timeout_seconds or TIMEOUT_SECONDS
+        with ServiceClient(url, model=model or MODEL_NAME, token=token, timeout_seconds=limit) as client:
             yield client
         return
     from crowdserve.local.precision import execution_text

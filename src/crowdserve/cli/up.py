@@ -64,9 +64,7 @@ Count the people in photo.jpg:
 
 or, without this package:
 
-  (printf '{{"inputs":[{{"name":"image","datatype":"BYTES","shape":[1],"data":["'; \\
-   base64 -w0 photo.jpg; printf '"]}}]}}') \\
-    | curl -s {http_url}/v2/models/crowdserve/infer -H 'Content-Type: application/json' --data-binary @-
+  curl -s --data-binary @photo.jpg {http_url}/v2/models/crowdserve/infer
 
 Ctrl-C stops the service."""
 

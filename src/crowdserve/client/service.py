@@ -83,15 +83,24 @@ class ServiceClient:
         model: Name of the model in its URLs.
         token: Bearer token to send; None for none.
         use_proxy: Whether the proxy settings of the environment apply.
+        timeout_seconds: How long an answer is waited for.
     """
 
-    def __init__(self, url: str, *, model: str = MODEL_NAME, token: str | None = None, use_proxy: bool = True) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        model: str = MODEL_NAME,
+        token: str | None = None,
+        use_proxy: bool = True,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise SetupError(f"the service's URL is {without_user(url)!r}; expected one like http://127.0.0.1:8080")
         self._url = url.rstrip("/")
         self._shown = without_user(self._url)
         self._model = model
-        self._http = httpx.Client(timeout=httpx.Timeout(TIMEOUT_SECONDS, connect=10.0), trust_env=use_proxy)
+        self._http = httpx.Client(timeout=httpx.Timeout(timeout_seconds, connect=10.0), trust_env=use_proxy)
         if token:
             self._http.headers["Authorization"] = f"Bearer {token}"
 

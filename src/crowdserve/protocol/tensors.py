@@ -54,7 +54,7 @@ OUTPUTS: Mapping[str, OutputTensor] = {
             "models",
             "BYTES",
             (-1,),
-            "JSON: versions of the models that answered, `1+openvino-bf16` where Triton says what runs them",
+            "JSON: versions of the models that answered, such as 1+openvino-bf16",
         ),
         OutputTensor(
             "density",

@@ -83,7 +83,7 @@ class TestRefusal:
     @pytest.mark.parametrize(
         ("body", "message"),
         [
-            (b"", "not JSON"),
+            (b"", "the body is empty"),
             (b"{", "not JSON"),
             (b"\xff\xd8\xff", "not JSON .*Inference-Header-Content-Length"),
             (b"[]", "the body must be a JSON object, not list"),
@@ -98,7 +98,8 @@ class TestRefusal:
             ({"inputs": [{**IMAGE, "shape": [True]}]}, "shape"),
             ({"inputs": [{**IMAGE, "shape": [1.0]}]}, "shape"),
             ({"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1]}]}, "has no data"),
-            ({"inputs": [{**IMAGE, "data": "AAAA"}]}, "has no data"),
+            ({"inputs": [{**IMAGE, "data": 7}]}, "has no data"),
+            ({"inputs": [{**IMAGE, "datatype": "UINT8", "data": "AAAA"}]}, "has no data"),
             ({"inputs": [{**IMAGE, "parameters": []}]} | {"parameters": [1]}, "parameters must be a JSON object"),
             ({"inputs": [{**IMAGE, "parameters": [1]}]}, "parameters of input 'image' must be a JSON object"),
             ({"inputs": [{**IMAGE, "parameters": {"binary_data_size": 4}}]}, "both data and binary_data_size"),

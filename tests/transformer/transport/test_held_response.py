@@ -15,7 +15,7 @@ CONTENT = bytes(range(256)) * 4096  # four pieces
 def held(budget: Budget) -> HeldResponse:
     hold = budget.answer()
     hold.grow(4 * len(CONTENT))
-    return HeldResponse(CONTENT, hold, {"content-type": "application/json"})
+    return HeldResponse(CONTENT, {"content-type": "application/json"}, hold)
 
 
 async def receive() -> dict[str, Any]:

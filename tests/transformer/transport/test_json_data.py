@@ -10,12 +10,34 @@ from crowdserve_transformer.transport.json_data import decode_base64, files_of, 
 
 
 @given(st.binary(max_size=300))
-def test_base64_with_and_without_line_breaks(data: bytes) -> None:
-    assert decode_base64(base64.b64encode(data).decode()) == data
+def test_base64_as_clients_write_it(data: bytes) -> None:
+    standard = base64.b64encode(data).decode()
+    url_safe = base64.urlsafe_b64encode(data).decode()
+    for text in (standard, base64.encodebytes(data).decode(), url_safe, standard.rstrip("="), url_safe.rstrip("=")):
+        assert decode_base64(text) == data
+        assert decode_base64(f"data:image/png;base64,{text}") == data
+
+
+def test_long_text_in_pieces_may_have_every_form() -> None:
+    data = bytes(range(256)) * 40_000
     assert decode_base64(base64.encodebytes(data).decode()) == data
+    assert decode_base64(base64.urlsafe_b64encode(data).decode().rstrip("=")) == data
 
 
-@pytest.mark.parametrize("text", ["a", "abc", "ab=c", "äöü=", "data:image/png;base64,AAAA", "AA-_", "AAAA!"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "AAAAA",
+        "ab=c",
+        "äöü=",
+        "AAAA!",
+        "data:",
+        "data:image/png;base64",
+        "data:image/png,AAAA",
+        "AAAA;base64,AAAA",
+    ],
+)
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(InvalidImage, match="not base64"):
         decode_base64(text)

@@ -1,8 +1,10 @@
 """Limits on body, image and batch, over every protocol."""
 
 import base64
+import gzip
 import socket
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -47,6 +49,16 @@ def requests_with(client: httpx.Client, limited: RunningTransformer, protocol: s
 def refused(response: httpx.Response, message: str) -> bool:
     assert response.status_code == 413, response.text
     return message in response.json()["error"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_compressed_body_is_refused_by_what_it_inflates_to(client: httpx.Client, url: str, coding: str) -> None:
+    pack = {"gzip": gzip.compress, "deflate": zlib.compress}[coding]
+    body = pack(b"x" * (MAX_BODY_BYTES + 1))
+    assert len(body) < 1000
+    assert refused(client.post(url, content=body, headers={"content-encoding": coding}), "over 100,000 bytes")
+    at_limit = pack(b"x" * MAX_BODY_BYTES)
+    assert client.post(url, content=at_limit, headers={"content-encoding": coding}).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/v2/models/crowdserve/infer", "/v1/models/crowdserve:predict"])

@@ -45,12 +45,6 @@ def test_malformed_body_is_refused(client: httpx.Client, infer_url: str, content
         assert response.json()["error"]
 
 
-def test_compressed_body_is_refused(client: httpx.Client, infer_url: str) -> None:
-    response = client.post(infer_url, content=b"x", headers={"content-encoding": "gzip"})
-    assert response.status_code == 400
-    assert "send the body uncompressed" in response.json()["error"]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [

@@ -4,7 +4,7 @@ import json
 import numpy as np
 import orjson
 import pytest
-from kserve import InferResponse
+from kserve import InferRequest, InferResponse
 from kserve.protocol.infer_type import InferOutput
 
 from crowdserve.errors import InvalidImage, InvalidRequest
@@ -30,19 +30,21 @@ def test_instances_are_files() -> None:
         b"[]",
         b"{}",
         {"instances": {}},
-        {"instances": ["AAAA"]},
+        {"instances": [7]},
+        {"instances": [["AAAA"]]},
         {"instances": [{}]},
-        {"instances": [{"b64": "AAAA"}]},
-        {"instances": [{"image_bytes": "AAAA"}]},
+        {"instances": [{"b64": 5}]},
         {"instances": [{"image_bytes": {"b64": 5}}]},
-        {"instances": [{"image_bytes": {"b64": "AAAA"}, "mask": 1}]},
+        {"instances": [{"image_bytes": {"b64": ["AAAA"]}}]},
+        {"instances": [{"name": "AAAA", "mask": 1}]},
+        {"instances": [{"first": {"b64": "AAAA"}, "second": {"b64": "AAAA"}, "data": "AAAA"}]},
         {"instances": [], "inputs": []},
         {"instances": [], "parameters": [1]},
     ],
 )
 def test_malformed_body_shows_the_expected_form(body: object) -> None:
     raw = body if isinstance(body, bytes) else orjson.dumps(body)
-    with pytest.raises(InvalidRequest, match=r'"instances": \[\{"image_bytes": \{"b64"|not JSON'):
+    with pytest.raises(InvalidRequest, match=r'"instances": \[\{"image_bytes": \{"b64"|the body is empty'):
         decode_v1(raw, "crowdserve", 16)
 
 
@@ -66,7 +68,9 @@ def test_predictions_use_the_output_names() -> None:
         InferOutput("density_shape", [2, 2], "INT64", np.array([[1, 2], [2, 3]])),
         InferOutput("heatmap", [2], "BYTES", objects(b"\x89P", b"NG")),
     ]
-    first, second = json.loads(encode_v1(InferResponse("id", "crowdserve", outputs)))["predictions"]
+    body, headers = encode_v1(InferResponse("id", "crowdserve", outputs), InferRequest("crowdserve", []))
+    assert headers == {"content-type": "application/json"}
+    first, second = json.loads(body)["predictions"]
     assert first == {
         "count": 1.0,
         "scene": "dense",

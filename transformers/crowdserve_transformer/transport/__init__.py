@@ -1,11 +1,14 @@
 """Bytes to tensors and back.
 
-REST  http_protocol ─► rest ─► bodies ──► codec, v1 ─► json_limits, json_data ─┐
-gRPC  grpc_service ─► grpc_reading ─► grpc_message ─► codec ──────────────────┴─► dataplane ─► model ─► … ─► bytes
+REST  http_protocol ─► rest ─► bodies ─► body_forms ─► codec, v1 ─► json_limits, json_data ─┐
+gRPC  grpc_service ─► grpc_reading ─► grpc_message ─► codec ───────────────────────────────┴─► dataplane ─► model ─► …
 
 connections.py      how many REST connections there are, and how long each may take
 caller_headers.py   what is read and passed on of a caller's headers
 bodies.py           request bodies within size, pace and memory
+inflation.py        compressed ones; answer_coding.py compresses answers
+body_forms.py       whether a body is JSON, binary tensors or a photo
+cloud_events.py     events around requests and answers
 admission.py        how many requests are taken on
 deadlines.py        how long each may take
 hang_ups.py         work that ends with its caller

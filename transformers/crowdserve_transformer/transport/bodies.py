@@ -1,4 +1,4 @@
-"""Request bodies on their way in: within their size, their pace and the process's memory.
+"""Request bodies on their way in: inflated, within their size, their pace and the process's memory.
 
 A body that has not arrived whole is work for nobody and can be sent again. So when memory for bodies runs out, the one
 that costs most gives way: the one with the most bytes times the longest silence.
@@ -6,7 +6,7 @@ that costs most gives way: the one with the most bytes times the longest silence
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,7 +15,10 @@ from starlette.requests import ClientDisconnect
 from crowdserve.errors import DeadlineExceeded, ImageTooLarge, Overloaded
 from crowdserve_transformer.budget import BodyHold, Budget
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.threads import Threads
+from crowdserve_transformer.transport.inflation import Inflater
 
+_INFLATING_THREADS = 1
 _PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
@@ -26,7 +29,7 @@ class Body:
     """One request body.
 
     Attributes:
-        data: What has arrived; empty after `take`.
+        data: What has arrived, inflated; empty after `take`.
     """
 
     def __init__(self, hold: BodyHold) -> None:
@@ -53,7 +56,7 @@ class Body:
         if self._limit is not None and not self._limit.expired():
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def read(self, bodies: "Bodies", receive: _Receive) -> None:
+    async def read(self, bodies: "Bodies", receive: _Receive, inflater: Inflater | None) -> None:
         """Read it whole."""
         more, due_bytes = True, 0
         async with asyncio.timeout(bodies.pace_seconds) as self._limit:
@@ -62,14 +65,26 @@ class Body:
                 if message["type"] == "http.disconnect":
                     raise ClientDisconnect
                 content, more = message.get("body", b""), message.get("more_body", False)
-                await bodies.grow(self, len(content))
-                self.data += content
+                await self._keep(bodies, content, inflater)
                 self._last = time.monotonic()
                 due_bytes += len(content)
                 if due_bytes >= bodies.pace_bytes and not self.gave_way:
                     due_bytes = 0
                     self._limit.reschedule(asyncio.get_running_loop().time() + bodies.pace_seconds)
         self._limit = None
+        if inflater is not None and not self.gave_way:
+            inflater.finish()
+
+    async def _keep(self, bodies: "Bodies", content: bytes, inflater: Inflater | None) -> None:
+        if inflater is None:
+            await bodies.grow(self, len(content))
+            self.data += content
+            return
+        async for piece in bodies.inflated(inflater, content):
+            await bodies.grow(self, len(piece))
+            if self.gave_way:
+                return
+            self.data += piece
 
 
 class Bodies:
@@ -88,6 +103,7 @@ class Bodies:
         self.pace_seconds = settings.body_timeout_seconds
         self.pace_bytes = max(1, int(settings.body_timeout_seconds * settings.min_bytes_per_second))
         self._budget = budget
+        self._threads = Threads(_INFLATING_THREADS)
         self._max_bytes = min(settings.max_body_bytes, budget.body_limit_bytes)
         self._incoming: set[Body] = set()
 
@@ -105,18 +121,24 @@ class Bodies:
         finally:
             body.hold.release()
 
-    async def read(self, body: Body, receive: _Receive) -> None:
+    async def read(self, body: Body, receive: _Receive, inflater: Inflater | None = None) -> None:
         """Read a body to its end.
+
+        Args:
+            body: The body.
+            receive: ASGI's.
+            inflater: What undoes its compression.
 
         Raises:
             ClientDisconnect: If the caller hangs up.
             DeadlineExceeded: If the body comes too slowly.
-            ImageTooLarge: If it is over the limit.
+            ImageTooLarge: If it is over the limit, inflated.
+            InvalidRequest: If it cannot be inflated.
             Overloaded: If there is no memory for it.
         """
         self._incoming.add(body)
         try:
-            await body.read(self, receive)
+            await body.read(self, receive, inflater)
         except TimeoutError:
             if not body.gave_way:
                 raise DeadlineExceeded(
@@ -127,6 +149,12 @@ class Bodies:
             self._incoming.discard(body)
         if body.gave_way:
             raise Overloaded("the service needed the memory of this unfinished request body; try again later")
+
+    async def inflated(self, inflater: Inflater, content: bytes) -> AsyncIterator[bytes]:
+        """What a part of a compressed body stands for, each piece made in a thread when the one before was taken."""
+        pieces = inflater.pieces(content)
+        while (piece := await self._threads.run(next, pieces, None)) is not None:
+            yield piece
 
     async def grow(self, body: Body, more_bytes: int) -> None:
         """Hold more bytes for a body.

@@ -81,6 +81,8 @@ def parse_json(body: bytes | bytearray | memoryview) -> Any:
         ImageTooLarge: If it is over a limit.
         InvalidRequest: If it is not JSON.
     """
+    if not len(body):
+        raise InvalidRequest("the body is empty; send a photo, or JSON with one")
     check_json(body)
     collecting = gc.isenabled()
     gc.disable()  # a million small lists would be searched for cycles again and again, at four times the cost
@@ -88,7 +90,8 @@ def parse_json(body: bytes | bytearray | memoryview) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as err:
         raise InvalidRequest(
-            f"the body is not JSON ({err}); a body with binary tensors needs the header Inference-Header-Content-Length"
+            f"the body is not JSON ({err}); a body with binary tensors needs the header "
+            "Inference-Header-Content-Length, and one that is a photo a Content-Type such as image/jpeg"
         ) from None  # the parser's error holds a copy of the body
     finally:
         if collecting:
@@ -181,12 +184,12 @@ def _rest_input(described: Mapping[str, Any], binary: memoryview, max_files: int
                 "JSON part"
             )
         data, binary = from_raw(datatype, binary[:size], max_files), binary[size:]
-    elif not isinstance(data, list):
+    elif isinstance(data, list) or (isinstance(data, str) and datatype == "BYTES"):
+        data = from_list(datatype, data if isinstance(data, list) else [data], max_files)
+    else:
         raise InvalidRequest(
             f"input {quoted(name)} has no data; expected a list, or binary_data_size in its parameters"
         )
-    else:
-        data = from_list(datatype, data, max_files)
     return InferInput(name=name, shape=_shape(described, name), datatype=datatype, data=data), binary
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from kserve.errors import ModelNotFound
 from starlette.requests import ClientDisconnect
 
-from crowdserve.errors import CrowdServeError, Overloaded, TritonFailed
+from crowdserve.errors import CrowdServeError, Overloaded, TritonFailed, UnsupportedEncoding
+from crowdserve_transformer.transport.inflation import CODINGS
 
 log = logging.getLogger(__name__)
 
@@ -20,12 +21,14 @@ class Failure:
         grpc_code: Name of a `grpc.StatusCode`.
         message: Text for the caller.
         retry_after_seconds: Time after which the same request may succeed; None if it will not.
+        encodings: Content codings that the caller may use instead of the one that was refused.
     """
 
     http_status: int
     grpc_code: str
     message: str
     retry_after_seconds: float | None = None
+    encodings: tuple[str, ...] = ()
 
 
 def http_status(err: Exception) -> int:
@@ -47,7 +50,8 @@ def failure_of(err: Exception, request_id: str) -> Failure:
         log.error("request %r found no memory", request_id)
         err = Overloaded("the service is out of memory; try again later")
     if isinstance(err, CrowdServeError) and (err.http_status < 500 or err.retry_after_seconds is not None):
-        return Failure(err.http_status, err.grpc_code, str(err), err.retry_after_seconds)
+        encodings = CODINGS if isinstance(err, UnsupportedEncoding) else ()
+        return Failure(err.http_status, err.grpc_code, str(err), err.retry_after_seconds, encodings)
     log.error("request %r failed", request_id, exc_info=err)
     reason = str(err) if isinstance(err, TritonFailed) else "the service failed on this request"
     return Failure(http_status(err), "INTERNAL", f"{reason}; its log tells why, under request id {request_id}")

@@ -19,11 +19,11 @@ class HeldResponse(Response):
 
     Args:
         content: The body.
-        hold: Its memory.
         headers: HTTP headers.
+        hold: The body's memory.
     """
 
-    def __init__(self, content: bytes, hold: AnswerHold, headers: Mapping[str, str]) -> None:
+    def __init__(self, content: bytes, headers: Mapping[str, str], hold: AnswerHold) -> None:
         super().__init__(content, headers=headers)
         self._hold = hold
         hold.shrink(len(content))

@@ -1,7 +1,7 @@
 """Tensor data inside JSON: files as base64, pixels as lists of numbers."""
 
 import base64
-import binascii
+import string
 from itertools import chain
 from typing import Any
 
@@ -13,6 +13,8 @@ from crowdserve.protocol.tensors import IMAGE_SHAPES
 from crowdserve_transformer.counting.request import check_batch
 
 _PIECE_CHARACTERS = 4 * 2**20
+_DATA_URL, _HEAD_CHARACTERS = "data:", 20
+_TO_STANDARD = str.maketrans("-_", "+/", string.whitespace)
 _AXES = len(IMAGE_SHAPES["UINT8"])
 
 
@@ -37,22 +39,41 @@ def files_of(data: list[Any], max_files: int) -> list[bytes]:
 
 
 def decode_base64(text: str) -> bytes:
-    """Decode standard base64; line breaks are tolerated.
+    """Decode base64 in any of the forms that clients send.
+
+    Taken are the standard and the URL-safe alphabet, line breaks, missing padding and a `data:` URL.
 
     Raises:
         InvalidImage: If the text is not base64.
     """
     try:
         return _decoded(text)
-    except (binascii.Error, ValueError):
+    except ValueError:
         pass
     try:
-        return _decoded("".join(text.split()))
-    except (binascii.Error, ValueError) as err:
+        return _decoded(_standard(text))
+    except ValueError as err:
         raise InvalidImage(
             f"the image starts with {quoted(text[:24])}, which is not base64 ({err}); inside JSON send the file's "
-            "bytes in standard base64 with padding and no 'data:' prefix"
+            "bytes in base64"
         ) from err
+
+
+def _standard(text: str) -> str:
+    """Base64 in its standard form.
+
+    Raises:
+        ValueError: If a `data:` URL has other content, or the length shows that characters are missing.
+    """
+    text = text.lstrip()
+    if text[: len(_DATA_URL)].lower() == _DATA_URL:
+        head, comma, text = text.partition(",")
+        if not comma or not head[-_HEAD_CHARACTERS:].lower().endswith(";base64"):
+            raise ValueError("a data: URL whose content is not ;base64,")
+    text = text.translate(_TO_STANDARD).rstrip("=")
+    if len(text) % 4 == 1:
+        raise ValueError("characters are missing")
+    return text + "=" * (-len(text) % 4)
 
 
 def _decoded(text: str) -> bytes:

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 from kserve import InferRequest, InferResponse
@@ -15,25 +15,29 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crowdserve.errors import InvalidRequest, quoted
+from crowdserve.errors import quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
-from crowdserve_transformer.budget import ANSWER, AnswerHold
+from crowdserve_transformer.budget import ANSWER
 from crowdserve_transformer.counting.request import request_id
 from crowdserve_transformer.metrics import traffic_of
-from crowdserve_transformer.transport.bodies import Body
+from crowdserve_transformer.transport.answer_coding import coded
+from crowdserve_transformer.transport.body_forms import decode_infer, decode_predict
 from crowdserve_transformer.transport.caller_headers import known_headers
-from crowdserve_transformer.transport.codec import decode_rest, encode_rest
+from crowdserve_transformer.transport.cloud_events import Envelope
+from crowdserve_transformer.transport.codec import encode_rest
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
 from crowdserve_transformer.transport.held_response import HeldResponse
+from crowdserve_transformer.transport.inflation import inflater_of
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.openapi.document import document
-from crowdserve_transformer.transport.v1 import decode_v1, encode_v1
+from crowdserve_transformer.transport.v1 import encode_v1
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
-_T = TypeVar("_T")
+_Decode = Callable[[bytes | bytearray, Mapping[str, str], str, int], InferRequest]
+_Encode = Callable[[InferResponse, InferRequest], tuple[bytes, dict[str, str]]]
 _MAX_LENGTH_DIGITS = 19
 
 
@@ -108,53 +112,44 @@ class RestEndpoints:
 
     async def infer(self, request: Request) -> Response:
         """v2 inference."""
-        name, most = self._named_model(request), self._plane.model.settings.max_batch_size
-        (content, headers), hold = await self._answered(
-            "v2-rest", request, lambda body, sent: decode_rest(body.take(), sent, name, most), encode_rest
-        )
-        return HeldResponse(content, hold, headers)
+        return await self._answered("v2-rest", request, decode_infer, encode_rest)
 
     async def predict(self, request: Request) -> Response:
         """v1 inference."""
-        name, most = self._named_model(request), self._plane.model.settings.max_batch_size
-        content, hold = await self._answered(
-            "v1-rest",
-            request,
-            lambda body, _: decode_v1(body.take(), name, most),
-            lambda response, _: encode_v1(response),
-        )
-        return HeldResponse(content, hold, {"content-type": "application/json"})
+        return await self._answered("v1-rest", request, decode_predict, encode_v1)
 
-    async def _answered(
-        self,
-        protocol: str,
-        request: Request,
-        decode: Callable[[Body, Mapping[str, str]], InferRequest],
-        encode: Callable[[InferResponse, InferRequest], _T],
-    ) -> tuple[_T, AnswerHold]:
+    async def _answered(self, protocol: str, request: Request, decode: _Decode, encode: _Encode) -> Response:
         """Receive the body and answer it, unless the caller hangs up first; the hold is the answer's memory."""
         hold = self._plane.model.budget.answer()
         ANSWER.set(hold)
         try:
-            return await self._received_and_answered(protocol, request, decode, encode), hold
+            content, headers = await self._received_and_answered(protocol, request, decode, encode)
+            accepted = request.headers.getlist("accept-encoding")
+            return HeldResponse(*await coded(content, headers, accepted, self._plane.model.threads, hold), hold)
         except BaseException:
             hold.release()
             raise
 
     async def _received_and_answered(
-        self,
-        protocol: str,
-        request: Request,
-        decode: Callable[[Body, Mapping[str, str]], InferRequest],
-        encode: Callable[[InferResponse, InferRequest], _T],
-    ) -> _T:
+        self, protocol: str, request: Request, decode: _Decode, encode: _Encode
+    ) -> tuple[bytes, Mapping[str, str]]:
         plane, headers = self._plane, known_headers(request.headers)
+        name, most = self._named_model(request), plane.model.settings.max_batch_size
         with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
             deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
+            envelope = Envelope(request.headers, name)
+            inflater = inflater_of(request.headers.getlist("content-encoding"))
             with plane.bodies.body(_announced_bytes(request)) as body:
-                await plane.bodies.read(body, request.receive)
-                answer = plane.answer(seen, headers, deadline, len(body.data), lambda: decode(body, headers), encode)
+                await plane.bodies.read(body, request.receive, inflater)
+                answer = plane.answer(
+                    seen,
+                    headers,
+                    deadline,
+                    len(body.data),
+                    lambda: decode(*envelope.opened(body.take(), headers), name, most),
+                    lambda response, sent: envelope.closed(*encode(response, sent)),
+                )
                 return await unless_hung_up(request.receive, answer)
 
     def _named_model(self, request: Request) -> str:
@@ -188,6 +183,8 @@ def _refusal(failure: Failure) -> Response:
     response = JSONResponse({"error": failure.message}, failure.http_status)
     if failure.retry_after_seconds is not None:
         response.headers["retry-after"] = str(max(1, math.ceil(failure.retry_after_seconds)))
+    if failure.encodings:
+        response.headers["accept-encoding"] = ", ".join(failure.encodings)
     if failure.http_status in {408, 413, 429}:  # a client that is still sending must stop
         response.headers["connection"] = "close"
     return response
@@ -202,14 +199,7 @@ async def _not_served(request: Request, err: Exception) -> Response:
 
 
 def _announced_bytes(request: Request) -> int | None:
-    """Length of the body as its header announces it, which the parser has checked; None if it does not.
-
-    Raises:
-        InvalidRequest: If the body is compressed.
-    """
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise InvalidRequest(f"Content-Encoding {quoted(encoding)} is not supported; send the body uncompressed")
+    """Length of the body as its header announces it, which the parser has checked; None if it does not."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS else None
 

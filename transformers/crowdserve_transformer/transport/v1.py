@@ -16,6 +16,9 @@ from crowdserve_transformer.transport.json_data import decode_base64
 
 EXAMPLE = '{"instances": [{"image_bytes": {"b64": "<base64 of the file>"}}], "parameters": {}}'
 
+PICTURE_KEYS = ("image_bytes", "image", "data")
+"""Members that hold the picture where an instance has several with base64, or one that is base64 itself."""
+
 
 def decode_v1(body: bytes | bytearray, model_name: str, max_files: int) -> InferRequest:
     """Decode a v1 body of at most `max_files` instances.
@@ -40,8 +43,12 @@ def decode_v1(body: bytes | bytearray, model_name: str, max_files: int) -> Infer
     return InferRequest(model_name=model_name, infer_inputs=[image], parameters=parameters)
 
 
-def encode_v1(response: InferResponse) -> bytes:
-    """One prediction per image, with the names of the v2 outputs; files are ``{"b64": …}`` objects."""
+def encode_v1(response: InferResponse, request: InferRequest) -> tuple[bytes, dict[str, str]]:
+    """One prediction per image, with the names of the v2 outputs; files are ``{"b64": …}`` objects.
+
+    Returns:
+        The body and its headers.
+    """
     images = response.outputs[0].shape[0]
     tensors = {output.name: output for output in response.outputs}
     shapes = tensors.pop("density_shape", None)
@@ -52,7 +59,8 @@ def encode_v1(response: InferResponse) -> bytes:
             rows, columns = shapes.data[index]
             prediction["density"] = np.ascontiguousarray(tensors["density"].data[index, :rows, :columns])
         predictions.append(prediction)
-    return orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = orjson.dumps({"predictions": predictions}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return body, {"content-type": "application/json"}
 
 
 def _value(output: InferOutput, index: int) -> Any:
@@ -67,7 +75,22 @@ def _value(output: InferOutput, index: int) -> Any:
 
 
 def _file(instance: Any, number: int) -> bytes:
+    """The picture of an instance; what else is in there is for others, and passed over."""
     match instance:
-        case {"image_bytes": {"b64": str(text)}} if len(instance) == 1:
+        case str(text) | {"b64": str(text)}:
             return decode_base64(text)
+        case dict():
+            objects = {key: found for key, value in instance.items() if (found := _of_object(value)) is not None}
+            texts = {} if objects else {key: value for key, value in instance.items() if isinstance(value, str)}
+            known = [found[key] for found in (objects, texts) for key in PICTURE_KEYS if key in found]
+            only = list(objects.values()) if len(objects) == 1 else []
+            if only or known:
+                return decode_base64([*only, *known][0])
     raise InvalidRequest(f"instance {number} does not have the form in {EXAMPLE}")
+
+
+def _of_object(value: Any) -> str | None:
+    match value:
+        case {"b64": str(text)}:
+            return text
+    return None

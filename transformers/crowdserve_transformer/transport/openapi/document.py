@@ -18,8 +18,10 @@ from crowdserve_transformer.transport.openapi.schemas import component_schemas
 _DESCRIPTION = (
     "Counts the people in photos of crowds. The interface is the Open Inference (KServe v2) protocol with its binary "
     "tensor extension, and KServe's v1 protocol. Every error is a JSON object with the member `error`; its text says "
-    "what came, what was expected and what to do. A GET also answers HEAD. A path that is not listed answers 404, a "
-    "method that is not listed 405. The service authenticates nobody: the gateway before it does."
+    "what came, what was expected and what to do. A request body may be compressed, by gzip or deflate; a large "
+    "answer is if the caller accepts that. A request that is a CloudEvent is answered by one. A GET also answers HEAD. "
+    "A path that is not listed answers 404, a method that is not listed 405. The service authenticates nobody: the "
+    "gateway before it does."
 )
 
 

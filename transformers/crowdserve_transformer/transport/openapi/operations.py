@@ -51,7 +51,7 @@ OPERATIONS: Mapping[str, Operation] = {
         errors=statuses.of_requests,
     ),
     "predict": Operation(
-        bodies.answer("One prediction for each instance, in their order.", ref("PredictResponse")),
+        bodies.predict_response(),
         "inference",
         body=bodies.predict_request(),
         headers=("RequestId", "Timeout"),

@@ -9,6 +9,8 @@ from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, ZONE_COUNT
 from crowdserve.protocol.zones import MAX_CORNERS, MAX_FRACTION, MAX_NAME_CHARACTERS, MAX_PX, MAX_ZONES
 from crowdserve_transformer.counting.parameters import OF_THE_PROTOCOL, parameter_help
 from crowdserve_transformer.settings import Settings
+from crowdserve_transformer.transport.cloud_events import VERSIONS
+from crowdserve_transformer.transport.v1 import PICTURE_KEYS
 
 Schema = dict[str, Any]
 
@@ -51,6 +53,10 @@ def component_schemas(settings: Settings) -> dict[str, Schema]:
         "InferResponse": _infer_response(settings),
         "PredictRequest": _predict_request(settings),
         "PredictResponse": _object({"predictions": _list(_object({}, _predictions()), minItems=1)}),
+        **{
+            f"{name}Event": _event(ref(name))
+            for name in ("InferRequest", "InferResponse", "PredictRequest", "PredictResponse")
+        },
     }
 
 
@@ -112,7 +118,7 @@ def _zones() -> Schema:
 
 def _files(settings: Settings) -> Schema:
     count = {"type": "integer", "minimum": 1, "maximum": settings.max_batch_size}
-    files = _list(BASE64, minItems=1, maxItems=settings.max_batch_size)
+    files = {"anyOf": [_list(BASE64, minItems=1, maxItems=settings.max_batch_size), BASE64]}
     shape = {"type": "array", "prefixItems": [count, {"const": 1}], "items": False, "minItems": 1}
     return _input("BYTES", shape, {**files, "description": "one whole file for each image"})
 
@@ -186,11 +192,22 @@ def _element(tensor: OutputTensor) -> Schema:
 
 
 def _predict_request(settings: Settings) -> Schema:
-    image = _object({"image_bytes": _object({"b64": BASE64})})
+    b64 = {"type": "object", "required": ["b64"], "properties": {"b64": BASE64}}
+    named = [
+        {"type": "object", "required": [key], "properties": {key: {"anyOf": [b64, BASE64]}}} for key in PICTURE_KEYS
+    ]
+    image = {"anyOf": [*named, b64, BASE64], "description": "a photo; other members are passed over"}
     return _object(
         {"instances": _list(image, minItems=1, maxItems=settings.max_batch_size)},
         {"parameters": ref("Parameters"), "signature_name": {"type": "string"}},
     )
+
+
+def _event(data: Schema) -> Schema:
+    """A CloudEvent in structured mode; other attributes are passed over."""
+    text = {"type": "string", "minLength": 1}
+    attributes = {**dict.fromkeys(("id", "source", "type"), text), "specversion": {"enum": [*VERSIONS]}}
+    return {"type": "object", "properties": {**attributes, "data": data}, "required": [*attributes, "data"]}
 
 
 def _predictions() -> dict[str, Schema]:

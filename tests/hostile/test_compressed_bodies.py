@@ -1,0 +1,49 @@
+"""Bodies that are small on the wire and large in memory."""
+
+import gzip
+import threading
+import time
+
+import pytest
+
+from crowdserve.local.service import EmbeddedService
+from crowdserve_transformer.transport.inflation import FREE_BYTES
+from tests.support.attacks import PATH, post, seconds_of_photo, watched
+
+pytestmark = pytest.mark.e2e
+
+MIB = 2**20
+BOMB = gzip.compress(bytes(60 * MIB), 9)
+V1 = "/v1/models/crowdserve:predict"
+
+
+@pytest.fixture(scope="module")
+def url(small_service: EmbeddedService) -> str:
+    return small_service.http_url
+
+
+@pytest.mark.parametrize("path", [PATH, V1])
+def test_bomb_is_refused_before_it_has_gone_off(url: str, path: str) -> None:
+    response = post(url, BOMB, path, **{"content-encoding": "gzip"})
+    assert response.status_code == 413, response.text
+    assert "inflates to over 100 times its size" in response.json()["error"]
+
+
+def test_bombs_at_once_leave_room_and_time_for_photos(url: str, small_service: EmbeddedService) -> None:
+    statuses: list[int] = []
+
+    def attack() -> None:
+        statuses.append(post(url, BOMB, **{"content-encoding": "gzip"}).status_code)
+
+    with watched(url, small_service.transformer.pid) as watch:
+        threads = [threading.Thread(target=attack) for _ in range(24)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        waited = seconds_of_photo(url)
+        for thread in threads:
+            thread.join()
+    assert set(statuses) == {413}
+    assert watch.failures == []
+    assert watch.grown_bytes < 24 * FREE_BYTES + 32 * MIB
+    assert waited < 20

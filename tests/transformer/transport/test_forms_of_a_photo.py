@@ -1,0 +1,198 @@
+"""One photo, sent in every form that clients use, to the running service; and the forms that are refused by name."""
+
+import base64
+import concurrent.futures
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from crowdserve.local.service import EmbeddedService
+from tests.support.photos import expected_count, gray_photo
+from tests.support.requests import binary_body, json_body
+
+pytestmark = pytest.mark.e2e
+
+V2, V1 = "/v2/models/crowdserve/infer", "/v1/models/crowdserve:predict"
+PHOTO = gray_photo(file_format="JPEG")
+TEXT = base64.b64encode(PHOTO).decode()
+JSON, OCTETS = {"content-type": "application/json"}, {"content-type": "application/octet-stream"}
+RAW = {**OCTETS, "inference-header-content-length": "0"}
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+Sent = tuple[bytes, dict[str, str]]
+
+
+def v2(data: Any) -> Sent:
+    image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": data}
+    return json.dumps({"inputs": [image]}).encode(), JSON
+
+
+def v1(instance: Any) -> Sent:
+    return json.dumps({"instances": [instance]}).encode(), JSON
+
+
+def packed(sent: Sent, coding: str, pack: Callable[[bytes], bytes]) -> Sent:
+    return pack(sent[0]), {**sent[1], "content-encoding": coding}
+
+
+def raw_deflate(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+def two_gzip_files(content: bytes) -> bytes:
+    return gzip.compress(content[:100]) + gzip.compress(content[100:])
+
+
+BINARY = binary_body([PHOTO])
+FORMS: dict[str, tuple[str, Sent]] = {
+    "gzip": (V2, packed(v2([TEXT]), "gzip", gzip.compress)),
+    "gzip in capitals": (V2, packed(v2([TEXT]), "GZIP", gzip.compress)),
+    "x-gzip": (V2, packed(v2([TEXT]), "x-gzip", gzip.compress)),
+    "gzip files in a row": (V2, packed(v2([TEXT]), "gzip", two_gzip_files)),
+    "deflate in zlib's format": (V2, packed(v2([TEXT]), "deflate", zlib.compress)),
+    "deflate without a format": (V2, packed(v2([TEXT]), "deflate", raw_deflate)),
+    "identity": (V2, packed(v2([TEXT]), "identity", bytes)),
+    "gzip of identity": (V2, packed(v2([TEXT]), "identity, gzip", gzip.compress)),
+    "gzip with binary tensors": (V2, packed(BINARY, "gzip", gzip.compress)),
+    "deflate with binary tensors": (V2, packed(BINARY, "deflate", zlib.compress)),
+    "gzip of a photo": (V2, packed((PHOTO, {"content-type": "image/jpeg"}), "gzip", gzip.compress)),
+    "gzip in v1": (V1, packed(v1({"image_bytes": {"b64": TEXT}}), "gzip", gzip.compress)),
+    "curl --data-binary": (V2, (PHOTO, FORM)),
+    "JSON as curl -d sends it": (V2, (v2([TEXT])[0], FORM)),
+    "JSON without a type": (V2, (v2([TEXT])[0], {})),
+    "photo without a type": (V2, (PHOTO, {})),
+    "photo as octets": (V2, (PHOTO, OCTETS)),
+    "photo as image/jpeg": (V2, (PHOTO, {"content-type": "image/jpeg"})),
+    "photo as image/jpg with a parameter": (V2, (PHOTO, {"content-type": "Image/JPG; charset=binary"})),
+    "photo as image/*": (V2, (PHOTO, {"content-type": "image/*"})),
+    "PNG as image/jpeg": (V2, (gray_photo(), {"content-type": "image/jpeg"})),
+    "raw form of Triton": (V2, (PHOTO, RAW)),
+    "photo by version": (V2.replace("/infer", "/versions/0.2.0/infer"), (PHOTO, {"content-type": "image/jpeg"})),
+    "photo to v1": (V1, (PHOTO, {"content-type": "image/jpeg"})),
+    "raw form to v1": (V1, (PHOTO, RAW)),
+    "text without a list": (V2, v2(TEXT)),
+    "text in a list in a list": (V2, v2([[TEXT]])),
+    "data URL": (V2, v2([f"data:image/jpeg;base64,{TEXT}"])),
+    "data URL without a type": (V2, v2([f"data:;base64,{TEXT}"])),
+    "data URL with a parameter": (V2, v2([f"DATA:image/jpeg;name=a.jpg;BASE64,{TEXT}"])),
+    "data URL in v1": (V1, v1({"image_bytes": {"b64": f"data:image/jpeg;base64,{TEXT}"}})),
+    "URL-safe alphabet": (V2, v2([base64.urlsafe_b64encode(PHOTO).decode()])),
+    "no padding": (V2, v2([TEXT.rstrip("=")])),
+    "URL-safe without padding": (V2, v2([base64.urlsafe_b64encode(PHOTO).decode().rstrip("=")])),
+    "lines": (V2, v2([base64.encodebytes(PHOTO).decode()])),
+    "lines of Windows, indented": (V2, v2(["  " + base64.encodebytes(PHOTO).decode().replace("\n", "\r\n\t ")])),
+    "v1: other keys": (V1, v1({"image_bytes": {"b64": TEXT}, "camera": 7, "tags": ["a"], "place": {"lat": 1.5}})),
+    "v1: b64": (V1, v1({"b64": TEXT})),
+    "v1: b64 with other keys": (V1, v1({"b64": TEXT, "key": "7"})),
+    "v1: image": (V1, v1({"image": {"b64": TEXT}})),
+    "v1: any other name": (V1, v1({"input_1": {"b64": TEXT}, "id": "a"})),
+    "v1: text under image": (V1, v1({"image": TEXT, "id": "a"})),
+    "v1: text under data": (V1, v1({"data": TEXT})),
+    "v1: text alone": (V1, v1(TEXT)),
+    "v1: picture and mask": (V1, v1({"mask": {"b64": "AAAA"}, "image": {"b64": TEXT}})),
+    "v1: picture and a text called data": (V1, v1({"image": {"b64": TEXT}, "data": "of yesterday"})),
+}
+
+
+def count_of(response: httpx.Response) -> float:
+    """The count in an answer of v1 or v2."""
+    assert response.status_code == 200, response.text
+    message = response.json()
+    if "predictions" in message:
+        return float(message["predictions"][0]["count"])
+    return float(next(output["data"][0] for output in message["outputs"] if output["name"] == "count"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_photo_is_counted_in_every_form(client: httpx.Client, small_service: EmbeddedService, form: str) -> None:
+    path, (content, headers) = FORMS[form]
+    response = client.post(small_service.http_url + path, content=content, headers=headers)
+    assert count_of(response) == pytest.approx(expected_count(), rel=1e-5)
+
+
+SHORT = gzip.compress(v2([TEXT])[0])
+TWICE = base64.b64encode(TEXT.encode()).decode()
+REFUSED: dict[str, tuple[str, Sent, int, str]] = {
+    "brotli": (V2, (b"x", {"content-encoding": "br"}), 415, "'br' is not supported"),
+    "zstandard": (V1, (b"x", {"content-encoding": "zstd"}), 415, "with one of gzip, deflate"),
+    "gzip twice": (V2, (gzip.compress(SHORT), {"content-encoding": "gzip, gzip"}), 415, "'gzip, gzip' is not"),
+    "half a gzip file": (V2, (SHORT[:-20], {**JSON, "content-encoding": "gzip"}), 400, "gzip body ends early"),
+    "gzip without its end": (V2, (SHORT[:-8], {**JSON, "content-encoding": "gzip"}), 400, "gzip body ends early"),
+    "nothing as gzip": (V2, (b"", {**JSON, "content-encoding": "gzip"}), 400, "gzip body ends early"),
+    "rubbish after gzip": (V2, (SHORT + b"\0" * 9, {**JSON, "content-encoding": "gzip"}), 400, "follow the end"),
+    "JSON as gzip": (V2, packed(v2([TEXT]), "gzip", bytes), 400, "the body is not gzip"),
+    "gzip with a wrong sum": (
+        V2,
+        (SHORT[:-8] + bytes(8), {**JSON, "content-encoding": "gzip"}),
+        400,
+        "the body is not gzip",
+    ),
+    "gzip as deflate": (V2, packed(v2([TEXT]), "deflate", gzip.compress), 400, "the body is not deflate"),
+    "gzip that nobody announced": (V2, (SHORT, JSON), 400, "the body is not JSON"),
+    "form": (
+        V2,
+        (b"--x\r\n\r\n", {"content-type": "multipart/form-data; boundary=x"}),
+        415,
+        "--data-binary @photo.jpg",
+    ),
+    "form to v1": (V1, (b"--x\r\n\r\n", {"content-type": "multipart/form-data; boundary=x"}), 415, "not curl --form"),
+    "photo as JSON": (V2, (PHOTO, JSON), 400, "one that is a photo a Content-Type such as image/jpeg"),
+    "no photo": (V2, (b"hello", {"content-type": "image/png"}), 400, "are a text: send a photo"),
+    "nothing": (V2, (b"", {}), 400, "the body is empty; send a photo"),
+    "nothing as image/png": (V2, (b"", {"content-type": "image/png"}), 400, "empty"),
+    "base64 as a photo": (V2, (TEXT.encode(), {"content-type": "image/jpeg"}), 400, "base64 text of a JPEG"),
+    "lines of base64 as octets": (V2, (base64.encodebytes(PHOTO), OCTETS), 400, "base64 text of a JPEG"),
+    "base64 in a binary tensor": (V2, binary_body([TEXT.encode()]), 400, "base64 text of a JPEG"),
+    "data URL in a binary tensor": (
+        V2,
+        binary_body([b"data:image/jpeg;base64," + TEXT.encode()]),
+        400,
+        "a data URL: send what follows its comma, decoded",
+    ),
+    "base64 of base64": (V2, v2([TWICE]), 400, "base64 text of a JPEG"),
+    "data URL of text": (V2, v2(["data:image/svg+xml,%3Csvg"]), 400, "a data: URL whose content is not ;base64,"),
+    "characters short": (V2, v2(["AAAAA"]), 400, "characters are missing"),
+    "v1: no picture": (V1, v1({"camera": 7}), 400, "instance 1 does not have the form"),
+    "v1: two pictures": (V1, v1({"a": {"b64": TEXT}, "b": {"b64": TEXT}}), 400, "instance 1 does not have the form"),
+}
+
+
+@pytest.mark.parametrize("form", REFUSED)
+def test_refusal_names_what_came(client: httpx.Client, small_service: EmbeddedService, form: str) -> None:
+    path, (content, headers), status, message = REFUSED[form]
+    response = client.post(small_service.http_url + path, content=content, headers=headers)
+    assert response.status_code == status, response.text
+    assert message in response.json()["error"]
+    encodings = response.headers.get("accept-encoding")
+    assert encodings == ("gzip, deflate" if "content-encoding" in headers and status == 415 else None)
+
+
+def test_two_photos_in_v1_keep_their_order(client: httpx.Client, small_service: EmbeddedService) -> None:
+    dark = base64.b64encode(gray_photo(50)).decode()
+    body = {"instances": [{"b64": TEXT}, {"image": {"b64": dark}, "name": "dark"}]}
+    predictions = client.post(small_service.http_url + V1, json=body).json()["predictions"]
+    assert [each["count"] for each in predictions] == pytest.approx([expected_count(200), expected_count(50)], rel=1e-5)
+
+
+def test_request_id_and_time_limit_go_with_a_photo(client: httpx.Client, small_service: EmbeddedService) -> None:
+    headers = {"content-type": "image/jpeg", "x-request-id": "of-the-camera"}
+    response = client.post(small_service.http_url + V2, content=PHOTO, headers=headers)
+    assert response.json()["id"] == response.headers["x-request-id"] == "of-the-camera"
+    late = client.post(
+        small_service.http_url + V2, content=PHOTO, headers={**headers, "x-request-timeout-seconds": "0.000001"}
+    )
+    assert late.status_code == 408
+
+
+def test_many_requests_may_share_an_id(small_service: EmbeddedService) -> None:
+    def count(_: int) -> float:
+        body = json_body(PHOTO, id="shared")
+        return count_of(httpx.post(small_service.http_url + V2, json=body, timeout=120, trust_env=False))
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(count, range(16))) == pytest.approx([expected_count()] * 16, rel=1e-5)
