@@ -54,6 +54,7 @@ def watch(
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Count the people in cameras' pictures again and again, and say when a zone is too full.
 
@@ -76,7 +77,7 @@ def watch(
     _log_without_secrets(configuration)
     address = url or configuration.site.service
     with (
-        open_service(address, model, repository, threads, _ANSWER_SECONDS) as client,
+        open_service(address, model, repository, threads, precision and precision.value, _ANSWER_SECONDS) as client,
         _publishing(configuration, _printer(as_json)) as publishing,
         Watcher(configuration, client, publishing) as watcher,
     ):
