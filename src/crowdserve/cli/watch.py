@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.cli.options import ModelOption, RepositoryOption, ThreadsOption, UrlOption, ZoneOption, ZonesOption
+from crowdserve.cli.options import (
+    ModelOption,
+    PrecisionOption,
+    RepositoryOption,
+    ThreadsOption,
+    UrlOption,
+    ZoneOption,
+    ZonesOption,
+)
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
