@@ -25,8 +25,8 @@ COPY requirements/triton.lock requirements/
 RUN --mount=type=cache,target=/root/.cache/pip \
     python -m pip --python /opt/triton/bin/python install --no-compile --require-hashes --only-binary :all: --no-deps --requirement requirements/triton.lock && \
     rm /opt/triton/lib/python3*/site-packages/nvidia_pytriton.libs/libpython* && \
-    (cd /opt/triton/lib/python3*/site-packages/openvino/libs && \
-    rm -r cache.json ../include libopenvino_intel_[gn]pu_plugin* libopenvino_[gjpt]*_frontend*) && \
+    openvino=$(echo /opt/triton/lib/python3*/site-packages/openvino) && rm -r "$openvino"/include \
+    "$openvino"/libs/cache.json "$openvino"/libs/libopenvino_intel_[gn]pu_plugin* "$openvino"/libs/libopenvino_[gjpt]*_frontend* && \
     find /opt/triton -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} + && \
     python -m compileall -q --invalidation-mode unchecked-hash /opt/triton/lib
 COPY src/crowdserve src/crowdserve
