@@ -135,7 +135,7 @@ def test_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAMERA_PASSWORD", PASSWORD)
     assert "${TOKEN} is not set" in str(check(file, "--check").exception)
     monkeypatch.setenv("TOKEN", TOKEN)
-    assert check(file, "--check").stdout == f"{file}: 1 cameras, no fault found\n"
+    assert check(file, "--check").stdout == f"{file}: 1 camera, no fault found\n"
 
 
 @pytest.mark.parametrize(

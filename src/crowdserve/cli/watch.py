@@ -80,7 +80,8 @@ def watch(
     else:
         configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
     if check:
-        say(f"{printable(sources[0])}: {len(configuration.site.cameras)} cameras, no fault found")
+        cameras = len(configuration.site.cameras)
+        say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
         return
     _log_without_secrets(configuration)
     address = url or configuration.site.service
@@ -167,11 +168,16 @@ def _publishing(
 
 
 def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
+    from crowdserve.live.observations import COUNTED
     from crowdserve.live.outputs.lines import json_lines, text_lines
 
     turn = threading.Lock()
+    last: dict[str, str] = {}
 
     def show(reading: "Reading", alerts: "list[Alert]") -> None:
+        before, last[reading.camera] = last.get(reading.camera), reading.status
+        if not as_json and reading.status == before != COUNTED and not alerts:
+            return  # people need not be told again and again
         lines = json_lines(reading, alerts) if as_json else map(printable, text_lines(reading, alerts))
         with turn:  # cameras have threads of their own, and print writes a line and its end apart
             print("\n".join(lines), flush=True)

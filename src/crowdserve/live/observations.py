@@ -85,3 +85,18 @@ class Alert:
     value: float
     raised_at: float
     cleared_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a webhook is told, once.
+
+    Attributes:
+        id: The same in every try, and in every run.
+        address: Which webhook; its URL, which may hold a secret, is not in it.
+        body: The message.
+    """
+
+    id: str
+    address: str
+    body: bytes

@@ -8,8 +8,9 @@ from dataclasses import replace
 from crowdserve.live.board import Board
 from crowdserve.live.configuration import Configuration, Webhook
 from crowdserve.live.history.store import HistoryStore
-from crowdserve.live.history.writer import HistoryWriter
-from crowdserve.live.observations import Alert, Reading
+from crowdserve.live.history.writer import Entry, HistoryWriter
+from crowdserve.live.observations import Alert, Message, Reading
+from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import WebhookSender
 from crowdserve.live.pictures import PictureStore
 from crowdserve.live.secrets import Secrets
@@ -40,6 +41,7 @@ class Publishing:
         self.board.put_alerts(self._store.open_alerts() if self._store else [])
         self._history = HistoryWriter(self._store, self._site.history.keep) if self._store else None
         self._webhooks = [self._sender(webhook) for webhook in self._site.webhooks]
+        self._deliver_what_was_left()
         self._pictures = PictureStore(self._site.pictures)
 
     def publish(
@@ -88,11 +90,22 @@ class Publishing:
             self._history.close()
 
     def _send(self, reading: Reading | None, alerts: list[Alert]) -> None:
+        webhooks = self._webhooks
+        sent = [(each, message_of(alert, self._watcher, each.webhook.url)) for alert in alerts for each in webhooks]
         if self._history:
-            self._history.put(reading, alerts)
-        for alert in alerts:
-            for webhook in self._webhooks:
-                webhook.send(alert)
+            self._history.put(Entry(reading, alerts, [message for _, message in sent]))
+        for webhook, message in sent:
+            webhook.send(message)
 
     def _sender(self, webhook: Webhook) -> WebhookSender:
-        return WebhookSender(webhook, self._watcher, self.deliveries)
+        return WebhookSender(webhook, self.deliveries, self._settle)
+
+    def _settle(self, message: Message) -> None:
+        if self._history:
+            self._history.put(Entry(settled=[message]))
+
+    def _deliver_what_was_left(self) -> None:
+        """Send what an earlier run could not."""
+        senders = {sender.address: sender for sender in self._webhooks}
+        for message in self._store.take_undelivered(senders) if self._store else ():
+            senders[message.address].send(message)

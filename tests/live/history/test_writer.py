@@ -1,14 +1,14 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.history.store import HistoryStore
-from crowdserve.live.history.writer import HistoryWriter
-from crowdserve.live.observations import Alert, Reading
+from crowdserve.live.history.writer import Entry, HistoryWriter
 from tests.live.readings import alert, reading
 
 
@@ -17,18 +17,18 @@ class Flaky(HistoryStore):
 
     failures = 3
 
-    def record(self, readings: list[Reading], alerts: list[Alert]) -> None:  # type: ignore[override]
+    def record(self, *entries: Any) -> None:
         if self.failures:
             self.failures -= 1
             raise OperationalError("INSERT", {}, Exception("disk full at postgresql://u:pass-word@h/x"))
-        super().record(readings, alerts)
+        super().record(*entries)
 
 
 def test_everything_is_written_at_the_end(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/history.db"
     writer = HistoryWriter(HistoryStore(url), keep_seconds=1e10)
     for number in range(1200):
-        writer.put(reading(at=time.time() + number / 1000), [alert(str(number))])
+        writer.put(Entry(reading(at=time.time() + number / 1000), [alert(str(number))]))
     writer.close()
     store = HistoryStore(url)
     assert len(list(store.counts(camera="a"))) == 2400
@@ -39,7 +39,7 @@ def test_everything_is_written_at_the_end(tmp_path: Path) -> None:
 def test_a_database_that_is_away_is_tried_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     url = f"sqlite:///{tmp_path}/history.db"
     writer = HistoryWriter(Flaky(url), 1e10, BackOff(0.01, 0.01))
-    writer.put(reading(at=time.time()), [])
+    writer.put(Entry(reading(at=time.time())))
     deadline = time.monotonic() + 20
     store = HistoryStore(url)
     with caplog.at_level(logging.WARNING):

@@ -9,7 +9,8 @@ import pytest
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
-from crowdserve.live.observations import Alert
+from crowdserve.live.observations import Alert, Message
+from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import WebhookSender
 from tests.support.cameras import Receiver, running_receiver
 from tests.support.waiting import wait_for
@@ -25,11 +26,11 @@ def receiver() -> Iterator[Receiver]:
 
 def sender(receiver: Receiver, outcomes: Counter[str], **webhook: object) -> WebhookSender:
     made = Webhook.model_validate({"url": receiver.url, "secret": SECRET, **webhook})
-    return WebhookSender(made, "test", outcomes, BackOff(0.02, 0.02))
+    return WebhookSender(made, outcomes, backoff=BackOff(0.02, 0.02))
 
 
-def alert(number: int = 1, cleared_at: float | None = None) -> Alert:
-    return Alert(f"id-{number}", "a", "gate", "people", 10, 12, 0, cleared_at)
+def alert(number: int = 1, cleared_at: float | None = None) -> Message:
+    return message_of(Alert(f"id-{number}", "a", "gate", "people", 10, 12, 0, cleared_at), "test", "http://x")
 
 
 def test_messages_arrive_once_in_order_and_signed(receiver: Receiver) -> None:
@@ -92,8 +93,9 @@ def test_nothing_secret_is_logged(receiver: Receiver, caplog: pytest.LogCaptureF
 def test_a_watcher_that_stops_does_not_wait_for_a_receiver_that_is_away() -> None:
     made = Webhook.model_validate({"url": "http://127.0.0.1:1/"})
     outcomes: Counter[str] = Counter()
-    sending = WebhookSender(made, "test", outcomes, BackOff(60, 60))
+    settled: list[Message] = []
+    sending = WebhookSender(made, outcomes, settled.append, BackOff(60, 60))
     sending.send(alert())
     wait_for(lambda: outcomes["failed"] == 1, 10)
     sending.close()
-    assert outcomes["given_up"] == 1
+    assert (outcomes["given_up"], settled) == (0, [])

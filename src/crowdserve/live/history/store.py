@@ -1,5 +1,6 @@
 """A history's database."""
 
+import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, cast
@@ -8,8 +9,8 @@ from sqlalchemy import Connection, Engine, create_engine, delete, event, insert,
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from crowdserve.errors import SetupError
-from crowdserve.live.history.tables import ALERTS, COUNTS, SCHEMA, STATUSES, to_seconds, to_time
-from crowdserve.live.observations import Alert, Reading
+from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, SCHEMA, STATUSES, to_seconds, to_time
+from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.secrets import hide_in_urls
 
 _ROWS_AT_A_TIME = 5_000
@@ -39,8 +40,20 @@ class HistoryStore:
             raise SetupError(f"the history {self.shown} cannot be opened: {reason(err)}") from err
         self._status: dict[str, str] = {}
 
-    def record(self, readings: Iterable[Reading], alerts: Iterable[Alert]) -> None:
+    def record(
+        self,
+        readings: Iterable[Reading],
+        alerts: Iterable[Alert],
+        messages: Iterable[Message] = (),
+        settled: Iterable[Message] = (),
+    ) -> None:
         """Keep readings and alerts, all of them or none.
+
+        Args:
+            readings: New ones.
+            alerts: New ones, and what has become of others.
+            messages: About those alerts, to be delivered.
+            settled: Messages that are not to be delivered any more.
 
         Raises:
             SQLAlchemyError: If the database does not take them.
@@ -56,21 +69,34 @@ class HistoryStore:
                 connection.execute(insert(STATUSES), statuses)
             for alert in alerts:
                 _put_alert(connection, alert)
+            for message in messages:
+                row = {"id": message.id, "address": message.address, "body": message.body}
+                connection.execute(insert(OUTBOX).values(row | {"since": to_time(time.time())}))
+            for message in settled:
+                its = (OUTBOX.c.id == message.id) & (OUTBOX.c.address == message.address)
+                connection.execute(delete(OUTBOX).where(its))
         self._status = known
 
     def forget_before(self, at: float) -> None:
         """Remove what is older than a moment; alerts that are not over stay."""
-        time = to_time(at)
+        oldest = to_time(at)
         with self._engine.begin() as connection:
             for table in (COUNTS, STATUSES):
-                connection.execute(delete(table).where(table.c.at < time))
-            connection.execute(delete(ALERTS).where(ALERTS.c.cleared_at < time))
+                connection.execute(delete(table).where(table.c.at < oldest))
+            connection.execute(delete(ALERTS).where(ALERTS.c.cleared_at < oldest))
 
     def open_alerts(self) -> list[Alert]:
         """Alerts that are not over."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(ALERTS).where(ALERTS.c.cleared_at.is_(None)))
             return [_alert(row) for row in rows.mappings()]
+
+    def take_undelivered(self, addresses: Iterable[str]) -> list[Message]:
+        """Messages of an earlier run to some webhooks, in order; those to others are forgotten."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.address.not_in(list(addresses))))
+            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.since, OUTBOX.c.id.desc())).mappings()
+            return [Message(row["id"], row["address"], row["body"]) for row in rows]
 
     def counts(
         self, *, camera: str | None = None, since: float | None = None, until: float | None = None

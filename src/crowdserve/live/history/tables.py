@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, DateTime, Float, Index, Integer, MetaData, String, Table
+from sqlalchemy import Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
 SCHEMA = MetaData()
 
@@ -48,6 +48,16 @@ ALERTS = Table(
     Column("cleared_at", DateTime),
     Index("alerts_by_time", "raised_at"),
 )
+
+OUTBOX = Table(
+    "outbox",
+    SCHEMA,
+    Column("id", String(48), primary_key=True),
+    Column("address", String(32), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("since", DateTime, nullable=False),
+)
+"""Messages to webhooks that are still to be delivered."""
 
 
 def to_time(at: float) -> datetime:

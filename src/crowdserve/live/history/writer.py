@@ -4,12 +4,14 @@ import logging
 import queue
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.history.store import HistoryStore, reason
-from crowdserve.live.observations import Alert, Reading
+from crowdserve.live.observations import Alert, Message, Reading
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,15 @@ _GATHER_SECONDS = 1.0
 _FORGET_EVERY_SECONDS = 600.0
 _LAST_SECONDS = 5.0
 
-_Entry = tuple[Reading | None, list[Alert]]
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be written: a reading, alerts, messages about them, messages that are settled."""
+
+    reading: Reading | None = None
+    alerts: Sequence[Alert] = ()
+    messages: Sequence[Message] = ()
+    settled: Sequence[Message] = ()
 
 
 class HistoryWriter:
@@ -37,16 +47,16 @@ class HistoryWriter:
         self._store = store
         self._keep_seconds = keep_seconds
         self._backoff = backoff or BackOff(1.0, 30.0)
-        self._waiting: queue.Queue[_Entry] = queue.Queue()
+        self._waiting: queue.Queue[Entry] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._thread.start()
 
-    def put(self, reading: Reading | None, alerts: list[Alert]) -> None:
-        """Write these soon; if too many wait, the oldest is lost."""
+    def put(self, entry: Entry) -> None:
+        """Write an entry soon; if too many wait, the oldest is lost."""
         if self._waiting.qsize() >= _MAX_WAITING:
             self._waiting.get_nowait()
-        self._waiting.put((reading, alerts))
+        self._waiting.put(entry)
 
     @property
     def waiting(self) -> int:
@@ -69,19 +79,24 @@ class HistoryWriter:
                 forget_at = time.monotonic() + _FORGET_EVERY_SECONDS
                 self._forget()
 
-    def _gathered(self) -> list[_Entry]:
+    def _gathered(self) -> list[Entry]:
         """What has come in about a second, one commit's worth."""
         self._stopping.wait(_GATHER_SECONDS)
-        entries: list[_Entry] = []
+        entries: list[Entry] = []
         while len(entries) < _TOGETHER and not self._waiting.empty():
             entries.append(self._waiting.get_nowait())
         return entries
 
-    def _written(self, entries: list[_Entry]) -> bool:
+    def _written(self, entries: list[Entry]) -> bool:
         """Write, however often it has to be tried; False if the watcher stops before."""
         while entries:
             try:
-                self._store.record([r for r, _ in entries if r], [a for _, alerts in entries for a in alerts])
+                self._store.record(
+                    [entry.reading for entry in entries if entry.reading],
+                    [alert for entry in entries for alert in entry.alerts],
+                    [message for entry in entries for message in entry.messages],
+                    [message for entry in entries for message in entry.settled],
+                )
                 self._backoff.reset()
                 return True
             except SQLAlchemyError as err:

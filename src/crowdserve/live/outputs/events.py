@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 
-from crowdserve.live.observations import Alert
+from crowdserve.live.observations import Alert, Message
 from crowdserve.live.outputs.lines import alert_fields, timestamp
 
 RAISED, CLEARED = "io.crowdserve.alert.raised", "io.crowdserve.alert.cleared"
@@ -38,6 +38,16 @@ def event_body(alert: Alert, watcher: str) -> bytes:
         "data": alert_fields(alert),
     }
     return json.dumps(event).encode()
+
+
+def message_of(alert: Alert, watcher: str, url: str) -> Message:
+    """What a webhook is told about an alert as it is now."""
+    return Message(event_id(alert), address_of(url), event_body(alert, watcher))
+
+
+def address_of(url: str) -> str:
+    """A short name of a webhook's URL, from which the URL cannot be had."""
+    return hashlib.sha256(url.encode()).hexdigest()[:32]
 
 
 def signed_headers(message_id: str, body: bytes, secret: str | None, now: float) -> dict[str, str]:

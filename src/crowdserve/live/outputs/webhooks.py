@@ -5,13 +5,14 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import httpx
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
-from crowdserve.live.observations import Alert
-from crowdserve.live.outputs.events import event_body, event_id, signed_headers
+from crowdserve.live.observations import Message
+from crowdserve.live.outputs.events import address_of, signed_headers
 from crowdserve.live.secrets import hide_in_urls
 
 log = logging.getLogger(__name__)
@@ -29,32 +30,38 @@ class WebhookSender:
 
     Args:
         webhook: The address.
-        watcher: Name of this watcher.
         outcomes: Where deliveries are counted: delivered, failed, given_up.
+        settled: Is told of each message that will not be tried again.
         backoff: Waits between tries.
     """
 
-    def __init__(self, webhook: Webhook, watcher: str, outcomes: Counter[str], backoff: BackOff | None = None) -> None:
+    def __init__(
+        self,
+        webhook: Webhook,
+        outcomes: Counter[str],
+        settled: Callable[[Message], None] = lambda message: None,
+        backoff: BackOff | None = None,
+    ) -> None:
         self.webhook = webhook
-        self._watcher = watcher
+        self.address = address_of(webhook.url)
         self._outcomes = outcomes
+        self._settled = settled
         self._backoff = backoff or BackOff(1.0, 300.0)
         self._shown = hide_in_urls(webhook.url)
-        self._waiting: queue.Queue[tuple[float, Alert] | None] = queue.Queue()
+        self._waiting: queue.Queue[tuple[float, Message] | None] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
         self._http = httpx.Client(timeout=_TIMEOUT)
         self._thread.start()
 
-    def send(self, alert: Alert) -> None:
-        """Deliver an alert as it is now."""
-        if self._waiting.qsize() >= MAX_WAITING:
-            self._waiting.get_nowait()
-            self._outcomes["given_up"] += 1
-        self._waiting.put((time.monotonic(), alert))
+    def send(self, message: Message) -> None:
+        """Deliver a message."""
+        if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
+            self._give_up(oldest[1])
+        self._waiting.put((time.monotonic(), message))
 
     def close(self) -> None:
-        """Try the rest once more, and end."""
+        """Try the rest once more, and end; what is still to be sent then is not settled."""
         self._stopping.set()
         self._waiting.put(None)
         self._thread.join(_LAST_SECONDS)
@@ -62,14 +69,21 @@ class WebhookSender:
 
     def _run(self) -> None:
         while (waiting := self._waiting.get()) is not None:
-            since, alert = waiting
-            message_id, body = event_id(alert), event_body(alert, self._watcher)
-            while not self._delivered(message_id, body):
-                if self._stopping.is_set() or time.monotonic() - since > self.webhook.give_up_after:
-                    log.error("alert %s was not delivered to %s", message_id, self._shown)
-                    self._outcomes["given_up"] += 1
+            since, message = waiting
+            while not self._delivered(message.id, message.body):
+                if self._stopping.wait(self._backoff.next_seconds()):
+                    log.error("alert %s is still to be delivered to %s", message.id, self._shown)
                     break
-                self._stopping.wait(self._backoff.next_seconds())
+                if time.monotonic() - since > self.webhook.give_up_after:
+                    self._give_up(message)
+                    break
+            else:
+                self._settled(message)
+
+    def _give_up(self, message: Message) -> None:
+        log.error("alert %s was not delivered to %s", message.id, self._shown)
+        self._outcomes["given_up"] += 1
+        self._settled(message)
 
     def _delivered(self, message_id: str, body: bytes) -> bool:
         headers = signed_headers(message_id, body, self.webhook.secret, time.time())
