@@ -151,6 +151,7 @@ def test_batch_of_different_sizes(client: httpx.Client, infer_url: str) -> None:
     assert tensors["count"] == pytest.approx([expected_count(*size) for size in sizes], rel=1e-5)
     assert tensors["scene"].tolist() == ["dense", "sparse", "dense"]
     assert tensors["density_shape"].tolist() == [[10, 12], [25, 5], [1, 1]]
+    assert tensors["density_cell_px"].tolist() == [[8, 8]] * 3
     assert tensors["density"].shape == (3, 25, 12)
     assert tensors["density"].sum(axis=(1, 2)) == pytest.approx(tensors["count"], rel=1e-5)
     assert not tensors["density"][2, 1:].any()

@@ -49,6 +49,7 @@ class ImageCount:
         routes: The routes whose networks counted.
         models: Version of each model that answered.
         density: Map without padding [rows, columns]; None if not requested.
+        density_cell_px: Width and height of a cell of it, in px of the upright photo as it was sent.
         heatmap: PNG file; None if not requested.
         zones: The zones of the request with their people.
     """
@@ -59,6 +60,7 @@ class ImageCount:
     routes: tuple[SceneRoute, ...]
     models: Mapping[str, str]
     density: Density | None = None
+    density_cell_px: tuple[float, float] | None = None
     heatmap: bytes | None = None
     zones: tuple[ZoneCount, ...] = ()
 
@@ -215,9 +217,17 @@ def _summed_up(
         routes=tuple(counts),
         models={**(scene.models if scene else {}), **members},
         density=combined.density if combined is not None and choices.needs_density else None,
+        density_cell_px=_sent_cell(combined, picture) if combined is not None else None,
         heatmap=_drawn(picture.image, combined, people, zones) if combined and choices.needs_heatmap else None,
         zones=zones,
     )
+
+
+def _sent_cell(combined: CountMap, picture: FittedImage) -> tuple[float, float]:
+    """Width and height of a cell, in px of the photo as it was sent."""
+    height, width = picture.image.shape[:2]
+    sent_width, sent_height = picture.sent_size
+    return combined.stride * sent_width / width, combined.stride * sent_height / height
 
 
 def _drawn(image: Rgb, combined: CountMap, people: float, zones: Sequence[ZoneCount]) -> bytes:
