@@ -13,6 +13,7 @@ from crowdserve.cli.options import (
     CaFileOption,
     CounterOption,
     ModelOption,
+    PrecisionOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
@@ -51,6 +52,7 @@ def count(
     counter: CounterOption = None,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Count the people in photos, with a running service or one that is started for this call.
 
@@ -67,8 +69,9 @@ def count(
     choices["zones"] = chosen_zones(zone, zones)
     targets = iter(name_overlays(selection.photos, overlay))
     reports: list[PhotoReport] = []
-    opened = open_service(url, model, repository, threads, ca_file=ca_file) if selection.photos else nullcontext()
-    with opened as client, _progress(selection.photos) as begin:
+    chosen = precision and precision.value
+    service = open_service(url, model, repository, threads, chosen, ca_file=ca_file)
+    with service if selection.photos else nullcontext() as client, _progress(selection.photos) as begin:
         for found in selection.meant:
             begin(found.path)
             report = _report(client, found, targets, choices)

@@ -11,7 +11,7 @@ import typer
 
 from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.terminal import say
-from crowdserve.triton.config import PROFILES
+from crowdserve.triton.config import AUTO, PRECISION_VARIABLE, PROFILES, RUNTIMES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from rich.console import Console
@@ -27,6 +27,7 @@ _UNFOLDED_COLUMNS = 1_000
 
 RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
+PrecisionName = Enum("PrecisionName", {name: name for name in (AUTO, *RUNTIMES)}, type=str)  # type: ignore[misc]
 ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
 
 ProfileOption = Annotated[ProfileName, typer.Option(help="Where the models will run.")]
@@ -76,6 +77,15 @@ RepositoryOption = Annotated[
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
 
+PrecisionOption = Annotated[
+    PrecisionName | None,
+    typer.Option(
+        envvar=PRECISION_VARIABLE,
+        help="Arithmetic of the networks: fp32 by onnxruntime, bf16 by OpenVINO in half the time, auto for bf16 where "
+        "the processor has it; auto if left out.",
+    ),
+]
+
 
 def stdout_console() -> "Console":
     """The console for tables: as wide as the terminal, unfolded where there is none."""
@@ -115,6 +125,7 @@ def open_service(
     model: str | None,
     repository: Path | None,
     threads: int | None,
+    precision: str | None = None,
     timeout_seconds: float | None = None,
     ca_file: Path | None = None,
 ) -> "Iterator[ServiceClient]":
@@ -132,9 +143,11 @@ def open_service(
         ) as client:
             yield client
         return
+    from crowdserve.local.precision import execution_text
     from crowdserve.local.service import EmbeddedService
 
-    found = find_repository(repository)
-    say("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
-    with EmbeddedService(found, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
+    started = EmbeddedService(find_repository(repository), threads=threads, precision=precision)
+    runtime = execution_text(started.precision)
+    say(f"starting Triton ({runtime}) and the transformer for this call (crowdserve up keeps them running) …", err=True)
+    with started as service, ServiceClient(service.http_url, use_proxy=False) as c:
         yield c
