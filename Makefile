@@ -5,7 +5,7 @@ PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint co
 SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test openapi-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
+.PHONY: help demo up test hostile-test openapi-test live-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help:  ## Show this list
 	touch $@
 
 .venv/development: .venv/serving
-	$(PIP) --editable '.[serving,embedded,cli,training,export,rollout,bundle,evaluate,dev]'
+	$(PIP) --editable '.[serving,embedded,cli,training,export,rollout,bundle,evaluate,live,history,dev]'
 	touch $@
 
 demo: .venv/serving  ## Count the people in PHOTO with a real Triton, and draw where they are
@@ -39,6 +39,9 @@ hostile-test: .venv/development  ## Attack the service with what fills memory an
 
 openapi-test: .venv/development  ## Send a running service 2,000 requests made from its OpenAPI document; two minutes
 	CROWDSERVE_HOSTILE_TEST=1 .venv/bin/pytest -s tests/hostile/test_openapi_examples.py
+
+live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small; minutes
+	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov

@@ -6,20 +6,29 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
+import pillow_heif
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ROWSPERSTRIP
 
 from benchmarks.files.png import deep_png
 from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
 
+pillow_heif.register_heif_opener()
+
 SIDES = (8000, 8000)
 """The default limit of pixels that are in memory at once: 64 megapixels."""
 
-_MOST_OF_WEBP = 46_000_000
-"""Pixels of a WebP that decoding takes all of the default `memory_bytes` for."""
+_MOST_OF_WEBP = _MOST_OF_AVIF = 43_000_000
+"""Pixels with transparency that decoding takes all of the default `memory_bytes` for."""
+
+_MOST_OF_HEIC, _MOST_OF_DEEP_HEIC, _MOST_OF_JPEG_2000 = 46_000_000, 53_000_000, 26_000_000
+"""The same for a HEIC with transparency, for one of 12 bits, for a JPEG 2000 that cannot be scaled while it is read."""
 
 _Make = Callable[[tuple[int, int]], bytes]
 """Makes a picture of a width and a height."""
+
+_QUICK = {"enc_params": {"preset": "ultrafast"}}
+"""Of HEIC's encoder."""
 
 _TURNED = 6
 """EXIF orientation of a camera that is held upright: a quarter turn."""
@@ -96,7 +105,14 @@ def _in_one_strip(mode: str) -> _Make:
 def _turned(mode: str, file_format: str, **options: object) -> _Make:
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = _TURNED
-    return lambda size: _saved(Image.new(mode, size), file_format, exif=exif, **options)
+    return lambda size: _saved(Image.new(mode, size), file_format, exif=exif.tobytes(), **options)
+
+
+def _deep_heic(size: tuple[int, int]) -> bytes:
+    pixels = np.full((size[1], size[0], 3), 60000, np.uint16)
+    file = io.BytesIO()
+    pillow_heif.encode("RGB;16", size, pixels.tobytes(), file, chroma=444, save_to_12bit=True, **_QUICK)
+    return file.getvalue()
 
 
 def _larger(mode: str) -> _Make:
@@ -122,6 +138,13 @@ _MAKERS: Mapping[str, _Make] = {
     "WebP RGB, lossless": _of_pixels(_MOST_OF_WEBP, _plain("RGB", "WEBP", lossless=True)),
     "WebP RGBA, lossless": _of_pixels(_MOST_OF_WEBP, _plain("RGBA", "WEBP", lossless=True)),
     "WebP RGB, lossy": _of_pixels(_MOST_OF_WEBP, _plain("RGB", "WEBP", quality=50, method=0)),
+    "AVIF RGB": _plain("RGB", "AVIF", speed=10),
+    "AVIF RGBA, turned": _of_pixels(_MOST_OF_AVIF, _turned("RGBA", "AVIF", speed=10, subsampling="4:4:4")),
+    "HEIC RGB": _plain("RGB", "HEIF", **_QUICK),
+    "HEIC RGBA, turned": _of_pixels(_MOST_OF_HEIC, _turned("RGBA", "HEIF", chroma=444, **_QUICK)),
+    "HEIC RGB of 12 bits": _of_pixels(_MOST_OF_DEEP_HEIC, _deep_heic),
+    "JPEG 2000 RGB": _plain("RGB", "JPEG2000"),
+    "JPEG 2000 RGBA, cannot be halved": _of_pixels(_MOST_OF_JPEG_2000, _plain("RGBA", "JPEG2000", num_resolutions=1)),
     "BMP RGB": lambda size: _saved(Image.new("RGB", (size[0] // 2, size[1] // 2)), "BMP"),
     "BMP, run lengths": run_length_bmp,
     "TIFF float": _float_tiff,

@@ -4,16 +4,22 @@ import base64
 import io
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import orjson
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from PIL import Image, ImageSequence, PngImagePlugin
+from pillow_heif import register_heif_opener
 
+from benchmarks.files.png import deep_png
+from benchmarks.files.tiff import NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, grey_page, tiff_file
 from crowdserve.protocol.binary import join_bytes
 from crowdserve.protocol.tensors import IMAGE, OUTPUTS
 from crowdserve.protocol.zones import EXAMPLE
+
+register_heif_opener()
 
 SIZE_PX = (48, 32)
 LENGTH_END = b"\n"
@@ -40,7 +46,7 @@ def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
 
 def files() -> list[bytes]:
     """Image files: every format, with the modes, compressions and extras that have decoders of their own."""
-    return [*_jpeg(), *_png(), *_tiff(), *_webp(), *_gif(), *_bmp()]
+    return [*_jpeg(), *_png(), *_tiff(), *_webp(), *_gif(), *_bmp(), *_avif(), *_heic(), *_jpeg_2000(), *_by_hand()]
 
 
 def _jpeg() -> Iterator[bytes]:
@@ -93,6 +99,37 @@ def _gif() -> Iterator[bytes]:
     yield encoded(drawn("P"), "GIF", transparency=0, interlace=1)
     frames = [frame.copy() for frame in ImageSequence.Iterator(drawn("P"))]
     yield encoded(drawn("P"), "GIF", save_all=True, append_images=[*frames, drawn("L")], comment=b"comment")
+
+
+def _avif() -> Iterator[bytes]:
+    yield encoded(drawn(), "AVIF", speed=10)
+    yield encoded(drawn("RGBA"), "AVIF", speed=10, subsampling="4:4:4", tile_rows=1)
+    yield encoded(drawn(), "AVIF", speed=10, save_all=True, append_images=[drawn("L").convert("RGB")])
+
+
+def _heic() -> Iterator[bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    yield encoded(drawn(), "HEIF", exif=exif.tobytes(), icc_profile=b"profile" * 20)
+    yield encoded(drawn("RGBA"), "HEIF", chroma=444)
+    yield encoded(drawn(size_px=(160, 96)), "HEIF", tile_size=64, thumbnails=[32])
+
+
+def _jpeg_2000() -> Iterator[bytes]:
+    for mode in ("RGB", "RGBA", "L", "LA", "I;16"):
+        yield encoded(drawn(mode), "JPEG2000")
+    yield encoded(drawn(), "JPEG2000", no_jp2=True, tile_size=(16, 16), num_resolutions=3)
+
+
+def _by_hand() -> Iterator[bytes]:
+    deep = np.asarray(drawn()).astype(np.uint16) * 16
+    yield deep_png(deep, significant_bits=12)
+    small = TiffPage(np.asarray(drawn(size_px=(8, 6))), tags={NEW_SUBFILE_TYPE: ("I", [SMALL_COPY])})
+    for order, big in (("<", False), (">", False), ("<", True)):
+        yield tiff_file(replace(small, below=[TiffPage(deep)]), grey_page(deep[..., 0]), order=order, big=big)
+    jpeg = encoded(drawn(), "JPEG")
+    yield b"--frame\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg[:-2] + b"\r\n--frame\r\n"
+    yield encoded(drawn(), "JPEG", progressive=True, restart_marker_blocks=2)[:-2]
 
 
 def _bmp() -> Iterator[bytes]:

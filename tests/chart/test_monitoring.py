@@ -7,6 +7,8 @@ import promql_parser
 import pytest
 from prometheus_client import REGISTRY
 
+from crowdserve.live.board import Board
+from crowdserve.live.outputs.metrics import registry_of
 from crowdserve_transformer import metrics as transformer_metrics
 from tests.support.rendering import CHART, Chart, Manifests
 
@@ -22,7 +24,8 @@ GRAFANA = {"$__rate_interval": "5m", "$namespace": "ns", "$release": "rel"}
 
 def queries(manifests: Manifests) -> list[str]:
     """Every query of alerts, autoscalers and the dashboard."""
-    alerts = [rule["expr"] for each in manifests.all("PrometheusRule") for rule in each["spec"]["groups"][0]["rules"]]
+    groups = [group for each in manifests.all("PrometheusRule") for group in each["spec"]["groups"]]
+    alerts = [rule["expr"] for group in groups for rule in group["rules"]]
     scalers = [t["metadata"]["query"] for each in manifests.all("ScaledObject") for t in each["spec"]["triggers"]]
     dashboard = json.loads(manifests.one("ConfigMap", "counting-dashboard")["data"]["crowdserve.json"])
     panels = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
@@ -52,9 +55,15 @@ def transformer_series() -> set[str]:
     return {f"{family.name}{end}" for family in families for end in ends[family.type]}
 
 
+def watcher_series() -> set[str]:
+    """Names of the series that `crowdserve watch` serves."""
+    families = registry_of(Board()).collect()
+    return {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in families}
+
+
 def test_every_metric_exists(everything: Manifests) -> None:
     used = {name for query in queries(everything) for name in re.findall(r"\b(?:crowdserve|nv)_[a-z_]+(?=\{)", query)}
-    assert {name for name in used if name.startswith("crowdserve_")} <= transformer_series()
+    assert {name for name in used if name.startswith("crowdserve_")} <= transformer_series() | watcher_series()
     assert {name for name in used if name.startswith("nv_")} == TRITON_ON_A_CPU | TRITON_ON_A_GPU
 
 
@@ -109,6 +118,19 @@ def test_alerts_about_the_canary_come_with_the_canary(chart: Chart) -> None:
     always = {"CrowdserveErrors", "CrowdserveSlow", "CrowdserveQueueGrows"}
     assert alerts() == always | {"CrowdserveCanaryErrors", "CrowdserveCanarySlow"}
     assert alerts(canary={"enabled": False}) == always
+
+
+def test_alerts_about_cameras_are_of_the_releases_namespace(chart: Chart) -> None:
+    _, cameras = chart.render("canary").one("PrometheusRule")["spec"]["groups"]
+    assert {rule["alert"] for rule in cameras["rules"]} == {
+        "CrowdserveZoneOverLimit",
+        "CrowdserveCameraNotCounted",
+        "CrowdserveWatcherSilent",
+        "CrowdserveWebhookGivenUp",
+    }
+    for rule in cameras["rules"]:
+        assert re.search(r'\{namespace="[\w-]+"', rule["expr"])
+        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= {"camera", "zone"}
 
 
 def test_alert_thresholds_come_from_values(chart: Chart) -> None:

@@ -14,7 +14,7 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
-from tests.support.rendering import CHART, CI, Chart, Object
+from tests.support.rendering import CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
@@ -287,11 +287,8 @@ def test_device_cpu_needs_no_gpu_anywhere(chart: Chart) -> None:
     manifests = chart.render("cpu")
     assert "gpu" not in json.dumps(manifests.triton()["resources"])
     given = flags(manifests.triton())
-    assert "--model-config-name=cpu" in given
     assert "--backend-config=onnxruntime,enable-global-threadpool=1" in given
     assert "engines" not in json.dumps(manifests.one("ServingRuntime"))
-    for name in CARDS:  # the flag names a file of every network
-        assert (CHART.parents[1] / "model_repository" / name / "configs" / "cpu.pbtxt").is_file()
 
 
 @pytest.mark.parametrize(

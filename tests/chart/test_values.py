@@ -113,6 +113,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "updateStrategy": ("default", {}, "surge"),
     "transformer.mode": ("default", {}, "standalone"),
     "knative.protocol": ("knative", {}, "grpc"),
+    "triton.precision": ("cpu", {}, "bf16"),
     "planBuilder.precision": ("tensorrt-job", {}, "fp32"),
     "planBuilder.enabled": ("tensorrt-job", {}, False),
     "planBuilder.job.enabled": ("tensorrt-job", {}, False),

@@ -33,11 +33,11 @@ def names(module: str) -> set[str]:
     return found
 
 
-def test_there_are_three_drawings() -> None:
-    assert len(DRAWINGS) == 3
+def test_there_are_four_drawings() -> None:
+    assert len(DRAWINGS) == 4
 
 
-@pytest.mark.parametrize("rooms", DRAWINGS, ids=["photo", "training", "rollout"])
+@pytest.mark.parametrize("rooms", DRAWINGS, ids=["photo", "training", "rollout", "camera"])
 def test_each_module_is_there_and_named_once(rooms: list[tuple[str, str]]) -> None:
     assert max(Counter(module for module, _ in rooms).values()) == 1
     for module, name in rooms:
@@ -45,10 +45,11 @@ def test_each_module_is_there_and_named_once(rooms: list[tuple[str, str]]) -> No
 
 
 def test_every_module_of_a_small_package_is_in_a_drawing() -> None:
-    """The transformer and the rollout are drawn whole: a new module needs its place."""
+    """The transformer, the rollout and the watcher are drawn whole: a new module needs its place."""
     for package, apart in (
         ("crowdserve_transformer", {"__init__", "__main__", "allocator"}),
         ("crowdserve.rollout", {"__init__"}),
+        ("crowdserve.live", {"__init__"}),
     ):
         spec = find_spec(package)
         assert spec is not None

@@ -3,9 +3,12 @@
 import io
 
 from PIL import Image
+from pillow_heif import register_heif_opener
 
 from crowdserve.cards import COUNTERS, SceneRoute
 from tools import stub_models
+
+register_heif_opener()  # as the service needs no encoder, it is not registered there
 
 
 def encoded(image: Image.Image, file_format: str, **options: object) -> bytes:

@@ -17,7 +17,7 @@ from crowdserve.pages.error_tree import error_table
 from crowdserve.pages.markdown import fill_mark
 from tools.reference import api
 from tools.reference.drawings import drawing
-from tools.reference.metrics import metrics_table
+from tools.reference.metrics import metrics_table, watcher_metrics_table
 from tools.reference.settings import settings_table
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -27,6 +27,7 @@ PACKAGES = {
     "bundle": "crowdserve.bundle",
     "evaluation": "crowdserve.evaluation",
     "rollout": "crowdserve.rollout",
+    "live": "crowdserve.live",
     "pages": "crowdserve.pages",
 }
 """Packages whose drawings the architecture page shows."""
@@ -35,7 +36,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
     "reference/cli.md": {"commands": lambda: command_reference(app, "crowdserve")},
     "reference/errors.md": {"errors": error_table},
     "reference/settings.md": {"settings": settings_table},
-    "reference/metrics.md": {"metrics": metrics_table},
+    "reference/metrics.md": {"metrics": metrics_table, "metrics-of-watcher": watcher_metrics_table},
     "reference/api.md": {
         "inputs": api.input_table,
         "parameters": api.parameter_table,

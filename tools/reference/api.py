@@ -27,7 +27,8 @@ EFFECTS: Mapping[str, str] = {
     "route": "which networks count: `auto` asks the scene classifier, both routes where it is unsure; "
     "`blend` weights both routes by its probabilities",
     "counter": "which counter answers; Triton runs no other. `average` is the mean of both",
-    "density": "return the density map: people per cell of 8×8 px, or of 16×16 px where SSDCNet answers alone",
+    "density": "return the density map: people per cell of 8×8 px, or of 16×16 px where SSDCNet answers alone, of the "
+    "photo scaled to 2048 px; `density_cell_px` says how large a cell is on the photo that was sent",
     "heatmap": "return the photo with the density map on it, as PNG",
     "zones": "count the people in [polygons](#zones) too",
 }

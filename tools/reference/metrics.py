@@ -1,8 +1,12 @@
-"""The reference of the transformer's Prometheus metrics."""
+"""The reference of the Prometheus metrics: the transformer's and the watcher's."""
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from crowdserve.live.averaging import Estimate
+from crowdserve.live.board import Board
+from crowdserve.live.observations import Reading, ZoneReading
+from crowdserve.live.outputs.metrics import registry_of
 from crowdserve.pages.markdown import markdown_table
 from crowdserve_transformer import metrics
 
@@ -24,3 +28,16 @@ def metrics_table() -> str:
 def known_metrics() -> list[MetricWrapperBase]:
     """The metrics that the transformer defines, in the order of their definition."""
     return [value for value in vars(metrics).values() if isinstance(value, MetricWrapperBase)]
+
+
+def watcher_metrics_table() -> str:
+    """A row for each metric of `crowdserve watch`."""
+    board = Board(["camera"])
+    zone = ZoneReading("zone", 1.0, Estimate(1.0, 0.0, 3), 1.0, "free", ())
+    board.put(Reading("camera", 0.0, "counted", zones=(zone,)), [])
+    rows = []
+    for family in registry_of(board, {"delivered": 1}).collect():
+        labels = ", ".join(f"`{label}`" for label in family.samples[0].labels)
+        name = f"{family.name}{'_total' if family.type == 'counter' else ''}"
+        rows.append((f"`{name}`", family.type, labels, family.documentation.removesuffix(".")))
+    return markdown_table(("metric", "type", "labels", "meaning"), rows)

@@ -12,11 +12,12 @@ _LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc accepts
 _ARENAS = 2
 
 
-def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
-    """Tell glibc to keep freed memory in each of two arenas; call before any thread starts.
+def keep_freed_memory(kept_bytes: int = _KEPT_BYTES, arenas: int = _ARENAS) -> bool:
+    """Tell glibc to keep freed memory in each of a few arenas; call before any thread starts.
 
     Args:
         kept_bytes: Most memory that each keeps.
+        arenas: How many there are at most.
 
     Returns:
         Whether glibc accepted: other C libraries have no such option and need none.
@@ -27,6 +28,6 @@ def keep_freed_memory(kept_bytes: int = _KEPT_BYTES) -> bool:
     options = {
         _M_MMAP_THRESHOLD: _LARGEST_KEPT_BLOCK_BYTES,
         _M_TRIM_THRESHOLD: kept_bytes,
-        _M_ARENA_MAX: _ARENAS,
+        _M_ARENA_MAX: arenas,
     }
     return all(mallopt(option, value) == 1 for option, value in options.items())

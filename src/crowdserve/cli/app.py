@@ -16,11 +16,13 @@ import crowdserve
 from crowdserve.cli.bundle import bundle_app
 from crowdserve.cli.count import count
 from crowdserve.cli.evaluate import evaluate
+from crowdserve.cli.history import history_app
 from crowdserve.cli.interruption import cleaning_up
 from crowdserve.cli.models import models_app
 from crowdserve.cli.repository import repository_app
 from crowdserve.cli.rollout import rollout_app
 from crowdserve.cli.up import up
+from crowdserve.cli.watch import watch
 from crowdserve.errors import CrowdServeError
 from crowdserve.terminal import printable_lines
 
@@ -60,8 +62,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (up, count, evaluate):
+for command in (up, count, evaluate, watch):
     app.command()(command)
+app.add_typer(history_app, name="history")
 app.add_typer(repository_app, name="repository")
 app.add_typer(models_app, name="models")
 app.add_typer(bundle_app, name="bundle")

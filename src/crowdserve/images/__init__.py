@@ -18,6 +18,7 @@ from crowdserve.images.geometry import (
     scene_input,
 )
 from crowdserve.images.memory import decoding_bytes, opening_bytes
+from crowdserve.images.plugins import load_decoders
 
 __all__ = [
     "EXPECTED",
@@ -35,6 +36,7 @@ __all__ = [
     "decode_image",
     "decoding_bytes",
     "fit_within",
+    "load_decoders",
     "opened",
     "opening_bytes",
     "pad_bottom_right",

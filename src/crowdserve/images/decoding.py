@@ -10,6 +10,7 @@ from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.deep_colours import deep_layout, eight_bit_colours
 from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
+from crowdserve.images.scaled_reading import scale_down
 from crowdserve.images.wholeness import whole_jpeg
 
 _TURNS = {
@@ -61,7 +62,7 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_WHOLE_PIXELS) -> Rgb:
 def decode_fitted(image: EncodedImage, *, max_side_px: int, with_scene: bool) -> FittedImage:
     """Decode an opened photo as the networks take it; a large one is never held as a whole RGB array.
 
-    A JPEG is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than `drafted_size`.
+    A JPEG or JPEG 2000 is scaled by 1/2, 1/4 or 1/8 while it is read, as long as it stays larger than `drafted_size`.
 
     Args:
         image: What `opened` yields.
@@ -85,7 +86,7 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> tuple[I
 
     Args:
         image: What `opened` yields.
-        least_size: Width and height that a JPEG keeps when it is scaled while it is read; None to read it as it is.
+        least_size: Width and height that it keeps when it is scaled while it is read; None to read it as it is.
     """
     layout = deep_layout(image.file)
     file = _loaded(image, least_size)
@@ -94,8 +95,8 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> tuple[I
 
 
 def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:
-    if least_size is not None and image.jpeg is not None:
-        image.file.draft(None, least_size)
+    if least_size is not None:
+        scale_down(image, least_size)
     image.file.load()
     return whole_jpeg(image.file, image.data, image.jpeg, least_size) if image.jpeg else image.file
 

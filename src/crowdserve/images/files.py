@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from crowdserve.errors import ImageTooLarge, InvalidImage
+from crowdserve.images.formats.av1 import has_deep_samples
 from crowdserve.images.formats.envelope import envelope_bytes
 from crowdserve.images.formats.jpeg import JpegLayout, ended, jpeg_layout
 from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.png import significant_bits
-from crowdserve.images.formats.signatures import JPEG, PNG, TIFF, Kind
+from crowdserve.images.formats.signatures import AVIF, JPEG, PNG, TIFF, Kind
 from crowdserve.images.formats.tiff import Page, beginning_with, best_page
+from crowdserve.images.plugins import open_as
 from crowdserve.images.samples import SampleMeaning
 
 MAX_PIXELS = 220_000_000
@@ -24,11 +26,13 @@ MAX_PIXELS = 220_000_000
 MAX_WHOLE_PIXELS = 64_000_000
 """Largest image accepted by default, if all of its pixels are in memory at once."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "BMP", "TIFF", "GIF")
 """Formats that are decoded, as Pillow calls them; of an animated one, the first frame."""
 
-EXPECTED = "JPEG, PNG, WebP, BMP, TIFF or GIF"
+EXPECTED = "JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, BMP, TIFF or GIF"
 """The same for messages and documentation."""
+
+_ALL_BITS = (0, 2**16 - 1)
 
 MAX_SCANS = 100
 """Most scans of a progressive JPEG. Encoders write about ten; each costs as much time as a whole photo."""
@@ -65,6 +69,11 @@ class EncodedImage:
         return self.jpeg is None or self.jpeg.is_held_whole
 
     @property
+    def is_deep(self) -> bool:
+        """Whether a channel of an AVIF or HEIC has more than eight bits."""
+        return has_deep_samples(self.data) if self.kind is AVIF else self.file.info.get("bit_depth", 8) > 8
+
+    @property
     def scans(self) -> int:
         """How many scans a JPEG has at most; 1 for other formats."""
         return max(1, self.jpeg.scans) if self.jpeg else 1
@@ -76,8 +85,10 @@ class EncodedImage:
             is_odd = 8 < self.page.bits < 16
             stated = self.page.sample_range or ((0, 2**self.page.bits - 1) if is_odd else None)
             return SampleMeaning(stated, self.page.is_white_at_zero)
-        bits = significant_bits(self.data) if self.kind is PNG else None
-        return SampleMeaning((0, 2**bits - 1) if bits else None)
+        if self.kind is PNG:
+            bits = significant_bits(self.data)
+            return SampleMeaning((0, 2**bits - 1) if bits else None)
+        return SampleMeaning(_ALL_BITS)  # the decoders of all other deep formats scale to them
 
 
 @contextmanager
@@ -140,7 +151,7 @@ def _pillows(data: bytes, kind: Kind, layout: JpegLayout | None, page: Page | No
     if layout and not layout.has_end:
         stream = io.BytesIO(ended(data, layout))
     try:
-        return Image.open(stream, formats=(kind.pillow,))
+        return open_as(kind.pillow, stream)
     except UnidentifiedImageError as err:
         if page is None or not page.pixels:
             raise

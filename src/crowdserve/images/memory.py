@@ -8,7 +8,9 @@ from PIL import ImageFile
 
 from crowdserve.images.deep_colours import deep_layout
 from crowdserve.images.files import EncodedImage, webp_size
+from crowdserve.images.formats.signatures import AVIF, HEIC, HEIF, JPEG_2000
 from crowdserve.images.geometry import drafted_size, fitted_size
+from crowdserve.images.scaled_reading import factor_of
 
 _FIXED_BYTES = 8 * 2**20
 """Buffers that do not grow with the picture, and one strip in other forms."""
@@ -21,6 +23,12 @@ _FITTED_BYTES = 4 + 4 + 3
 
 _PASS_BYTES = 4
 """A pixel between the two passes of scaling: as wide as the fitted image, as high as the decoded one."""
+
+_SCALED_CHANNEL_BYTES = {JPEG_2000: 7}
+"""Of one channel of a pixel, as scaled: coefficients of 32 bits, the samples, and what an odd codestream adds."""
+
+_CHANNEL_BYTES = {AVIF: (3.5, 5.5), HEIC: (3.0, 4.5), HEIF: (3.0, 4.5)}
+"""Of one channel of a pixel with 8 bits, and with more: the decoder's planes, what it makes of them, and a copy."""
 
 _WEBP_BYTES = 14
 """The decoder's two canvases, its planes, and a copy of the first, before Pillow's own image."""
@@ -42,12 +50,13 @@ def decoding_bytes(image: EncodedImage, *, max_side_px: int) -> int:
     file = image.file
     pixels = file.width * file.height
     size = fitted_size(file.size, max_side_px)
-    draft = _drafted_by(image, size)
+    draft = factor_of(image, drafted_size(size)) if size != file.size else 1
     decoded = pixels // draft**2
     stored = _STORED_BYTES.get(file.mode, 4)
     return (
         _FIXED_BYTES
-        + pixels * _library_bytes(image, stored)
+        + int(pixels * _library_bytes(image, stored))
+        + int(decoded * len(file.getbands()) * _SCALED_CHANNEL_BYTES.get(image.kind, 0))
         + decoded * (stored + _converted_bytes(file))
         + size[0] * (file.height // draft) * _PASS_BYTES
         + size[0] * size[1] * _FITTED_BYTES
@@ -61,8 +70,11 @@ def opening_bytes(data: bytes) -> int:
     return _WEBP_BYTES * width * height
 
 
-def _library_bytes(image: EncodedImage, stored: int) -> int:
+def _library_bytes(image: EncodedImage, stored: int) -> float:
     """Bytes per pixel that the format's decoder holds beside the image."""
+    if image.kind in _CHANNEL_BYTES:
+        ordinary, deep = _CHANNEL_BYTES[image.kind]
+        return len(image.file.getbands()) * (deep if image.is_deep else ordinary)
     match image.file.format:
         case "JPEG" | "MPO":
             return _COEFFICIENT_BYTES * len(image.file.getbands()) if image.is_held_whole else 0
@@ -83,12 +95,3 @@ def _converted_bytes(file: ImageFile.ImageFile) -> int:
     if file.mode in {"RGB", "L"} and "transparency" not in file.info:
         return low_bytes_and_joined
     return low_bytes_and_joined + (1 if file.mode == "F" or file.mode.startswith("I") else 4)
-
-
-def _drafted_by(image: EncodedImage, size: tuple[int, int]) -> int:
-    """By how much `draft` scales a JPEG down while it is read."""
-    if image.jpeg is None:
-        return 1
-    width, height = drafted_size(size)
-    scale = min(image.file.width // width, image.file.height // height)
-    return max(factor for factor in (1, 2, 4, 8) if factor <= max(1, scale))

@@ -53,7 +53,12 @@ OUTPUTS: Mapping[str, OutputTensor] = {
         ),
         *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
         OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
-        OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),
+        OutputTensor(
+            "models",
+            "BYTES",
+            (-1,),
+            "JSON: versions of the models that answered, such as 1+openvino-bf16",
+        ),
         OutputTensor(
             "density",
             "FP32",
@@ -62,6 +67,13 @@ OUTPUTS: Mapping[str, OutputTensor] = {
             True,
         ),
         OutputTensor("density_shape", "INT64", (-1, 2), "rows and columns of each map in `density`", True),
+        OutputTensor(
+            "density_cell_px",
+            "FP32",
+            (-1, 2),
+            "width and height of a cell of each map, in px of the photo as it was sent, upright",
+            True,
+        ),
         OutputTensor("heatmap", "BYTES", (-1,), "PNG: the photo with its density laid over it", True, True),
         OutputTensor(ZONE_NAMES, "BYTES", (-1, -1), "names of the zones in the parameter `zones`, in its order", True),
         OutputTensor(ZONE_COUNTS, "FP32", (-1, -1), "people in each of those zones", True),

@@ -148,13 +148,11 @@ def _corners(name: str, sent: object, limit: float) -> tuple[Corner, ...]:
         raise InvalidRequest(f"the corners of zone {quoted(name)} are {quoted(sent)}; expected a list of [x, y]")
     if len(sent) > MAX_CORNERS + 1:
         raise InvalidRequest(f"zone {quoted(name)} has {len(sent)} corners; the limit is {MAX_CORNERS}")
-    corners = [_corner(name, each, limit) for each in sent]
-    corners = [
-        corner for corner, next_one in zip(corners, [*corners[1:], *corners[:1]], strict=True) if corner != next_one
-    ]
-    if len(set(corners)) < 3 or len(corners) > MAX_CORNERS:
+    given = [_corner(name, each, limit) for each in sent]
+    corners = [corner for corner, after in zip(given, [*given[1:], *given[:1]], strict=True) if corner != after]
+    if len(set(given)) < 3 or len(corners) > MAX_CORNERS:
         raise InvalidRequest(
-            f"zone {quoted(name)} has {len(set(corners))} different corners; expected 3 to {MAX_CORNERS}"
+            f"zone {quoted(name)} has {len(set(given))} different corners; expected 3 to {MAX_CORNERS}"
         )
     _refuse_shape(name, corners)
     return tuple(corners)

@@ -7,6 +7,7 @@ from crowdserve_transformer.counting.parameters import KNOWN, parameter_help, re
 from crowdserve_transformer.settings import Settings
 
 SETTINGS = Settings(counter="average")
+DENSITY = ("density", "density_shape", "density_cell_px")
 USUAL = tuple(name for name, tensor in OUTPUTS.items() if not tensor.optional)
 
 
@@ -23,10 +24,10 @@ def test_default_outputs_are_the_non_optional_ones() -> None:
 
 
 def test_parameters_request_map_and_overlay() -> None:
-    assert read_choices({"density": True}, None, SETTINGS).outputs == (*USUAL, "density", "density_shape")
+    assert read_choices({"density": True}, None, SETTINGS).outputs == (*USUAL, *DENSITY)
     assert read_choices({"heatmap": True}, None, SETTINGS).outputs == (*USUAL, "heatmap")
     assert read_choices({"density": False, "heatmap": False}, None, SETTINGS).outputs == USUAL
-    assert read_choices({"density": True}, ["count"], SETTINGS).outputs == ("count", "density", "density_shape")
+    assert read_choices({"density": True}, ["count"], SETTINGS).outputs == ("count", *DENSITY)
 
 
 def test_zones_request_their_outputs() -> None:

@@ -50,6 +50,7 @@ class ImageCount:
         routes: The routes whose networks counted.
         models: Version of each model that answered.
         density: Map without padding [rows, columns]; None if not requested.
+        density_cell_px: Width and height of a cell of it, in px of the upright photo as it was sent.
         heatmap: PNG file; None if not requested.
         zones: The zones of the request with their people.
     """
@@ -60,6 +61,7 @@ class ImageCount:
     routes: tuple[SceneRoute, ...]
     models: Mapping[str, str]
     density: Density | None = None
+    density_cell_px: tuple[float, float] | None = None
     heatmap: bytes | None = None
     zones: tuple[ZoneCount, ...] = ()
 
@@ -159,10 +161,10 @@ class CrowdCounter:
             found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
         if not np.isfinite(found).all():
             raise TritonWrong(f"Triton's {VGG16.name} answered wrongly: its features give no probabilities")
-        version = self._classifier.sha256[:SHA256_CHARACTERS]
+        version = await call.backend.versions.told(VGG16.name, answer.version)
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         decision, p_dense = self._classifier.decision, probabilities["dense"]
-        models = {VGG16.name: answer.version, "scene_classifier": version}
+        models = {VGG16.name: version, "scene_classifier": self._classifier.sha256[:SHA256_CHARACTERS]}
         return Scene(decision.likelier(p_dense), probabilities, decision.is_unsure(p_dense), models)
 
     async def _count_routes(
@@ -220,9 +222,17 @@ def _summed_up(
         routes=tuple(counts),
         models={**(scene.models if scene else {}), **members},
         density=combined.density if combined is not None and choices.needs_density else None,
+        density_cell_px=_sent_cell(combined, picture) if combined is not None else None,
         heatmap=_drawn(picture.image, combined, people, zones) if combined and choices.needs_heatmap else None,
         zones=zones,
     )
+
+
+def _sent_cell(combined: CountMap, picture: FittedImage) -> tuple[float, float]:
+    """Width and height of a cell, in px of the photo as it was sent."""
+    height, width = picture.image.shape[:2]
+    sent_width, sent_height = picture.sent_size
+    return combined.stride * sent_width / width, combined.stride * sent_height / height
 
 
 def _drawn(image: Rgb, combined: CountMap, people: float, zones: Sequence[ZoneCount]) -> bytes:

@@ -11,6 +11,7 @@ from crowdserve.protocol.zones import EXAMPLE, MAX_CORNERS, MAX_ZONES, Zone, rea
 from crowdserve_transformer.settings import Settings
 
 _NAMED = 3
+_OF_THE_MAP = frozenset({"density", "density_shape", "density_cell_px"})
 _OF_THE_SCENE = frozenset({"scene", "scene_probability", "scene_unsure"})
 _OF_ZONES = (ZONE_NAMES, ZONE_COUNTS)
 KNOWN = ("route", "counter", "density", "heatmap", "zones")
@@ -45,7 +46,7 @@ class Choices:
     @property
     def needs_density(self) -> bool:
         """Whether density maps are returned."""
-        return not {"density", "density_shape"}.isdisjoint(self.outputs)
+        return not _OF_THE_MAP.isdisjoint(self.outputs)
 
     @property
     def needs_heatmap(self) -> bool:
@@ -85,7 +86,7 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
     else:
         wanted = tuple(name for name in available if not OUTPUTS[name].optional)
     if "density" in optional:
-        optional.append("density_shape")
+        optional += ["density_shape", "density_cell_px"]
     if zones:
         optional += _OF_ZONES
     names = tuple(dict.fromkeys((*wanted, *optional)))

@@ -70,6 +70,7 @@ _WRITERS: Mapping[str, Callable[[_Images], _Tensor]] = {
     "models": _bytes(lambda image: orjson.dumps(dict(image.models))),
     "density": lambda images: stacked(_densities(images)),
     "density_shape": lambda images: np.array([d.shape for d in _densities(images)], dtype=np.int64),
+    "density_cell_px": lambda images: np.array([image.density_cell_px for image in images], dtype=np.float32),
     "heatmap": _bytes(lambda image: image.heatmap or b""),
     ZONE_NAMES: _zone_names,
     ZONE_COUNTS: _zone_counts,

@@ -20,7 +20,7 @@ import orjson
 from PIL import Image
 
 from crowdserve.errors import CrowdServeError, ImageTooLarge
-from crowdserve.images import FittedImage, decode_fitted, decoding_bytes, opened, opening_bytes
+from crowdserve.images import FittedImage, decode_fitted, decoding_bytes, load_decoders, opened, opening_bytes
 from crowdserve_transformer.allocator import keep_freed_memory
 from crowdserve_transformer.decoding.messages import Decoded, Header, Job
 
@@ -49,8 +49,8 @@ def main() -> None:
 
 def _be_modest() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the server decides
-    keep_freed_memory(_KEPT_BYTES)
-    Image.init()  # or the first file pays for it from its own processor time
+    keep_freed_memory(_KEPT_BYTES, arenas=1)  # an arena for each thread of a decoder would look like memory
+    load_decoders()  # or the first file pays for it from its own processor time
     Image.MAX_IMAGE_PIXELS = None  # the operator's limits are kept instead
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):  # if memory runs out all the same, the kernel shall take this process

@@ -1,9 +1,12 @@
 """Brands of ISO base media files: MP4 and its relatives, pictures among them, say in their first box what they are."""
 
 from crowdserve.images.formats.signatures import (
+    AVIF,
     CONVERT,
     EXPORT_RAW,
     EXTRACT_FRAMES,
+    HEIC,
+    HEIF,
     QUICKTIME,
     SEND_PHOTO,
     Kind,
@@ -11,18 +14,15 @@ from crowdserve.images.formats.signatures import (
 
 _LONGEST_BOX_BYTES = 1024
 
-_AVIF = Kind("an AVIF", CONVERT)
-_HEIC = Kind("a HEIC", CONVERT)
-_HEIF = Kind("a HEIF", CONVERT)
 _MP4 = Kind("an MP4 video", EXTRACT_FRAMES)
 _3GPP = Kind("a 3GPP video", EXTRACT_FRAMES)
 _RECORDING = Kind("an MPEG-4 recording", SEND_PHOTO)
 _FRAGMENT = Kind("a fragment of an MP4 video", EXTRACT_FRAMES)
 
 _OF_BRAND: dict[bytes, Kind] = {
-    b"avif": _AVIF,
-    b"avis": _AVIF,
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), _HEIC),
+    b"avif": AVIF,
+    b"avis": AVIF,
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"), HEIC),
     b"avci": Kind("a HEIF with H.264 inside", CONVERT),
     b"avcs": Kind("a HEIF with H.264 inside", CONVERT),
     b"vvic": Kind("a HEIF with H.266 inside", CONVERT),
@@ -34,6 +34,11 @@ _OF_BRAND: dict[bytes, Kind] = {
     **dict.fromkeys((b"M4A ", b"M4B ", b"M4P ", b"F4A ", b"F4B "), _RECORDING),
 }
 """What a brand stands for, the more telling ones first; others are MP4's."""
+
+_ANY_PICTURE = {b"mif1", b"mif2", b"msf1", b"miaf"}
+"""Brands of pictures, whatever they are made of."""
+
+_DECODED = {AVIF, HEIC}
 
 _OF_BOX: dict[bytes, Kind] = {
     **dict.fromkeys((b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"), QUICKTIME),
@@ -50,11 +55,12 @@ def kind_of_boxes(data: bytes) -> Kind | None:
     brands = _brands(data)
     if brands[0] in _OF_BRAND:
         return _OF_BRAND[brands[0]]
-    if brands[0][:2] == b"3g":
-        return _3GPP
-    if brands[0] in {b"mif1", b"mif2", b"msf1", b"miaf"}:  # any picture: what it is made of stands behind
-        return next((_OF_BRAND[brand] for brand in brands if brand in _OF_BRAND), _HEIF)
-    return _MP4
+    known = [_OF_BRAND[brand] for brand in brands if brand in _OF_BRAND]
+    if found := next((kind for kind in known if kind in _DECODED), None):
+        return found
+    if not _ANY_PICTURE.isdisjoint(brands):
+        return known[0] if known else HEIF
+    return _3GPP if brands[0].startswith(b"3g") else _MP4
 
 
 def _brands(data: bytes) -> list[bytes]:

@@ -36,6 +36,10 @@ WEBP = Kind("a WebP", pillow="WEBP")
 BMP = Kind("a BMP", pillow="BMP")
 TIFF = Kind("a TIFF", pillow="TIFF")
 GIF = Kind("a GIF", pillow="GIF")
+AVIF = Kind("an AVIF", pillow="AVIF")
+HEIC = Kind("a HEIC", pillow="HEIF")
+HEIF = Kind("a HEIF", pillow="HEIF")
+JPEG_2000 = Kind("a JPEG 2000", pillow="JPEG2000")
 
 CAMERA_RAW = Kind("a camera raw file", EXPORT_RAW)
 JPEG_XL = Kind("a JPEG XL", CONVERT)
@@ -68,8 +72,8 @@ PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     # Pictures
     (b"\xff\x0a", JPEG_XL),
     (b"\0\0\0\x0cJXL \r\n\x87\n", JPEG_XL),
-    (b"\0\0\0\x0cjP  \r\n\x87\n", Kind("a JPEG 2000", CONVERT)),
-    (b"\xff\x4f\xff\x51", Kind("a JPEG 2000", CONVERT)),
+    (b"\0\0\0\x0cjP  \r\n\x87\n", JPEG_2000),
+    (b"\xff\x4f\xff\x51", JPEG_2000),
     (b"II\xbc\x01", Kind("a JPEG XR", CONVERT)),
     (b"8BPS", Kind("a Photoshop document", CONVERT)),
     (b"gimp xcf", Kind("a GIMP document", CONVERT)),

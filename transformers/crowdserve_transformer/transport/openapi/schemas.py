@@ -21,6 +21,7 @@ _VALUES: Mapping[str, Schema] = {
     "scene_probability": {"type": "number", "minimum": 0, "maximum": 1},
     "route": {"type": "string", "enum": [*_SCENES, "+".join(_SCENES)]},
     "density_shape": {"type": "integer", "minimum": 1},
+    "density_cell_px": {"type": "number", "exclusiveMinimum": 0},
 }
 """Elements of outputs that are narrower than their datatype."""
 
@@ -256,6 +257,7 @@ def _predictions() -> dict[str, Schema]:
     members = {tensor.name: _element(tensor) for tensor in OUTPUTS.values() if tensor.name != "density_shape"}
     members["models"] = {"type": "object", "additionalProperties": _TEXT}
     members["density"] = _list(_list({"type": "number", "minimum": 0}, minItems=1), minItems=1)
+    members["density_cell_px"] = _list(members["density_cell_px"], minItems=2, maxItems=2)
     members |= {name: _list(members[name], minItems=1) for name in (ZONE_NAMES, ZONE_COUNTS)}
     members["heatmap"] = _object({"b64": BASE64})
     return members

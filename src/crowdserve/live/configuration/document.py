@@ -1,0 +1,90 @@
+"""YAML with the line of each value, so that a message about one can name it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from crowdserve.live.errors import ConfigurationError
+from crowdserve.live.secrets import Secrets
+
+Place = tuple[str | int, ...]
+"""Keys and indices that lead to a value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A YAML file's content.
+
+    Attributes:
+        content: It, with secrets filled in.
+        lines: The line of each value, by place.
+        faults: A place and a message for each thing that is wrong with its text.
+    """
+
+    content: Any
+    lines: dict[Place, int] = field(default_factory=dict)
+    faults: list[tuple[Place, str]] = field(default_factory=list)
+
+    def line_of(self, place: Sequence[str | int]) -> int:
+        """The line of a value, or of what is around it if it is missing."""
+        known = (tuple(place[:length]) for length in range(len(place), -1, -1))
+        return next((self.lines[each] for each in known if each in self.lines), 1)
+
+
+def read_document(text: str, name: str, secrets: Secrets) -> Document:
+    """Parse a YAML text.
+
+    Args:
+        text: Its content.
+        name: The file, for messages.
+        secrets: Fill in `${NAME}`.
+
+    Raises:
+        ConfigurationError: If it is not YAML.
+    """
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as err:
+        line = err.problem_mark.line + 1 if err.problem_mark else 1
+        raise ConfigurationError([f"{name}:{line}: not YAML: {err.problem}"]) from err
+    except yaml.YAMLError as err:
+        raise ConfigurationError([f"{name}:1: not YAML: {err}"]) from err
+    found = Document(None)
+    return Document(_Walk(found, secrets).value(root, ()), found.lines, found.faults)
+
+
+class _Walk:
+    def __init__(self, found: Document, secrets: Secrets) -> None:
+        self._found = found
+        self._secrets = secrets
+        self._scalars = yaml.constructor.SafeConstructor()
+
+    def value(self, node: yaml.Node | None, place: Place) -> Any:
+        if node is None:
+            return None
+        self._found.lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(each, (*place, index)) for index, each in enumerate(node.value)]
+        return self._scalar(node, place)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = str(key_node.value)
+            self._found.lines[(*place, key)] = key_node.start_mark.line + 1
+            if key in values:
+                self._found.faults.append(((*place, key), "this name stands here twice"))
+            values[key] = self.value(value_node, (*place, key))
+        return values
+
+    def _scalar(self, node: yaml.Node, place: Place) -> Any:
+        try:
+            value = self._scalars.construct_object(node)
+            return self._secrets.filled_in(value) if isinstance(value, str) else value
+        except (ValueError, yaml.YAMLError) as err:
+            self._found.faults.append((place, str(err)))
+            return None

@@ -1,0 +1,85 @@
+"""A file to a site."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from crowdserve.errors import SetupError, quoted
+from crowdserve.live.configuration.document import Document, Place, read_document
+from crowdserve.live.configuration.site import Site
+from crowdserve.live.errors import ConfigurationError
+from crowdserve.live.secrets import Secrets
+from crowdserve.terminal import printable
+
+MAX_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A site, and the secrets that its configuration has filled in."""
+
+    site: Site
+    secrets: Secrets
+
+
+def read_configuration(path: Path, secrets: Secrets | None = None) -> Configuration:
+    """Read and check a configuration.
+
+    Args:
+        path: The YAML file.
+        secrets: Where `${NAME}` is looked up; the environment by default.
+
+    Raises:
+        ConfigurationError: With a message and a line for each fault.
+        SetupError: If the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode()
+    except (OSError, UnicodeDecodeError) as err:
+        raise SetupError(f"{printable(path)} cannot be read: {err}") from err
+    if len(data) > MAX_BYTES:
+        raise SetupError(f"{printable(path)} has over {MAX_BYTES:,} bytes; divide the cameras among several watchers")
+    secrets = secrets or Secrets()
+    return Configuration(_site_of(read_document(text, str(path), secrets), str(path), secrets), secrets)
+
+
+def _site_of(document: Document, name: str, secrets: Secrets) -> Site:
+    faults, site = list(document.faults), None
+    try:
+        site = Site.model_validate({} if document.content is None else document.content)
+    except ValidationError as err:
+        faults += map(_fault, err.errors())
+        faults = [(place, text) for number, (place, text) in enumerate(faults) if not _is_told(place, number, faults)]
+    if site is None or faults:
+        lines = sorted((document.line_of(place), _path(place), text) for place, text in faults)
+        raise ConfigurationError([secrets.hide(f"{name}:{line}: {where}{text}") for line, where, text in lines])
+    return site
+
+
+def _is_told(place: Place, number: int, faults: list[tuple[Place, str]]) -> bool:
+    """Whether an earlier fault is of the same place, or another is inside of it and has caused this one."""
+    return any(
+        other[: len(place)] == place and (len(other) > len(place) or at < number)
+        for at, (other, _) in enumerate(faults)
+    )
+
+
+def _fault(error: ErrorDetails) -> tuple[Place, str]:
+    place = tuple(part for part in error["loc"] if part != "[key]")
+    text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        text = "there is no such setting"
+    elif error["type"] == "missing":
+        text = "this is missing"
+    elif not isinstance(error["input"], dict | list | tuple):
+        text = f"{quoted(error['input'])} cannot be: {text}"
+    return place, text
+
+
+def _path(place: Place) -> str:
+    text = "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in place)
+    return f"{text.removeprefix('.')}: " if text else ""

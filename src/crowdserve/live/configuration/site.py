@@ -1,0 +1,191 @@
+"""What a site can say: its cameras and what becomes of their counts."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.live.calibration import GroundPlane
+from crowdserve.live.configuration.zones import PICTURE, Point, Seconds, Strict, WatchedZone
+from crowdserve.live.levels import DEFAULT_LEVELS, LevelName
+from crowdserve.live.secrets import any_hidden
+
+MAX_CAMERAS, MAX_ZONES = 200, 32
+"""Cameras of a watcher and zones of a camera: they are labels of metrics."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+def _named(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("expected at most 63 letters, digits, dots, hyphens and underscores")
+    return name
+
+
+def _known(choices: tuple[str, ...]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(choices)}")
+        return value
+
+    return AfterValidator(check)
+
+
+class Calibration(Strict):
+    """A rectangle on the ground whose size is known.
+
+    Attributes:
+        corners: Its corners in the picture, in fractions of its sides: the near or far edge first, then around.
+        width_m: Length of the edge from the first corner to the second.
+        depth_m: Length of the edge from the second corner to the third.
+    """
+
+    corners: tuple[Point, Point, Point, Point]
+    width_m: float = Field(gt=0)
+    depth_m: float = Field(gt=0)
+
+
+class Camera(Strict):
+    """A camera.
+
+    Attributes:
+        name: What it is called, in metrics and messages.
+        source: rtsp://…, http(s)://… (MJPEG, HLS, a snapshot), a video file, a folder, /dev/video0.
+        every: Seconds from one count to the next.
+        route: As in a request.
+        counter: As in a request.
+        zones: Its zones.
+        calibration: A known rectangle in its picture.
+        average_over: Counts of which the median is taken.
+        frozen_after: Seconds of the same picture after which it counts as frozen.
+        lost_after: Seconds without a count after which an alert says so.
+        loop: Whether a video file starts again at its end.
+    """
+
+    name: Annotated[str, AfterValidator(_named)]
+    source: str = Field(min_length=1, max_length=2048)
+    every: Annotated[Seconds, Field(gt=0)] = 5.0
+    route: Annotated[str, _known(ROUTE_CHOICES)] | None = None
+    counter: Annotated[str, _known(COUNTER_CHOICES)] | None = None
+    zones: tuple[WatchedZone, ...] = Field(default=(), max_length=MAX_ZONES)
+    calibration: Calibration | None = None
+    average_over: int = Field(default=5, ge=1, le=100)
+    frozen_after: Seconds = 60.0
+    lost_after: Seconds = 60.0
+    loop: bool = False
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Camera":
+        _check_unique([zone.name for zone in self.zones], "zones")
+        self.areas_m2()
+        return self
+
+    def areas_m2(self) -> dict[str, float]:
+        """The area of each zone that has one.
+
+        Raises:
+            ValueError: If the calibration does not give it.
+        """
+        areas = {zone.name: zone.area_m2 for zone in self.zones if zone.area_m2 is not None}
+        if self.calibration is None:
+            return areas
+        ground = GroundPlane(self.calibration.corners, self.calibration.width_m, self.calibration.depth_m)
+        for zone in self.zones:
+            if zone.polygon_px is not None and zone.name not in areas:
+                raise ValueError(
+                    f"zone {zone.name!r} is in pixels; give it in fractions, as the calibration, or its area_m2"
+                )
+            if zone.polygon is not None and zone.name not in areas:
+                areas[zone.name] = ground.area_m2(zone.polygon)
+        return areas
+
+    def watched(self) -> tuple[WatchedZone, ...]:
+        """Its zones, the whole picture first."""
+        if any(zone.name == PICTURE for zone in self.zones):
+            return tuple(sorted(self.zones, key=lambda zone: zone.name != PICTURE))
+        return (WatchedZone(name=PICTURE), *self.zones)
+
+
+class Webhook(Strict):
+    """Where alerts are sent.
+
+    Attributes:
+        url: It.
+        secret: Signs every message; none is signed without.
+        give_up_after: Seconds for which a message is tried again.
+    """
+
+    url: str = Field(pattern=r"^https?://")
+    secret: str | None = Field(default=None, min_length=16)
+    give_up_after: Seconds = 24 * 3600.0
+
+
+class History(Strict):
+    """Where counts are kept.
+
+    Attributes:
+        url: SQLAlchemy's URL, of SQLite or PostgreSQL; None to keep none.
+        keep: Seconds for which a count is kept.
+    """
+
+    url: str | None = "sqlite:///crowdserve-history.db"
+    keep: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
+
+
+class Pictures(Strict):
+    """Which pictures are kept, and for how long; none by default.
+
+    Attributes:
+        folder: Where.
+        keep: Seconds; 0 for none.
+        form: pixelated, or original, in which faces can be recognised.
+        every: Seconds from one kept picture of a camera to the next.
+    """
+
+    folder: str = "crowdserve-pictures"
+    keep: Seconds = 0.0
+    form: Literal["pixelated", "original"] = "pixelated"
+    every: Annotated[Seconds, Field(gt=0)] = 60.0
+
+
+class Site(Strict):
+    """Everything that a watcher is told.
+
+    Attributes:
+        service: URL of the service that counts; None for that of the command line.
+        cameras: The cameras.
+        levels: People per m² from which on a zone is busy, dense and critical.
+        webhooks: Where alerts are sent.
+        history: Where counts are kept.
+        pictures: Which pictures are kept.
+        metrics_port: Port of Prometheus's metrics; None for none.
+        metrics_host: Address that they are served at.
+    """
+
+    service: str | None = Field(default=None, pattern=r"^https?://")
+    cameras: tuple[Camera, ...] = Field(min_length=1, max_length=MAX_CAMERAS)
+    levels: dict[LevelName, Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
+    webhooks: tuple[Webhook, ...] = Field(default=(), max_length=8)
+    history: History = History()
+    pictures: Pictures = Pictures()
+    metrics_port: int | None = Field(default=9108, ge=0, le=65535)
+    metrics_host: str = "127.0.0.1"
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Site":
+        _check_unique([camera.name for camera in self.cameras], "cameras")
+        starts = [self.levels.get(name) for name in DEFAULT_LEVELS]
+        if None in starts or starts != sorted(starts, key=lambda start: start or 0.0) or len(set(starts)) < len(starts):
+            raise ValueError(f"levels: expected rising densities for {', '.join(DEFAULT_LEVELS)}")
+        return self
+
+    def plain_secrets(self) -> bool:
+        """Whether a source or webhook may hold a secret in its URL."""
+        return any_hidden([*(camera.source for camera in self.cameras), *(hook.url for hook in self.webhooks)])
+
+
+def _check_unique(names: list[str], what: str) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{what}: {twice[0]!r} is the name of several; give each a name of its own")

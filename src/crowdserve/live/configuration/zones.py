@@ -1,0 +1,64 @@
+"""Zones of a camera: where they are, how large, and how many people are too many."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from crowdserve.errors import InvalidRequest
+from crowdserve.live.durations import seconds_of
+from crowdserve.protocol.zones import Zone, make_zone
+
+PICTURE = "picture"
+"""The name of the zone that is the whole picture; it needs no polygon."""
+
+Seconds = Annotated[float, BeforeValidator(seconds_of), Field(ge=0)]
+Point = tuple[float, float]
+
+
+class Strict(BaseModel):
+    """A part of the configuration: nothing unknown, and nothing that changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class WatchedZone(Strict):
+    """A zone and its limits.
+
+    Attributes:
+        name: What it is called.
+        polygon: Corners in fractions of the picture's sides.
+        polygon_px: Corners in pixels of the picture instead.
+        area_m2: Its area on the ground; the calibration gives it if left out.
+        limit: People from which on it is too full.
+        density_limit: People per m² from which on it is too full.
+        for_seconds: How long it has to be too full before an alert is raised (`for`).
+        hysteresis: Share of a limit by which the people must be fewer before the alert is over.
+    """
+
+    name: str
+    polygon: tuple[Point, ...] | None = None
+    polygon_px: tuple[Point, ...] | None = None
+    area_m2: float | None = Field(default=None, gt=0)
+    limit: float | None = Field(default=None, gt=0)
+    density_limit: float | None = Field(default=None, gt=0)
+    for_seconds: Seconds = Field(default=0.0, alias="for")
+    hysteresis: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _has_one_shape(self) -> "WatchedZone":
+        given = [shape for shape in (self.polygon, self.polygon_px) if shape is not None]
+        if len(given) != (0 if self.name == PICTURE else 1):
+            expected = "none, as it is the whole picture" if self.name == PICTURE else "one of polygon and polygon_px"
+            raise ValueError(f"zone {self.name!r} has {len(given)} polygons; expected {expected}")
+        self.zone()
+        return self
+
+    def zone(self) -> Zone | None:
+        """It, as a request carries it; None for the whole picture."""
+        if self.name == PICTURE:
+            return None
+        shape, in_px = (self.polygon_px, True) if self.polygon is None else (self.polygon, False)
+        try:
+            return make_zone(self.name, shape, in_px=in_px)
+        except InvalidRequest as err:
+            raise ValueError(str(err)) from err

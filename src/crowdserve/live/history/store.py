@@ -1,0 +1,176 @@
+"""A history's database."""
+
+import time
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select, update
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from crowdserve.errors import SetupError
+from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, SCHEMA, STATUSES, to_seconds, to_time
+from crowdserve.live.observations import Alert, Message, Reading
+from crowdserve.live.secrets import hide_in_urls
+
+_ROWS_AT_A_TIME = 5_000
+
+
+class HistoryStore:
+    """A database of counts and alerts; its tables are made if they are missing.
+
+    Args:
+        url: SQLAlchemy's URL, such as ``sqlite:///history.db`` or ``postgresql+psycopg://user:password@host/name``.
+
+    Raises:
+        SetupError: If it cannot be opened.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.shown = hide_in_urls(url)
+        try:
+            self._engine = create_engine(url, pool_pre_ping=True)
+            if self._engine.dialect.name == "sqlite":
+                event.listen(self._engine, "connect", _prepare_sqlite)
+            SCHEMA.create_all(self._engine)
+        except (ArgumentError, NoSuchModuleError, ImportError) as err:
+            expected = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+            raise SetupError(f"the history's URL is {self.shown}; expected {expected}, and its package") from err
+        except SQLAlchemyError as err:
+            raise SetupError(f"the history {self.shown} cannot be opened: {reason(err)}") from err
+        self._status: dict[str, str] = {}
+
+    def record(
+        self,
+        readings: Iterable[Reading],
+        alerts: Iterable[Alert],
+        messages: Iterable[Message] = (),
+        settled: Iterable[Message] = (),
+    ) -> None:
+        """Keep readings and alerts, all of them or none.
+
+        Args:
+            readings: New ones.
+            alerts: New ones, and what has become of others.
+            messages: About those alerts, to be delivered.
+            settled: Messages that are not to be delivered any more.
+
+        Raises:
+            SQLAlchemyError: If the database does not take them.
+        """
+        readings = list(readings)
+        counts = [row for reading in readings for row in _count_rows(reading)]
+        known = dict(self._status)
+        statuses = [row for reading in readings for row in _status_rows(reading, known)]
+        with self._engine.begin() as connection:
+            if counts:
+                connection.execute(insert(COUNTS), counts)
+            if statuses:
+                connection.execute(insert(STATUSES), statuses)
+            for alert in alerts:
+                _put_alert(connection, alert)
+            for message in messages:
+                row = {"id": message.id, "address": message.address, "body": message.body}
+                connection.execute(insert(OUTBOX).values(row | {"since": to_time(time.time())}))
+            for message in settled:
+                its = (OUTBOX.c.id == message.id) & (OUTBOX.c.address == message.address)
+                connection.execute(delete(OUTBOX).where(its))
+        self._status = known
+
+    def forget_before(self, at: float) -> None:
+        """Remove what is older than a moment; alerts that are not over stay."""
+        oldest = to_time(at)
+        with self._engine.begin() as connection:
+            for table in (COUNTS, STATUSES):
+                connection.execute(delete(table).where(table.c.at < oldest))
+            connection.execute(delete(ALERTS).where(ALERTS.c.cleared_at < oldest))
+
+    def open_alerts(self) -> list[Alert]:
+        """Alerts that are not over."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(ALERTS).where(ALERTS.c.cleared_at.is_(None)))
+            return [_alert(row) for row in rows.mappings()]
+
+    def take_undelivered(self, addresses: Iterable[str]) -> list[Message]:
+        """Messages of an earlier run to some webhooks, in order; those to others are forgotten."""
+        with self._engine.begin() as connection:
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.address.not_in(list(addresses))))
+            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.since, OUTBOX.c.id.desc())).mappings()
+            return [Message(row["id"], row["address"], row["body"]) for row in rows]
+
+    def counts(
+        self, *, camera: str | None = None, since: float | None = None, until: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Rows of the counts, by time.
+
+        Args:
+            camera: Only of this one.
+            since: From this moment on, seconds since the epoch.
+            until: Before this moment.
+        """
+        query = select(COUNTS).order_by(COUNTS.c.at, COUNTS.c.camera, COUNTS.c.zone)
+        if camera is not None:
+            query = query.where(COUNTS.c.camera == camera)
+        if since is not None:
+            query = query.where(COUNTS.c.at >= to_time(since))
+        if until is not None:
+            query = query.where(COUNTS.c.at < to_time(until))
+        with self._engine.connect() as connection:
+            for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query).mappings():
+                yield dict(row)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's, for questions of one's own."""
+        return self._engine
+
+
+def reason(err: SQLAlchemyError) -> str:
+    """What a database says, in one line, without passwords."""
+    return hide_in_urls(str(getattr(err, "orig", None) or err).partition("\n")[0])
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """Readers and the writer at the same time, and as little writing to the disk as is safe."""
+    for setting in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _count_rows(reading: Reading) -> Iterator[dict[str, Any]]:
+    for zone in reading.zones:
+        yield {
+            "at": to_time(reading.at),
+            "camera": reading.camera,
+            "zone": zone.zone,
+            "people": zone.people,
+            "average": zone.average.people,
+            "spread": zone.average.spread,
+            "frames": zone.average.frames,
+            "people_per_m2": zone.density,
+            "level": zone.level,
+        }
+
+
+def _status_rows(reading: Reading, known: dict[str, str]) -> Iterator[dict[str, Any]]:
+    if known.get(reading.camera) != reading.status:
+        known[reading.camera] = reading.status
+        at = to_time(reading.at)
+        yield {"at": at, "camera": reading.camera, "status": reading.status, "detail": reading.detail[:500]}
+
+
+def _put_alert(connection: Connection, alert: Alert) -> None:
+    row = {name: getattr(alert, name) for name in ("id", "camera", "zone", "kind", "limit", "value")}
+    row["raised_at"] = to_time(alert.raised_at)
+    row["cleared_at"] = None if alert.cleared_at is None else to_time(alert.cleared_at)
+    if not connection.execute(update(ALERTS).where(ALERTS.c.id == alert.id).values(row)).rowcount:
+        connection.execute(insert(ALERTS).values(row))
+
+
+def _alert(row: Any) -> Alert:
+    fields = dict(row)
+    fields["raised_at"] = to_seconds(cast(datetime, fields["raised_at"]))
+    return Alert(**fields)

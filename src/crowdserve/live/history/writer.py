@@ -1,0 +1,113 @@
+"""The thread that writes a history: cameras never wait for a database, and one that is away is tried again."""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from crowdserve.live.backoff import BackOff
+from crowdserve.live.history.store import HistoryStore, reason
+from crowdserve.live.observations import Alert, Message, Reading
+
+log = logging.getLogger(__name__)
+
+_MAX_WAITING = 20_000
+"""Readings that are kept for a database that is away: of 20 cameras every 5 s, an hour and more."""
+
+_TOGETHER = 500
+_GATHER_SECONDS = 1.0
+_FORGET_EVERY_SECONDS = 600.0
+_LAST_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is to be written: a reading, alerts, messages about them, messages that are settled."""
+
+    reading: Reading | None = None
+    alerts: Sequence[Alert] = ()
+    messages: Sequence[Message] = ()
+    settled: Sequence[Message] = ()
+
+
+class HistoryWriter:
+    """Writes to a store until it is closed.
+
+    Args:
+        store: Where.
+        keep_seconds: Age at which a count is removed.
+        backoff: Waits between tries.
+    """
+
+    def __init__(self, store: HistoryStore, keep_seconds: float, backoff: BackOff | None = None) -> None:
+        self._store = store
+        self._keep_seconds = keep_seconds
+        self._backoff = backoff or BackOff(1.0, 30.0)
+        self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="history", daemon=True)
+        self._thread.start()
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry soon; if too many wait, the oldest is lost."""
+        if self._waiting.qsize() >= _MAX_WAITING:
+            self._waiting.get_nowait()
+        self._waiting.put(entry)
+
+    @property
+    def waiting(self) -> int:
+        """How many readings are not yet written."""
+        return self._waiting.qsize()
+
+    def close(self) -> None:
+        """Write the rest, and close the store."""
+        self._stopping.set()
+        self._thread.join(_LAST_SECONDS)
+        self._store.close()
+
+    def _run(self) -> None:
+        forget_at = time.monotonic()
+        while not (self._stopping.is_set() and self._waiting.empty()):
+            entries = self._gathered()
+            if not self._written(entries):
+                return
+            if time.monotonic() >= forget_at:
+                forget_at = time.monotonic() + _FORGET_EVERY_SECONDS
+                self._forget()
+
+    def _gathered(self) -> list[Entry]:
+        """What has come in about a second, one commit's worth."""
+        self._stopping.wait(_GATHER_SECONDS)
+        entries: list[Entry] = []
+        while len(entries) < _TOGETHER and not self._waiting.empty():
+            entries.append(self._waiting.get_nowait())
+        return entries
+
+    def _written(self, entries: list[Entry]) -> bool:
+        """Write, however often it has to be tried; False if the watcher stops before."""
+        while entries:
+            try:
+                self._store.record(
+                    [entry.reading for entry in entries if entry.reading],
+                    [alert for entry in entries for alert in entry.alerts],
+                    [message for entry in entries for message in entry.messages],
+                    [message for entry in entries for message in entry.settled],
+                )
+                self._backoff.reset()
+                return True
+            except SQLAlchemyError as err:
+                log.warning("history %s: %s; it is tried again", self._store.shown, reason(err))
+                if self._stopping.wait(self._backoff.next_seconds()):
+                    log.error("history %s: %d readings are lost", self._store.shown, len(entries))
+                    return False
+        return True
+
+    def _forget(self) -> None:
+        try:
+            self._store.forget_before(time.time() - self._keep_seconds)
+        except SQLAlchemyError as err:
+            log.warning("history %s: old counts could not be removed: %s", self._store.shown, reason(err))

@@ -1,0 +1,100 @@
+"""Webhooks: each change of an alert is delivered once to every address, and tried again until it is taken."""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import httpx
+
+from crowdserve.live.backoff import BackOff
+from crowdserve.live.configuration import Webhook
+from crowdserve.live.observations import Message
+from crowdserve.live.outputs.events import address_of, signed_headers
+from crowdserve.live.secrets import hide_in_urls
+
+log = logging.getLogger(__name__)
+
+MAX_WAITING = 10_000
+"""Messages to one address; if it is away for long enough, the oldest go."""
+
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_LAST_SECONDS = 3.0
+"""Time for what is still to be sent when the watcher stops."""
+
+
+class WebhookSender:
+    """The thread of one address, which delivers messages in order.
+
+    Args:
+        webhook: The address.
+        outcomes: Where deliveries are counted: delivered, failed, given_up.
+        settled: Is told of each message that will not be tried again.
+        backoff: Waits between tries.
+    """
+
+    def __init__(
+        self,
+        webhook: Webhook,
+        outcomes: Counter[str],
+        settled: Callable[[Message], None] = lambda message: None,
+        backoff: BackOff | None = None,
+    ) -> None:
+        self.webhook = webhook
+        self.address = address_of(webhook.url)
+        self._outcomes = outcomes
+        self._settled = settled
+        self._backoff = backoff or BackOff(1.0, 300.0)
+        self._shown = hide_in_urls(webhook.url)
+        self._waiting: queue.Queue[tuple[float, Message] | None] = queue.Queue()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
+        self._http = httpx.Client(timeout=_TIMEOUT)
+        self._thread.start()
+
+    def send(self, message: Message) -> None:
+        """Deliver a message."""
+        if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
+            self._give_up(oldest[1])
+        self._waiting.put((time.monotonic(), message))
+
+    def close(self) -> None:
+        """Try the rest once more, and end; what is still to be sent then is not settled."""
+        self._stopping.set()
+        self._waiting.put(None)
+        self._thread.join(_LAST_SECONDS)
+        self._http.close()
+
+    def _run(self) -> None:
+        while (waiting := self._waiting.get()) is not None:
+            since, message = waiting
+            while not self._delivered(message.id, message.body):
+                if self._stopping.wait(self._backoff.next_seconds()):
+                    log.error("alert %s is still to be delivered to %s", message.id, self._shown)
+                    break
+                if time.monotonic() - since > self.webhook.give_up_after:
+                    self._give_up(message)
+                    break
+            else:
+                self._settled(message)
+
+    def _give_up(self, message: Message) -> None:
+        log.error("alert %s was not delivered to %s", message.id, self._shown)
+        self._outcomes["given_up"] += 1
+        self._settled(message)
+
+    def _delivered(self, message_id: str, body: bytes) -> bool:
+        headers = signed_headers(message_id, body, self.webhook.secret, time.time())
+        try:
+            reply = self._http.post(self.webhook.url, content=body, headers=headers)
+            reason = "" if reply.is_success else f"it answered {reply.status_code} {reply.reason_phrase}"
+        except (httpx.HTTPError, httpx.InvalidURL) as err:
+            reason = str(err) or type(err).__name__
+        self._outcomes["failed" if reason else "delivered"] += 1
+        if reason:
+            log.warning("alert %s could not be delivered to %s: %s", message_id, self._shown, hide_in_urls(reason))
+            return False
+        self._backoff.reset()
+        return True

@@ -1,0 +1,79 @@
+"""Pictures that a site asks to be kept: for so many hours, and without faces unless it asks for those too.
+
+A pixelated picture is made of 64 cells along its longer side, and holds nothing else: a face of a crowd is less than a
+few of them.
+"""
+
+import io
+import logging
+import time
+from pathlib import Path
+
+from PIL import Image
+
+from crowdserve.images import MAX_PIXELS, opened
+from crowdserve.live.configuration import Pictures
+
+log = logging.getLogger(__name__)
+
+CELLS = 64
+_CELL_PX = 16
+"""A multiple of the side of JPEG's blocks, which then are of one colour each."""
+_LOOK_EVERY_SECONDS = 60.0
+
+
+class PictureStore:
+    """The folder of kept pictures: `CAMERA/UNIX-SECONDS.jpg`.
+
+    Args:
+        pictures: What the site asks for.
+    """
+
+    def __init__(self, pictures: Pictures) -> None:
+        self._pictures = pictures
+        self._folder = Path(pictures.folder)
+        self._kept_at: dict[str, float] = {}
+        self._look_at = 0.0
+
+    def keep(self, camera: str, at: float, file: bytes) -> None:
+        """Keep a picture if the site wants one now; remove those that are too old."""
+        if not self._pictures.keep:
+            return
+        try:
+            if at - self._kept_at.get(camera, 0.0) >= self._pictures.every:
+                self._kept_at[camera] = at
+                self._write(camera, at, file if self._pictures.form == "original" else pixelated(file))
+            if time.time() >= self._look_at:
+                self._look_at = time.time() + _LOOK_EVERY_SECONDS
+                self.forget_before(time.time() - self._pictures.keep)
+        except OSError as err:
+            log.warning("pictures in %s: %s", self._folder, err)
+
+    def forget_before(self, at: float) -> None:
+        """Remove pictures older than a moment."""
+        for path in self._folder.glob("*/*.jpg"):
+            if path.stem.isdigit() and int(path.stem) / 1000 < at:
+                path.unlink(missing_ok=True)
+
+    def _write(self, camera: str, at: float, file: bytes) -> None:
+        folder = self._folder / camera
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{round(at * 1000)}.jpg"
+        partial = path.with_suffix(".part")
+        partial.write_bytes(file)
+        partial.chmod(0o600)
+        partial.replace(path)
+
+
+def pixelated(file: bytes) -> bytes:
+    """A JPEG of a picture in which nobody can be recognised."""
+    with opened(file, max_pixels=MAX_PIXELS) as found:
+        picture = found.file
+        picture.draft("RGB", (CELLS, CELLS))
+        scale = CELLS / max(picture.size)
+        size = tuple(max(1, round(side * scale)) for side in picture.size)
+        cells = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX)
+    target = io.BytesIO()
+    large = (cells.width * _CELL_PX, cells.height * _CELL_PX)
+    cells.resize(large, Image.Resampling.NEAREST).save(target, format="JPEG", quality=85, subsampling=0)
+    return target.getvalue()

@@ -1,0 +1,102 @@
+"""Secrets: `${NAME}` in the configuration, and texts without them for logs, metrics and pages.
+
+A secret comes from the environment, or from a file: `${file:/run/secrets/camera}`. Whatever was put in is removed from
+every text that leaves this process, and so is the part of a URL that may hold a password.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+HIDDEN = "***"
+
+_REFERENCE = re.compile(r"\$\{(file:)?([^}]*)\}")
+_URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
+_QUERY = re.compile(r"([?&;][^=&;#]*=)[^&;#]*")
+_SHORTEST = 4
+"""Characters of the shortest secret that is looked for in texts: shorter ones are part of many words."""
+
+
+class Secrets:
+    """The secrets that a configuration has asked for.
+
+    Args:
+        environment: Where `${NAME}` is looked up.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._environment = environment
+        self._values: set[str] = set()
+
+    def filled_in(self, text: str) -> str:
+        """A text with the values of its references.
+
+        Raises:
+            ValueError: If one has no value.
+        """
+        return _REFERENCE.sub(self._value, text)
+
+    def hide(self, text: str) -> str:
+        """A text without the values that were filled in, and without what may be secret in its URLs."""
+        for value in sorted(self._values, key=len, reverse=True):
+            text = text.replace(value, HIDDEN)
+        return hide_in_urls(text)
+
+    def learn(self, others: "Secrets") -> None:
+        """Hide what other secrets hide, too."""
+        self._values |= others._values
+
+    def _value(self, reference: "re.Match[str]") -> str:
+        from_file, name = reference.groups()
+        value = _content(name) if from_file else self._environment.get(name)
+        if not value:
+            raise ValueError(f"${{{name}}} is not set; export {name}, or refer to a file as ${{file:/path}}")
+        if len(value) >= _SHORTEST:
+            self._values.add(value)
+        return value
+
+
+class HidingFilter(logging.Filter):
+    """A filter of a log handler that keeps secrets out of every record.
+
+    Args:
+        secrets: What to hide.
+    """
+
+    def __init__(self, secrets: Secrets) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Replace the record's text and its traceback's."""
+        record.msg, record.args = self._secrets.hide(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = self._secrets.hide(logging.Formatter().formatException(record.exc_info))
+            record.exc_info = None
+        return True
+
+
+def hide_in_urls(text: str) -> str:
+    """A text whose URLs have neither user and password nor values in their queries."""
+    return _URL.sub(lambda found: found[1] + _without_credentials(found[2]), text)
+
+
+def any_hidden(texts: Iterable[str]) -> bool:
+    """Whether a text has something that `hide_in_urls` removes."""
+    return any(hide_in_urls(text) != text for text in texts)
+
+
+def _without_credentials(rest: str) -> str:
+    authority, slash, path = rest.partition("/")
+    if "@" in rest.partition("?")[0]:  # a password may hold a slash
+        authority, slash, path = rest.partition("?")[0].rpartition("@")[2], "", rest[len(rest.partition("?")[0]) :]
+    return _QUERY.sub(rf"\1{HIDDEN}", authority + slash + path)
+
+
+def _content(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as err:
+        raise ValueError(f"the secret's file cannot be read: {err}") from err

@@ -1,0 +1,37 @@
+"""The source of an address."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from crowdserve.live.errors import SourceLost
+from crowdserve.live.frames import Frame
+from crowdserve.live.sources.stills import folder_frames
+from crowdserve.live.sources.video import video_frames
+from crowdserve.live.sources.web import web_frames
+
+STREAMS = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "rtp://")
+
+
+def open_source(address: str, every_seconds: float, *, loop: bool = False) -> Iterator[Frame]:
+    """The frames of a source.
+
+    Args:
+        address: A URL, a file, a folder or a device.
+        every_seconds: How often one will be counted: what asks for its pictures asks as often, and a video stream whose
+            keyframes come as often is not decoded between them.
+        loop: Whether a video file starts again at its end.
+
+    Raises:
+        SourceLost: When there are no frames any more; it may be opened again.
+        SourceEnded: At the end of a file.
+    """
+    if address.startswith(("http://", "https://")):
+        return web_frames(address, every_seconds)
+    if address.startswith(STREAMS):
+        return video_frames(address, every_seconds)
+    path = Path(address)
+    if path.is_dir():
+        return folder_frames(path, every_seconds)
+    if path.exists():
+        return video_frames(address, every_seconds, is_file=path.is_file(), loop=loop)
+    raise SourceLost(f"{address} is no URL, and there is no such file, folder or device")

@@ -1,0 +1,100 @@
+"""HTTP: a stream of JPEG files, a picture that is asked for again and again, or a video for FFmpeg."""
+
+import time
+from collections.abc import Generator, Iterator
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from crowdserve.live.errors import SourceLost
+from crowdserve.live.frames import Frame, still_frame
+from crowdserve.live.sources.mjpeg import jpeg_parts
+from crowdserve.live.sources.stills import MAX_FILE_BYTES
+from crowdserve.live.sources.video import video_frames
+
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+
+
+class CameraLogin(httpx.Auth):
+    """Basic or Digest, as the camera asks; nothing is sent to one that does not ask.
+
+    Args:
+        user: User name.
+        password: Password.
+    """
+
+    def __init__(self, user: str, password: str) -> None:
+        self._basic = httpx.BasicAuth(user, password)
+        self._digest = httpx.DigestAuth(user, password)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Answer the camera's challenge."""
+        response = yield request
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return
+        challenges = response.headers.get("www-authenticate", "").lower()
+        yield from (self._digest if "digest" in challenges else self._basic).auth_flow(request)
+
+
+def web_frames(url: str, every_seconds: float) -> Iterator[Frame]:
+    """The frames at an HTTP address; its media type says what they are.
+
+    Redirects are not followed, so that a password reaches no host but the one that was named.
+
+    Raises:
+        SourceLost: When there are no frames any more.
+    """
+    address, login = _without_login(url)
+    try:
+        with httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False) as client:
+            with client.stream("GET", address) as response:
+                kind = _kind_of(response)
+                if kind == "multipart":
+                    for number, file in enumerate(jpeg_parts(response.iter_raw(), response.headers["content-type"])):
+                        yield still_frame(time.time(), number, file)
+                    raise SourceLost("the stream has ended")
+                if kind == "image":
+                    yield still_frame(time.time(), 0, _body(response))
+            if kind == "image":
+                yield from _snapshots(client, address, every_seconds)
+        yield from video_frames(url, every_seconds)
+    except (httpx.HTTPError, httpx.InvalidURL) as err:
+        raise SourceLost(str(err) or type(err).__name__) from err
+
+
+def _snapshots(client: httpx.Client, url: str, every_seconds: float) -> Iterator[Frame]:
+    number, due = 1, time.monotonic() + every_seconds
+    while True:
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due + every_seconds, time.monotonic())
+        with client.stream("GET", url) as response:
+            if _kind_of(response) != "image":
+                raise SourceLost("the camera has stopped to answer with a picture")
+            yield still_frame(time.time(), number, _body(response))
+        number += 1
+
+
+def _kind_of(response: httpx.Response) -> str:
+    """multipart, image or another word."""
+    if response.status_code != httpx.codes.OK:
+        raise SourceLost(f"the camera answered {response.status_code} {response.reason_phrase}")
+    kind: str = response.headers.get("content-type", "").partition("/")[0].strip().lower()
+    return kind
+
+
+def _body(response: httpx.Response) -> bytes:
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > MAX_FILE_BYTES:
+            raise SourceLost(f"the camera's picture has over {MAX_FILE_BYTES:,} bytes")
+    return bytes(body)
+
+
+def _without_login(url: str) -> tuple[str, CameraLogin | None]:
+    """A URL without user and password, and those."""
+    parts = urlsplit(url)
+    if parts.username is None:
+        return url, None
+    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return address, CameraLogin(unquote(parts.username), unquote(parts.password or ""))

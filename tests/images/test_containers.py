@@ -1,0 +1,113 @@
+"""AVIF, HEIC and JPEG 2000, as phones, browsers and archives write them."""
+
+import io
+
+import numpy as np
+import pillow_heif
+import pytest
+from PIL import Image
+
+from crowdserve.errors import InvalidImage
+from crowdserve.images import Rgb, decode_fitted, decode_image, opened, plugins
+from crowdserve.images.formats.jpeg2000 import halvings
+from tests.support.paths import PHOTO
+from tests.support.photos import encoded
+
+with Image.open(PHOTO) as _file:
+    PICTURE = _file.convert("RGB").resize((192, 128))
+
+
+def difference(found: Rgb, expected: Image.Image = PICTURE) -> float:
+    return float(np.abs(found.astype(float) - np.asarray(expected.convert("RGB"), float)).mean())
+
+
+def heic(values: np.ndarray, mode: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    pillow_heif.encode(mode, values.shape[1::-1], values.tobytes(), file, **options)
+    return file.getvalue()
+
+
+def with_brand(data: bytes, brand: bytes) -> bytes:
+    """The same file by another major brand; its compatible brands stay."""
+    return data[:8] + brand + data[12:]
+
+
+DEEP = np.asarray(PICTURE).astype(np.uint16) * 257
+FILES = {
+    "AVIF": encoded(PICTURE, "AVIF"),
+    "AVIF, 4:4:4 in tiles": encoded(PICTURE, "AVIF", subsampling="4:4:4", tile_rows=1, tile_cols=1),
+    "AVIF with transparency": encoded(PICTURE.convert("RGBA"), "AVIF"),
+    "AVIF, animated": encoded(PICTURE, "AVIF", save_all=True, append_images=[PICTURE.rotate(180)]),
+    "HEIC": encoded(PICTURE, "HEIF"),
+    "HEIC in a grid, as of an iPhone": encoded(PICTURE, "HEIF", tile_size=64),
+    "HEIC with transparency": encoded(PICTURE.convert("RGBA"), "HEIF"),
+    "HEIC of 10 bits": heic(DEEP, "RGB;16"),
+    "HEIC of 12 bits": heic(DEEP, "RGB;16", save_to_12bit=True, chroma=444),
+    "HEIC of several pictures": encoded(PICTURE, "HEIF", save_all=True, append_images=[PICTURE.rotate(180)]),
+    "HEIC with a thumbnail": encoded(PICTURE, "HEIF", thumbnails=[64]),
+    "JPEG 2000": encoded(PICTURE, "JPEG2000"),
+    "JPEG 2000, codestream alone": encoded(PICTURE, "JPEG2000", no_jp2=True),
+    "JPEG 2000 in tiles, lossy": encoded(PICTURE, "JPEG2000", tile_size=(64, 64), quality_layers=[8]),
+    "JPEG 2000 with transparency": encoded(PICTURE.convert("RGBA"), "JPEG2000"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_photo_is_decoded(name: str) -> None:
+    assert difference(decode_image(FILES[name])) < 6
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1", b"hevc", b"xyz "])
+def test_heic_is_known_by_any_of_its_brands(brand: bytes) -> None:
+    assert difference(decode_image(with_brand(FILES["HEIC"], brand))) < 6
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"miaf", b"MA1B", b"xyz "])
+def test_avif_is_known_by_any_of_its_brands(brand: bytes) -> None:
+    assert difference(decode_image(with_brand(FILES["AVIF"], brand))) < 6
+
+
+@pytest.mark.parametrize("file_format", ["AVIF", "HEIF", "JPEG2000"])
+def test_greys_are_decoded(file_format: str) -> None:
+    assert difference(decode_image(encoded(PICTURE.convert("L"), file_format)), PICTURE.convert("L")) < 6
+
+
+@pytest.mark.parametrize("name", ["HEIC", "JPEG 2000"])
+def test_dark_greys_of_12_bits_stay_dark(name: str) -> None:
+    dark = np.asarray(PICTURE.convert("L")).astype(np.uint16) * 32  # an eighth of the range
+    file = heic(dark, "L;16", save_to_12bit=True) if name == "HEIC" else encoded(Image.fromarray(dark), "JPEG2000")
+    assert difference(decode_image(file), Image.fromarray((dark >> 8).astype(np.uint8))) < 2
+
+
+@pytest.mark.parametrize("name", ["AVIF", "HEIC", "JPEG 2000", "JPEG 2000, codestream alone"])
+def test_anything_may_stand_behind_it(name: str) -> None:
+    for behind in (b"\r\n--frame--\r\n", bytes(99)):
+        np.testing.assert_array_equal(decode_image(FILES[name] + behind), decode_image(FILES[name]))
+
+
+class TestJpeg2000Levels:
+    def test_large_photo_is_scaled_while_it_is_read(self) -> None:
+        large = PICTURE.resize((1536, 1024))
+        with opened(encoded(large, "JPEG2000")) as image:
+            fitted = decode_fitted(image, max_side_px=192, with_scene=True)
+            assert image.file.size == (384, 256)  # 3/2 of 192 are 288
+        assert fitted.sent_size == (1536, 1024)
+        assert difference(fitted.image) < 8
+
+    @pytest.mark.parametrize(("resolutions", "expected"), [(1, 0), (2, 1), (6, 5)])
+    def test_it_cannot_be_halved_more_often_than_it_has_levels(self, resolutions: int, expected: int) -> None:
+        file = encoded(PICTURE.resize((768, 512)), "JPEG2000", num_resolutions=resolutions)
+        assert halvings(file) == expected
+        with opened(file) as image:
+            fitted = decode_fitted(image, max_side_px=48, with_scene=False)
+        assert fitted.image.shape == (32, 48, 3)
+
+    @pytest.mark.parametrize("data", [b"", b"\xff\x4f\xff\x51", b"\xff\x4f\xff\x51\0\2\xff\x52"])
+    def test_what_is_cut_has_none(self, data: bytes) -> None:
+        assert halvings(data) == 0
+
+
+def test_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_heif_library", lambda: None)
+    with pytest.raises(InvalidImage, match=r"HEIC: .*install pillow-heif, or convert it to JPEG"):
+        decode_image(FILES["HEIC"])

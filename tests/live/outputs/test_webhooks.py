@@ -1,0 +1,101 @@
+import base64
+import hashlib
+import hmac
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from crowdserve.live.backoff import BackOff
+from crowdserve.live.configuration import Webhook
+from crowdserve.live.observations import Alert, Message
+from crowdserve.live.outputs.events import message_of
+from crowdserve.live.outputs.webhooks import WebhookSender
+from tests.support.cameras import Receiver, running_receiver
+from tests.support.waiting import wait_for
+
+SECRET = "a secret of the test"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as running:
+        yield running
+
+
+def sender(receiver: Receiver, outcomes: Counter[str], **webhook: object) -> WebhookSender:
+    made = Webhook.model_validate({"url": receiver.url, "secret": SECRET, **webhook})
+    return WebhookSender(made, outcomes, backoff=BackOff(0.02, 0.02))
+
+
+def alert(number: int = 1, cleared_at: float | None = None) -> Message:
+    return message_of(Alert(f"id-{number}", "a", "gate", "people", 10, 12, 0, cleared_at), "test", "http://x")
+
+
+def test_messages_arrive_once_in_order_and_signed(receiver: Receiver) -> None:
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    for number in range(5):
+        sending.send(alert(number))
+    wait_for(lambda: len(receiver.taken) == 5, 10)
+    sending.close()
+    assert [headers["webhook-id"] for headers, _ in receiver.taken] == [f"id-{n}.raised" for n in range(5)]
+    assert outcomes == {"delivered": 5}
+    for headers, body in receiver.taken:
+        signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+        expected = base64.b64encode(hmac.digest(SECRET.encode(), signed, hashlib.sha256)).decode()
+        assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 429, 500, 503])
+def test_what_is_not_taken_is_tried_again_with_the_same_id(receiver: Receiver, status: int) -> None:
+    receiver.status = status
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    sending.send(alert(1))
+    sending.send(alert(1, cleared_at=5))
+    wait_for(lambda: len(receiver.refused) >= 3, 10)
+    receiver.status = 200
+    wait_for(lambda: len(receiver.taken) == 2, 10)
+    sending.close()
+    assert {headers["webhook-id"] for headers, _ in receiver.refused} == {"id-1.raised"}
+    assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["id-1.raised", "id-1.cleared"]
+    assert outcomes["delivered"] == 2
+
+
+def test_it_gives_up_after_a_while(receiver: Receiver) -> None:
+    receiver.status = 500
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes, give_up_after=0.1)
+    sending.send(alert(1))
+    wait_for(lambda: outcomes["given_up"] == 1, 10)
+    receiver.status = 200
+    sending.send(alert(2))
+    wait_for(lambda: len(receiver.taken) == 1, 10)
+    sending.close()
+
+
+def test_nothing_secret_is_logged(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
+    address = receiver.url.replace("http://", "http://user:pass-word@")
+    receiver.status = 500
+    outcomes: Counter[str] = Counter()
+    with caplog.at_level(logging.WARNING):
+        sending = sender(receiver, outcomes, url=address)
+        sending.send(alert())
+        wait_for(lambda: outcomes["failed"] >= 1, 10)
+        sending.close()
+    assert "it answered 500" in caplog.text
+    for secret in ("pass-word", "hush-hush", SECRET):
+        assert secret not in caplog.text
+
+
+def test_a_watcher_that_stops_does_not_wait_for_a_receiver_that_is_away() -> None:
+    made = Webhook.model_validate({"url": "http://127.0.0.1:1/"})
+    outcomes: Counter[str] = Counter()
+    settled: list[Message] = []
+    sending = WebhookSender(made, outcomes, settled.append, BackOff(60, 60))
+    sending.send(alert())
+    wait_for(lambda: outcomes["failed"] == 1, 10)
+    sending.close()
+    assert (outcomes["given_up"], settled) == (0, [])

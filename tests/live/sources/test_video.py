@@ -1,0 +1,107 @@
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from crowdserve.live.errors import SourceEnded, SourceLost
+from crowdserve.live.frames import Frame, small_grey
+from crowdserve.live.sources import open_source
+from tests.support.clips import write_clip
+
+
+def brightness(frame: Frame) -> float:
+    return float(small_grey(frame.jpeg()).mean())
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    path = tmp_path / "clip.mp4"
+    write_clip(path, frames=8)
+    return path
+
+
+def test_a_file_is_played_at_its_pace_to_its_end(clip: Path) -> None:
+    frames: list[Frame] = []
+    started = time.monotonic()
+    with pytest.raises(SourceEnded, match="the file has been played"):
+        frames.extend(open_source(str(clip), 5))  # what came before the error stays
+    assert 0.6 <= time.monotonic() - started < 3
+    assert [frame.number for frame in frames] == list(range(8))
+    found = [brightness(frame) for frame in frames]
+    assert found == pytest.approx([40 + 2 * number for number in range(8)], abs=3)
+
+
+def test_a_file_in_a_loop(clip: Path) -> None:
+    frames = list(islice(open_source(str(clip), 5, loop=True), 12))
+    assert [frame.number for frame in frames] == list(range(12))
+    assert brightness(frames[8]) == pytest.approx(brightness(frames[0]), abs=1)
+
+
+def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "large.mp4"
+    write_clip(path, frames=1, size=(2560, 1440))
+    frame = next(open_source(str(path), 5))
+    (tmp_path / "frame.jpg").write_bytes(frame.jpeg())
+    with Image.open(tmp_path / "frame.jpg") as picture:
+        assert picture.size == (2048, 1152)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_hls(tmp_path: Path, served: str) -> None:
+    write_clip(tmp_path / "list.m3u8", frames=20)
+    frame = next(open_source(f"{served}/list.m3u8", 5))
+    assert brightness(frame) == pytest.approx(40, abs=3)
+
+
+def test_a_playlist_from_the_network_opens_no_file_of_this_machine(tmp_path: Path, served: str) -> None:
+    secret = tmp_path / "elsewhere.ts"
+    write_clip(secret, frames=4)
+    (tmp_path / "evil.m3u8").write_text(
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n"
+    )
+    with pytest.raises(SourceLost):
+        next(open_source(f"{served}/evil.m3u8", 5))
+
+
+@pytest.mark.parametrize(("keyframe_every", "every", "expected"), [(5, 60, [0, 5, 10, 15]), (1000, 0, list(range(20)))])
+def test_of_a_stream_only_keyframes_are_decoded_where_they_come_often(
+    tmp_path: Path, served: str, keyframe_every: int, every: float, expected: list[int]
+) -> None:
+    write_clip(tmp_path / "stream.ts", frames=20, keyframe_every=keyframe_every)
+    frames: list[Frame] = []
+    with pytest.raises(SourceLost, match="the stream has ended"):
+        frames.extend(open_source(f"{served}/stream.ts", every))
+    found = [round((brightness(frame) - 40) / 2) for frame in frames]
+    assert found == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"no video" * 100])
+def test_files_that_are_no_video(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "clip.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceLost):
+        next(open_source(str(path), 5))
+
+
+def test_an_address_where_nobody_is() -> None:
+    with pytest.raises(SourceLost) as caught:
+        next(open_source("rtsp://user:secret@127.0.0.1:1/live", 5))
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,63 @@
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.live.configuration import Pictures
+from crowdserve.live.pictures import CELLS, PictureStore, pixelated
+from tests.support.paths import PHOTO
+
+
+def kept(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.jpg"))
+
+
+def store(folder: Path, **settings: object) -> PictureStore:
+    return PictureStore(Pictures.model_validate({"folder": str(folder), **settings}))
+
+
+def test_nothing_is_kept_by_default(tmp_path: Path) -> None:
+    store(tmp_path).keep("a", time.time(), PHOTO.read_bytes())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pixelated_unless_originals_are_asked_for(tmp_path: Path) -> None:
+    photo, now = PHOTO.read_bytes(), time.time()
+    store(tmp_path / "1", keep="1h").keep("a", now, photo)
+    store(tmp_path / "2", keep="1h", form="original").keep("a", now, photo)
+    (small,), (original,) = kept(tmp_path / "1"), kept(tmp_path / "2")
+    assert small.read_bytes() == pixelated(photo)
+    assert original.read_bytes() == photo
+    assert {path.stat().st_mode & 0o777 for path in (small, original)} == {0o600}
+
+
+def test_a_pixelated_picture_holds_nothing_but_its_cells() -> None:
+    """Whatever is finer than a cell does not change it: a photo and its cells make the same picture."""
+    with Image.open(io.BytesIO(pixelated(PHOTO.read_bytes()))) as found:
+        cells = np.asarray(found.convert("RGB")).astype(int)
+    side = cells.shape[1] // CELLS
+    blocks = cells.reshape(cells.shape[0] // side, side, CELLS, side, 3)
+    assert blocks.shape[2] == CELLS
+    assert blocks.std(axis=(1, 3)).max() < 1
+
+
+def test_one_now_and_then_and_for_so_long(tmp_path: Path) -> None:
+    pictures, now = store(tmp_path, keep="60s", every="10s"), time.time()
+    for at in (now - 100, now - 95, now - 50, now):
+        pictures.keep("a", at, PHOTO.read_bytes())
+    pictures.keep("b", now - 1, PHOTO.read_bytes())
+    assert [path.parent.name for path in kept(tmp_path)] == ["a", "a", "b"]
+    pictures.forget_before(now - 20)
+    assert [path.parent.name for path in kept(tmp_path)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["other.jpg", "12.png"])
+def test_files_of_others_stay(tmp_path: Path, name: str) -> None:
+    other = tmp_path / "a" / name
+    other.parent.mkdir()
+    other.write_bytes(b"mine")
+    store(tmp_path, keep="60s").forget_before(time.time())
+    assert other.exists()
