@@ -48,6 +48,7 @@ class TestSmallMessages:
             gzip.compress(b"\x0a\x01a")[:-1],
             zlib.compress(b"\xff" * 9),
         ],
+        ids=["broken", "long", "bomb", "cut", "broken inside"],
     )
     def test_others_are_refused(self, sent: bytes) -> None:
         with pytest.raises(InvalidRequest, match=r"not a ModelReadyRequest of at most 16,384 bytes|ends early"):
