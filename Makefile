@@ -69,12 +69,14 @@ format: .venv/development  ## Lay out the code anew and mend what the linter can
 verify: .venv/serving  ## Fail if a generated file is out of date
 	.venv/bin/crowdserve repository check
 	.venv/bin/crowdserve repository tables --check README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.grpc_protocol --check
 	.venv/bin/python -m tools.reference --check
 	.venv/bin/python -m tools.chart.generate --check
 
 generate: .venv/serving  ## Write every generated file anew from the model cards and the code
 	.venv/bin/crowdserve repository render --profile gpu --source model_repository --target model_repository
 	.venv/bin/crowdserve repository tables README.md docs/explanation/accuracy.md docs/reference/models.md
+	.venv/bin/python -m tools.grpc_protocol
 	.venv/bin/python -m tools.reference
 	.venv/bin/python -m tools.chart.generate
 

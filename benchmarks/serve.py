@@ -26,14 +26,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
+from benchmarks.bare_networks import bare_runs
 from benchmarks.process_stats import PeakMemory, cpu_seconds, descendants
-from crowdserve.cards import CARDS, VGG16
+from crowdserve.cards import CARDS, COUNTERS
 from crowdserve.client.service import ServiceClient
-from crowdserve.images import SCENE_SIDE_PX, Rgb, scene_input
-from crowdserve.triton.repository import model_versions
+from crowdserve.images import SCENE_SIDE_PX
 from tools.stub_models import write_small_repository
 
 SIZE_PX = (1024, 768)
@@ -106,38 +105,51 @@ def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.per
     return clock() - started
 
 
-def bare_networks(repository: Path, networks: list[str], pixels: Rgb) -> Callable[[], object]:
-    """Plain ONNX Runtime on the scene network and the counting networks, in this process."""
-    images = {VGG16.name: scene_input(pixels), **dict.fromkeys(networks, pixels)}
-    sessions = {
-        name: onnxruntime.InferenceSession(
-            repository / name / str(model_versions(repository, name)[-1]) / "model.onnx",
-            providers=["CPUExecutionProvider"],
-        )
-        for name in images
-    }
-    feeds = {name: {"image": image[np.newaxis]} for name, image in images.items()}
-    return lambda: [session.run(None, feeds[name]) for name, session in sessions.items()]
-
-
 def bare_pixels(jpeg: bytes) -> None:
     with Image.open(io.BytesIO(jpeg)) as image:
         image.resize((SCENE_SIDE_PX, SCENE_SIDE_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
 def networks_figures(repository: Path, jpeg: bytes, rounds: int) -> Iterator[Figure]:
-    """Start-up, memory and time with the real networks; the service and the bare networks take turns."""
-    with Image.open(io.BytesIO(jpeg)) as image:
-        pixels = np.asarray(image)
+    """Start-up, memory and time with the real networks; the service and the bare runtimes take turns."""
     with running_service(repository) as service, ServiceClient(service.url, use_proxy=False) as client:
         yield Figure("ready after", service.ready_seconds, 20, "s", "from `crowdserve up` to its first answer")
         with PeakMemory(service.pid) as memory:
-            first = client.count(jpeg)
-        yield Figure("peak memory, all processes", memory.bytes / 1e9, 3, "GB", "proportional set size")
-        counting = [card.name for card in CARDS.values() if card.routes and card.name in first.models]
-        bare = bare_networks(repository, counting, pixels)
-        served, alone = take_turns(rounds, lambda: seconds_of(lambda: client.count(jpeg)), lambda: seconds_of(bare))
-        yield _ratio("service / bare networks", served, alone, 1.10, "s", 1)
+            first = client.count(jpeg, counter="csrnet")
+        yield _memory("peak memory, csrnet", memory, 1.2)
+        with PeakMemory(service.pid) as memory:
+            client.count(jpeg, counter="average", route=first.route)
+        yield _memory("peak memory, average", memory, 1.6)
+        yield from time_figures(client, repository, jpeg, rounds)
+
+
+def _memory(name: str, memory: PeakMemory, target: float) -> Figure:
+    return Figure(f"{name}, one route", memory.bytes / 1e9, target, "GB", "all processes, proportional set size")
+
+
+def time_figures(client: ServiceClient, repository: Path, jpeg: bytes, rounds: int) -> Iterator[Figure]:
+    """A photo's time beside that of bare runtimes, and that of both counters beside the sum of each."""
+    with Image.open(io.BytesIO(jpeg)) as image:
+        pixels = np.asarray(image)
+    first = client.count(jpeg, counter="csrnet")
+    counting = [card.name for card in CARDS.values() if card.routes and card.name in first.models]
+    runs = bare_runs(repository, counting, pixels)
+    served, *bare = take_turns(
+        rounds, *(lambda work=work: seconds_of(work) for work in (lambda: client.count(jpeg), *runs.values()))
+    )
+    fastest, name = min(zip(bare, runs, strict=True), key=lambda pair: median(pair[0]))
+    yield _ratio("service / fastest bare runtime", served, fastest, 1.05, "s", 1, name)
+    target = 0.55 if first.models[counting[0]].endswith("bf16") else 1.0
+    yield _ratio("service / bare onnxruntime FP32", served, bare[0], target, "s", 1, first.models[counting[0]])
+    both, *each = take_turns(
+        rounds,
+        *(
+            lambda counter=counter: seconds_of(lambda: client.count(jpeg, counter=counter, route=first.route))
+            for counter in ("average", *COUNTERS)
+        ),
+    )
+    together = [sum(seconds) for seconds in zip(*each, strict=True)]
+    yield _ratio("average / sum of both counters", both, together, 1.05, "s", 1, f"route {first.route}")
 
 
 def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
@@ -155,14 +167,16 @@ def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
             yield binary_decoding(service, rounds)
 
 
-def take_turns(rounds: int, ours: Callable[[], float], bare: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """Measure both in turns, after one round that is discarded."""
-    pairs = [(ours(), bare()) for _ in range(rounds + 1)][1:]
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+def take_turns(rounds: int, *works: Callable[[], float]) -> list[list[float]]:
+    """Measure all in turns, after one round that is discarded; the measurements of each."""
+    measured = [[work() for work in works] for _ in range(rounds + 1)][1:]
+    return [list(column) for column in zip(*measured, strict=True)]
 
 
-def _ratio(name: str, ours: list[float], bare: list[float], target: float, unit: str, scale: float) -> Figure:
-    detail = f"{median(ours) * scale:.2f} {unit} / {median(bare) * scale:.2f} {unit}"
+def _ratio(
+    name: str, ours: list[float], bare: list[float], target: float, unit: str, scale: float, note: str = ""
+) -> Figure:
+    detail = f"{median(ours) * scale:.2f} {unit} / {median(bare) * scale:.2f} {unit}" + (f", {note}" if note else "")
     return Figure(name, median(ours) / median(bare), target, "x", detail)
 
 

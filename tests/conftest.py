@@ -1,5 +1,6 @@
 """Repositories, networks, a dataset and running services for the tests of several folders."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ import pytest
 from crowdserve.cards import CARDS
 from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
+from crowdserve.triton.config import PRECISION_VARIABLE
 from crowdserve.triton.repository import render_repository
 from tests.support.datasets import write_dotted_photos
 from tests.support.paths import REPOSITORY
@@ -17,6 +19,8 @@ from tools.stub_models import write_small_repository
 
 if TYPE_CHECKING:
     from crowdserve.nets.ssdcnet import SSDCNet
+
+os.environ[PRECISION_VARIABLE] = "fp32"  # the same counts on every machine; tests of other precisions name theirs
 
 pytest_plugins = [
     "tests.support.cluster.fixtures",

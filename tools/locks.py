@@ -48,7 +48,7 @@ LOCKS = (
     Lock("build", "what builds this project's wheel in the images", packages=("hatchling",)),
     Lock("transformer", "the image of the transformer", extras=("serving",)),
     Lock("models", "the image of the models, while it is built", extras=("cli",)),
-    Lock("triton", "the image of Triton for CPUs", packages=("onnxruntime",), alone=("nvidia-pytriton",)),
+    Lock("triton", "the image of Triton for CPUs", packages=("onnxruntime",), alone=("nvidia-pytriton", "openvino")),
 )
 
 

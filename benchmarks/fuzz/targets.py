@@ -16,8 +16,8 @@ from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve_transformer.counting.request import read_request, request_id
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.codec import decode_rest
-from crowdserve_transformer.transport.grpc_message import split_message
-from crowdserve_transformer.transport.grpc_service import decode_grpc
+from crowdserve_transformer.transport.rpc.codec import decode_grpc
+from crowdserve_transformer.transport.rpc.message import split_message
 from crowdserve_transformer.transport.v1 import decode_v1
 
 MAX_PIXELS = 1_000_000

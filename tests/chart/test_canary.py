@@ -1,15 +1,20 @@
 """A second version beside the first, and the traffic that reaches it."""
 
-from kserve.protocol.grpc import grpc_predict_v2_pb2
+import pytest
 
 import crowdserve
+from crowdserve_transformer.settings import read_settings
+from crowdserve_transformer.transport.rpc.protocol import methods
 from tests.support.rendering import Chart
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
 PATHS = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1", "/v2", "/openapi.json")]
+PUBLISHED = (
+    "ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "RepositoryIndex", "ServerLive",
+    "ServerMetadata", "ServerReady",
+)  # fmt: skip
 METHODS = [
-    {"method": {"type": "Exact", "service": "inference.GRPCInferenceService", "method": method}}
-    for method in ("ModelInfer", "ModelMetadata", "ModelReady", "ServerLive", "ServerMetadata", "ServerReady")
+    {"method": {"type": "Exact", "service": "inference.GRPCInferenceService", "method": method}} for method in PUBLISHED
 ]
 CANARY_ONLY = {
     "headers": [{"name": "x-crowdserve-track", "type": "Exact", "value": "5d41402abc4b2a76b9719d911017c592"}]
@@ -46,10 +51,9 @@ def test_published_paths_are_a_value(chart: Chart) -> None:
 
 
 def test_published_methods_are_those_of_callers() -> None:
-    """A client of the service loads and unloads no models; all other methods are published."""
-    methods = {each.name for each in grpc_predict_v2_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
-    published = {match["method"]["method"] for match in METHODS}
-    assert published == methods - {"RepositoryModelLoad", "RepositoryModelUnload"}
+    """The service has no method that loads or unloads models; every one that it has is published."""
+    assert set(PUBLISHED) == set(methods())
+    assert not [name for name in methods() if "Load" in name]
 
 
 def test_only_who_knows_the_value_of_the_header_reaches_the_canary_alone(chart: Chart) -> None:
@@ -120,6 +124,33 @@ def test_both_versions_have_the_same_model_name(chart: Chart) -> None:
             for service in manifests.all("InferenceService")
         }
         assert names == {("--model_name", "crowdserve")}
+
+
+@pytest.mark.parametrize(
+    ("base", "names"),
+    [
+        ("default", {"rel": ("crowdserve", "rel")}),
+        ("knative", {"rel": ("crowdserve", "rel")}),
+        ("canary", {"rel": ("crowdserve", "rel"), "rel-canary": ("crowdserve", "rel", "rel-canary")}),
+        ("standalone", {"rel": ("crowdserve", "rel")}),
+    ],
+)
+def test_the_model_answers_to_the_names_that_kserve_calls_it_by(
+    chart: Chart, base: str, names: dict[str, tuple[str, ...]]
+) -> None:
+    """The InferenceService's own, as an InferenceGraph does; the canary gets requests that name stable, too."""
+    manifests = chart.render(base)
+    found = {}
+    for service in manifests.all("InferenceService"):
+        container = manifests.transformer(service["metadata"]["name"])
+        variables = {variable["name"]: variable["value"] for variable in container["env"]}
+        found[service["metadata"]["name"]] = read_settings(container["args"], variables).model_names
+    assert found == names
+
+
+def test_a_release_that_is_called_like_the_model_needs_no_other_name(chart: Chart) -> None:
+    container = chart.render(release="crowdserve", transformer={"modelAliases": ["heads"]}).transformer("crowdserve")
+    assert {"name": "CROWDSERVE_MODEL_ALIASES", "value": "heads"} in container["env"]
 
 
 def test_canary_without_values_runs_the_stable_version(chart: Chart) -> None:

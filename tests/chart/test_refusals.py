@@ -79,6 +79,12 @@ IGNORED: list[tuple[str, str, dict[str, Any], str]] = [
         "at '/route/enabled': value must be 'false: in Knative mode its own gateway divides the traffic",
     ),
     (
+        "batcher",
+        "default",
+        {"batcher": {"maxBatchSize": 8}},
+        "at '/batcher': value must be 'nothing: the batcher of KServe joins v1 requests of different callers",
+    ),
+    (
         "canary of halves",
         "knative",
         {"transformer": {"mode": "standalone"}},
@@ -206,6 +212,13 @@ RULES: list[tuple[str, str, dict[str, Any], str]] = [
         "default",
         {"requestTimeoutSeconds": 60},
         "requestTimeoutSeconds 60 is not over transformer.settings.requestTimeoutSeconds 110: the gateway would end",
+    ),
+    ("logger to nowhere", "default", {"logger": {"enabled": True}}, "logger.url is empty: set it to the address"),
+    (
+        "logger of gRPC alone",
+        "knative-grpc",
+        {"logger": {"enabled": True, "url": "http://logs"}},
+        "the agent speaks HTTP/1 only: set knative.protocol rest",
     ),
     ("route to nowhere", "default", {"route": {"enabled": True}}, "name the gateway to attach to"),
     ("two routes", "default", {"route": ROUTE, "kserveIngress": {"enabled": True}}, "keep one"),

@@ -160,7 +160,8 @@ GATEWAYS, MONITORING = (
 def test_only_the_listed_peers_reach_the_pods(chart: Chart) -> None:
     callers = {8080: [OWN, GATEWAYS], 8081: [OWN, GATEWAYS], 8082: [MONITORING], 8002: [MONITORING]}
     assert reached(chart, "default") == callers
-    assert reached(chart) == callers | {8085: [OWN]}
+    logged = {9081: callers[8080]}  # the agent's port takes the place of the transformer's
+    assert reached(chart) == callers | logged | {8085: [OWN]}
     policy = chart.render("everything").one("NetworkPolicy")["spec"]
     assert policy["podSelector"] == OWN["podSelector"]
 
@@ -169,7 +170,7 @@ def test_policy_that_is_open_to_all_keeps_triton_closed(chart: Chart) -> None:
     open_to_all = {"networkPolicy": {"openToAll": True, "clients": [], "monitoring": []}}
     everyone = dict.fromkeys((8080, 8081, 8082, 8002))
     assert reached(chart, "default", **open_to_all) == everyone
-    assert reached(chart, **open_to_all) == everyone | {8085: [OWN]}
+    assert reached(chart, **open_to_all) == everyone | {9081: None, 8085: [OWN]}
 
 
 def test_policy_is_there_unless_it_is_switched_off(chart: Chart) -> None:

@@ -14,12 +14,12 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
-from tests.support.rendering import CHART, CI, Chart, Object
+from tests.support.rendering import CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
 SET_BY_THE_CHART = {
     "model_name", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
-    "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port",
+    "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port", "model_aliases",
 }  # fmt: skip
 
 
@@ -287,11 +287,8 @@ def test_device_cpu_needs_no_gpu_anywhere(chart: Chart) -> None:
     manifests = chart.render("cpu")
     assert "gpu" not in json.dumps(manifests.triton()["resources"])
     given = flags(manifests.triton())
-    assert "--model-config-name=cpu" in given
     assert "--backend-config=onnxruntime,enable-global-threadpool=1" in given
     assert "engines" not in json.dumps(manifests.one("ServingRuntime"))
-    for name in CARDS:  # the flag names a file of every network
-        assert (CHART.parents[1] / "model_repository" / name / "configs" / "cpu.pbtxt").is_file()
 
 
 @pytest.mark.parametrize(
@@ -351,3 +348,24 @@ def test_digest_wins_over_a_tag(chart: Chart) -> None:
 
 def test_extra_objects_are_templates(chart: Chart) -> None:
     assert chart.render("everything").one("ConfigMap", "rel-notes")["data"] == {"owner": "vision"}
+
+
+@pytest.mark.parametrize(
+    ("base", "component"), [("default", "predictor"), ("standalone", "transformer"), ("knative", "predictor")]
+)
+def test_the_logger_stands_before_the_component_that_callers_reach(chart: Chart, base: str, component: str) -> None:
+    logger = {"url": "http://broker.logs.svc/events", "mode": "request", "metadataHeaders": ["x-request-id"]}
+    manifests = chart.render(base, logger={"enabled": True, **logger})
+    spec = manifests.one("InferenceService")["spec"]
+    assert spec[component]["logger"] == logger
+    assert [name for name, each in spec.items() if "logger" in each] == [component]
+    for policy in manifests.all("NetworkPolicy"):
+        for rule in policy["spec"]["ingress"][:2]:
+            assert 9081 in {port["port"] for port in rule["ports"]}
+
+
+def test_without_the_logger_the_port_of_its_agent_is_closed(chart: Chart) -> None:
+    manifests = chart.render()
+    assert "logger" not in manifests.one("InferenceService")["spec"]["predictor"]
+    ports = [port["port"] for rule in manifests.one("NetworkPolicy")["spec"]["ingress"] for port in rule["ports"]]
+    assert 9081 not in ports

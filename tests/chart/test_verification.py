@@ -58,7 +58,7 @@ class Start:
         )  # fmt: skip
         assert not list((self.folder / "tmp").glob("tmp.*")), "its temporary files stay"
         if done.returncode == 0:
-            assert done.stdout.endswith(" served\n"), done
+            assert done.stdout.partition(" --model-config-name=")[0].rstrip("\n").endswith(" served"), done
             return "served"
         assert not done.stdout, done
         assert "\x1b" not in done.stderr

@@ -111,7 +111,7 @@ def kept_signals() -> Iterator[None]:
 @pytest.mark.usefixtures("kept_signals")
 @pytest.mark.parametrize("command", ["count", "up", "evaluate"])
 def test_every_serving_command_takes_the_flag_before_the_variable(command: str, dataset: Path) -> None:
-    arguments = [command, *{"count": ["x.png"], "up": [], "evaluate": [str(dataset)]}[command]]
+    arguments = [command, *{"count": [__file__], "up": [], "evaluate": [str(dataset)]}[command]]
     runner = CliRunner(env={"CROWDSERVE_REPOSITORY": "/of-the-variable"})
     with pytest.raises(RepositoryError, match=r"^/of-the-variable has no"):
         runner.invoke(app, arguments, catch_exceptions=False)

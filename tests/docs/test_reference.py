@@ -136,9 +136,9 @@ def test_the_api_lists_tensors_parameters_endpoints_and_methods() -> None:
     for route in api.rest_routes():
         assert f"`{route.path}`" in text
     served = {route.endpoint.__name__ for route in api.rest_routes()}
-    assert served == {name for name in vars(RestEndpoints) if not name.startswith("_")}
+    assert served == {name for name in dir(RestEndpoints) if not name.startswith("_")}
     methods = {name for name in vars(api.GrpcEndpoints) if name[0].isupper()}
-    assert methods == set(api.grpc_methods())
+    assert methods == set(api.methods())
     assert all(f"| `{name}` |" in text for name in methods)
     assert "| 413 | `INVALID_ARGUMENT` |" in text
 

@@ -21,6 +21,7 @@ from crowdserve.errors import CrowdServeError, SetupError
 from crowdserve.local.service import EmbeddedService
 from tests.support.datasets import write_dataset
 from tests.support.photos import expected_count
+from tests.support.versions import told
 
 pytestmark = pytest.mark.e2e
 
@@ -121,7 +122,7 @@ def test_embedded_service_is_started_for_the_call(small_repository: Path, datase
     assert result.exit_code == 0, result.output
     assert "starting Triton" in result.stderr
     assert summary(tmp_path)["photos"] == {"counted": 1, "failed": 0}
-    assert summary(tmp_path)["models"]["vgg16"] == "1"
+    assert summary(tmp_path)["models"]["vgg16"] == told()
 
 
 def test_second_run_counts_the_remaining_photos(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
@@ -184,8 +185,8 @@ def test_other_options_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: 
 
 def test_other_models_are_refused(evaluate: Evaluate, dataset: Path, tmp_path: Path) -> None:
     assert evaluate(dataset, "--limit", 1).exit_code == 0
-    edit_rows(tmp_path, '""vgg16"": ""1""', '""vgg16"": ""7""')
-    assert_refused(evaluate(dataset), "vgg16 7 → 1")
+    edit_rows(tmp_path, f'""vgg16"": ""{told()}""', f'""vgg16"": ""{told(7)}""')
+    assert_refused(evaluate(dataset), f"vgg16 {told(7)} → {told()}")
     assert len(rows(tmp_path)) == 1
 
 

@@ -1,14 +1,16 @@
-"""Bodies that are small on the wire and large in memory."""
+"""Bodies and messages that are small on the wire and large in memory."""
 
 import gzip
 import threading
 import time
+from contextlib import ExitStack, closing
 
 import pytest
 
 from crowdserve.local.service import EmbeddedService
 from crowdserve_transformer.transport.inflation import FREE_BYTES
 from tests.support.attacks import PATH, post, seconds_of_photo, watched
+from tests.support.http2 import HostileGrpcClient
 
 pytestmark = pytest.mark.e2e
 
@@ -47,3 +49,17 @@ def test_bombs_at_once_leave_room_and_time_for_photos(url: str, small_service: E
     assert watch.failures == []
     assert watch.grown_bytes < 24 * FREE_BYTES + 32 * MIB
     assert waited < 20
+
+
+@pytest.mark.parametrize("method", ["ModelInfer", "ServerLive"])
+def test_messages_that_the_core_would_inflate_on_arrival(url: str, small_service: EmbeddedService, method: str) -> None:
+    """Forty of them took a process over 2 GB, and held its event loop for seconds."""
+    path = f"/inference.GRPCInferenceService/{method}"
+    assert len(BOMB) < 64_000
+    with ExitStack() as opened, watched(url, small_service.transformer.pid) as watch:
+        for _ in range(40):
+            client = opened.enter_context(closing(HostileGrpcClient(small_service.grpc_url, path)))
+            client.send_whole(1, BOMB, "gzip")
+        assert seconds_of_photo(url) < 20
+    assert watch.failures == []
+    assert watch.grown_bytes < 512 * MIB

@@ -13,7 +13,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 
 from crowdserve.errors import InvalidRequest
 from crowdserve.local.service import EmbeddedService
-from crowdserve_transformer.transport.grpc_message import split_message
+from crowdserve_transformer.transport.rpc.message import split_message
 from tests.support.attacks import seconds_of_photo, watched
 from tests.support.http2 import HostileGrpcClient
 from tests.support.photos import gray_photo

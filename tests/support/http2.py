@@ -24,14 +24,21 @@ class HostileGrpcClient:
         self._connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(_SETTINGS, 0, 0, b""))
         self._unread = b""
 
-    def open_stream(self, stream: int, message_bytes: int) -> None:
-        """Begin a call with a message of that length; `stream` is odd and grows."""
+    def open_stream(self, stream: int, message_bytes: int, encoding: str | None = None) -> None:
+        """Begin a call with a message of that length, compressed or not; `stream` is odd and grows."""
         self._windows[stream] = _FIRST_WINDOW
         headers = {":method": "POST", ":scheme": "http", ":path": self._method, ":authority": "x"}
         headers |= {"content-type": "application/grpc", "te": "trailers"}
+        headers |= {"grpc-encoding": encoding} if encoding else {}
         block = b"".join(b"\0" + _text(name) + _text(value) for name, value in headers.items())
         self._connection.sendall(_frame(_HEADERS, _END_HEADERS, stream, block))
-        self.send(stream, struct.pack(">BI", 0, message_bytes))
+        self.send(stream, struct.pack(">BI", encoding is not None, message_bytes))
+
+    def send_whole(self, stream: int, message: bytes, encoding: str | None = None) -> None:
+        """Begin a call with a message of less than 64 KiB, which needs no window of the server's."""
+        self.open_stream(stream, len(message), encoding)
+        for start in range(0, len(message), 16_384):
+            self.send(stream, message[start : start + 16_384])
 
     def send(self, stream: int, data: bytes) -> None:
         """Send a piece of a message, whatever the windows say."""

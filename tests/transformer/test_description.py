@@ -18,7 +18,7 @@ def test_metadata(client: httpx.Client, small_service: EmbeddedService) -> None:
     url = f"{small_service.http_url}/v2/models/crowdserve"
     metadata = client.get(url).json()
     assert (metadata["name"], metadata["versions"]) == ("crowdserve", [crowdserve.__version__])
-    assert metadata["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1]}]
+    assert metadata["inputs"] == [{"name": "image", "datatype": "BYTES", "shape": [-1, 1]}]
     assert metadata["parameters"]["image_forms"] == {"BYTES": [-1], "UINT8": [-1, -1, -1, 3]}
     assert client.get(f"{url}/versions/{crowdserve.__version__}").json() == metadata
 
@@ -39,7 +39,7 @@ def test_outputs_match_the_metadata(client: httpx.Client, small_service: Embedde
 def test_server_metadata_and_health(client: httpx.Client, small_service: EmbeddedService) -> None:
     server = client.get(f"{small_service.http_url}/v2").json()
     assert server["version"] == crowdserve.__version__
-    assert server["extensions"] == ["binary_tensor_data"]
+    assert server["extensions"] == ["binary_tensor_data", "parameters", "model_configuration", "statistics"]
     for version in ("v1", "v2"):
         assert client.get(f"{small_service.http_url}/{version}/models").json() == {"models": ["crowdserve"]}
     for path in (

@@ -24,6 +24,7 @@ from crowdserve.triton.repository import render_repository
 from tests.support.photos import expected_count, gray_photo
 from tests.support.requests import json_body
 from tests.support.transformers import StartTransformer
+from tests.support.versions import told
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -112,7 +113,7 @@ def test_versions_match_those_of_triton(
         response = client.post(url, json=json_body(gray_photo(), parameters={"route": "blend", "counter": "average"}))
         (models,) = (json.loads(o["data"][0]) for o in response.json()["outputs"] if o["name"] == "models")
         del models["scene_classifier"]
-        assert models == {**dict.fromkeys(CARDS, "1"), "vgg16": "3", "csrnet_a": "12"}
+        assert models == {**dict.fromkeys(CARDS, told()), "vgg16": told(3), "csrnet_a": told(12)}
 
 
 def in_flight(client: httpx.Client, metrics_url: str) -> int:

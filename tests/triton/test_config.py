@@ -12,7 +12,9 @@ from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard
 from crowdserve.triton.config import (
     HEADER,
     PROFILES,
+    RUNTIMES,
     Profile,
+    alternative_configs,
     ensemble_config,
     model_config,
     repository_configs,
@@ -86,7 +88,7 @@ def test_cpu_profile_needs_no_gpu(card: ModelCard) -> None:
 
 
 @every_card
-@every_profile
+@pytest.mark.parametrize("profile", [profile for profile in PROFILES if profile != "embedded"])
 def test_warmup_images_have_a_valid_size(card: ModelCard, profile: Profile) -> None:
     config = parse(model_config(card, profile))
     assert config.model_warmup
@@ -99,6 +101,32 @@ def test_warmup_images_have_a_valid_size(card: ModelCard, profile: Profile) -> N
         for side_px in (height, width):
             assert side_px % card.geometry.pad_multiple == 0
             assert card.geometry.min_side_px <= side_px <= card.geometry.max_side_px
+
+
+@every_card
+def test_embedded_profile_says_what_runs_a_network(card: ModelCard) -> None:
+    """The backend itself tries the network, on its smallest image, so Triton need not."""
+    found = {precision: parse(model_config(card, "embedded", precision)) for precision in RUNTIMES}
+    for precision, config in found.items():
+        given = {name: value.string_value for name, value in config.parameters.items()}
+        assert given == {
+            "runtime": RUNTIMES[precision],
+            "precision": precision,
+            "smallest_side_px": str(card.geometry.min_side_px),
+        }
+        assert not config.model_warmup
+        config.ClearField("parameters")
+    assert found["fp32"] == found["bf16"]
+    assert parse(repository_configs("embedded")[card.name]).parameters["precision"].string_value == "fp32"
+
+
+@every_profile
+def test_alternatives_are_configs_of_every_network(profile: Profile) -> None:
+    names = {"gpu": {"cpu"}, "tensorrt": {"cpu"}, "cpu": set(), "embedded": {"bf16"}}[profile]
+    found = alternative_configs(profile)
+    assert found.keys() == {f"{card}/configs/{name}.pbtxt" for card in CARDS for name in names}
+    for path, text in found.items():
+        assert parse(text).name == path.partition("/")[0]
 
 
 @every_card

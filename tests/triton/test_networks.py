@@ -1,5 +1,7 @@
-"""The project's networks: the real Triton agrees with onnxruntime on the same files."""
+"""The project's networks: the real Triton, in each precision, agrees with onnxruntime on the same files."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,55 +9,91 @@ import onnxruntime
 import pytest
 from tritonclient.http import InferenceServerClient, InferInput
 
-from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard
+from benchmarks.process_stats import descendants
+from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard, Precision
+from crowdserve.local.precision import has_bf16
 from crowdserve.local.triton import EmbeddedTriton
+from crowdserve.triton.config import RUNTIMES
 from crowdserve.triton.repository import model_versions
+from export.verify.images import PHOTO, check_images, read_photo
+from export.verify.parity import Images, Outputs, compare_outputs
 
 pytestmark = pytest.mark.e2e
 
-
-def picture_for(card: ModelCard, pictures: int) -> np.ndarray:
-    side = card.geometry.fixed_side_px
-    height, width = (side, side) if side else (card.geometry.min_side_px, card.geometry.min_side_px * 2)
-    return np.random.default_rng(5).integers(0, 256, (pictures, height, width, 3), dtype=np.uint8)
+IDLE_BYTES = 60 << 20
+"""Memory of a network that nobody has asked: its process, Python, numpy, a runtime; a loaded one has 110 MB or more."""
 
 
-def bare(repository: Path, card: ModelCard, pictures: np.ndarray) -> dict[str, np.ndarray]:
+@pytest.fixture(scope="module", params=RUNTIMES)
+def precision(request: pytest.FixtureRequest) -> Precision:
+    """Each precision that this processor has."""
+    if request.param == "bf16" and not has_bf16():
+        pytest.skip("this processor does not multiply bfloat16 numbers; see test_python_backend.py")
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def triton(embedded_repository: Path, precision: Precision) -> Iterator[EmbeddedTriton]:
+    """The real Triton with the project's models, in one precision."""
+    with EmbeddedTriton(embedded_repository, precision=precision) as running:
+        yield running
+
+
+def bare(repository: Path, card: ModelCard) -> Callable[[Images], Outputs]:
     path = repository / card.name / str(model_versions(repository, card.name)[-1]) / "model.onnx"
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     names = [tensor.name for tensor in card.outputs]
-    return dict(zip(names, session.run(names, {card.input.name: pictures}), strict=True))
+    return lambda images: dict(zip(names, session.run(names, {card.input.name: images}), strict=True))
 
 
-def served(triton: EmbeddedTriton, model: str, pictures: np.ndarray, names: list[str]) -> dict[str, np.ndarray]:
-    tensor = InferInput("image", pictures.shape, "UINT8")
-    tensor.set_data_from_numpy(pictures)
+def served(triton: EmbeddedTriton, model: str, images: Images, names: list[str]) -> Outputs:
+    tensor = InferInput("image", images.shape, "UINT8")
+    tensor.set_data_from_numpy(images)
     with InferenceServerClient(triton.http_url, network_timeout=300) as client:
         answer = client.infer(model, [tensor])
     return {name: answer.as_numpy(name) for name in names}
 
 
+def memory_of_networks(triton: EmbeddedTriton) -> list[int]:
+    """Bytes that each network's process has for itself, ascending."""
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in descendants(triton.pid) if pid != triton.pid]
+    lines = [line.split() for rollup in rollups for line in rollup.splitlines() if line.startswith("Anonymous:")]
+    return sorted(int(line[1]) << 10 for line in lines)
+
+
+def test_a_network_takes_memory_when_it_is_asked(triton: EmbeddedTriton) -> None:
+    """First of this module: nobody has asked this Triton yet."""
+    assert len(CARDS) == len(before := memory_of_networks(triton))
+    assert max(before) < IDLE_BYTES
+    served(triton, "csrnet_b", check_images(read_photo(PHOTO), CARDS["csrnet_b"].geometry)[-1], [])
+    *others, asked = memory_of_networks(triton)
+    assert max(others) < IDLE_BYTES < asked
+
+
 @pytest.mark.parametrize("card", CARDS.values(), ids=CARDS.keys())
 def test_served_network_agrees_with_onnxruntime(
-    embedded_triton: EmbeddedTriton, embedded_repository: Path, card: ModelCard
+    triton: EmbeddedTriton, precision: Precision, embedded_repository: Path, card: ModelCard
 ) -> None:
-    pictures = picture_for(card, pictures=2)
-    expected = bare(embedded_repository, card, pictures)
-    found = served(embedded_triton, card.name, pictures, list(expected))
-    for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-5 * np.abs(values).max(), err_msg=name)
+    exact = replace(card.tolerance, relative=1e-5, count_people=1e-5 if card.routes else None, outlier_share=0.0)
+    wanted = replace(card, tolerance={"fp32": exact, "bf16": card.bf16_tolerance}[precision])
+    names = [tensor.name for tensor in card.outputs]
+    images = check_images(read_photo(PHOTO), card.geometry)[-2:]
+    found = compare_outputs(
+        wanted, bare(embedded_repository, card), lambda batch: served(triton, card.name, batch, names), images
+    )
+    if precision == "bf16" and not card.bf16_tolerance.outlier_share:  # classes may all be the same
+        assert max(each.difference for each in found) > 1e-5, "this is the arithmetic of FP32"
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES.keys())
-def test_ensemble_agrees_with_its_networks(
-    embedded_triton: EmbeddedTriton, embedded_repository: Path, ensemble: EnsembleCard
-) -> None:
-    pictures = picture_for(ensemble.members[0], pictures=1)
+def test_ensemble_agrees_with_its_networks(triton: EmbeddedTriton, ensemble: EnsembleCard) -> None:
+    images = check_images(read_photo(PHOTO), ensemble.members[0].geometry)[-1]
     expected = {
         ensemble.output_name(member, tensor): values
         for member in ensemble.members
-        for tensor, values in zip(member.outputs, bare(embedded_repository, member, pictures).values(), strict=True)
+        for tensor in member.outputs
+        for values in served(triton, member.name, images, [tensor.name]).values()
     }
-    found = served(embedded_triton, ensemble.name, pictures, list(expected))
+    found = served(triton, ensemble.name, images, list(expected))
     for name, values in expected.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-5 * np.abs(values).max(), err_msg=name)
+        np.testing.assert_allclose(found[name], values, rtol=1e-6, err_msg=name)

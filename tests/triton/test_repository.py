@@ -45,14 +45,15 @@ def test_embedded_repository_links_instead_of_copying(source: Path, tmp_path: Pa
         model = target / name / "1" / "model.onnx"
         assert model.is_symlink()
         assert model.resolve() == (source / name / "1" / "model.onnx").resolve()
-        assert (target / name / "1" / "model.py").is_file()
+        assert {path.name for path in (target / name / "1").glob("*.py")} == {"model.py", "networks.py", "turns.py"}
+        assert (target / name / "configs" / "bf16.pbtxt").is_file()
 
 
 def test_embedded_repository_can_be_rendered_again_into_any_profile(source: Path, tmp_path: Path) -> None:
     render_repository(source, tmp_path / "embedded", "embedded")
     render_repository(tmp_path / "embedded", tmp_path / "gpu", "gpu")
     check_repository(tmp_path / "gpu")
-    assert not list((tmp_path / "gpu").rglob("model.py"))
+    assert not list((tmp_path / "gpu").rglob("*.py"))
 
 
 def test_every_version_is_rendered(source: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
     crowdserve_transformer.settings ───────► docs/reference/settings.md
     crowdserve_transformer.metrics ────────► docs/reference/metrics.md
     crowdserve.protocol.tensors, rest,
-        parameters, grpc_service ──────────► docs/reference/api.md
+        parameters, rpc.service ───────────► docs/reference/api.md
     docstrings of the packages ────────────► docs/explanation/architecture.md
 
 `python -m tools.reference` writes what is out of date, `--check` fails instead.

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from starlette.routing import Route
 
 from crowdserve.images import EXPECTED
@@ -14,10 +13,11 @@ from crowdserve.pages.markdown import markdown_table
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS, ZONE_COUNTS, ZONE_NAMES, OutputTensor
 from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.settings import Settings
-from crowdserve_transformer.transport.grpc_service import GrpcEndpoints
 from crowdserve_transformer.transport.openapi.document import method_of
 from crowdserve_transformer.transport.openapi.statuses import OF_CONNECTIONS, OF_HTTP, request_errors
 from crowdserve_transformer.transport.rest import RestEndpoints, create_app
+from crowdserve_transformer.transport.rpc.protocol import methods
+from crowdserve_transformer.transport.rpc.service import GrpcEndpoints
 
 FORMS: Mapping[str, str] = {
     "BYTES": f"whole {EXPECTED} files: base64 in JSON, raw bytes in binary REST and gRPC",
@@ -81,14 +81,8 @@ def rest_routes(settings: Settings | None = None) -> list[Route]:
 
 def method_table() -> str:
     """A row for each gRPC method."""
-    rows = [(f"`{name}`", _first_line(getattr(GrpcEndpoints, name))) for name in grpc_methods()]
+    rows = [(f"`{name}`", _first_line(getattr(GrpcEndpoints, name))) for name in methods()]
     return markdown_table(("method", "meaning"), rows)
-
-
-def grpc_methods() -> list[str]:
-    """The methods of the protocol that the service answers, those that it refuses included."""
-    protocol = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"]
-    return [method.name for method in protocol.methods if method.name in vars(GrpcEndpoints)]
 
 
 def status_table() -> str:

@@ -10,7 +10,7 @@ from kserve import InferRequest, InferResponse, Model
 import crowdserve
 from crowdserve.cards import COUNTERS, VGG16
 from crowdserve.errors import CrowdServeError, SetupError
-from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
+from crowdserve.protocol.tensors import FILES_IN_A_COLUMN, IMAGE, OUTPUTS
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
@@ -113,8 +113,8 @@ class CrowdModel(Model):  # type: ignore[misc]  # the SDK is untyped
         return payload
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        """The one input; its other form, UINT8 pixels, is listed among the metadata's parameters."""
-        return [{"name": IMAGE, "datatype": "BYTES", "shape": list(IMAGE_SHAPES["BYTES"])}]
+        """The one input; its other forms are listed among the metadata's parameters."""
+        return [{"name": IMAGE, "datatype": "BYTES", "shape": list(FILES_IN_A_COLUMN)}]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Every output that a request can name."""

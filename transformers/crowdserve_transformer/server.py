@@ -20,10 +20,10 @@ from crowdserve_transformer.ports import bound_sockets
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, ConnectionLimits, Connections
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
-from crowdserve_transformer.transport.grpc_service import create_server
 from crowdserve_transformer.transport.http_protocol import GuardedProtocol
 from crowdserve_transformer.transport.metrics_endpoint import create_metrics_app
 from crowdserve_transformer.transport.rest import create_app
+from crowdserve_transformer.transport.rpc.server import create_server
 
 log = logging.getLogger(__name__)
 

@@ -71,6 +71,13 @@ def _own_host(text: str) -> str:
     return host
 
 
+def _names(text: str) -> str:
+    names = [name for each in text.split(",") if (name := each.strip())]
+    if any("/" in name or not name.isprintable() for name in names):
+        raise ValueError("expected names separated by commas, without slashes")
+    return ",".join(names)
+
+
 def _digest(text: str) -> str:
     if text and not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
         raise ValueError("expected sha256: and 64 hexadecimal digits in lower case, or nothing")
@@ -104,6 +111,9 @@ class Settings:
     """One transformer's settings; the texts are those of `--help`."""
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
+    model_aliases: str = _setting(
+        "", _names, "more names that the model answers to, separated by commas; the chart sets the InferenceService's"
+    )
     host: str = _setting(
         ANY,
         _own_host,
@@ -225,6 +235,11 @@ class Settings:
     grace_seconds: float = _setting(30.0, _seconds(0.0), "after that, longest wait for requests in flight, seconds")
     log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
     workers: int = _setting(1, _one_worker, "server processes, always 1")
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Every name that the model answers to; its own comes first."""
+        return (self.model_name, *filter(None, self.model_aliases.split(",")))
 
     @property
     def pixel_limit(self) -> int:

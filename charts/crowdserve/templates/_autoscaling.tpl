@@ -5,7 +5,7 @@
 {{- end -}}
 {{- end }}
 
-{{/* Scaling, updates and time-out of a component. Takes {root, version, component}: predictor or transformer. */}}
+{{/* Scaling, updates, time-out and logger of a component. Takes {root, version, component}: predictor or transformer. */}}
 {{- define "crowdserve.componentFields" -}}
 {{- $values := .root.Values -}}
 {{- with $values.autoscaling -}}
@@ -20,6 +20,11 @@ scaleTarget: {{ .concurrency.target }}
 {{- end }}
 {{- end }}
 timeout: {{ $values.requestTimeoutSeconds }}
+{{- if and $values.logger.enabled (eq .component (include "crowdserve.front" .root)) }}
+{{- with $values.logger }}
+logger: {url: {{ .url | quote }}, mode: {{ .mode }}{{ with .metadataHeaders }}, metadataHeaders: {{ toJson . }}{{ end }}}
+{{- end }}
+{{- end }}
 {{- if eq $values.deploymentMode "Standard" }}
 deploymentStrategy: {{ include "crowdserve.deploymentStrategy" . }}
 {{- end }}

@@ -40,7 +40,7 @@ Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 
 {{/* The methods of the service that are for callers: not those that load and unload models. */}}
 {{- define "crowdserve.grpcMethods" -}}
-["ModelInfer", "ModelMetadata", "ModelReady", "ServerLive", "ServerMetadata", "ServerReady"]
+["ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "RepositoryIndex", "ServerLive", "ServerMetadata", "ServerReady"]
 {{- end }}
 
 {{/* The gateways that a route attaches to. Takes the values' list. */}}

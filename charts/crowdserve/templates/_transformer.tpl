@@ -20,6 +20,7 @@ env:
   - {name: CROWDSERVE_BUNDLE_PUBLIC_KEY, value: /bundle-key/cosign.pub}
   {{- end }}
   - {name: CROWDSERVE_METRICS_PORT, value: "8082"}
+  - {name: CROWDSERVE_MODEL_ALIASES, value: {{ include "crowdserve.modelAliases" . | quote }}}
   {{- if $standalone }}
   - {name: STORAGE_URI, value: {{ include "crowdserve.storageUri" . | quote }}}
   {{- else }}
@@ -70,6 +71,15 @@ volumeMounts:
   {{- if $values.storage.publicKey }}
   - {name: bundle-key, mountPath: /bundle-key, readOnly: true}
   {{- end }}
+{{- end }}
+
+{{/*
+More names of the model, separated by commas: the InferenceService's, by which KServe's InferenceGraph calls it, and in a
+canary also that of stable, whose requests it shares. Takes {root, version}.
+*/}}
+{{- define "crowdserve.modelAliases" -}}
+{{- $names := concat (list (include "crowdserve.fullname" .root) .version.name) .root.Values.transformer.modelAliases -}}
+{{- without ($names | uniq) .root.Values.transformer.modelName | join "," -}}
 {{- end }}
 
 {{/* Volumes of the transformer's container. */}}

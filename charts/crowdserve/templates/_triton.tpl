@@ -24,6 +24,10 @@ args:
     {{- include "crowdserve.verification" (dict "root" .root "digest" "${CROWDSERVE_BUNDLE_DIGEST-}" "models" "/mnt/models" "plans" (eq $values.device "tensorrt")) | nindent 4 }}
     device={{ $values.device }}
     {{- .root.Files.Get "files/choose-backends.sh" | trim | nindent 4 }}
+    {{- if eq $values.device "cpu" }}
+    precision={{ $values.triton.precision }}
+    {{- .root.Files.Get "files/choose-precision.sh" | trim | nindent 4 }}
+    {{- end }}
     host={{ $values.triton.host | squote }}
     {{- .root.Files.Get "files/choose-address.sh" | trim | nindent 4 }}
     {{- if not $standalone }}
@@ -130,7 +134,6 @@ line, which ends a request's headers.
 {{- end -}}
 {{- if eq .Values.device "cpu" -}}
 {{- $flags = concat $flags (list
-      "--model-config-name=cpu"
       "--allow-gpu-metrics=false"
       "--pinned-memory-pool-byte-size=0"
       "--backend-config=onnxruntime,enable-global-threadpool=1"

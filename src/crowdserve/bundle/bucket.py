@@ -9,11 +9,14 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from crowdserve.bundle.manifest import FileEntry
 from crowdserve.bundle.tar_reader import CHUNK_BYTES
+from crowdserve.certificates import certificate_problem, write_authorities
 from crowdserve.errors import BundleError, PlatformError
+from crowdserve.scratch import Scratch
 
 SCHEME = "s3://"
 _SHA256 = "sha256"
@@ -21,17 +24,18 @@ _SHA256 = "sha256"
 
 
 class BucketStore:
-    """A prefix of a bucket.
+    """A prefix of a bucket; a context manager.
 
     Args:
         address: ``s3://bucket/prefix``.
+        ca_file: Certificates of authorities to trust besides the usual ones, in PEM.
 
     Raises:
         BundleError: If the address has no bucket or no prefix.
         PlatformError: If boto3 is not installed.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, ca_file: Path | None = None) -> None:
         self._bucket, _, prefix = address.removeprefix(SCHEME).partition("/")
         self._prefix = prefix.strip("/")
         if not self._bucket or not self._prefix:
@@ -41,8 +45,18 @@ class BucketStore:
             raise PlatformError("S3 needs boto3, which is not installed; run: pip install 'crowdserve[bundle]'")
         import boto3  # type: ignore[import-untyped]
 
+        self._ca_file = ca_file
+        self._scratch = Scratch("authorities") if ca_file else None
         with self._errors_reported():
-            self._client: Any = boto3.client("s3")
+            self._client: Any = boto3.client("s3", verify=self._authorities())
+
+    def __enter__(self) -> "BucketStore":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, tb: TracebackType | None) -> None:
+        self._client.close()
+        if self._scratch is not None:
+            self._scratch.close()
 
     def listing(self) -> dict[str, str]:
         """SHA-256 of every object under the prefix, from its metadata."""
@@ -76,6 +90,14 @@ class BucketStore:
                 Metadata={_SHA256: entry.sha256},
             )
 
+    def _authorities(self) -> str | None:
+        """A file with the usual authorities and those of the user, as boto3 takes them; None for its own choice."""
+        if self._ca_file is None or self._scratch is None:
+            return None
+        together = self._scratch.folder / "authorities.pem"
+        write_authorities(together, self._ca_file)
+        return str(together)
+
     def _sha256(self, key: str) -> str:
         metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
         return str(metadata.get(_SHA256, "unknown"))
@@ -89,6 +111,8 @@ class BucketStore:
         try:
             yield
         except (BotoCoreError, ClientError, Boto3Error, ValueError) as err:
+            if problem := certificate_problem(err, self._ca_file):
+                raise BundleError(f"{self.address}: {problem}") from err
             raise BundleError(
                 f"{self.address}: {err}; check the bucket, the credentials (AWS_PROFILE or AWS_ACCESS_KEY_ID …) and, "
                 "for an S3 other than Amazon's, AWS_ENDPOINT_URL_S3"

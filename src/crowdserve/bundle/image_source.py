@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from crowdserve.bundle.archive import LimitedStream, listed_files, read_members, tar_limit_bytes
@@ -22,18 +23,19 @@ _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @contextmanager
-def opened_image(address: str, *, plain_http: bool = False) -> Iterator["ImageSource"]:
+def opened_image(address: str, *, plain_http: bool = False, ca_file: Path | None = None) -> Iterator["ImageSource"]:
     """The bundle in an image.
 
     Args:
         address: ``oci://REGISTRY/REPOSITORY:TAG``, or with ``@sha256:…``.
         plain_http: Whether the registry speaks HTTP without TLS.
+        ca_file: Certificates of authorities to trust besides the usual ones.
 
     Raises:
         BundleError: If the address names no image.
     """
     reference = parse_reference(address)
-    with Registry(reference, plain_http=plain_http) as registry:
+    with Registry(reference, plain_http=plain_http, ca_file=ca_file) as registry:
         yield ImageSource(reference, registry)
 
 

@@ -34,6 +34,7 @@ def push_image(
     *,
     base: str = DEFAULT_BASE,
     plain_http: bool = False,
+    ca_file: Path | None = None,
     progress: Progress = lambda _: None,
 ) -> str:
     """Push a bundle as an image.
@@ -44,6 +45,7 @@ def push_image(
         target: Reference with the tag to push to.
         base: Base image, or ``scratch``.
         plain_http: Whether the registries speak HTTP without TLS.
+        ca_file: Certificates of authorities to trust besides the usual ones.
         progress: Function called after each model.
 
     Returns:
@@ -52,10 +54,10 @@ def push_image(
     Raises:
         BundleError: If the tag names another image, or a registry refuses.
     """
-    bases = SCRATCH if base == NO_BASE else read_base(parse_reference(base), plain_http=plain_http)
+    bases = SCRATCH if base == NO_BASE else read_base(parse_reference(base), plain_http=plain_http, ca_file=ca_file)
     with (
         Scratch("image") as scratch,
-        Registry(target, plain_http=plain_http) as registry,
+        Registry(target, plain_http=plain_http, ca_file=ca_file) as registry,
     ):
         layout = ImageLayout(scratch.folder / "image")
         index = write_image(folder, manifest, bases, layout)
@@ -69,13 +71,13 @@ def push_image(
     return f"{SCHEME}{target.registry}/{target.repository}@{index['digest']}"
 
 
-def read_base(reference: ImageReference, *, plain_http: bool = False) -> list[BaseImage]:
+def read_base(reference: ImageReference, *, plain_http: bool = False, ca_file: Path | None = None) -> list[BaseImage]:
     """A base image for each supported architecture that it exists for.
 
     Raises:
         BundleError: If it cannot be read, or exists for none of them on Linux.
     """
-    with Registry(reference, plain_http=plain_http) as registry:
+    with Registry(reference, plain_http=plain_http, ca_file=ca_file) as registry:
         content = _read_json(registry, reference, reference.version)
         manifests = [_read_json(registry, reference, found["digest"]) for found in _suitable(content)]
         bases = [

@@ -33,6 +33,7 @@ def pull_bundle(
     *,
     digest: str | None = None,
     plain_http: bool = False,
+    ca_file: Path | None = None,
     watch: Watch = _unwatched,
 ) -> CachedBundle:
     """Bring a bundle to this machine, unless it is here, and make it the current one.
@@ -42,6 +43,7 @@ def pull_bundle(
         cache: Where it goes.
         digest: The ``sha256:…`` that it must have; if that is here, nothing is asked.
         plain_http: Whether a server elsewhere may be spoken to without TLS.
+        ca_file: Certificates of authorities to trust besides the usual ones.
         watch: Called if files are fetched.
 
     Raises:
@@ -50,7 +52,8 @@ def pull_bundle(
     """
     bundle = cache.get(digest) if digest else None
     if bundle is None:
-        with explained(without_secrets(address)), open_source(address, plain_http=plain_http) as source:
+        opened = open_source(address, plain_http=plain_http, ca_file=ca_file)
+        with explained(without_secrets(address)), opened as source:
             bundle = _pull(source, cache, digest, watch)
     with explained(str(cache.folder)):
         cache.use(bundle)

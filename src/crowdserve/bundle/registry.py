@@ -16,6 +16,7 @@ from crowdserve.bundle.credentials import find_credentials
 from crowdserve.bundle.folder import printable
 from crowdserve.bundle.login import Login
 from crowdserve.bundle.reference import ImageReference
+from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.errors import BundleError
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -61,13 +62,20 @@ class Registry:
     Args:
         reference: Any image in the repository.
         plain_http: Whether to speak HTTP without TLS, as always with a registry on this machine.
+        ca_file: Certificates of authorities to trust besides the usual ones.
     """
 
-    def __init__(self, reference: ImageReference, *, plain_http: bool = False) -> None:
+    def __init__(self, reference: ImageReference, *, plain_http: bool = False, ca_file: Path | None = None) -> None:
         self._reference = reference
+        self._ca_file = ca_file
         scheme = "http" if plain_http or reference.is_local else "https"
         url = httpx.URL(f"{scheme}://{reference.host}/v2/{reference.repository}/")
-        self._client = httpx.Client(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=not reference.is_local)
+        self._client = httpx.Client(
+            base_url=url,
+            timeout=_TIMEOUT_SECONDS,
+            trust_env=not reference.is_local,
+            verify=tls_context(ca_file),
+        )
         login = Login(url, find_credentials(reference.registry), plain_http=plain_http)
         self._connection = Connection(self._client, login, str(reference))
 
@@ -123,6 +131,7 @@ class Registry:
                     raise self._refusal(f"GET {path} answered {response.status_code} {reason}")
                 yield response.iter_raw()
         except httpx.HTTPError as err:
+            self._check_certificate(err)
             raise BundleError(f"{self._reference}: {str(err) or type(err).__name__}; try again") from err
 
     def push_blob(self, digest: str, file: Path) -> None:
@@ -169,7 +178,13 @@ class Registry:
                     raise _PassingFailure(reason)
                 raise self._refusal(reason)
         except httpx.TransportError as err:
+            self._check_certificate(err)
             raise _PassingFailure(str(err) or type(err).__name__) from err
+
+    def _check_certificate(self, err: httpx.HTTPError) -> None:
+        """Fail if a server's certificate is the cause, which no other attempt changes."""
+        if problem := certificate_problem(err, self._ca_file):
+            raise BundleError(f"{self._reference}: {problem}") from err
 
     def _reason(self, response: httpx.Response) -> str:
         """The registry's message, in the distribution API's form of errors."""

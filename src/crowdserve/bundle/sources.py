@@ -60,12 +60,13 @@ class FileStore(Protocol):
 
 
 @contextmanager
-def open_source(address: str, *, plain_http: bool = False) -> Iterator[Source]:
+def open_source(address: str, *, plain_http: bool = False, ca_file: Path | None = None) -> Iterator[Source]:
     """The bundle at an address.
 
     Args:
         address: A folder, a `.tar` file, or an address that begins with https://, http://, s3:// or oci://.
         plain_http: Whether a web server or a registry elsewhere may be spoken to without TLS.
+        ca_file: Certificates of authorities to trust besides the usual ones.
 
     Raises:
         BundleError: If there is nothing to pull from.
@@ -76,21 +77,20 @@ def open_source(address: str, *, plain_http: bool = False) -> Iterator[Source]:
     if scheme == "oci":
         from crowdserve.bundle.image_source import opened_image
 
-        with opened_image(address, plain_http=plain_http) as image:
+        with opened_image(address, plain_http=plain_http, ca_file=ca_file) as image:
             yield image
     elif scheme in {"http", "https"}:
         from crowdserve.bundle.web import download
 
-        with download(address, plain_http=plain_http) as (shown, chunks):
+        with download(address, plain_http=plain_http, ca_file=ca_file) as (shown, chunks):
             yield TarSource(shown, lambda: chunks, is_download=True)
+    elif scheme == "s3":
+        from crowdserve.bundle.bucket import BucketStore
+
+        with BucketStore(address, ca_file=ca_file) as bucket:
+            yield FileSource(bucket)
     else:
-        yield _bucket(address) if scheme == "s3" else _on_disk(address, scheme)
-
-
-def _bucket(address: str) -> Source:
-    from crowdserve.bundle.bucket import BucketStore
-
-    return FileSource(BucketStore(address))
+        yield _on_disk(address, scheme)
 
 
 def _on_disk(address: str, scheme: str) -> Source:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 
 from crowdserve.bundle.reference import without_secrets
+from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.client.tokens import MODELS_TOKEN, read_token
 from crowdserve.errors import BundleError
 from crowdserve.network import is_loopback
@@ -14,7 +16,9 @@ _TIMEOUT_SECONDS = httpx.Timeout(60.0)
 
 
 @contextmanager
-def download(address: str, *, plain_http: bool = False) -> Iterator[tuple[str, Iterator[bytes]]]:
+def download(
+    address: str, *, plain_http: bool = False, ca_file: Path | None = None
+) -> Iterator[tuple[str, Iterator[bytes]]]:
     """A file on a web server, in chunks, as it arrives.
 
     The server gets the bearer token in `CROWDSERVE_MODELS_TOKEN`, if set; one that it redirects to does not.
@@ -22,6 +26,7 @@ def download(address: str, *, plain_http: bool = False) -> Iterator[tuple[str, I
     Args:
         address: ``https://…``; ``http://…`` of this machine.
         plain_http: Whether ``http://…`` may be of another machine.
+        ca_file: Certificates of authorities to trust besides the usual ones.
 
     Returns:
         The address as it may be shown, and the chunks.
@@ -44,12 +49,15 @@ def download(address: str, *, plain_http: bool = False) -> Iterator[tuple[str, I
                 follow_redirects=True,
                 trust_env=not is_loopback(url.host),
                 event_hooks={"request": [check]},
+                verify=tls_context(ca_file),
             ) as client,
             client.stream("GET", url, headers=headers) as response,
         ):
             _check_answer(response, shown)
             yield shown, response.iter_raw()
     except (httpx.HTTPError, httpx.InvalidURL) as err:
+        if problem := certificate_problem(err, ca_file):
+            raise BundleError(f"{shown}: {problem}") from err
         reason = str(err) or type(err).__name__
         raise BundleError(f"{shown}: {reason}; check the address and the line, and run the command again") from err
 

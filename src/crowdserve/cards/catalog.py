@@ -77,6 +77,7 @@ def _csrnet(part: Literal["A", "B"], route: SceneRoute, also: str = "") -> Model
         geometry=Geometry(pad_multiple=8, output_stride=8, min_side_px=64, max_side_px=2048),
         batching=Batching(max_batch_size=4, max_queue_delay_microseconds=2_000),
         tolerance=Tolerance(relative=5e-3, count_people=2e-3),
+        bf16_tolerance=Tolerance(relative=2e-2, count_people=1e-2, count_floor=50.0),
         provenance=Provenance(
             paper="Li, Zhang, Chen: CSRNet, CVPR 2018",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), block 4 trained further in runs with "
@@ -111,6 +112,7 @@ def _ssdcnet(
         batching=Batching(max_batch_size=4, max_queue_delay_microseconds=2_000),
         # Half a person, the step between two classes, or 1 %: one cell may fall on the other side of an edge.
         tolerance=Tolerance(relative=5e-3, count_people=1e-2, count_floor=50.0, outlier_share=0.02),
+        bf16_tolerance=Tolerance(relative=2e-2, count_people=5e-2, count_floor=50.0, outlier_share=0.07),
         provenance=Provenance(
             paper="Xiong et al.: From Open Set to Closed Set, 2020 (SS-DCNet)",
             weights="front-end: from ImageNet VGG16 (Oxford VGG, CC BY 4.0), last blocks trained further in runs with "
@@ -136,6 +138,7 @@ VGG16 = ModelCard(
     geometry=Geometry(pad_multiple=224, output_stride=None, min_side_px=224, max_side_px=224),
     batching=Batching(max_batch_size=32, max_queue_delay_microseconds=2_000),
     tolerance=Tolerance(relative=2e-3),
+    bf16_tolerance=Tolerance(relative=3e-2),
     provenance=Provenance(
         paper="Simonyan, Zisserman: VGG, ICLR 2015",
         weights="ImageNet VGG16 (Oxford VGG)",

@@ -5,7 +5,7 @@
 
 Each names its model file by SHA-256 (`model_sha256`), so that `check_records` finds a file that was replaced alone.
 `evaluation.json` holds what `crowdserve evaluate` found for this network, less everything that names a photo or a
-machine:
+machine; `execution` names the runtime and the precision, where the service told them:
 
     crowdserve evaluate DATASET --split validate --route dense --counter csrnet --output evaluation
     crowdserve repository keep-evaluation evaluation/summary.json
@@ -119,12 +119,14 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
     try:
         summary = json.loads(summary_file.read_text())
         card = _evaluated_card(summary["choices"])
-        folder = repository / card.name / str(summary["models"][card.name])
+        version, _, execution = str(summary["models"][card.name]).partition("+")
+        folder = repository / card.name / version
         if not (folder / MODEL_FILE).is_file():
             raise RepositoryError(f"{repository} has no version {folder.name} of {card.name}, which was evaluated")
         record = {
             "crowdserve": summary["crowdserve"],
             MODEL_SHA256: model_sha256(folder),
+            **({"execution": execution} if execution else {}),
             "data": sorted(name.rpartition(": ")[2] for name in summary["errors"]["data set"]),
             "split": summary["selection"]["split"],
             "errors": {name: summary["errors"][name] for name in KEPT_ERRORS},

@@ -6,6 +6,7 @@ from typing import Literal
 from crowdserve.errors import CardError
 
 Dtype = Literal["UINT8", "FP32"]
+Precision = Literal["fp32", "bf16"]
 SceneRoute = Literal["dense", "sparse"]
 ROUTES: tuple[SceneRoute, ...] = ("dense", "sparse")
 
@@ -105,7 +106,7 @@ class Batching:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Largest allowed difference between an exported model and its framework model (both in FP32 arithmetic).
+    """Largest allowed difference between two ways to run a network: exported and in its framework, bfloat16 and FP32.
 
     Exported weights are stored in FP16. That alone makes differences of up to 8e-4 in the trained networks here and of
     4e-3 in a CSRNet of random weights; a graph of FP32 weights differs by 2e-6. In an SSDCNet of random weights up to
@@ -147,6 +148,8 @@ class ModelCard:
         parameters: Number of trained parameters.
         input: The image tensor.
         outputs: The output tensors, in graph order.
+        tolerance: Largest difference of the exported network from the framework's.
+        bf16_tolerance: Largest difference of its answers in bfloat16 from those in FP32.
         routes: Scenes that this network counts; empty for a network that does not count.
         density_output: Name of the density map output (people per cell); None for a network that does not count.
         max_local_count: Upper end of the classes of a network that classifies counts, people per cell; None for others.
@@ -163,6 +166,7 @@ class ModelCard:
     geometry: Geometry
     batching: Batching
     tolerance: Tolerance
+    bf16_tolerance: Tolerance
     provenance: Provenance
     routes: tuple[SceneRoute, ...] = ()
     density_output: str | None = None

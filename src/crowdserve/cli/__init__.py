@@ -9,6 +9,7 @@ app ──► up ─────────► local
     └─► rollout ────► rollout
 
 options.py        options shared by the commands that use a service
+photos.py         photos that files, folders and patterns of `count` stand for
 report.py         output of `count`
 overlays.py       files of the overlays of `count`
 interruption.py   SIGTERM and SIGHUP: clean up, then end

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.cli.options import ProfileName, ProfileOption
+from crowdserve.cli.options import CaFileOption, ProfileName, ProfileOption
 from crowdserve.errors import BundleError
 from crowdserve.terminal import printable, say
 
@@ -106,6 +106,7 @@ def push(
         str | None, typer.Option(help="Base image of an oci:// bundle; busybox if left out, scratch for none.")
     ] = None,
     plain_http: Annotated[bool, typer.Option("--plain-http", help="The registry speaks HTTP without TLS.")] = False,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Copy a bundle to where a cluster reads it. Prints the address for `storageUri`.
 
@@ -118,7 +119,11 @@ def push(
     with opened_bundle(bundle) as (folder, manifest):
         manifest.check(folder, shown_as=bundle)
         with progress_bar(manifest.size_bytes, f"pushing to {target}") as progress:
-            address = _push(folder, manifest, target, base, plain_http, progress)
+            address = (
+                _push_image(folder, manifest, target, base, plain_http, ca_file, progress)
+                if target.startswith("oci://")
+                else _push_files(folder, manifest, target, ca_file, progress)
+            )
     say(f"{printable(address)}: {described(manifest)}", err=True)
     _tell_values(manifest, address if "://" in address else None)
     say(address)
@@ -133,30 +138,44 @@ def _tell_values(manifest: "Manifest", address: str | None = None) -> None:
     say(f'storage: {{{place}digest: "{manifest.digest}"}}', err=True)
 
 
-def _push(
-    folder: Path, manifest: "Manifest", target: str, base: str | None, plain_http: bool, progress: "Progress"
+def _push_image(
+    folder: Path,
+    manifest: "Manifest",
+    target: str,
+    base: str | None,
+    plain_http: bool,
+    ca_file: Path | None,
+    progress: "Progress",
 ) -> str:
-    if target.startswith("oci://"):
-        from crowdserve.bundle.publication import DEFAULT_BASE, push_image
-        from crowdserve.bundle.reference import parse_reference
+    from crowdserve.bundle.publication import DEFAULT_BASE, push_image
+    from crowdserve.bundle.reference import parse_reference
 
-        reference = parse_reference(target)
-        return push_image(
-            folder, manifest, reference, base=base or DEFAULT_BASE, plain_http=plain_http, progress=progress
-        )
-    from crowdserve.bundle.bucket import BucketStore
-    from crowdserve.bundle.placement import FolderStore, Store, place_bundle
+    return push_image(
+        folder,
+        manifest,
+        parse_reference(target),
+        base=base or DEFAULT_BASE,
+        plain_http=plain_http,
+        ca_file=ca_file,
+        progress=progress,
+    )
 
-    store: Store
+
+def _push_files(folder: Path, manifest: "Manifest", target: str, ca_file: Path | None, progress: "Progress") -> str:
+    from crowdserve.bundle.placement import FolderStore, place_bundle
+
     if target.startswith("s3://"):
-        store = BucketStore(target)
-    elif "://" in target:
+        from crowdserve.bundle.bucket import BucketStore
+
+        with BucketStore(target, ca_file=ca_file) as bucket:
+            place_bundle(folder, manifest, bucket, progress)
+        return bucket.address
+    if "://" in target:
         raise BundleError(
             f"{target} cannot be pushed to; expected s3://, oci:// or a folder. For pvc:// push to a folder of the "
             "claim in a pod that mounts it; for other stores build a folder and copy it"
         )
-    else:
-        store = FolderStore(Path(target))
+    store = FolderStore(Path(target))
     place_bundle(folder, manifest, store, progress)
     return store.address
 

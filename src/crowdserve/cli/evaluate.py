@@ -8,8 +8,10 @@ import typer
 
 from crowdserve.cli.options import (
     EXIT_PHOTO_FAILED,
+    CaFileOption,
     CounterOption,
     ModelOption,
+    PrecisionOption,
     RepositoryOption,
     RouteOption,
     ThreadsOption,
@@ -34,6 +36,7 @@ def evaluate(
     ],
     url: UrlOption = None,
     model: ModelOption = None,
+    ca_file: CaFileOption = None,
     output: Annotated[Path, typer.Option(help="Folder of the results; a second run continues in it.")] = Path(
         "evaluation"
     ),
@@ -52,6 +55,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json instead of tables.")] = False,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Compare the counts of labelled photos with their labels: MAE, RMSE, MAPE, bias, a CSV file and a scatter plot."""
     from crowdserve.evaluation.api import Job
@@ -60,7 +64,8 @@ def evaluate(
     choices = Choices(route and route.value, counter and counter.value, every_route)
     job = Job(datasets, output, choices, subset=subset, split=split, limit=limit)
     evaluation = job.open()
-    with open_service(url, model, repository, threads) as client:
+    chosen = precision and precision.value
+    with open_service(url, model, repository, threads, chosen, ca_file=ca_file) as client:
         outcome = _count(evaluation, client, concurrency)
     summary = job.close(outcome)
     _report(outcome, output, json.dumps(summary) if as_json else None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.cli.options import DEFAULT_REPOSITORY, REPOSITORY_VARIABLE, stdout_console
+from crowdserve.cli.options import DEFAULT_REPOSITORY, REPOSITORY_VARIABLE, CaFileOption, stdout_console
 from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
@@ -40,6 +40,7 @@ def pull(
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Allow HTTP without TLS to a server or registry on another machine.")
     ] = False,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Bring a bundle of models to this machine, verify it, and make it the current one. Prints its digest.
 
@@ -54,7 +55,7 @@ def pull(
     def watch(manifest: "Manifest") -> "AbstractContextManager[Progress]":
         return progress_bar(manifest.size_bytes, f"pulling {without_secrets(address)}")
 
-    bundle = pull_bundle(address, ModelCache(), digest=digest, plain_http=plain_http, watch=watch)
+    bundle = pull_bundle(address, ModelCache(), digest=digest, plain_http=plain_http, ca_file=ca_file, watch=watch)
     say(f"{printable(bundle.folder)}: {described(bundle.manifest)}", err=True)
     _tell_what_goes_first()
     say(bundle.digest)

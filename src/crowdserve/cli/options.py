@@ -11,7 +11,7 @@ import typer
 
 from crowdserve.cards import COUNTER_CHOICES, MODEL_NAME, ROUTE_CHOICES
 from crowdserve.terminal import say
-from crowdserve.triton.config import PROFILES
+from crowdserve.triton.config import AUTO, PRECISION_VARIABLE, PROFILES, RUNTIMES
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from rich.console import Console
@@ -27,6 +27,7 @@ _UNFOLDED_COLUMNS = 1_000
 
 RouteName = Enum("RouteName", {name: name for name in ROUTE_CHOICES}, type=str)  # type: ignore[misc]
 CounterName = Enum("CounterName", {name: name for name in COUNTER_CHOICES}, type=str)  # type: ignore[misc]
+PrecisionName = Enum("PrecisionName", {name: name for name in (AUTO, *RUNTIMES)}, type=str)  # type: ignore[misc]
 ProfileName = Enum("ProfileName", {name: name for name in PROFILES}, type=str)  # type: ignore[misc]
 
 ProfileOption = Annotated[ProfileName, typer.Option(help="Where the models will run.")]
@@ -42,6 +43,13 @@ ModelOption = Annotated[
     typer.Option(
         envvar="CROWDSERVE_MODEL",
         help="Name of the model at --url: the chart's transformer.modelName; crowdserve if left out.",
+    ),
+]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="CROWDSERVE_CA_FILE",
+        help="Certificates of your own authority, in PEM, to trust besides the usual ones; for https addresses.",
     ),
 ]
 RouteOption = Annotated[
@@ -68,6 +76,15 @@ RepositoryOption = Annotated[
     ),
 ]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
+
+PrecisionOption = Annotated[
+    PrecisionName | None,
+    typer.Option(
+        envvar=PRECISION_VARIABLE,
+        help="Arithmetic of the networks: fp32 by onnxruntime, bf16 by OpenVINO in half the time, auto for bf16 where "
+        "the processor has it; auto if left out.",
+    ),
+]
 
 
 def stdout_console() -> "Console":
@@ -108,23 +125,29 @@ def open_service(
     model: str | None,
     repository: Path | None,
     threads: int | None,
+    precision: str | None = None,
     timeout_seconds: float | None = None,
+    ca_file: Path | None = None,
 ) -> "Iterator[ServiceClient]":
     """Yield a client of the service at `url`, or of one that is started now and stopped at the end.
 
-    Only a service at `url` gets the token from the environment and the name of the model.
+    Only a service at `url` gets the token from the environment and the name of the model, and needs `ca_file`.
     """
     from crowdserve.client.service import TIMEOUT_SECONDS, ServiceClient
     from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 
     if url is not None:
         token, limit = read_token(SERVICE_TOKEN), timeout_seconds or TIMEOUT_SECONDS
-        with ServiceClient(url, model=model or MODEL_NAME, token=token, timeout_seconds=limit) as client:
+        with ServiceClient(
+            url, model=model or MODEL_NAME, token=token, timeout_seconds=limit, ca_file=ca_file
+        ) as client:
             yield client
         return
+    from crowdserve.local.precision import execution_text
     from crowdserve.local.service import EmbeddedService
 
-    found = find_repository(repository)
-    say("starting Triton and the transformer for this call (crowdserve up keeps them running) …", err=True)
-    with EmbeddedService(found, threads=threads) as service, ServiceClient(service.http_url, use_proxy=False) as c:
+    started = EmbeddedService(find_repository(repository), threads=threads, precision=precision)
+    runtime = execution_text(started.precision)
+    say(f"starting Triton ({runtime}) and the transformer for this call (crowdserve up keeps them running) …", err=True)
+    with started as service, ServiceClient(service.http_url, use_proxy=False) as c:
         yield c

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from crowdserve.cli.photos import Selection
 from crowdserve.client.service import PhotoCount
 from crowdserve.terminal import printable
 
@@ -88,6 +89,24 @@ def _table(counted: Iterable[tuple[PhotoReport, PhotoCount]]) -> Table:
         cells = (str(report.photo), f"{result.count:.1f}", *zones, scene_text(result), models_text(result))
         table.add_row(*(Text(printable(cell)) for cell in (*cells, f"{result.seconds:.2f}")))
     return table
+
+
+def summary_lines(reports: Iterable[PhotoReport], selection: Selection) -> list[str]:
+    """What came of folders: how many people in how many photos, and every file that was not counted."""
+    reports = list(reports)
+    counts = [report.result.count for report in reports if report.result]
+    failed = [(report.photo, report.error) for report in reports if report.error]
+    numbers = [
+        f"{_numbered(len(counts), 'photo')} counted, {sum(counts):,.1f} people",
+        *([f"{len(failed)} not counted"] if failed else []),
+        *([f"{_numbered(selection.others, 'other file')} passed over"] if selection.others else []),
+    ]
+    named = [*failed, *((found.path, found.reason) for found in selection.passed_over)]
+    return ["; ".join(numbers), *(f"  {printable(path)}: {printable(reason)}" for path, reason in named)]
+
+
+def _numbered(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
 
 
 def people_text(count: float) -> str:

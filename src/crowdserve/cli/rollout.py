@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crowdserve.cli.options import CaFileOption
 from crowdserve.errors import SetupError
 from crowdserve.terminal import say
 
@@ -155,6 +156,7 @@ def auto(
             help="URL of the service, as its callers use it. It gets the bearer token in CROWDSERVE_TOKEN, if set.",
         ),
     ] = None,
+    ca_file: CaFileOption = None,
     without: Annotated[list[Part] | None, typer.Option(help="Leave a part of the gate out.")] = None,
     steps: Annotated[str, typer.Option(help="Shares in percent, ascending.")] = DEFAULT_STEPS,
     soak_seconds: Annotated[float, typer.Option(min=0, help="Shortest time to watch each share.")] = 600.0,
@@ -186,7 +188,7 @@ def auto(
     with _actions(
         release, namespace, context, dry_run=dry_run, ready_seconds=ready_seconds, patience_seconds=patience_seconds
     ) as actions:
-        gate = _gate(actions, margins, prometheus, golden, url, settle_seconds, frozenset(without or ()))
+        gate = _gate(actions, margins, prometheus, golden, url, ca_file, settle_seconds, frozenset(without or ()))
         before = actions.read()
         try:
             outcome = Auto(actions, gate, pace).run()
@@ -243,6 +245,7 @@ def _gate(
     prometheus: str | None,
     golden: Path | None,
     url: str | None,
+    ca_file: Path | None,
     settle_seconds: float,
     without: frozenset[Part],
 ) -> "Gate":
@@ -255,13 +258,14 @@ def _gate(
         raise SetupError("the gate asks Prometheus: give --prometheus URL, or leave that out with --without metrics")
     if (golden is None or url is None) and Part.GOLDEN not in without:
         raise SetupError("the gate counts a golden set: give --golden FOLDER and --url, or --without golden")
-    asked = golden_set = token = None
+    asked = golden_set = service_token = None
     if prometheus and Part.METRICS not in without:
-        asked = Prometheus(prometheus, actions.cluster.namespace, token=read_token(PROMETHEUS_TOKEN))
+        token = read_token(PROMETHEUS_TOKEN)
+        asked = Prometheus(prometheus, actions.cluster.namespace, token=token, ca_file=ca_file)
         asked.check_access()
     if golden and Part.GOLDEN not in without:
-        golden_set, token = load_golden(golden), read_token(SERVICE_TOKEN)
-    return Gate(actions.cluster, margins, asked, golden_set, url or "", settle_seconds, token)
+        golden_set, service_token = load_golden(golden), read_token(SERVICE_TOKEN)
+    return Gate(actions.cluster, margins, asked, golden_set, url or "", settle_seconds, service_token, ca_file)
 
 
 def _print_values(actions: "Actions", release: "Release") -> None:

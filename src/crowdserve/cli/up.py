@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from crowdserve.cli.options import RepositoryOption, ThreadsOption, find_repository
+from crowdserve.cli.options import PrecisionOption, RepositoryOption, ThreadsOption, find_repository
 from crowdserve.terminal import say
 
 
@@ -26,12 +26,14 @@ def up(
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all, of IPv6 and IPv4.")] = "127.0.0.1",
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Start the service on this machine: a real Triton and the transformer. Ctrl-C stops it.
 
     It is for trying things out: this Triton is of 2024, gets no fixes, and listens on loopback only, whatever --host
     is.
     """
+    from crowdserve.local.precision import execution_text
     from crowdserve.local.processes import preferred_port
     from crowdserve.local.service import EmbeddedService
 
@@ -42,8 +44,9 @@ def up(
             "grpc_port": grpc_port or preferred_port(host, 8081),
         }
         ports["metrics_port"] = metrics_port or preferred_port(host, 8082, *ports.values())
-        say("starting Triton and the transformer …", err=True)
-        with EmbeddedService(found, host=host, **ports, threads=threads) as service:
+        started = EmbeddedService(found, host=host, **ports, threads=threads, precision=precision and precision.value)
+        say(f"starting Triton ({execution_text(started.precision)}) and the transformer …", err=True)
+        with started as service:
             say(_welcome(service.http_url, service.grpc_url, service.metrics_url))
             sys.stdout.flush()
             service.watch()

@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from crowdserve.cli.options import ModelOption, RepositoryOption, ThreadsOption, UrlOption, ZoneOption, ZonesOption
+from crowdserve.cli.options import (
+    CaFileOption,
+    ModelOption,
+    PrecisionOption,
+    RepositoryOption,
+    ThreadsOption,
+    UrlOption,
+    ZoneOption,
+    ZonesOption,
+)
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
@@ -44,6 +53,7 @@ def watch(
     zones: ZonesOption = None,
     url: UrlOption = None,
     model: ModelOption = None,
+    ca_file: CaFileOption = None,
     history: Annotated[
         str | None, typer.Option(help="Keep counts of sources: sqlite:///FILE or postgresql+psycopg://…")
     ] = None,
@@ -54,6 +64,7 @@ def watch(
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
+    precision: PrecisionOption = None,
 ) -> None:
     """Count the people in cameras' pictures again and again, and say when a zone is too full.
 
@@ -75,9 +86,9 @@ def watch(
         say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
         return
     _log_without_secrets(configuration)
-    address = url or configuration.site.service
+    address, chosen = url or configuration.site.service, precision and precision.value
     with (
-        open_service(address, model, repository, threads, _ANSWER_SECONDS) as client,
+        open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
         _publishing(configuration, _printer(as_json)) as publishing,
         Watcher(configuration, client, publishing) as watcher,
     ):

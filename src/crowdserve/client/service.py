@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from crowdserve.cards import COUNTERS, MODEL_NAME
+from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.client.tokens import SERVICE_TOKEN
 from crowdserve.errors import (
     CrowdServeError,
@@ -41,7 +43,7 @@ _ERRORS: Mapping[int, type[CrowdServeError]] = {
 
 
 class RequestRefused(SetupError):
-    """URL or token are wrong, so that the same request will be refused again."""
+    """URL, token or certificate are wrong, so that the same request will be refused again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,10 @@ class ServiceClient:
         token: Bearer token to send; None for none.
         use_proxy: Whether the proxy settings of the environment apply.
         timeout_seconds: How long an answer is waited for.
+        ca_file: Certificates of authorities to trust besides the usual ones, in PEM or DER.
+
+    Raises:
+        SetupError: If the URL is none, or the file has no certificates.
     """
 
     def __init__(
@@ -94,13 +100,19 @@ class ServiceClient:
         token: str | None = None,
         use_proxy: bool = True,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        ca_file: Path | None = None,
     ) -> None:
         if not url.startswith(("http://", "https://")):
             raise SetupError(f"the service's URL is {without_user(url)!r}; expected one like http://127.0.0.1:8080")
         self._url = url.rstrip("/")
         self._shown = without_user(self._url)
         self._model = model
-        self._http = httpx.Client(timeout=httpx.Timeout(timeout_seconds, connect=10.0), trust_env=use_proxy)
+        self._ca_file = ca_file
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(timeout_seconds, connect=10.0),
+            trust_env=use_proxy,
+            verify=tls_context(ca_file, url=url),
+        )
         if token:
             self._http.headers["Authorization"] = f"Bearer {token}"
 
@@ -155,6 +167,8 @@ class ServiceClient:
                 f"{self._shown} cannot be read as a URL; expected one like http://127.0.0.1:8080"
             ) from err
         except httpx.HTTPError as err:
+            if problem := certificate_problem(err, self._ca_file):
+                raise RequestRefused(f"{self._shown}: {problem}") from err
             reason = str(err) or type(err).__name__
             raise SetupError(f"no service answers at {self._shown} ({reason}); start one with: crowdserve up") from err
         if reply.status_code != httpx.codes.OK:

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from crowdserve.cards import MODEL_NAME
 from crowdserve.errors import PlatformError
+from crowdserve.local.precision import choose_precision
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.triton import EmbeddedTriton, answers_ok
 from crowdserve.network import ANY, join_address
@@ -35,8 +36,13 @@ class EmbeddedService:
         grpc_port: gRPC port of the transformer; a free one if None.
         metrics_port: Port of the transformer's metrics; a free one if None.
         threads: CPU threads of one network; every core if None.
+        precision: Precision of the networks; what this machine does well if None.
+
+    Raises:
+        PlatformError: If this machine does not compute in that precision.
 
     Attributes:
+        precision: Precision of the networks.
         http_url: Address of REST, such as ``http://127.0.0.1:8080``.
         grpc_url: Address of gRPC, such as ``127.0.0.1:8081``.
         metrics_url: Address of the transformer's metrics, such as ``http://127.0.0.1:8082/metrics``.
@@ -51,11 +57,13 @@ class EmbeddedService:
         grpc_port: int | None = None,
         metrics_port: int | None = None,
         threads: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self._source = repository
         self._host = host
         self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._threads = threads
+        self.precision = choose_precision(precision)
         self._scratch: Scratch | None = None
         self._triton: EmbeddedTriton | None = None
         self._transformer: ChildProcess | None = None
@@ -123,7 +131,7 @@ class EmbeddedService:
         repository = scratch.folder / "repository"
         render_repository(self._source, repository, "embedded")
         ports = choose_ports(self._host, *self._wanted_ports)
-        self._triton = EmbeddedTriton(repository, threads=self._threads)
+        self._triton = EmbeddedTriton(repository, threads=self._threads, precision=self.precision)
         self._triton.start()
         command = self._command(repository, *ports)
         self._transformer = ChildProcess(

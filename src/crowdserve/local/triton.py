@@ -18,8 +18,9 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
-from crowdserve.cards import CARDS, ENSEMBLES
+from crowdserve.cards import CARDS, ENSEMBLES, Precision
 from crowdserve.errors import PlatformError
+from crowdserve.local.precision import choose_precision
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.scratch import SHARED_MEMORY, Scratch
 
@@ -49,6 +50,10 @@ class EmbeddedTriton:
         http_port: REST port; a free one if None.
         metrics_port: Prometheus port; a free one if None.
         threads: CPU threads of one network; every core if None.
+        precision: Precision of the networks; what this machine does well if None, see `choose_precision`.
+
+    Raises:
+        PlatformError: If this machine does not compute in that precision.
     """
 
     def __init__(
@@ -59,11 +64,13 @@ class EmbeddedTriton:
         http_port: int | None = None,
         metrics_port: int | None = None,
         threads: int | None = None,
+        precision: str | None = None,
     ) -> None:
         self._repository = repository.resolve()
         self._host = host
         self._wanted_ports = (http_port, metrics_port)
         self._threads = threads
+        self.precision: Precision = choose_precision(precision)
         self._scratch: Scratch | None = None
         self._process: ChildProcess | None = None
         self.http_url = self.metrics_url = ""
@@ -108,7 +115,7 @@ class EmbeddedTriton:
         self.http_url, self.metrics_url = (f"{self._host}:{port}" for port in ports)
         self._scratch = scratch = Scratch("triton")
         backends = link_backends(install, scratch.folder / "backends")
-        env = _environment(install, self._threads)
+        env = _environment(install, self._threads) | {"CROWDSERVE_TRITON_TURNS": str(scratch.folder / "turns")}
         check_stub(backends / "python" / _STUB, env)
         command = [str(install / "bin" / "tritonserver"), *self._flags(backends, scratch.regions, *ports)]
         self._process = ChildProcess("Triton", command, folder=scratch.folder, env=env, lock=scratch.lock)
@@ -135,6 +142,7 @@ class EmbeddedTriton:
             f"--model-repository={self._repository}",
             f"--backend-directory={backends}",
             f"--backend-config=python,shm-region-prefix-name={regions}",
+            f"--model-config-name={self.precision}",
             f"--http-address={self._host}",
             f"--http-port={http_port}",
             "--allow-grpc=false",

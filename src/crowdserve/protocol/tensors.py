@@ -9,6 +9,9 @@ IMAGE = "image"
 IMAGE_SHAPES: Mapping[str, tuple[int, ...]] = {"BYTES": (-1,), "UINT8": (-1, -1, -1, 3)}
 """Datatypes of the input `image`: encoded files [N], or RGB pixels [N, height, width, 3]."""
 
+FILES_IN_A_COLUMN = (-1, 1)
+"""The form of encoded files in metadata: as in Triton, whose tools take off the first axis and send what is left."""
+
 ZONE_NAMES, ZONE_COUNTS = "zone_names", "zone_counts"
 """The outputs [N, Z] of a request with zones."""
 
@@ -50,7 +53,12 @@ OUTPUTS: Mapping[str, OutputTensor] = {
         ),
         *(OutputTensor(count_name(family), "FP32", (-1,), f"people, by {family}") for family in COUNTERS),
         OutputTensor("route", "BYTES", (-1,), "route taken: dense, sparse or, blended, dense+sparse"),
-        OutputTensor("models", "BYTES", (-1,), "JSON: versions of the models that answered"),
+        OutputTensor(
+            "models",
+            "BYTES",
+            (-1,),
+            "JSON: versions of the models that answered, such as 1+openvino-bf16",
+        ),
         OutputTensor(
             "density",
             "FP32",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 
 from crowdserve.rollout.cluster import Cluster
 from crowdserve.rollout.golden import GoldenFailed, GoldenSet, GoldenUnreachable
@@ -108,6 +109,7 @@ class Gate:
         settle_seconds: Time between a change of the weight and the measurement: at least a scrape interval of
             Prometheus, or requests before the change are counted with those after it.
         token: Bearer token for the service.
+        ca_file: Certificates of authorities to trust besides the usual ones, for the service.
     """
 
     cluster: Cluster
@@ -117,6 +119,7 @@ class Gate:
     url: str
     settle_seconds: float = 30.0
     token: str | None = field(default=None, repr=False)
+    ca_file: Path | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -205,7 +208,7 @@ class Gate:
             score = self._stable_score(release, self.golden)
             if score is None:
                 return Check("golden set", Outcome.UNKNOWN, "no tag leads to the stable revision alone yet"), None
-            canary = self.golden.score(self.url, address, self.token)
+            canary = self.golden.score(self.url, address, self.token, self.ca_file)
         except GoldenUnreachable as err:
             return Check("golden set", Outcome.UNKNOWN, str(err), err.lasting), None
         except GoldenFailed as err:
@@ -238,7 +241,7 @@ class Gate:
             return known
         address = release.address(STABLE)
         try:
-            return golden.score(self.url, address, self.token) if address else None
+            return golden.score(self.url, address, self.token, self.ca_file) if address else None
         except GoldenFailed as err:
             raise GoldenUnreachable(f"the stable track itself did not count {err}") from err
 

@@ -43,16 +43,17 @@ class TrackClient(ServiceClient):
         url: URL of the service.
         address: Address of the track; its own URL takes precedence over `url`.
         token: Bearer token to send.
+        ca_file: Certificates of authorities to trust besides the usual ones.
     """
 
-    def __init__(self, url: str, address: Address, token: str | None = None) -> None:
+    def __init__(self, url: str, address: Address, token: str | None = None, ca_file: Path | None = None) -> None:
         target = address.url or url
         if token and url.startswith("https://") and not target.startswith("https://"):
             plain, secure = without_user(target), without_user(url)
             raise GoldenUnreachable(
                 f"{plain} is not encrypted as {secure} is, so that {SERVICE_TOKEN} is not sent there", lasting=True
             )
-        super().__init__(target, model=address.model, token=token)
+        super().__init__(target, model=address.model, token=token, ca_file=ca_file)
         self._pods = address.pods
         self._http.headers.update(address.headers)
         self._http.event_hooks = {"response": [self._check_pod]}
@@ -89,19 +90,20 @@ class GoldenSet:
     samples: Sequence[Sample]
     digest: str
 
-    def score(self, url: str, address: Address, token: str | None = None) -> Score:
+    def score(self, url: str, address: Address, token: str | None = None, ca_file: Path | None = None) -> Score:
         """The error of a track.
 
         Args:
             url: URL of the service.
             address: Address of the track; its own URL takes precedence over `url`.
             token: Bearer token to send.
+            ca_file: Certificates of authorities to trust besides the usual ones.
 
         Raises:
             GoldenFailed: If the track does not count a photo.
             GoldenUnreachable: If no server answers, the service refuses this caller, or another track answers.
         """
-        with TrackClient(url, address, token) as client:
+        with TrackClient(url, address, token, ca_file) as client:
             errors = [abs(_count(client, sample) - sample.count) for sample in self.samples]
         return Score(self.digest, len(errors), sum(errors) / len(errors))
 

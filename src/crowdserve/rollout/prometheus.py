@@ -3,10 +3,12 @@
 import math
 from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 
+from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.client.service import without_user
 from crowdserve.client.tokens import PROMETHEUS_TOKEN
 from crowdserve.errors import SetupError
@@ -36,9 +38,13 @@ class Prometheus:
         url: Prometheus' URL, such as ``http://prometheus.monitoring:9090``; a path in it is kept.
         namespace: Namespace of the pods.
         token: Bearer token to send.
+        ca_file: Certificates of authorities to trust besides the usual ones.
+
+    Raises:
+        SetupError: If the URL is none, or the file has no certificates.
     """
 
-    def __init__(self, url: str, namespace: str, *, token: str | None = None) -> None:
+    def __init__(self, url: str, namespace: str, *, token: str | None = None, ca_file: Path | None = None) -> None:
         if not url.startswith(("http://", "https://")):
             raise SetupError(
                 f"Prometheus' URL is {without_user(url)!r}; expected one like http://prometheus.monitoring:9090"
@@ -47,7 +53,8 @@ class Prometheus:
         self._shown = without_user(self._url)
         self._namespace = namespace
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._http = httpx.Client(headers=headers, timeout=ANSWER_SECONDS)
+        self._ca_file = ca_file
+        self._http = httpx.Client(headers=headers, timeout=ANSWER_SECONDS, verify=tls_context(ca_file, url=url))
 
     def close(self) -> None:
         """Close the connections."""
@@ -103,6 +110,8 @@ class Prometheus:
         except httpx.InvalidURL as err:  # its text may repeat a password
             raise SetupError(f"{self._shown} cannot be read as a URL; expected Prometheus'") from err
         except httpx.HTTPError as err:
+            if problem := certificate_problem(err, self._ca_file):
+                raise SetupError(f"Prometheus at {self._shown}: {problem}") from err
             raise PrometheusSilent(f"Prometheus at {self._shown} does not answer ({type(err).__name__})") from err
         except (ValueError, LookupError, TypeError) as err:
             raise PrometheusSilent(

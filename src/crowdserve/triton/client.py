@@ -22,7 +22,7 @@ import numpy.typing as npt
 from crowdserve.errors import TritonAway, TritonFailed, TritonLate, TritonUnavailable, TritonWrong
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.connections import Reply, ReplyTooLong, TritonConnections
-from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_tensors, read_versions
+from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_execution, read_tensors, read_versions
 
 log = logging.getLogger(__name__)
 
@@ -182,6 +182,17 @@ class TritonClient:
         if not versions:
             raise TritonAway(f"no version of {model} is loaded; try again later")
         return str(max(versions))
+
+    async def execution(self, model: str) -> str:
+        """What runs a model, such as ``openvino-bf16``; empty where its configuration does not say.
+
+        Raises:
+            TritonAway: If Triton cannot be reached or the model is not loaded.
+            TritonLate: If no answer came in time.
+            TritonWrong: If the answer is no configuration.
+        """
+        reply = await self._call(f"describe {model}", f"/v2/models/{quote(model, safe='')}/config", MAX_HEAD_BYTES)
+        return self._read(model, reply, read_execution)
 
     async def _call(
         self,

@@ -4,7 +4,8 @@
     tensorrt   tensorrt backend, `model.plan` built from `model.onnx` on the GPU that serves it
     cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
                `tritonserver --model-config-name=cpu` takes instead
-    embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU
+    embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU in FP32; its alternative,
+               `configs/bf16.pbtxt`, has OpenVINO run it in bfloat16
 
 Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are identical byte
 for byte.
@@ -15,11 +16,19 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard, TensorSpec
+from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard, Precision, TensorSpec
 from crowdserve.triton.pbtxt import Message, Symbol, Value, entries, format_message
 
 Profile = Literal["gpu", "tensorrt", "cpu", "embedded"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
+
+RUNTIMES: Mapping[Precision, str] = MappingProxyType({"fp32": "onnxruntime", "bf16": "openvino"})
+"""The package that runs a network of the embedded profile, by its precision. `config.pbtxt` is of the first; that of
+another precision is an alternative of that name."""
+
+AUTO = "auto"
+PRECISION_VARIABLE = "CROWDSERVE_PRECISION"
+"""Environment variable for a precision, or `auto`: what the processor does well."""
 
 GPU_PROFILES: tuple[Profile, ...] = ("gpu", "tensorrt")
 """Triton refuses to load their models on a machine without a GPU."""
@@ -79,8 +88,8 @@ def _fitted(side_px: int, card: ModelCard) -> int:
     return min(max(padded, geometry.min_side_px), geometry.max_side_px)
 
 
-def model_config(card: ModelCard, profile: Profile) -> str:
-    """The `config.pbtxt` of a network."""
+def model_config(card: ModelCard, profile: Profile, precision: Precision = "fp32") -> str:
+    """The `config.pbtxt` of a network; only the embedded profile has it in several precisions."""
     message: dict[str, Value] = {
         "name": card.name,
         **_BACKENDS[profile],
@@ -96,7 +105,12 @@ def model_config(card: ModelCard, profile: Profile) -> str:
     if profile == "gpu":
         message["optimization"] = {"execution_accelerators": {"gpu_execution_accelerator": [_tensorrt(card)]}}
         message["parameters"] = entries({key: {"string_value": value} for key, value in _CUDA_OPTIONS.items()})
-    message["model_warmup"] = _warmups(card, profile)
+    if profile == "embedded":
+        message["parameters"] = entries(
+            {key: {"string_value": value} for key, value in _execution(card, precision).items()}
+        )
+    else:
+        message["model_warmup"] = _warmups(card, profile)
     return f"{HEADER}\n# {card.title}, profile {profile}\n{format_message(message)}"
 
 
@@ -133,6 +147,15 @@ def _tensorrt(card: ModelCard) -> Message:
 
 def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
     return f"{card.input.name}:{'x'.join(map(str, shape))}"
+
+
+def _execution(card: ModelCard, precision: Precision) -> dict[str, str]:
+    """What the python backend runs a network with, and the size on which it tries it before it is ready."""
+    return {
+        "runtime": RUNTIMES[precision],
+        "precision": precision,
+        "smallest_side_px": str(card.geometry.min_side_px),
+    }
 
 
 def _warmups(card: ModelCard, profile: Profile) -> list[Message]:
@@ -182,5 +205,19 @@ def repository_configs(profile: Profile) -> dict[str, str]:
 
 
 def alternative_configs(profile: Profile) -> dict[str, str]:
-    """The `configs/cpu.pbtxt` of every network, by model name: a GPU profile's repository serves on a CPU as well."""
-    return {card.name: model_config(card, "cpu") for card in CARDS.values()} if profile in GPU_PROFILES else {}
+    """The alternatives of every network, by path below the repository, which Triton takes by --model-config-name.
+
+    A GPU profile's repository serves on a CPU as well, the embedded one in other precisions.
+    """
+    if profile in GPU_PROFILES:
+        return {_alternative(card, "cpu"): model_config(card, "cpu") for card in CARDS.values()}
+    others = [precision for precision in RUNTIMES if precision != "fp32"] if profile == "embedded" else []
+    return {
+        _alternative(card, precision): model_config(card, profile, precision)
+        for precision in others
+        for card in CARDS.values()
+    }
+
+
+def _alternative(card: ModelCard, name: str) -> str:
+    return f"{card.name}/configs/{name}.pbtxt"

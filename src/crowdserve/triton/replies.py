@@ -14,6 +14,7 @@ from crowdserve.triton.connections import Reply
 DTYPES: Mapping[str, npt.DTypeLike] = {"FP32": np.float32, "UINT8": np.uint8}
 """Datatypes of the models' tensors."""
 
+_EXECUTION_KEYS = ("runtime", "precision")
 _MAX_AXES = 8
 _MAX_VERSION_CHARACTERS = 64
 _MAX_SHOWN_CHARACTERS = 200
@@ -66,6 +67,22 @@ def read_versions(reply: Reply) -> list[int]:
     if not all(isinstance(each, str) and _is_number(each) for each in versions):
         raise ReplyUnreadable(f"versions are {shown(versions)}")
     return [int(each) for each in versions]
+
+
+def read_execution(reply: Reply) -> str:
+    """Runtime and precision in a model's configuration, such as ``openvino-bf16``; empty where it names none.
+
+    Raises:
+        ReplyUnreadable: If the reply is no configuration.
+    """
+    parameters = _json(reply.body).get("parameters") or {}
+    try:
+        words = [parameters[key]["string_value"] for key in _EXECUTION_KEYS if key in parameters]
+    except (LookupError, TypeError):
+        raise ReplyUnreadable(f"its parameters are {shown(str(parameters))}") from None
+    if not all(isinstance(word, str) and word.isascii() and word.isalnum() for word in words):
+        raise ReplyUnreadable(f"it runs by {shown(words)}")
+    return "-".join(words)
 
 
 def error_text(reply: Reply) -> str:

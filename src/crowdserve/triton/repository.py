@@ -2,6 +2,7 @@
 
 <model>/config.pbtxt                     generated
 <model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
+<model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
 <model>/<version>/model.onnx             from the export of the network
 <model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores files that it does not know
 <ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must exist
@@ -18,9 +19,9 @@ from crowdserve.errors import RepositoryError
 from crowdserve.triton.config import ONNX_FILE, Profile, alternative_configs, repository_configs
 
 CONFIG_FILE = "config.pbtxt"
-ALTERNATIVE_FILE = "configs/cpu.pbtxt"
-BACKEND_FILE = "model.py"
-BACKEND_SOURCE = Path(__file__).parent / "python_backend" / BACKEND_FILE
+BACKEND_SOURCES = tuple(sorted((Path(__file__).parent / "python_backend").glob("*.py")))
+"""`model.py`, which the python backend runs, and what it imports."""
+
 PLACEHOLDER = ".gitkeep"
 
 
@@ -70,7 +71,7 @@ def _write_generated(target: Path, profile: Profile) -> None:
 def _generated(profile: Profile) -> dict[str, str]:
     """Content of every generated file, by its path."""
     configs = {f"{model}/{CONFIG_FILE}": text for model, text in repository_configs(profile).items()}
-    return configs | {f"{model}/{ALTERNATIVE_FILE}": text for model, text in alternative_configs(profile).items()}
+    return configs | alternative_configs(profile)
 
 
 def _check_models(repository: Path) -> None:
@@ -97,15 +98,17 @@ def _check_target(source: Path, target: Path) -> None:
 
 def _place_models(source: Path, target: Path, profile: Profile) -> None:
     place: Callable[[Path, Path], object] = _link if profile == "embedded" else shutil.copyfile
+    programs = {source.name for source in BACKEND_SOURCES}
     for name in CARDS:
         for version in model_versions(source, name):
             folder = target / name / str(version)
             folder.mkdir(parents=True)
             for file in (source / name / str(version)).iterdir():
-                if file.is_file() and file.name != BACKEND_FILE:
+                if file.is_file() and file.name not in programs:
                     place(file, folder / file.name)
             if profile == "embedded":
-                _link(BACKEND_SOURCE, folder / BACKEND_FILE)
+                for program in BACKEND_SOURCES:
+                    _link(program, folder / program.name)
 
 
 def _link(file: Path, target: Path) -> None:

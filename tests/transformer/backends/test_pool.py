@@ -22,6 +22,7 @@ from crowdserve_transformer.settings import read_settings
 from tests.support.photos import expected_count, gray_photo
 from tests.support.pods import Addresses, Pods, address
 from tests.support.scaled_features import scale_features
+from tests.support.versions import told
 
 pytestmark = pytest.mark.e2e
 
@@ -68,7 +69,7 @@ class Transformer:
         found = await self.count()
         assert found.people == pytest.approx(expected_count(), rel=1e-5)
         assert found.models["vgg16"] == found.models["csrnet_a"], "a photo's calls went to two Tritons"
-        return int(found.models["vgg16"])
+        return next(pod for pod in range(100) if told(pod) == found.models["vgg16"])
 
     @asynccontextmanager
     async def load(self, callers: int = 4) -> AsyncIterator[None]:

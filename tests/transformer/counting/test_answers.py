@@ -19,6 +19,7 @@ from crowdserve.protocol.tensors import OUTPUTS, count_name
 from crowdserve.scene.files import FILE_NAME
 from tests.support.photos import expected_count, gray_photo
 from tests.support.requests import infer, json_body
+from tests.support.versions import told
 
 pytestmark = pytest.mark.e2e
 
@@ -53,7 +54,7 @@ def test_photo_is_counted_by_the_networks_of_its_scene(
     assert 0.5 <= outputs["scene_probability"][0] <= 1
     sha256 = hashlib.sha256((small_repository / VGG16.name / "1" / FILE_NAME).read_bytes()).hexdigest()
     models = json.loads(outputs["models"][0])
-    assert models == {"vgg16": "1", "scene_classifier": sha256[:12], **dict.fromkeys(members(scene), "1")}
+    assert models == {"vgg16": told(), "scene_classifier": sha256[:12], **dict.fromkeys(members(scene), told())}
 
 
 def test_first_counter_is_the_default(infer_url: str) -> None:
@@ -170,7 +171,7 @@ def test_only_requested_outputs_are_computed(infer_url: str) -> None:
         infer_url, gray_photo(), outputs=[{"name": "models"}, {"name": "count"}], parameters={"route": "sparse"}
     )
     assert list(outputs) == ["models", "count"]
-    assert json.loads(outputs["models"][0]) == dict.fromkeys(members("sparse", COUNTERS[:1]), "1")
+    assert json.loads(outputs["models"][0]) == dict.fromkeys(members("sparse", COUNTERS[:1]), told())
 
 
 def test_request_id_is_returned(client: httpx.Client, infer_url: str) -> None:

@@ -108,6 +108,13 @@ def test_count_of_an_idle_counter_is_refused() -> None:
     assert count_name(COUNTERS[1]) not in read_choices({"counter": COUNTERS[0]}, None, SETTINGS).outputs
 
 
+def test_a_request_that_names_every_output_gets_all() -> None:
+    choices = read_choices({}, OUTPUTS, SETTINGS)
+    assert (choices.outputs, choices.counters, choices.zones) == (tuple(OUTPUTS), tuple(COUNTERS), ())
+    with pytest.raises(InvalidRequest, match="needs that counter to run"):
+        read_choices({"counter": COUNTERS[0]}, OUTPUTS, SETTINGS)
+
+
 def test_help_lists_valid_choices_and_defaults() -> None:
     described = parameter_help(Settings(route="dense"))
     assert tuple(described) == KNOWN

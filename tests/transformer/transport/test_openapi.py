@@ -87,11 +87,12 @@ def test_an_error_has_the_body_of_errors_and_503_says_when_to_try_again(path: st
 
 
 def test_limits_choices_and_names_are_those_of_the_settings() -> None:
-    settings = Settings(model_name="crowds", max_batch_size=3, route="blend")
+    settings = Settings(model_name="crowds", model_aliases="rel,rel-canary", max_batch_size=3, route="blend")
     made = document(rest_routes(), settings)
     schemas = made["components"]["schemas"]
     assert schemas["PredictRequest"]["properties"]["instances"]["maxItems"] == 3
-    assert made["components"]["parameters"]["name"]["schema"]["enum"] == ["crowds"]
+    assert made["components"]["parameters"]["name"]["schema"]["enum"] == ["crowds", "rel", "rel-canary"]
+    assert schemas["ModelConfig"]["properties"]["max_batch_size"] == {"const": 3}
     parameters = schemas["Parameters"]["properties"]
     assert parameters["route"] == {"enum": list(ROUTE_CHOICES), "default": "blend"}
     assert parameters["counter"]["enum"] == list(COUNTER_CHOICES)
@@ -117,12 +118,14 @@ def examples() -> Iterator[tuple[str, dict[str, Any]]]:
 @pytest.mark.e2e
 def test_the_examples_are_answered(client: httpx.Client, small_service: EmbeddedService) -> None:
     sent = [(path, body) for path, body in examples() if "{version}" not in path]
-    assert len(sent) == 2
+    assert len(sent) == 3
     for path, body in sent:
-        check(body, "InferRequest" if path.endswith("infer") else "PredictRequest")
+        kind = {"infer": "InferRequest", "predict": "PredictRequest"}.get(re.split("[:/]", path)[-1])
+        if kind:
+            check(body, kind)
         response = client.post(small_service.http_url + path, json=body)
         assert response.status_code == 200, response.text
-        check(response.json(), "InferResponse" if path.endswith("infer") else "PredictResponse")
+        check(response.json(), kind.replace("Request", "Response") if kind else "Index")
 
 
 @pytest.mark.e2e
@@ -153,6 +156,9 @@ def test_answers_with_everything_have_the_described_form(client: httpx.Client, i
         ("/v2", "Server"),
         ("/v2/models", "Models"),
         ("/v2/models/crowdserve", "Model"),
+        ("/v2/models/crowdserve/config", "ModelConfig"),
+        ("/v2/models/crowdserve/stats", "Statistics"),
+        ("/v2/models/stats", "Statistics"),
         ("/v2/models/other", "Error"),
         ("/nowhere", "Error"),
     ],

@@ -16,6 +16,7 @@ from crowdserve_transformer import metrics
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
 from crowdserve_transformer.budget import ANSWER
+from crowdserve_transformer.clocks import photo_clock
 from crowdserve_transformer.counting import routing
 from crowdserve_transformer.counting.density_maps import CountMap
 from crowdserve_transformer.counting.heatmap import overlay_png
@@ -106,23 +107,27 @@ class CrowdCounter:
     async def _count_numbered(
         self, number: int, total: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
     ) -> ImageCount:
-        choices = request.choices
-        side_px = routing.max_side_px(choices.counters)
         try:
-            async with self._reader.read(
-                image, max_side_px=side_px, with_scene=choices.needs_scene, place=number - 1
-            ) as pixels:
-                slot = await self._slots.take(number - 1 + pixels.image.nbytes / _LARGEST_BYTES)
-                try:
-                    counted = await self._count_one(pixels, request, headers)
-                    _hold_for_answer(counted)
-                    return counted
-                finally:
-                    self._slots.give_back(slot)
+            with photo_clock():
+                return await self._count_image(number - 1, image, request, headers)
         except InvalidRequest as err:
             if total == 1:
                 raise
             raise type(err)(f"image {number} of {total}: {err}") from err
+
+    async def _count_image(
+        self, place: int, image: bytes | Rgb, request: CountRequest, headers: Mapping[str, str]
+    ) -> ImageCount:
+        choices = request.choices
+        side_px = routing.max_side_px(choices.counters)
+        async with self._reader.read(image, max_side_px=side_px, with_scene=choices.needs_scene, place=place) as pixels:
+            slot = await self._slots.take(place + pixels.image.nbytes / _LARGEST_BYTES)
+            try:
+                counted = await self._count_one(pixels, request, headers)
+                _hold_for_answer(counted)
+                return counted
+            finally:
+                self._slots.give_back(slot)
 
     async def _count_one(self, prepared: FittedImage, request: CountRequest, headers: Mapping[str, str]) -> ImageCount:
         choices = request.choices
@@ -156,10 +161,10 @@ class CrowdCounter:
             found = await self._threads.run(self._classifier.probabilities, answer.tensors[features])
         if not np.isfinite(found).all():
             raise TritonWrong(f"Triton's {VGG16.name} answered wrongly: its features give no probabilities")
-        version = self._classifier.sha256[:SHA256_CHARACTERS]
+        version = await call.backend.versions.told(VGG16.name, answer.version)
         probabilities = dict(zip(ROUTES, map(float, found[0]), strict=True))
         decision, p_dense = self._classifier.decision, probabilities["dense"]
-        models = {VGG16.name: answer.version, "scene_classifier": version}
+        models = {VGG16.name: version, "scene_classifier": self._classifier.sha256[:SHA256_CHARACTERS]}
         return Scene(decision.likelier(p_dense), probabilities, decision.is_unsure(p_dense), models)
 
     async def _count_routes(

@@ -64,22 +64,25 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
 
     Args:
         parameters: The request's parameters, as sent.
-        outputs: Names of the requested outputs; None or empty for every one that is not optional.
+        outputs: Names of the requested outputs; None or empty for every one that is not optional. If all are named, as
+            by clients that take the names from the metadata, every counter runs, and zones that are not there are none.
         settings: Settings with the defaults.
 
     Raises:
         InvalidRequest: If a parameter or output is unknown, invalid or unavailable.
     """
     _refuse_unknown(parameters)
-    counter = _choice(parameters, "counter", COUNTER_CHOICES, settings.counter)
+    wanted = tuple(dict.fromkeys(outputs or ()))
+    wants_all = set(wanted) >= OUTPUTS.keys()
+    counter = _choice(parameters, "counter", COUNTER_CHOICES, "average" if wants_all else settings.counter)
     counters = COUNTERS if counter == "average" else (counter,)
     optional = [name for name in ("density", "heatmap") if _flag(parameters, name)]
     available = _available(counters)
-    wanted = tuple(dict.fromkeys(outputs or ()))
     zones = read_zones(parameters["zones"]) if parameters.get("zones") is not None else ()
     if wanted:
         _refuse_unavailable(wanted, available, counter)
-        _refuse_without_zones(wanted, zones)
+        if not wants_all:
+            _refuse_without_zones(wanted, zones)
     else:
         wanted = tuple(name for name in available if not OUTPUTS[name].optional)
     if "density" in optional:

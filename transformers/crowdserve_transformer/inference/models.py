@@ -101,6 +101,11 @@ class Models:
         async with self._asking(self._breakers[METADATA], as_probe):
             return await self._client.latest_version(model)
 
+    async def execution(self, model: str) -> str:
+        """Runtime and precision of a model, empty if Triton does not say; it raises what `run` does."""
+        async with self._asking(self._breakers[METADATA], as_probe=False):
+            return await self._client.execution(model)
+
     @asynccontextmanager
     async def _asking(self, breaker: Breaker, as_probe: bool) -> AsyncIterator[None]:
         start = time.monotonic()

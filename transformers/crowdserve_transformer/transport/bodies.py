@@ -19,6 +19,9 @@ from crowdserve_transformer.threads import Threads
 from crowdserve_transformer.transport.inflation import Inflater
 
 _INFLATING_THREADS = 1
+_STEP_BYTES = 64 * 2**10
+"""Of compressed content that is there whole: what is left after a piece is copied."""
+
 _PATIENCE_SECONDS = 2.0
 _POLL_SECONDS = 0.02
 
@@ -150,6 +153,20 @@ class Bodies:
         if body.gave_way:
             raise Overloaded("the service needed the memory of this unfinished request body; try again later")
 
+    async def fill(self, body: Body, content: bytes, inflater: Inflater) -> None:
+        """Fill a body with what compressed content stands for.
+
+        Raises:
+            ImageTooLarge: If it is over the limit.
+            InvalidRequest: If it cannot be inflated.
+            Overloaded: If there is no memory for it.
+        """
+        for start in range(0, len(content), _STEP_BYTES):
+            async for piece in self.inflated(inflater, content[start : start + _STEP_BYTES]):
+                await self.grow(body, len(piece))
+                body.data += piece
+        inflater.finish()
+
     async def inflated(self, inflater: Inflater, content: bytes) -> AsyncIterator[bytes]:
         """What a part of a compressed body stands for, each piece made in a thread when the one before was taken."""
         pieces = inflater.pieces(content)
@@ -171,7 +188,7 @@ class Bodies:
                 break
             except Overloaded:
                 now = time.monotonic()
-                costliest = max(self._incoming, key=lambda other: other.cost(now))
+                costliest = max(self._incoming, key=lambda other: other.cost(now), default=body)
                 if costliest is not body and costliest.hold.held_bytes:
                     costliest.give_way()
                 elif now > patience:

@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from kserve import InferRequest, InferResponse, ModelRepository
@@ -17,15 +16,21 @@ from crowdserve.cards import ROUTE_CHOICES
 from crowdserve.errors import quoted
 from crowdserve.protocol.tensors import IMAGE, IMAGE_SHAPES, OUTPUTS
 from crowdserve_transformer import metrics
+from crowdserve_transformer.clocks import Clock
 from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.model import CrowdModel
 from crowdserve_transformer.transport.admission import Admission
 from crowdserve_transformer.transport.bodies import Bodies
 from crowdserve_transformer.transport.deadlines import Deadline
 from crowdserve_transformer.transport.error_responses import http_status
+from crowdserve_transformer.transport.model_config import PLATFORM, model_config
 from crowdserve_transformer.transport.parsers import Parsers
+from crowdserve_transformer.transport.statistics import Statistics
 
 log = logging.getLogger(__name__)
+
+EXTENSIONS = ("binary_tensor_data", "parameters", "model_configuration", "statistics")
+"""Extensions of the v2 protocol that are served, by their names in Triton."""
 
 _T = TypeVar("_T")
 
@@ -37,12 +42,17 @@ class Observation:
     Attributes:
         request_id: Identifier in the log.
         route: The requested route.
-        seconds: Time from its last byte to its answer; 0 until that is known.
+        clock: Its time from its last byte to its answer; 0 until that is known.
     """
 
     request_id: str
     route: str = "unknown"
-    seconds: float = 0.0
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def seconds(self) -> float:
+        """Time from its last byte to its answer."""
+        return self.clock.total_ns / 1e9
 
 
 class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
@@ -56,16 +66,19 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         self.admission = Admission(model.settings.max_waiting)
         self.bodies = Bodies(model.budget, model.settings)
         self.parsers = Parsers()
+        self.statistics = Statistics()
+        self.names = model.settings.model_names
+        self.major_version = model.version.partition(".")[0]
 
     def require(self, name: str, version: str | None = None) -> None:
-        """Check that a URL names this service's model, in its only version if any.
+        """Check that a request names this service's model, by any of its names, in its only version if any.
 
         Raises:
             ModelNotFound: If it names another model or version.
         """
-        if name != self.model.name:
+        if name not in self.names:
             raise ModelNotFound(quoted(name))
-        if version not in (None, "", self.model.version):
+        if version not in (None, "", self.model.version, self.major_version):
             raise ModelNotFound(f"{name}, version {quoted(version)} (there is {self.model.version})")
 
     async def get_model(self, name: str) -> CrowdModel:
@@ -88,7 +101,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
 
     def metadata(self) -> dict[str, Any]:
         """Name, version and protocol extensions of the service."""
-        return {"name": "crowdserve", "version": crowdserve.__version__, "extensions": ["binary_tensor_data"]}
+        return {"name": "crowdserve", "version": crowdserve.__version__, "extensions": [*EXTENSIONS]}
 
     async def model_metadata(self, model_name: str) -> dict[str, Any]:
         """Tensors of the model, and the parameters that a request may have.
@@ -99,13 +112,40 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         self.require(model_name)
         forms = {name: list(shape) for name, shape in IMAGE_SHAPES.items()}
         return {
-            "name": self.model.name,
+            "name": model_name,
             "versions": [self.model.version],
-            "platform": "kserve_transformer",
+            "platform": PLATFORM,
             "inputs": self.model.get_input_types(),
             "outputs": self.model.get_output_types(),
             "parameters": {f"{IMAGE}_forms": forms, **parameter_help(self.model.settings)},
         }
+
+    def config(self, model_name: str) -> dict[str, Any]:
+        """The model's configuration in Triton's form.
+
+        Raises:
+            ModelNotFound: If there is no such model.
+        """
+        self.require(model_name)
+        return model_config(model_name, self.model.settings)
+
+    def model_statistics(self, model_name: str, version: str | None = None) -> dict[str, Any]:
+        """Counts and durations of requests in Triton's form.
+
+        Without a version they are those of the major one: Triton's tools take a model's version for a whole number.
+
+        Raises:
+            ModelNotFound: If there is no such model or version.
+        """
+        self.require(model_name, version)
+        return {"model_stats": [self.statistics.described(model_name, version or self.major_version)]}
+
+    async def repository_index(self, *, only_ready: bool = False) -> list[dict[str, str]]:
+        """The one model and its state, in Triton's form; none if only ready models are asked for and it is not."""
+        state = "READY" if await self.model.healthy() else "UNAVAILABLE"
+        if only_ready and state != "READY":
+            return []
+        return [{"name": self.model.name, "version": self.model.version, "state": state, "reason": ""}]
 
     @contextmanager
     def observed(self, protocol: str, request_id: str, traffic: str) -> Iterator[Observation]:
@@ -130,6 +170,10 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         finally:
             metrics.IN_FLIGHT.dec()
             metrics.REQUESTS.labels(self.model.name, protocol, seen.route, status, traffic).inc()
+            if status == "200":
+                self.statistics.add_success(seen.clock)
+            else:
+                self.statistics.add_failure(seen.seconds)
             if seen.seconds and traffic == metrics.PUBLIC:
                 metrics.REQUEST_SECONDS.labels(protocol).observe(seen.seconds)
             log.info("%s %s route=%s %.0f ms id=%r", protocol, status, seen.route, 1000 * seen.seconds, request_id)
@@ -156,13 +200,9 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         Raises:
             Exception: The error, for `failure_of`.
         """
-        start = time.perf_counter()
-        try:
-            with self.admission:
-                async with deadline.kept():
-                    return await self._answer(seen, headers, size_bytes, decode, encode)
-        finally:
-            seen.seconds = time.perf_counter() - start
+        with seen.clock.running(), self.admission:
+            async with deadline.kept():
+                return await self._answer(seen, headers, size_bytes, decode, encode)
 
     async def _answer(
         self,
@@ -177,6 +217,7 @@ class CrowdDataPlane(DataPlane):  # type: ignore[misc]  # the SDK is untyped
         request.id = request.id or seen.request_id
         seen.route = _route_label(request, self.model.settings.route)
         response, _ = await self.infer(self.model.name, request, dict(headers))
+        response.model_name = request.model_name  # the name that the caller uses
         with metrics.stage("encode"):
             return await self._encoded(response, lambda: encode(response, request))
 

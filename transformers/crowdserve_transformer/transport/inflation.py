@@ -113,7 +113,7 @@ class Inflater:
 
     def _begun(self, data: bytes) -> "zlib._Decompress":
         self._members += 1
-        wrapping = "gzip" if self._coding == "gzip" else "zlib" if _has_zlib_header(data) else "raw"
+        wrapping = "gzip" if self._coding == "gzip" else "zlib" if has_zlib_header(data) else "raw"
         self._stream = zlib.decompressobj(_WINDOW_BITS[wrapping])
         return self._stream
 
@@ -125,6 +125,6 @@ class Inflater:
             )
 
 
-def _has_zlib_header(data: bytes) -> bool:
+def has_zlib_header(data: bytes) -> bool:
     """Whether data begins with zlib's header: deflate, a window of at most 32 KiB, a multiple of 31 (RFC 1950)."""
     return data[0] & 0x0F == zlib.DEFLATED and data[0] >> 4 <= 7 and int.from_bytes(data[:2], "big") % 31 == 0

@@ -3,42 +3,28 @@
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
 
 import orjson
-from kserve import InferRequest, InferResponse
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from crowdserve.errors import quoted
+from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
-from crowdserve_transformer.budget import ANSWER
-from crowdserve_transformer.counting.request import request_id
-from crowdserve_transformer.metrics import traffic_of
-from crowdserve_transformer.transport.answer_coding import coded
-from crowdserve_transformer.transport.body_forms import decode_infer, decode_predict
-from crowdserve_transformer.transport.caller_headers import known_headers
-from crowdserve_transformer.transport.cloud_events import Envelope
-from crowdserve_transformer.transport.codec import encode_rest
+from crowdserve_transformer.transport.codec import parse_json
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
-from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
-from crowdserve_transformer.transport.hang_ups import unless_hung_up
-from crowdserve_transformer.transport.held_response import HeldResponse
-from crowdserve_transformer.transport.inflation import inflater_of
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.openapi.document import document
-from crowdserve_transformer.transport.v1 import encode_v1
+from crowdserve_transformer.transport.rest_inference import InferenceEndpoints, announced_bytes, id_of
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
-_Decode = Callable[[bytes | bytearray, Mapping[str, str], str, int], InferRequest]
-_Encode = Callable[[InferResponse, InferRequest], tuple[bytes, dict[str, str]]]
-_MAX_LENGTH_DIGITS = 19
+_MAX_INDEX_BYTES = 4096
 
 
 def create_app(plane: CrowdDataPlane) -> Starlette:
@@ -47,6 +33,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
     routes = [
         Route(path, _answering_errors(endpoint), methods=[method])
         for method, path, endpoint in (
+            ("GET", "/v2/models/stats", endpoints.statistics),  # before a model of that name
             *(
                 (method, f"/v2/models/{{name}}{version}{path}", endpoint)
                 for version in ("", "/versions/{version}")
@@ -54,6 +41,8 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
                     ("POST", "/infer", endpoints.infer),
                     ("GET", "", endpoints.model_metadata),
                     ("GET", "/ready", endpoints.model_ready),
+                    ("GET", "/config", endpoints.model_config),
+                    ("GET", "/stats", endpoints.model_statistics),
                 )
             ),
             ("GET", "/", endpoints.live),
@@ -65,6 +54,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ("GET", "/v2/health/live", endpoints.live),
             ("GET", "/v2/health/ready", endpoints.ready),
             ("GET", "/v2/models", endpoints.models),
+            ("POST", "/v2/repository/index", endpoints.repository_index),
         )
     ]
     if not plane.model.settings.metrics_port:
@@ -75,11 +65,8 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
     return app
 
 
-class RestEndpoints:
+class RestEndpoints(InferenceEndpoints):
     """One method per endpoint."""
-
-    def __init__(self, plane: CrowdDataPlane) -> None:
-        self._plane = plane
 
     async def live(self, request: Request) -> Response:
         """Report that the process answers."""
@@ -110,52 +97,25 @@ class RestEndpoints:
         """Tensors, versions and parameters of the model."""
         return JSONResponse(await self._plane.model_metadata(self._named_model(request)))
 
-    async def infer(self, request: Request) -> Response:
-        """v2 inference."""
-        return await self._answered("v2-rest", request, decode_infer, encode_rest)
+    async def model_config(self, request: Request) -> Response:
+        """The model's configuration, as Triton describes a model."""
+        return JSONResponse(self._plane.config(self._named_model(request)))
 
-    async def predict(self, request: Request) -> Response:
-        """v1 inference."""
-        return await self._answered("v1-rest", request, decode_predict, encode_v1)
+    async def model_statistics(self, request: Request) -> Response:
+        """Counts and durations of inference requests since the start."""
+        version = request.path_params.get("version")
+        return JSONResponse(self._plane.model_statistics(self._named_model(request), version))
 
-    async def _answered(self, protocol: str, request: Request, decode: _Decode, encode: _Encode) -> Response:
-        """Receive the body and answer it, unless the caller hangs up first; the hold is the answer's memory."""
-        hold = self._plane.model.budget.answer()
-        ANSWER.set(hold)
-        try:
-            content, headers = await self._received_and_answered(protocol, request, decode, encode)
-            accepted = request.headers.getlist("accept-encoding")
-            return HeldResponse(*await coded(content, headers, accepted, self._plane.model.threads, hold), hold)
-        except BaseException:
-            hold.release()
-            raise
+    async def statistics(self, request: Request) -> Response:
+        """The statistics of the one model."""
+        return JSONResponse(self._plane.model_statistics(self._plane.model.name))
 
-    async def _received_and_answered(
-        self, protocol: str, request: Request, decode: _Decode, encode: _Encode
-    ) -> tuple[bytes, Mapping[str, str]]:
-        plane, headers = self._plane, known_headers(request.headers)
-        name, most = self._named_model(request), plane.model.settings.max_batch_size
-        with plane.observed(protocol, _id_of(request), traffic_of(request.headers)) as seen:
-            plane.admission.check()
-            deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
-            envelope = Envelope(request.headers, name)
-            inflater = inflater_of(request.headers.getlist("content-encoding"))
-            with plane.bodies.body(_announced_bytes(request)) as body:
-                await plane.bodies.read(body, request.receive, inflater)
-                answer = plane.answer(
-                    seen,
-                    headers,
-                    deadline,
-                    len(body.data),
-                    lambda: decode(*envelope.opened(body.take(), headers), name, most),
-                    lambda response, sent: envelope.closed(*encode(response, sent)),
-                )
-                return await unless_hung_up(request.receive, answer)
-
-    def _named_model(self, request: Request) -> str:
-        name = str(request.path_params["name"])
-        self._plane.require(name, request.path_params.get("version"))
-        return name
+    async def repository_index(self, request: Request) -> Response:
+        """The one model and its state."""
+        with self._plane.bodies.body(announced_bytes(request)) as body:
+            await self._plane.bodies.read(body, request.receive)
+            only_ready = _asks_for_ready(body.take())
+        return JSONResponse(await self._plane.repository_index(only_ready=only_ready))
 
 
 def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
@@ -170,8 +130,8 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
         except asyncio.CancelledError:  # by uvicorn, when the grace period is over
             return _refusal(Failure(503, "UNAVAILABLE", "the service is stopping; send the request again", 1.0))
         except Exception as err:
-            response = _refusal(failure_of(err, _id_of(request)))
-        response.headers["x-request-id"] = _id_of(request)
+            response = _refusal(failure_of(err, id_of(request)))
+        response.headers["x-request-id"] = id_of(request)
         if pod:
             response.headers[POD_HEADER] = pod
         return response
@@ -194,21 +154,8 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
-    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": _id_of(request)}
+    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": id_of(request)}
     return JSONResponse({"error": text}, status, headers=headers)
-
-
-def _announced_bytes(request: Request) -> int | None:
-    """Length of the body as its header announces it, which the parser has checked; None if it does not."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS else None
-
-
-def _id_of(request: Request) -> str:
-    """The id of one HTTP request, the same on every call."""
-    if not hasattr(request.state, "request_id"):
-        request.state.request_id = request_id(None, request.headers)
-    return str(request.state.request_id)
 
 
 def _readiness(is_ready: bool, **described: Any) -> Response:
@@ -216,3 +163,14 @@ def _readiness(is_ready: bool, **described: Any) -> Response:
         return JSONResponse({**described, "ready": True})
     described |= {"ready": False, "error": "not ready; try again later"}
     return JSONResponse(described, 503, headers={"retry-after": "1"})
+
+
+def _asks_for_ready(body: bytes | bytearray) -> bool:
+    """Whether a request for the index, whose body may be empty, asks for ready models only."""
+    message = parse_json(body) if 0 < len(body) <= _MAX_INDEX_BYTES else [] if body else {}
+    ready = message.get("ready", False) if isinstance(message, dict) else None
+    if not isinstance(ready, bool):
+        raise InvalidRequest(
+            'the body is no request for the index; expected {"ready": true}, {"ready": false} or nothing'
+        )
+    return ready

@@ -1,8 +1,13 @@
 """The embedded profile's model: Triton's python backend runs this file once per network, in a process of its own.
 
-It runs the `model.onnx` beside it with onnxruntime on the CPU. Tensor names come from the `config.pbtxt`, so the file
-is the same for every network. `CROWDSERVE_TRITON_THREADS` sets the threads of one network; without it, every core is
-used.
+It runs the `model.onnx` beside it on the CPU. Tensor names and the precision come from the `config.pbtxt`, so the file
+is the same for every network. The environment says the rest:
+
+    CROWDSERVE_TRITON_THREADS   threads of one network; every core if missing
+    CROWDSERVE_TRITON_TURNS     beginning of the names of the files by which the networks of one Triton take turns
+
+A network is loaded and run once before Triton is ready, so that a broken file is found, and is then let go of: it comes
+back with its first request, in a tenth of a second or two, and a route that nobody asks for takes no memory.
 
 Tensors pass as DLPack: Triton's own conversion is compiled for numpy 1, and with numpy 2 its tensors have no bytes.
 """
@@ -10,15 +15,16 @@ Tensors pass as DLPack: Triton's own conversion is compiled for numpy 1, and wit
 import ctypes
 import json
 import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]  # exists inside Triton only
-
-_KEEP_PIXELS = 1 << 20
-"""After an image over a megapixel the memory of its activations is freed, which costs 6% of its time."""
+from networks import NETWORKS, Network  # type: ignore[import-not-found]  # beside this file in a repository
+from turns import Turns, usable_cores  # type: ignore[import-not-found]
 
 
 class _HandedOver:
@@ -44,13 +50,18 @@ class TritonPythonModel:
     """The class that the python backend expects: `initialize` runs once, `execute` for each batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the network; an error here keeps Triton from becoming ready."""
+        """Try the network; an error here keeps Triton from becoming ready."""
         config = json.loads(args["model_config"])
         self._name = config["name"]
         self._input = config["input"][0]["name"]
         self._outputs = [output["name"] for output in config["output"]]
+        settings = {name: value["string_value"] for name, value in config["parameters"].items()}
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
-        self._session = onnxruntime.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
+        threads = int(os.environ.get("CROWDSERVE_TRITON_THREADS") or usable_cores())
+        self._turns = Turns(_turns_files(), places=max(1, usable_cores() // threads))
+        self._open: Callable[[], Network] = partial(NETWORKS[settings["precision"]], path, self._input, threads)
+        self._network: Network | None = None
+        self._try(int(settings["smallest_side_px"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer every request of a batch, each with its own outputs or its own error."""
@@ -71,23 +82,30 @@ class TritonPythonModel:
             return triton.InferenceResponse(error=triton.TritonError(f"{self._name}: {err}"))
 
     def _run(self, images: Any, names: list[str]) -> list[Any]:
-        """Run one image at a time: on a CPU a batch is no faster, and its memory grows with its size."""
-        options = _run_options(images[0])
-        runs = [self._session.run(names, {self._input: image[np.newaxis]}, options) for image in images]
+        runs = []
+        for image in images:
+            with self._turns.turn():
+                self._network = self._network or self._loaded()
+                runs.append(self._network.run(names, image))
         return [np.concatenate(parts) for parts in zip(*runs, strict=True)]
 
+    def _try(self, side_px: int) -> None:
+        """Load the network and run it on its smallest image, then give the memory back."""
+        self._loaded().run(self._outputs, np.zeros((side_px, side_px, 3), np.uint8))
+        _give_back_memory()
 
-def _session_options() -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = int(os.environ.get("CROWDSERVE_TRITON_THREADS") or len(os.sched_getaffinity(0)))
-    options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # it plans for one image size and keeps a third more memory
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
-    return options
+    def _loaded(self) -> Network:
+        network = self._open()
+        _give_back_memory()  # that of the file and its graph: 30 to 100 MB
+        return network
 
 
-def _run_options(image: Any) -> Any:
-    options = onnxruntime.RunOptions()
-    if image.shape[0] * image.shape[1] > _KEEP_PIXELS:
-        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-    return options
+def _give_back_memory() -> None:
+    """Hand what is free to the kernel; the allocator would keep it."""
+    ctypes.CDLL(None).malloc_trim(0)
+
+
+def _turns_files() -> Path:
+    """Files that the other networks of this Triton name as well, and no other Triton."""
+    default = Path(tempfile.gettempdir()) / f"crowdserve-turns-{os.getppid()}"
+    return Path(os.environ.get("CROWDSERVE_TRITON_TURNS") or default)

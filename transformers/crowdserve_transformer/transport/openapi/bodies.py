@@ -42,6 +42,12 @@ def predict_request() -> dict[str, Any]:
     return _body({JSON: {"schema": ref("PredictRequest"), "example": example}, PICTURE: _PICTURE, STRUCTURED: event})
 
 
+def index_request() -> dict[str, Any]:
+    """The body of the index, which may be left out."""
+    schema = {"type": "object", "properties": {"ready": {"type": "boolean"}}}
+    return {"required": False, "content": {JSON: {"schema": schema, "example": {"ready": True}}}}
+
+
 def infer_response() -> dict[str, Any]:
     """The answer of v2 inference: binary if an output was asked for in that form, an event if the request was one."""
     binary = {"schema": {"type": "string", "format": "binary", "description": _BINARY_FORM}}

@@ -13,7 +13,7 @@ from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
 from crowdserve_transformer.transport.openapi.operations import OPERATIONS
-from crowdserve_transformer.transport.openapi.schemas import component_schemas
+from crowdserve_transformer.transport.openapi.schemas import component_schemas, named
 
 _DESCRIPTION = (
     "Counts the people in photos of crowds. The interface is the Open Inference (KServe v2) protocol with its binary "
@@ -78,7 +78,7 @@ def _operation(route: Route) -> dict[str, Any]:
 def _parameters(settings: Settings) -> dict[str, Any]:
     """Parameters of paths, under their own names, and of headers."""
     return {
-        "name": _parameter("path", "name", "Name of the model.", {"type": "string", "enum": [settings.model_name]}),
+        "name": _parameter("path", "name", "Name of the model.", named(settings)),
         "version": _parameter(
             "path", "version", "Version of the model.", {"type": "string", "enum": [crowdserve.__version__]}
         ),

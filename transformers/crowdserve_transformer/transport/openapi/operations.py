@@ -63,6 +63,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "models": Operation(bodies.answer("The names of the models: one.", ref("Models")), "metadata"),
     "server_metadata": Operation(bodies.answer("The service.", ref("Server")), "metadata"),
     "model_metadata": Operation(bodies.answer("The model.", ref("Model")), "metadata"),
+    "model_config": Operation(bodies.answer("The configuration.", ref("ModelConfig")), "metadata"),
+    "model_statistics": Operation(bodies.answer("The statistics.", ref("Statistics")), "metadata"),
+    "statistics": Operation(bodies.answer("The statistics.", ref("Statistics")), "metadata"),
+    "repository_index": Operation(
+        bodies.answer("The model.", ref("Index")), "metadata", body=bodies.index_request(), errors=statuses.of_bodies
+    ),
     "openapi": Operation(bodies.answer("This document.", {"type": "object", "required": ["openapi"]}), "metadata"),
     "metrics": Operation(_METRICS, "health", headers=()),  # where they have no port of their own
 }

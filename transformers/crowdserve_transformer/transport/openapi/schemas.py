@@ -36,14 +36,17 @@ def component_schemas(settings: Settings) -> dict[str, Schema]:
     return {
         "Error": _object({"error": {"type": "string", "minLength": 1}}),
         "Live": _object({"live": {"const": True}, "status": {"const": "alive"}}),
-        "Ready": _object({"ready": {"const": True}}, {"name": {"const": settings.model_name}}),
+        "Ready": _object({"ready": {"const": True}}, {"name": named(settings)}),
         "NotReady": _object(
             {"ready": {"const": False}, "error": {"type": "string", "minLength": 1}},
-            {"name": {"const": settings.model_name}},
+            {"name": named(settings)},
         ),
         "Models": _object({"models": {"type": "array", "items": {"const": settings.model_name}, "minItems": 1}}),
         "Server": _object({"name": _TEXT, "version": {"const": crowdserve.__version__}, "extensions": _list(_TEXT)}),
         "Model": _model(settings),
+        "ModelConfig": _model_config(settings),
+        "Statistics": _object({"model_stats": _list(_statistics(settings), minItems=1)}),
+        "Index": _list(_object({**dict.fromkeys(("name", "version", "state"), _TEXT), "reason": {"type": "string"}})),
         "Parameters": _parameters(settings),
         "ImageInput": {"oneOf": [_files(settings), _pixels(settings)]},
         "RequestedOutput": _object(
@@ -78,11 +81,48 @@ def _list(items: Schema, **limits: int) -> Schema:
     return {"type": "array", "items": items, **limits}
 
 
+def named(settings: Settings) -> Schema:
+    """A name of the model; answers have the one that the request has."""
+    return {"type": "string", "enum": [*settings.model_names]}
+
+
+def _model_config(settings: Settings) -> Schema:
+    tensor = {**dict.fromkeys(("name", "data_type"), _TEXT), "dims": _list({"type": "integer"})}
+    return _object(
+        {
+            "name": named(settings),
+            "platform": _TEXT,
+            "backend": {"const": ""},
+            "max_batch_size": {"const": settings.max_batch_size},
+            "input": _list(_object({**tensor, "format": _TEXT}), minItems=1),
+            "output": _list(_object(tensor), minItems=1),
+        }
+    )
+
+
+def _statistics(settings: Settings) -> Schema:
+    count = {"type": "integer", "minimum": 0}
+    duration = _object({"count": count, "ns": count})
+    computed = dict.fromkeys(("compute_input", "compute_infer", "compute_output"), duration)
+    others = dict.fromkeys(("success", "fail", "queue", "cache_hit", "cache_miss"), duration)
+    return _object(
+        {
+            "name": named(settings),
+            "version": _TEXT,
+            **dict.fromkeys(("last_inference", "inference_count", "execution_count"), count),
+            "inference_stats": _object({**others, **computed}),
+            "response_stats": _object({}),
+            "batch_stats": _list(_object({"batch_size": count, **computed})),
+            "memory_usage": _list({}, maxItems=0),
+        }
+    )
+
+
 def _model(settings: Settings) -> Schema:
     tensor = _object({"name": _TEXT, "datatype": _TEXT, "shape": _list({"type": "integer"}, minItems=1)})
     return _object(
         {
-            "name": {"const": settings.model_name},
+            "name": named(settings),
             "versions": _list({"const": crowdserve.__version__}, minItems=1),
             "platform": _TEXT,
             "inputs": _list(tensor, minItems=1),
@@ -156,7 +196,7 @@ def _infer_response(settings: Settings) -> Schema:
     return _object(
         {
             "id": _TEXT,
-            "model_name": {"const": settings.model_name},
+            "model_name": named(settings),
             "model_version": {"const": crowdserve.__version__},
             "outputs": _list({"oneOf": [_output(tensor) for tensor in OUTPUTS.values()]}, minItems=1),
         }
@@ -164,16 +204,17 @@ def _infer_response(settings: Settings) -> Schema:
 
 
 def _output(tensor: OutputTensor) -> Schema:
+    least = 0 if tensor.name in (ZONE_NAMES, ZONE_COUNTS) else 1
     described: dict[str, Schema] = {
         "name": {"const": tensor.name},
         "datatype": {"const": tensor.datatype},
-        "shape": _list({"type": "integer", "minimum": 1}, minItems=len(tensor.shape), maxItems=len(tensor.shape)),
+        "shape": _list({"type": "integer", "minimum": least}, minItems=len(tensor.shape), maxItems=len(tensor.shape)),
     }
     size = _object({"binary_data_size": {"type": "integer", "minimum": 0}})
     return {
         "description": tensor.meaning,
         "oneOf": [
-            _object({**described, "data": _list(_element(tensor), minItems=1)}),
+            _object({**described, "data": _list(_element(tensor), minItems=least)}),
             _object({**described, "parameters": size}),
         ],
     }

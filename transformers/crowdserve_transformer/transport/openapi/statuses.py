@@ -4,7 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.errors import (
+    CrowdServeError,
+    DeadlineExceeded,
+    ImageTooLarge,
+    InvalidRequest,
+    Overloaded,
+    SetupError,
+)
 from crowdserve.pages.error_tree import error_classes, meaning
 from crowdserve_transformer.transport.openapi.schemas import Schema, ref
 
@@ -57,6 +64,12 @@ def of_requests() -> dict[int, str]:
     for status in (NOT_FOUND, 500):
         reasons.setdefault(status, []).append(OF_HTTP[status].when)
     return {status: "\n\n".join(reasons[status]) for status in sorted(reasons)}
+
+
+def of_bodies() -> dict[int, str]:
+    """The statuses with which a request fails whose body is read and nothing else."""
+    errors = (InvalidRequest, ImageTooLarge, DeadlineExceeded, Overloaded)
+    return {error.http_status: meaning(error) for error in errors}
 
 
 def request_errors() -> list[type[CrowdServeError]]:

@@ -1,0 +1,45 @@
+"""The networks of one count without a service: each runtime in this process, one image after the other."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from crowdserve.cards import CARDS, VGG16
+from crowdserve.images import Rgb, scene_input
+from crowdserve.local.precision import has_bf16
+from crowdserve.triton.python_backend.networks import OpenVinoNetwork
+from crowdserve.triton.repository import model_versions
+
+FP32 = "onnxruntime, FP32"
+BF16 = "OpenVINO, bfloat16"
+
+
+def bare_runs(repository: Path, names: Iterable[str], pixels: Rgb) -> Mapping[str, Callable[[], object]]:
+    """Run vgg16 and counting networks on a photo, by each runtime that suits this processor; by the runtime's name.
+
+    Args:
+        repository: The models.
+        names: The counting networks.
+        pixels: The photo, uint8 [height, width, 3], of a size that they take.
+    """
+    images = {VGG16.name: scene_input(pixels), **dict.fromkeys(names, pixels)}
+    paths = {name: repository / name / str(model_versions(repository, name)[-1]) / "model.onnx" for name in images}
+    runs = {FP32: _onnxruntime(paths, images)}
+    return runs | {BF16: _openvino(paths, images)} if has_bf16() else runs
+
+
+def _onnxruntime(paths: Mapping[str, Path], images: Mapping[str, Rgb]) -> Callable[[], object]:
+    """As somebody would use it who reads its first page."""
+    providers = ["CPUExecutionProvider"]
+    sessions = {name: onnxruntime.InferenceSession(path, providers=providers) for name, path in paths.items()}
+    return lambda: [session.run(None, {"image": images[name][np.newaxis]}) for name, session in sessions.items()]
+
+
+def _openvino(paths: Mapping[str, Path], images: Mapping[str, Rgb]) -> Callable[[], object]:
+    threads = len(os.sched_getaffinity(0))
+    networks = {name: OpenVinoNetwork(path, "image", threads) for name, path in paths.items()}
+    outputs = {name: [tensor.name for tensor in CARDS[name].outputs] for name in paths}
+    return lambda: [network.run(outputs[name], images[name]) for name, network in networks.items()]

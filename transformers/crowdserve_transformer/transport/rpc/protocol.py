@@ -1,0 +1,40 @@
+"""The messages of the gRPC protocol: Triton's, of which KServe's is a part.
+
+The KServe SDK and Triton's client register their messages under the same names in protobuf's one pool, so that a
+process can have only one of the two. These live in a pool of their own. Their descriptors, `protocol.binpb`, are
+written by `python -m tools.grpc_protocol` from Triton's client: the methods that the service has, and what these need.
+"""
+
+from importlib.resources import files
+from typing import Any
+
+from google.protobuf.descriptor_pb2 import FileDescriptorSet  # type: ignore[import-untyped]
+from google.protobuf.descriptor_pool import DescriptorPool  # type: ignore[import-untyped]
+from google.protobuf.message_factory import GetMessageClass  # type: ignore[import-untyped]
+
+SERVICE = "inference.GRPCInferenceService"
+
+POOL = DescriptorPool()
+
+
+def _load() -> None:
+    content = files(__package__).joinpath("protocol.binpb").read_bytes()
+    for file in FileDescriptorSet.FromString(content).file:
+        POOL.Add(file)
+
+
+_load()
+
+
+def message_class(name: str) -> Any:
+    """The class of a message of the protocol, such as `ModelInferRequest`."""
+    return GetMessageClass(POOL.FindMessageTypeByName(f"inference.{name}"))
+
+
+def methods() -> dict[str, tuple[Any, Any]]:
+    """The classes of request and response of each method, by its name."""
+    service = POOL.FindServiceByName(SERVICE)
+    return {
+        method.name: (GetMessageClass(method.input_type), GetMessageClass(method.output_type))
+        for method in service.methods
+    }
