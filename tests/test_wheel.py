@@ -26,6 +26,7 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.bundle.assembly import build_bundle
+from crowdserve.triton.config import PRECISION_VARIABLE
 from tests.support.paths import REPOSITORY, ROOT
 from tests.support.versions import told
 from tools.stub_models import expected_count
@@ -60,6 +61,7 @@ def run_in(folder: Path, environment: Path) -> Run:
     """Runs `crowdserve` of a virtual environment in a folder, with nothing that leads to the checkout."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("CROWDSERVE_", "PYTHON"))}
     variables = {**others, "NO_COLOR": "1", "CROWDSERVE_MODELS": str(folder / "models")}
+    variables[PRECISION_VARIABLE] = os.environ[PRECISION_VARIABLE]
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         command = [str(environment / "bin" / "crowdserve"), *map(str, arguments)]

@@ -62,7 +62,7 @@ def fail(data: bytes) -> None:
 
 
 def grow(data: bytes) -> None:
-    bytearray(b"x" * (40 << 20))
+    bytearray(b"x" * (200 << 20))
 
 
 def break_index(data: bytes) -> None:
