@@ -8,7 +8,7 @@ from crowdserve_transformer.transport.rpc.protocol import methods
 from tests.support.rendering import Chart
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
-PATHS = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1", "/v2", "/openapi.json")]
+PATHS = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1", "/v2", "/openapi.json", "/docs")]
 PUBLISHED = (
     "ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "RepositoryIndex", "ServerLive",
     "ServerMetadata", "ServerReady",

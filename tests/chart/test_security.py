@@ -188,6 +188,7 @@ def test_metrics_have_a_port_that_no_caller_reaches(chart: Chart) -> None:
         "/v1",
         "/v2",
         "/openapi.json",
+        "/docs",
     }
 
 

@@ -58,7 +58,7 @@ def test_malformed_body_is_refused(client: httpx.Client, infer_url: str, content
         ("POST", "/v2/repository/models/crowdserve/load", 404),
         ("POST", "/v2/repository/models/crowdserve/unload", 404),
         ("GET", "/v2/repository/index", 405),
-        ("GET", "/docs", 404),
+        ("POST", "/docs", 405),
     ],
 )
 def test_unknown_paths_are_refused(

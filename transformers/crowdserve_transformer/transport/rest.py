@@ -3,7 +3,7 @@
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -16,11 +16,13 @@ from starlette.routing import Route
 
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
+from crowdserve_transformer.transport.answer_coding import coded
 from crowdserve_transformer.transport.codec import parse_json
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
 from crowdserve_transformer.transport.openapi.document import document
+from crowdserve_transformer.transport.openapi.page import HEADERS, page
 from crowdserve_transformer.transport.rest_inference import InferenceEndpoints, announced_bytes, id_of
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
@@ -47,6 +49,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
             ),
             ("GET", "/", endpoints.live),
             ("GET", "/openapi.json", endpoints.openapi),
+            ("GET", "/docs", endpoints.docs),
             ("GET", "/v1/models", endpoints.models),
             ("GET", "/v1/models/{name}", endpoints.model_ready),
             ("POST", "/v1/models/{name}:predict", endpoints.predict),
@@ -61,7 +64,8 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
         routes.append(metrics_route())
     app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
-    app.state.openapi = orjson.dumps(document(app.routes, plane.model.settings))
+    described = document(app.routes, plane.model.settings)
+    app.state.openapi, app.state.docs = orjson.dumps(described), page(described).encode()
     return app
 
 
@@ -78,7 +82,11 @@ class RestEndpoints(InferenceEndpoints):
 
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI document of this interface."""
-        return Response(request.app.state.openapi, media_type="application/json")
+        return await self._described(request, request.app.state.openapi, {"content-type": "application/json"})
+
+    async def docs(self, request: Request) -> Response:
+        """The OpenAPI document as a page to read."""
+        return await self._described(request, request.app.state.docs, HEADERS)
 
     async def models(self, request: Request) -> Response:
         """List the one model."""
@@ -116,6 +124,11 @@ class RestEndpoints(InferenceEndpoints):
             await self._plane.bodies.read(body, request.receive)
             only_ready = _asks_for_ready(body.take())
         return JSONResponse(await self._plane.repository_index(only_ready=only_ready))
+
+    async def _described(self, request: Request, content: bytes, headers: Mapping[str, str]) -> Response:
+        accepted = request.headers.getlist("accept-encoding")
+        content, sent = await coded(content, headers, accepted, self._plane.model.threads)
+        return Response(content, headers=sent)
 
 
 def _answering_errors(endpoint: _Endpoint) -> _Endpoint:

@@ -14,6 +14,7 @@ from crowdserve_transformer.transport.openapi.schemas import Schema, ref
 from crowdserve_transformer.transport.openapi.statuses import ANSWER_HEADERS
 
 JSON, BINARY, TEXT, PICTURE = "application/json", "application/octet-stream", "text/plain", "image/*"
+HTML = "text/html"
 _BINARY_FORM = (
     "A body of the binary tensor extension: JSON as in `application/json`, as long as the header "
     "`Inference-Header-Content-Length` says, then each binary tensor's bytes, little-endian, in the order of the JSON. "

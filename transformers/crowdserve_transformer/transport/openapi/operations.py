@@ -70,5 +70,6 @@ OPERATIONS: Mapping[str, Operation] = {
         bodies.answer("The model.", ref("Index")), "metadata", body=bodies.index_request(), errors=statuses.of_bodies
     ),
     "openapi": Operation(bodies.answer("This document.", {"type": "object", "required": ["openapi"]}), "metadata"),
+    "docs": Operation(bodies.answer("The page.", {"type": "string"}, bodies.HTML), "metadata"),
     "metrics": Operation(_METRICS, "health", headers=()),  # where they have no port of their own
 }
