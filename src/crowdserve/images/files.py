@@ -1,7 +1,6 @@
 """Files of photos: what is decoded, what a header says, and the one error for each way in which a file can be bad."""
 
 import io
-import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.png import significant_bits
 from crowdserve.images.formats.signatures import AVIF, JPEG, PNG, TIFF, Kind
 from crowdserve.images.formats.tiff import Page, beginning_with, best_page
+from crowdserve.images.formats.webp import webp_size
 from crowdserve.images.plugins import open_as
 from crowdserve.images.samples import SampleMeaning
 
@@ -194,23 +194,3 @@ def _check_whole_pixels(width: int, height: int, max_whole_pixels: int, max_pixe
 def _check_scans(scans: int) -> None:
     if scans > MAX_SCANS:
         raise ImageTooLarge(f"the JPEG has {scans:,} scans; the limit is {MAX_SCANS}: save it anew as a baseline JPEG")
-
-
-def webp_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height in the header of a WebP file; None if there is none.
-
-    Pillow allocates two whole canvases when it opens one, before it tells their size.
-    """
-    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
-        return None
-    head = data[:30].ljust(30, b"\0")
-    match head[12:16]:
-        case b"VP8X":
-            return (int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1)
-        case b"VP8L":
-            (packed,) = struct.unpack_from("<I", head, 21)
-            return (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1
-        case b"VP8 ":
-            width, height = struct.unpack_from("<HH", head, 26)
-            return width & 0x3FFF, height & 0x3FFF
-    return None

@@ -7,8 +7,9 @@ with the memory of a process that decodes the worst picture of each format and m
 from PIL import ImageFile
 
 from crowdserve.images.deep_colours import deep_layout
-from crowdserve.images.files import EncodedImage, webp_size
+from crowdserve.images.files import EncodedImage
 from crowdserve.images.formats.signatures import AVIF, HEIC, HEIF, JPEG_2000
+from crowdserve.images.formats.webp import webp_size
 from crowdserve.images.geometry import drafted_size, fitted_size
 from crowdserve.images.profiles import profile_of
 from crowdserve.images.scaled_reading import factor_of
