@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from crowdserve.errors import InvalidImage
-from crowdserve.images import decode_fitted, decode_image, opened
+from crowdserve.images import decode_fitted, decode_image, opened, opening_bytes
 from crowdserve.images.formats.jpeg import jpeg_layout
 from tests.support.paths import PHOTO
 from tests.support.photos import encoded, gray_photo
@@ -79,6 +79,12 @@ def test_part_of_a_stream_or_a_form_is_decoded(before: str, file_format: str) ->
     file = encoded(photo(), file_format)
     for behind in (b"", b"\r\n", b"\r\n--myboundary--\r\n"):
         np.testing.assert_array_equal(decode_image(BEFORE[before] + file + behind), decode_image(file))
+
+
+@pytest.mark.parametrize("before", BEFORE)
+def test_memory_for_a_webp_is_the_same_in_a_part_of_a_form(before: str) -> None:
+    file = encoded(photo(), "WEBP")
+    assert opening_bytes(BEFORE[before] + file) == opening_bytes(file) > 0
 
 
 def test_grey_photo_is_not_taken_for_one_that_lacks_pixels() -> None:

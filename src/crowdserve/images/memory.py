@@ -8,8 +8,9 @@ from PIL import ImageFile
 
 from crowdserve.images.deep_colours import deep_layout
 from crowdserve.images.files import EncodedImage
+from crowdserve.images.formats.envelope import envelope_bytes
 from crowdserve.images.formats.signatures import AVIF, HEIC, HEIF, JPEG_2000
-from crowdserve.images.formats.webp import webp_size
+from crowdserve.images.formats.webp import WEBP_HEADER_BYTES, webp_size
 from crowdserve.images.geometry import drafted_size, fitted_size
 from crowdserve.images.profiles import profile_of
 from crowdserve.images.scaled_reading import factor_of
@@ -71,7 +72,8 @@ def decoding_bytes(image: EncodedImage, *, max_side_px: int) -> int:
 
 def opening_bytes(data: bytes) -> int:
     """Address space that opening a file takes, though no memory yet: Pillow makes a WebP file's canvases then."""
-    width, height = webp_size(data) or (0, 0)
+    start = envelope_bytes(data)
+    width, height = webp_size(data) or webp_size(data[start : start + WEBP_HEADER_BYTES]) or (0, 0)
     return _WEBP_BYTES * width * height
 
 

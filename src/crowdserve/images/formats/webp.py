@@ -2,6 +2,9 @@
 
 import struct
 
+WEBP_HEADER_BYTES = 30
+"""What is read of a file."""
+
 
 def webp_size(data: bytes) -> tuple[int, int] | None:
     """Width and height in the header of a WebP file; None if there is none.
@@ -10,7 +13,7 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
     """
     if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
         return None
-    head = data[:30].ljust(30, b"\0")
+    head = data[:WEBP_HEADER_BYTES].ljust(WEBP_HEADER_BYTES, b"\0")
     match head[12:16]:
         case b"VP8X":
             return (int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1)
