@@ -111,6 +111,7 @@ WRONG = {
     # Texts
     "HTML": (HTML, "an HTML page", "fetch the photo again"),
     "HTML behind a byte-order mark": (b"\xef\xbb\xbf\n " + HTML.lower(), "an HTML page", "fetch the photo again"),
+    "HTML, a letter cut": (b"\xef\xbb\xbf<html>" + "é".encode() * 400, "an HTML page", "fetch the photo again"),
     "XML of a store": (b"<?xml version='1.0'?>\n<Error><Code>AccessDenied</Code></Error>", "an XML error", "again"),
     "JSON": (b'{"error": "not found"}', "a JSON text", "send a photo"),
     "text": (b"hello, this is no picture", "a text", "send a photo"),

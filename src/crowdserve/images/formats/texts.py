@@ -1,6 +1,7 @@
 """Texts that are sent where a photo is expected: error pages, URLs, base64."""
 
 import base64
+import codecs
 import re
 
 from crowdserve.images.formats.signatures import CONVERT, EXTRACT_FRAMES, SEND_PHOTO, Kind
@@ -61,9 +62,7 @@ def _is_base64(sample: bytes) -> bool:
 def _text(sample: bytes) -> str | None:
     encoding = "utf-16" if sample[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
     try:
-        text = sample.decode(encoding)
-    except UnicodeDecodeError as err:
-        if err.start < len(sample) - 3:  # else a character is cut by the sample's end
-            return None
-        text = sample[: err.start].decode(encoding)
+        text = codecs.getincrementaldecoder(encoding)().decode(sample)  # a character may be cut by the sample's end
+    except UnicodeDecodeError:
+        return None
     return None if _CONTROLS.search(text) or not text.strip() else text
