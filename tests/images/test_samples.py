@@ -1,5 +1,6 @@
 """Samples of more than eight bits: what cameras and scanners write of 10, 12 and 14 bits must not become black."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,16 @@ from crowdserve.images import Rgb, decode_image
 from tests.support.paths import PHOTO
 from tests.support.photos import encoded
 from tools.files.png import deep_png, opaque
-from tools.files.tiff import RGB, SMAX_SAMPLE_VALUE, WHITE_IS_ZERO, TiffPage, grey_page, tiff_file
+from tools.files.tiff import (
+    BLACK_IS_ZERO,
+    RGB,
+    SMAX_SAMPLE_VALUE,
+    SMIN_SAMPLE_VALUE,
+    WHITE_IS_ZERO,
+    TiffPage,
+    grey_page,
+    tiff_file,
+)
 
 Values = npt.NDArray[Any]
 
@@ -75,6 +85,21 @@ def test_least_value_that_is_stated_becomes_black() -> None:
 def test_range_that_a_value_is_above_is_passed_over(data: bytes) -> None:
     """PNG asks writers to scale their samples to all 16 bits, and to state how many there were before."""
     assert difference(decode_image(data), GREYS) <= 1
+
+
+def stated(least: float, largest: float) -> dict[int, tuple[str, list[float]]]:
+    return {SMIN_SAMPLE_VALUE: ("f", [least]), SMAX_SAMPLE_VALUE: ("f", [largest])}
+
+
+@pytest.mark.parametrize(("least", "largest"), [(4095, 4095), (5000, 4095), (math.nan, 4095), (-math.inf, 4095)])
+def test_range_that_cannot_be_is_passed_over(least: float, largest: float) -> None:
+    for values, expected in ((deep(GREYS, 12), GREYS), (deep(COLOURS, 12), COLOURS)):
+        page = TiffPage(values, BLACK_IS_ZERO if values.ndim == 2 else RGB, stated(least, largest))
+        assert difference(decode_image(tiff_file(page)), expected) <= 1
+
+
+def test_more_significant_bits_than_a_sample_has_are_passed_over() -> None:
+    assert difference(decode_image(deep_png(deep(GREYS, 12), significant_bits=200)), GREYS) <= 1
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])

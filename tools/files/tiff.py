@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 NEW_SUBFILE_TYPE, PHOTOMETRIC, MAX_SAMPLE_VALUE, SMIN_SAMPLE_VALUE, SMAX_SAMPLE_VALUE = 254, 262, 281, 340, 341
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, COLOUR_FILTER_ARRAY, LINEAR_RAW = 0, 1, 2, 32803, 34892
-DNG_VERSION = 50706
+SUB_DIRECTORIES, DNG_VERSION = 330, 50706
 SMALL_COPY, MASK = 1, 4
 
-_TYPES = {"B": 1, "H": 3, "I": 4}
+_TYPES = {"B": 1, "H": 3, "I": 4, "f": 11}
 
-Value = tuple[str, Sequence[int]]
+Value = tuple[str, Sequence[float]]
 """The type of a tag's values, as `struct` writes it, and the values."""
 
 
@@ -60,12 +60,12 @@ class _Writer:
             278: ("I", [height]), 279: ("I", [len(content)]), **page.tags,
         }  # fmt: skip
         if page.below:
-            tags[330] = ("I", [self._add(inner)[0] for inner in page.below])
+            tags[SUB_DIRECTORIES] = ("I", [self._add(inner)[0] for inner in page.below])
         entries = [self._entry_of(tag, *tags[tag]) for tag in sorted(tags)]
         directory = self._append(self._packed(self._count, len(entries)) + b"".join(entries))
         return directory, self._append(bytes(self._room))
 
-    def _entry_of(self, tag: int, form: str, values: Sequence[int]) -> bytes:
+    def _entry_of(self, tag: int, form: str, values: Sequence[float]) -> bytes:
         content = self._packed(f"{len(values)}{form}", *values)
         if len(content) > self._room:
             content = self._packed(self._offset, self._append(content))
@@ -76,7 +76,7 @@ class _Writer:
         self._file += content
         return at
 
-    def _packed(self, form: str, *values: int) -> bytes:
+    def _packed(self, form: str, *values: float) -> bytes:
         return struct.pack(self._order + form, *values)
 
 

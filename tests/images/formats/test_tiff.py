@@ -1,5 +1,6 @@
 """Pages of a TIFF: the picture itself, not the small copy that stands first."""
 
+import math
 import struct
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 
 from crowdserve.errors import InvalidImage
 from crowdserve.images import Rgb, decode_image
+from crowdserve.images.formats.kinds import kind_of
+from crowdserve.images.formats.signatures import TIFF
 from crowdserve.images.formats.tiff import MAX_PAGES, pages
 from tests.support.photos import encoded
-from tools.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, tiff_file
+from tools.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, SUB_DIRECTORIES, TiffPage, tiff_file
 
 ORDERS = [("<", False), (">", False), ("<", True)]
 """Byte orders, and whether it is a BigTIFF; Pillow 13 reads no big-endian BigTIFF."""
@@ -57,6 +60,14 @@ def test_photo_that_is_stored_in_another_way_is_named_rather_than_its_copy_count
         decode_image(tiff_file(TiffPage(COPY, tags=SECONDARY), odd))
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+@pytest.mark.parametrize("tag", [NEW_SUBFILE_TYPE, SUB_DIRECTORIES])
+def test_entry_that_is_no_number_is_passed_over(tag: int, odd: float) -> None:
+    data = tiff_file(TiffPage(PHOTO, tags={tag: ("f", [odd])}))
+    assert [page.values.get(tag) for page in pages(data)] == [None]
+    assert kind_of(data) is TIFF
+
+
 def test_directories_in_a_circle_are_read_once() -> None:
     data = bytearray(tiff_file(TiffPage(COPY), TiffPage(PHOTO)))
     first = struct.unpack_from("<I", data, 4)[0]
@@ -68,7 +79,7 @@ def test_no_more_directories_are_read_than_a_photo_has() -> None:
     assert len(pages(tiff_file(*[TiffPage(COPY)] * (MAX_PAGES + 9)))) == MAX_PAGES
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.6, 0.9])
-def test_cut_files_have_the_pages_that_are_left(share: float) -> None:
+@pytest.mark.parametrize(("share", "left"), [(0.0, 0), (0.02, 0), (0.3, 1), (0.99, 1), (1.0, 2)])
+def test_cut_files_have_the_pages_that_are_left(share: float, left: int) -> None:
     data = tiff_file(TiffPage(COPY), TiffPage(PHOTO))
-    assert len(pages(data[: 8 + int(len(data) * share)])) <= 2
+    assert len(pages(data[: int(len(data) * share)])) == left

@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 _SIGNATURE_BYTES = 8
+_MOST_BITS = 16
 
 
 def significant_bits(data: bytes) -> int | None:
-    """Most bits of a channel that the picture had before it was written into wider samples; None if it is not said."""
-    return next((max(content) for kind, content in _chunks_before_pixels(data) if kind == b"sBIT" and content), None)
+    """Most bits of a channel that the picture had before it was written into wider samples.
+
+    None if it is not said, or more than a sample can have.
+    """
+    said = (max(content) for kind, content in _chunks_before_pixels(data) if kind == b"sBIT" and content)
+    return next((bits for bits in said if 0 < bits <= _MOST_BITS), None)
 
 
 def _chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:

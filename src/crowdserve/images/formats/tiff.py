@@ -5,6 +5,7 @@ small copy of the picture into the first directory; Pillow decodes that one.
 """
 
 import io
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ HEADERS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0"}
 MAX_PAGES = 256
 """Pages that are looked at."""
 
-MINIMUM_IS_WHITE = 0
+_MINIMUM_IS_WHITE = 0
 """The photometric interpretation of greys whose zero is white."""
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
@@ -50,7 +51,7 @@ class Page:
 
     Attributes:
         offset: Where it stands in the file.
-        values: Of its entries that matter here, by tag.
+        values: Of its entries that matter here, by tag; finite ones.
         places: Where in the file the first value of each stands.
     """
 
@@ -81,7 +82,7 @@ class Page:
     @property
     def is_white_at_zero(self) -> bool:
         """Whether zero is white, as in many scans."""
-        return self._first(_PHOTOMETRIC, 1) == MINIMUM_IS_WHITE
+        return self._first(_PHOTOMETRIC, 1) == _MINIMUM_IS_WHITE
 
     @property
     def bits(self) -> int:
@@ -90,14 +91,20 @@ class Page:
 
     @property
     def sample_range(self) -> tuple[float, float] | None:
-        """The least and the largest value that samples are said to have; None if that is not said.
+        """The least and the largest value that samples are said to have; None if that is not said, or cannot be.
 
         The older of the two ways to say it has a default, the range of all bits, which says nothing.
         """
         if _SMAXIMUM in self.values:
-            return min(self.values.get(_SMINIMUM, (0,))), max(self.values[_SMAXIMUM])
-        largest = max(self.values.get(_MAXIMUM, (0,)))
-        return (min(self.values.get(_MINIMUM, (0,))), largest) if 0 < largest < 2**self.bits - 1 else None
+            low, high = self._range(_SMINIMUM, _SMAXIMUM)
+        else:
+            low, high = self._range(_MINIMUM, _MAXIMUM)
+            if high >= 2**self.bits - 1:
+                return None
+        return (low, high) if low < high else None
+
+    def _range(self, minimum: int, maximum: int) -> tuple[float, float]:
+        return min(self.values.get(minimum, (0,))), max(self.values.get(maximum, (0,)))
 
     def _first(self, tag: int, default: float) -> float:
         return self.values.get(tag, (default,))[0]
@@ -192,6 +199,8 @@ def _read(data: bytes, offset: int) -> tuple[Page, int]:
                 (place,) = struct.unpack(order + next_format, inline)
             form = f"{order}{min(length, _MAX_VALUES)}{_FORMATS[kind]}"
             if place + struct.calcsize(form) <= len(data):
-                values[tag], places[tag] = struct.unpack_from(form, data, place), place
+                found = struct.unpack_from(form, data, place)
+                if all(map(math.isfinite, found)):
+                    values[tag], places[tag] = found, place
     following = struct.unpack_from(order + next_format, data, end)[0] if end < len(data) else 0
     return Page(offset, values, places), following
