@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from crowdserve.images import Rgb, decode_fitted, decode_image, opened
-from crowdserve.images.profiles import MAX_PROFILE_BYTES, to_srgb
+from crowdserve.images.profiles import MAX_PROFILE_BYTES, srgb_transform, to_srgb
 from tests.support.paths import PHOTO
 from tests.support.photos import encoded
 from tools.files.icc import ADOBE_RGB, DISPLAY_P3, SRGB, cmyk_profile, grey_profile, rgb_profile
@@ -60,12 +60,12 @@ def test_srgb_is_left_as_it_is() -> None:
     plain = encoded(PICTURE, "JPEG", quality=95)
     with_profile = encoded(PICTURE, "JPEG", quality=95, icc_profile=rgb_profile(SRGB))
     np.testing.assert_array_equal(decode_image(with_profile), decode_image(plain))
-    assert to_srgb(PICTURE, rgb_profile(SRGB)) is PICTURE
+    assert srgb_transform(rgb_profile(SRGB), "RGB") is None
 
 
 def test_paper_and_inks_of_print_are_seen_as_they_are_printed() -> None:
     inks, profile = PICTURE.convert("CMYK"), cmyk_profile()
-    expected = to_srgb(inks, profile)
+    expected = to_srgb(inks, srgb_transform(profile, "CMYK"))
     assert expected.mode == "RGB"
     for file_format in ("TIFF", "JPEG"):
         options = {"quality": 100, "subsampling": 0} if file_format == "JPEG" else {}

@@ -4,13 +4,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile
 
 from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.deep_colours import deep_layout, eight_bit_colours
 from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
-from crowdserve.images.profiles import profile_of, to_srgb
+from crowdserve.images.profiles import profile_of, srgb_transform, to_srgb
 from crowdserve.images.scaled_reading import scale_down
 from crowdserve.images.wholeness import whole_jpeg
 
@@ -86,18 +86,18 @@ def decode_fitted(image: EncodedImage, *, max_side_px: int, with_scene: bool) ->
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """Pixels of mode RGB, L or CMYK, what makes them upright, and the ICC profile of their colours."""
+    """Pixels of mode RGB, L or CMYK, what makes them upright, and what converts their colours to sRGB."""
 
     pixels: Image.Image
     turn: Image.Transpose | None
-    profile: bytes | None
+    srgb: ImageCms.ImageCmsTransform | None
 
     def upright_rgb(self, scaled: Image.Image) -> Rgb:
         """Some of the pixels, or all, as an array that cannot be written to: that saves a copy.
 
         Colours are converted here, when there are few pixels left.
         """
-        in_srgb = to_srgb(scaled, self.profile)
+        in_srgb = to_srgb(scaled, self.srgb)
         turned = in_srgb.convert("RGB") if in_srgb.mode != "RGB" else in_srgb
         return np.asarray(turned if self.turn is None else turned.transpose(self.turn), dtype=np.uint8)
 
@@ -111,8 +111,9 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> _Decode
     """
     layout = deep_layout(image.file)
     file = _loaded(image, least_size)
-    pixels = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
-    return _Decoded(to_eight_bits(pixels, image.samples), _turn_of(file), profile_of(file))
+    deep = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
+    pixels = to_eight_bits(deep, image.samples)
+    return _Decoded(pixels, _turn_of(file), srgb_transform(profile_of(file), pixels.mode))
 
 
 def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:

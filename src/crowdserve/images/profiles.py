@@ -24,20 +24,20 @@ def profile_of(file: Image.Image) -> bytes | None:
     return profile if isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES else None
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """An image whose colours a profile describes, in sRGB.
+def srgb_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """What converts colours that a profile describes to sRGB; None if they stay as they are.
 
     Args:
-        image: Of mode RGB, L or CMYK.
         profile: An ICC profile; a broken one, or one of another colour space, is passed over.
-
-    Returns:
-        The image, unless its colours change; one of mode RGB if they do.
+        mode: Of the images: RGB, L or CMYK.
     """
-    transform = _transform(profile, image.mode) if profile else None
-    if transform is None or not _changes(transform, image.mode):
-        return image
-    return ImageCms.applyTransform(image, transform) or image
+    transform = _transform(profile, mode) if profile else None
+    return transform if transform is not None and _changes(transform, mode) else None
+
+
+def to_srgb(image: Image.Image, transform: ImageCms.ImageCmsTransform | None) -> Image.Image:
+    """An image of mode RGB, converted by what `srgb_transform` found; the image itself if that is nothing."""
+    return image if transform is None else ImageCms.applyTransform(image, transform) or image
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
