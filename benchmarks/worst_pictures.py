@@ -66,7 +66,7 @@ def run_length_bmp(size: tuple[int, int]) -> bytes:
     return head + info + palette + body
 
 
-def _of_pixels(most: int, make: "_Make") -> "_Make":
+def _of_pixels(most: int, make: _Make) -> _Make:
     """A picture that is smaller than the others if it would have more pixels than it may."""
 
     def made(size: tuple[int, int]) -> bytes:
