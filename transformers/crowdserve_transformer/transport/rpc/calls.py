@@ -34,6 +34,8 @@ def answering_errors(method: _Method) -> _Method:
         REQUEST_ID.set(request_id(None, headers_of(context)))
         try:
             return await method(self, messages, context)
+        except grpc.aio.AbortError:
+            raise  # the method has told the caller
         except Exception as err:
             failure = failure_of(err, REQUEST_ID.get())
         if failure.retry_after_seconds is not None:
@@ -46,17 +48,24 @@ def answering_errors(method: _Method) -> _Method:
     return answer
 
 
+def taking(message_class: Any) -> Callable[[_Method], _Method]:
+    """A method that takes one small message: it gets the message, not what it comes from."""
+
+    def decorate(method: _Method) -> _Method:
+        @answering_errors
+        @wraps(method)
+        async def answer(self: Any, messages: AsyncIterator[bytes], context: Any) -> Any:
+            sent = await self.readers.read(anext(messages, b""))
+            return await method(self, parsed(sent, message_class), context)
+
+        return answer
+
+    return decorate
+
+
 def taking_names(method: _Method) -> _Method:
-    """A method whose message is small: it gets the message, not what it comes from."""
-    request_class = _REQUESTS[method.__name__]
-
-    @answering_errors
-    @wraps(method)
-    async def answer(self: Any, messages: AsyncIterator[bytes], context: Any) -> Any:
-        sent = await self.readers.read(anext(messages, b""))
-        return await method(self, parsed(sent, request_class), context)
-
-    return answer
+    """A method of the inference protocol whose message is small."""
+    return taking(_REQUESTS[method.__name__])(method)
 
 
 def parsed(sent: bytes, message_class: Any) -> Any:
