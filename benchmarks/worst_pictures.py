@@ -10,8 +10,9 @@ import pillow_heif
 from PIL import ExifTags, Image
 from PIL.TiffImagePlugin import ROWSPERSTRIP
 
-from benchmarks.files.png import deep_png
 from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
+from tools.files.icc import DISPLAY_P3, cmyk_profile, rgb_profile
+from tools.files.png import deep_png
 
 pillow_heif.register_heif_opener()
 
@@ -115,6 +116,10 @@ def _deep_heic(size: tuple[int, int]) -> bytes:
     return file.getvalue()
 
 
+def _wide_gamut(size: tuple[int, int]) -> bytes:
+    return _saved(Image.new("RGB", size), "PNG", icc_profile=rgb_profile(DISPLAY_P3))
+
+
 def _larger(mode: str) -> _Make:
     """A baseline JPEG of more pixels, as it is scaled down while it is read."""
     scale = math.sqrt(MAX_PIXELS / MAX_WHOLE_PIXELS)
@@ -128,6 +133,8 @@ _MAKERS: Mapping[str, _Make] = {
     "JPEG RGB, progressive": _plain("RGB", "JPEG", subsampling=0, progressive=True),
     "JPEG CMYK, progressive": _plain("CMYK", "JPEG", progressive=True),
     "JPEG grey, 90 scans": lambda size: progressive_jpeg(size, 90),
+    "JPEG CMYK, progressive, with a profile": _plain("CMYK", "JPEG", progressive=True, icc_profile=cmyk_profile()),
+    "PNG RGB, small, of a wide gamut": _of_pixels(2048**2, _wide_gamut),
     "PNG 1 bit": _plain("1", "PNG"),
     "PNG palette with transparency": _transparent_palette,
     "PNG grey and alpha": _plain("LA", "PNG"),

@@ -13,11 +13,12 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
 from PIL import Image, ImageSequence, PngImagePlugin
 from pillow_heif import register_heif_opener
 
-from benchmarks.files.png import deep_png
-from benchmarks.files.tiff import NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, grey_page, tiff_file
 from crowdserve.protocol.binary import join_bytes
 from crowdserve.protocol.tensors import IMAGE, OUTPUTS
 from crowdserve.protocol.zones import EXAMPLE
+from tools.files.icc import DISPLAY_P3, cmyk_profile, grey_profile, rgb_profile
+from tools.files.png import deep_png
+from tools.files.tiff import NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, grey_page, tiff_file
 
 register_heif_opener()
 
@@ -46,7 +47,8 @@ def encoded(image: Image.Image, file_format: str, **options: Any) -> bytes:
 
 def files() -> list[bytes]:
     """Image files: every format, with the modes, compressions and extras that have decoders of their own."""
-    return [*_jpeg(), *_png(), *_tiff(), *_webp(), *_gif(), *_bmp(), *_avif(), *_heic(), *_jpeg_2000(), *_by_hand()]
+    pillows = (_jpeg, _png, _tiff, _webp, _gif, _bmp, _avif, _heic, _jpeg_2000)
+    return [file for make in (*pillows, _by_hand, _with_profiles) for file in make()]
 
 
 def _jpeg() -> Iterator[bytes]:
@@ -119,6 +121,14 @@ def _jpeg_2000() -> Iterator[bytes]:
     for mode in ("RGB", "RGBA", "L", "LA", "I;16"):
         yield encoded(drawn(mode), "JPEG2000")
     yield encoded(drawn(), "JPEG2000", no_jp2=True, tile_size=(16, 16), num_resolutions=3)
+
+
+def _with_profiles() -> Iterator[bytes]:
+    yield encoded(drawn(), "JPEG", icc_profile=rgb_profile(DISPLAY_P3))
+    yield encoded(drawn("CMYK"), "JPEG", icc_profile=cmyk_profile())
+    yield encoded(drawn("CMYK"), "TIFF", icc_profile=cmyk_profile())
+    yield encoded(drawn("L"), "TIFF", icc_profile=grey_profile(1.8))
+    yield encoded(drawn(), "WEBP", icc_profile=rgb_profile(DISPLAY_P3))
 
 
 def _by_hand() -> Iterator[bytes]:

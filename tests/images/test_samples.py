@@ -7,12 +7,12 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from benchmarks.files.png import deep_png, opaque
-from benchmarks.files.tiff import RGB, SMAX_SAMPLE_VALUE, WHITE_IS_ZERO, TiffPage, grey_page, tiff_file
 from crowdserve.errors import InvalidImage
 from crowdserve.images import Rgb, decode_image
 from tests.support.paths import PHOTO
 from tests.support.photos import encoded
+from tools.files.png import deep_png, opaque
+from tools.files.tiff import RGB, SMAX_SAMPLE_VALUE, WHITE_IS_ZERO, TiffPage, grey_page, tiff_file
 
 Values = npt.NDArray[Any]
 

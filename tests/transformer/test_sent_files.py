@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.files.tiff import SMALL_COPY, TiffPage, grey_page, tiff_file
 from crowdserve.images import FORMATS
 from tests.support.photos import encoded, expected_count, gray_photo
 from tests.support.requests import binary_body, outputs_of
+from tools.files.tiff import SMALL_COPY, TiffPage, grey_page, tiff_file
 
 GREY = 200
 WIDTH, HEIGHT = 96, 80

@@ -1,4 +1,4 @@
-"""Pixels of every mode to RGB or grey."""
+"""Pixels of every mode to RGB, grey or CMYK of eight bits."""
 
 from PIL import Image
 
@@ -10,9 +10,9 @@ _TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
 
 
 def to_eight_bits(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
-    """The image in mode RGB or L; it is returned as it is if it has one of them.
+    """The image in mode RGB, L or CMYK; it is returned as it is if it has one of them.
 
-    Palettes, CMYK and the like are converted; transparent images are composited on white; deeper greys are scaled.
+    Palettes and the like are converted; transparent images are composited on white; deeper greys are scaled.
 
     Args:
         image: The image.
@@ -22,7 +22,7 @@ def to_eight_bits(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
         return eight_bit_greys(image, meaning)
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         return by_strips(image, "RGB", _on_white)
-    if image.mode in {"RGB", "L"}:
+    if image.mode in {"RGB", "L", "CMYK"}:
         return image
     return by_strips(image, "RGB", lambda strip: strip.convert("RGB"))
 

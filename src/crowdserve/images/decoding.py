@@ -10,6 +10,7 @@ from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.deep_colours import deep_layout, eight_bit_colours
 from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
+from crowdserve.images.profiles import profile_of, to_srgb
 from crowdserve.images.scaled_reading import scale_down
 from crowdserve.images.wholeness import whole_jpeg
 
@@ -55,8 +56,8 @@ def decode_image(data: bytes, *, max_pixels: int = MAX_WHOLE_PIXELS) -> Rgb:
         ImageTooLarge: If the image has more than `max_pixels`.
     """
     with opened(data, max_pixels=max_pixels, max_whole_pixels=max_pixels) as image:
-        pixels, turn = _decoded(image, None)
-        return _upright_rgb(pixels, turn).copy()
+        decoded = _decoded(image, None)
+        return decoded.upright_rgb(decoded.pixels).copy()
 
 
 def decode_fitted(image: EncodedImage, *, max_side_px: int, with_scene: bool) -> FittedImage:
@@ -74,15 +75,35 @@ def decode_fitted(image: EncodedImage, *, max_side_px: int, with_scene: bool) ->
     """
     sent_size = image.file.size
     size = fitted_size(sent_size, max_side_px)
-    whole, turn = _decoded(image, drafted_size(size) if size != sent_size else None)
-    # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
-    scene = _upright_rgb(shrunk(whole, (SCENE_SIDE_PX, SCENE_SIDE_PX), reducing_gap=1.0), turn) if with_scene else None
-    fitted = _upright_rgb(whole if size == whole.size else shrunk(whole, size), turn)
-    return FittedImage(fitted, scene, sent_size[::-1] if turn in _SIDEWAYS else sent_size)
+    decoded = _decoded(image, drafted_size(size) if size != sent_size else None)
+    whole, scene = decoded.pixels, None
+    if with_scene:
+        # The classifier was trained on whole photos squeezed in one step, so its input is not made from the fitted one.
+        scene = decoded.upright_rgb(shrunk(whole, (SCENE_SIDE_PX, SCENE_SIDE_PX), reducing_gap=1.0))
+    fitted = decoded.upright_rgb(whole if size == whole.size else shrunk(whole, size))
+    return FittedImage(fitted, scene, sent_size[::-1] if decoded.turn in _SIDEWAYS else sent_size)
 
 
-def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> tuple[Image.Image, Image.Transpose | None]:
-    """An opened image in mode RGB or L, and what makes it upright.
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """Pixels of mode RGB, L or CMYK, what makes them upright, and the ICC profile of their colours."""
+
+    pixels: Image.Image
+    turn: Image.Transpose | None
+    profile: bytes | None
+
+    def upright_rgb(self, scaled: Image.Image) -> Rgb:
+        """Some of the pixels, or all, as an array that cannot be written to: that saves a copy.
+
+        Colours are converted here, when there are few pixels left.
+        """
+        in_srgb = to_srgb(scaled, self.profile)
+        turned = in_srgb.convert("RGB") if in_srgb.mode != "RGB" else in_srgb
+        return np.asarray(turned if self.turn is None else turned.transpose(self.turn), dtype=np.uint8)
+
+
+def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> _Decoded:
+    """The pixels of an opened image.
 
     Args:
         image: What `opened` yields.
@@ -91,7 +112,7 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> tuple[I
     layout = deep_layout(image.file)
     file = _loaded(image, least_size)
     pixels = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
-    return to_eight_bits(pixels, image.samples), _turn_of(file)
+    return _Decoded(to_eight_bits(pixels, image.samples), _turn_of(file), profile_of(file))
 
 
 def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:
@@ -106,9 +127,3 @@ def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:
     with suppress(Exception):  # the EXIF parser raises SyntaxError, struct.error, KeyError and more
         return _TURNS.get(file.getexif().get(ExifTags.Base.Orientation, 1))
     return None
-
-
-def _upright_rgb(image: Image.Image, turn: Image.Transpose | None) -> Rgb:
-    """The image as an array that cannot be written to: that saves a copy."""
-    turned = image.convert("RGB") if image.mode != "RGB" else image
-    return np.asarray(turned if turn is None else turned.transpose(turn), dtype=np.uint8)

@@ -10,6 +10,7 @@ from crowdserve.images.deep_colours import deep_layout
 from crowdserve.images.files import EncodedImage, webp_size
 from crowdserve.images.formats.signatures import AVIF, HEIC, HEIF, JPEG_2000
 from crowdserve.images.geometry import drafted_size, fitted_size
+from crowdserve.images.profiles import profile_of
 from crowdserve.images.scaled_reading import factor_of
 
 _FIXED_BYTES = 8 * 2**20
@@ -20,6 +21,9 @@ _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;1
 
 _FITTED_BYTES = 4 + 4 + 3
 """A fitted pixel before and after its turn, and in the array."""
+
+_SRGB_BYTES = 4
+"""A fitted pixel after its colours were converted."""
 
 _PASS_BYTES = 4
 """A pixel between the two passes of scaling: as wide as the fitted image, as high as the decoded one."""
@@ -59,7 +63,7 @@ def decoding_bytes(image: EncodedImage, *, max_side_px: int) -> int:
         + int(decoded * len(file.getbands()) * _SCALED_CHANNEL_BYTES.get(image.kind, 0))
         + decoded * (stored + _converted_bytes(file))
         + size[0] * (file.height // draft) * _PASS_BYTES
-        + size[0] * size[1] * _FITTED_BYTES
+        + size[0] * size[1] * (_FITTED_BYTES + (_SRGB_BYTES if profile_of(file) or file.mode == "CMYK" else 0))
         + _FILE_COPIES * len(image.data)
     )
 
@@ -92,6 +96,6 @@ def _library_bytes(image: EncodedImage, stored: int) -> float:
 def _converted_bytes(file: ImageFile.ImageFile) -> int:
     """Bytes per pixel of the copies that are made on the way to RGB or grey of eight bits."""
     low_bytes_and_joined = 8 if deep_layout(file) else 0
-    if file.mode in {"RGB", "L"} and "transparency" not in file.info:
+    if file.mode in {"RGB", "L", "CMYK"} and "transparency" not in file.info:
         return low_bytes_and_joined
     return low_bytes_and_joined + (1 if file.mode == "F" or file.mode.startswith("I") else 4)

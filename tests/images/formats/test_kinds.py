@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.files.tiff import COLOUR_FILTER_ARRAY, DNG_VERSION, LINEAR_RAW, SMALL_COPY, TiffPage, tiff_file
 from crowdserve.errors import InvalidImage
 from crowdserve.images import FORMATS, decode_image
 from crowdserve.images.formats.kinds import kind_of
 from tests.support.photos import encoded, gray_photo
+from tools.files.tiff import COLOUR_FILTER_ARRAY, DNG_VERSION, LINEAR_RAW, SMALL_COPY, TiffPage, tiff_file
 
 THUMBNAIL = np.zeros((12, 16, 3), np.uint8)
 SENSOR = np.zeros((48, 64), np.uint16)

@@ -5,11 +5,11 @@ import struct
 import numpy as np
 import pytest
 
-from benchmarks.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, tiff_file
 from crowdserve.errors import InvalidImage
 from crowdserve.images import Rgb, decode_image
 from crowdserve.images.formats.tiff import MAX_PAGES, pages
 from tests.support.photos import encoded
+from tools.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, TiffPage, tiff_file
 
 ORDERS = [("<", False), (">", False), ("<", True)]
 """Byte orders, and whether it is a BigTIFF; Pillow 13 reads no big-endian BigTIFF."""

@@ -1,0 +1,76 @@
+"""Colours of wide-gamut and print profiles to sRGB, which the networks learned from, by littleCMS."""
+
+import io
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
+"""The colour space that a profile must have for an image of some mode; others are left as they are."""
+
+MAX_PROFILE_BYTES = 4 * 2**20
+"""Larger profiles are passed over; those of printers, which are the largest, have two or three megabytes."""
+
+_FLAGS = ImageCms.Flags.BLACKPOINTCOMPENSATION
+
+_UNSEEN = 3
+"""Of 255: what a profile changes by no more is sRGB under another name."""
+
+
+def profile_of(file: Image.Image) -> bytes | None:
+    """The ICC profile of a file; None if it has none, or a larger one than any printer's."""
+    profile = file.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES else None
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """An image whose colours a profile describes, in sRGB.
+
+    Args:
+        image: Of mode RGB, L or CMYK.
+        profile: An ICC profile; a broken one, or one of another colour space, is passed over.
+
+    Returns:
+        The image, unless its colours change; one of mode RGB if they do.
+    """
+    transform = _transform(profile, image.mode) if profile else None
+    if transform is None or not _changes(transform, image.mode):
+        return image
+    return ImageCms.applyTransform(image, transform) or image
+
+
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    try:
+        opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if opened.profile.xcolor_space != _SPACES.get(mode):
+            return None
+        intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+        return ImageCms.buildTransform(opened, _srgb(), mode, "RGB", intent, _FLAGS)
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+def _changes(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+    """Whether a transform changes colours more than anybody sees."""
+    if mode == "CMYK":
+        return True
+    samples = _samples(mode)
+    found = ImageCms.applyTransform(samples, transform)
+    assert found is not None
+    return bool(np.abs(np.asarray(samples.convert("RGB"), int) - np.asarray(found, int)).max() > _UNSEEN)
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@cache
+def _samples(mode: str) -> Image.Image:
+    """Every grey, or colours from all over the cube."""
+    if mode == "L":
+        return Image.fromarray(np.arange(256, dtype=np.uint8)[np.newaxis])
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(levels, levels, levels), axis=-1)
+    return Image.fromarray(cube.reshape(1, -1, 3))
