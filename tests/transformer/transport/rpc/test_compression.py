@@ -45,10 +45,11 @@ class TestSmallMessages:
             b"\x0a\xff",
             b"\x0a\xd0\x0f" + b"a" * 2000 + b"\x0a" * 20_000,
             gzip.compress(bytes(10**6)),
+            gzip.compress(READY(name="crowdserve").SerializeToString()) + gzip.compress(b"") * 900,
             gzip.compress(b"\x0a\x01a")[:-1],
             zlib.compress(b"\xff" * 9),
         ],
-        ids=["broken", "long", "bomb", "cut", "broken inside"],
+        ids=["broken", "long", "bomb", "many files", "cut", "broken inside"],
     )
     def test_others_are_refused(self, sent: bytes) -> None:
         with pytest.raises(InvalidRequest, match=r"not a ModelReadyRequest of at most 16,384 bytes|ends early"):

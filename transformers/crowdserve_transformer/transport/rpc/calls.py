@@ -1,6 +1,6 @@
 """What every gRPC method does around its own work: reads one message, turns errors into status codes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -74,17 +74,18 @@ def parsed(sent: bytes, message_class: Any) -> Any:
     Raises:
         InvalidRequest: If it is not small, or not such a message.
     """
-    coding = coding_of(sent)
-    message = b"".join(_limited(Inflater(coding), sent)) if coding else sent
     try:
-        if len(message) <= _MAX_SMALL_BYTES:
-            return message_class.FromString(message)
+        if len(sent) <= _MAX_SMALL_BYTES:  # before it is inflated, which may take long without making anything
+            coding = coding_of(sent)
+            message = b"".join(_limited(Inflater(coding), sent)) if coding else sent
+            if len(message) <= _MAX_SMALL_BYTES:
+                return message_class.FromString(message)
     except DecodeError:
         pass
     raise InvalidRequest(f"the message is not a {message_class.DESCRIPTOR.name} of at most {_MAX_SMALL_BYTES:,} bytes")
 
 
-def _limited(inflater: Inflater, sent: bytes) -> Any:
+def _limited(inflater: Inflater, sent: bytes) -> Iterator[bytes]:
     """The pieces of a compressed message, until they are too many."""
     made_bytes = 0
     for piece in inflater.pieces(sent):
