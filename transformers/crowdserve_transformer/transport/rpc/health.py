@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
-from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_health.v1 import health, health_pb2  # type: ignore[import-untyped]
 
 from crowdserve.errors import Overloaded, quoted
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
@@ -16,7 +16,7 @@ from crowdserve_transformer.transport.rpc.calls import taking
 from crowdserve_transformer.transport.rpc.protocol import SERVICE
 from crowdserve_transformer.transport.rpc.reading import MessageReaders
 
-HEALTH_SERVICE = "grpc.health.v1.Health"
+HEALTH_SERVICE = health.SERVICE_NAME
 
 LIVENESS = "liveness"
 """The service that is healthy as long as the process answers, for a liveness probe; the others follow readiness."""
@@ -48,14 +48,13 @@ class HealthEndpoints:
     @taking(health_pb2.HealthCheckRequest)
     async def Check(self, request: Any, context: Any) -> Any:
         """Whether a service would answer now."""
-        if request.service == LIVENESS:
-            return _Status(status=_Status.SERVING)
-        if request.service not in _OF_READINESS:
+        status = await self._status(request.service)
+        if status == _Status.SERVICE_UNKNOWN:
             known = ", ".join(map(repr, (*_OF_READINESS, LIVENESS)))
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, f"there is no service {quoted(request.service)}; known are {known}"
             )
-        return _Status(status=_serving(await self._plane.ready()))
+        return _Status(status=status)
 
     @taking(health_pb2.HealthCheckRequest)
     async def Watch(self, request: Any, context: Any) -> None:
@@ -66,7 +65,7 @@ class HealthEndpoints:
         try:
             last = None
             while True:
-                status = await self._watched(request.service)
+                status = await self._status(request.service)
                 if status != last:
                     await context.write(_Status(status=status))
                 last = status
@@ -76,13 +75,13 @@ class HealthEndpoints:
         finally:
             self._watchers -= 1
 
-    async def _watched(self, service: str) -> Any:
-        if service == LIVENESS:
-            return _Status.SERVING
-        return _serving(await self._readiness()) if service in _OF_READINESS else _Status.SERVICE_UNKNOWN
+    async def _status(self, service: str) -> Any:
+        if service not in (*_OF_READINESS, LIVENESS):
+            return _Status.SERVICE_UNKNOWN
+        return _Status.SERVING if service == LIVENESS or await self._readiness() else _Status.NOT_SERVING
 
     async def _readiness(self) -> bool:
-        """Whether the service is ready, looked up once for all watchers, but not while it is stopping."""
+        """Whether the service is ready, looked up once for all who ask at a time, but not while it is stopping."""
         async with self._looking:
             if self._plane.model.draining:
                 return False
@@ -90,7 +89,3 @@ class HealthEndpoints:
                 self._is_ready = await self._plane.ready()
                 self._looked_at = time.monotonic()
             return self._is_ready
-
-
-def _serving(is_ready: bool) -> Any:
-    return _Status.SERVING if is_ready else _Status.NOT_SERVING

@@ -17,7 +17,7 @@ from crowdserve_transformer.transport.rpc.health import HEALTH_SERVICE
 from crowdserve_transformer.transport.rpc.protocol import FILES, SERVICE
 from crowdserve_transformer.transport.rpc.reading import READERS, MessageReaders
 
-ALPHA_SERVICE = "grpc.reflection.v1alpha.ServerReflection"
+ALPHA_SERVICE = reflection.SERVICE_NAME
 REFLECTION_SERVICES = ("grpc.reflection.v1.ServerReflection", ALPHA_SERVICE)
 
 CALLERS = READERS
