@@ -119,6 +119,18 @@ def test_the_environment_of_the_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, m
         assert answer["time"] != ATTRIBUTES["time"]
 
 
+def test_an_answer_has_not_the_type_of_the_photo_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK leaves it in a structured answer; a consumer would take JSON for a picture."""
+    monkeypatch.setenv("CE_MERGE", "true")
+    headers, content = to_structured(event(gray_photo(), datacontenttype="image/png"))
+    envelope = Envelope(headers, "crowdserve")
+    envelope.opened(content, headers)
+    content, sent = envelope.closed(b'{"predictions": []}', {"content-type": "application/json"})
+    answer = from_http(dict(sent), content)
+    assert answer.data == {"predictions": []}
+    assert answer.get_attributes().get("datacontenttype") in {None, "application/json"}
+
+
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 WHOLE = {"specversion": "1.0", **ATTRIBUTES, "data": {}}
 

@@ -21,6 +21,7 @@ _BATCH = "application/cloudevents-batch+json"
 _PREFIX = "ce-"
 _REQUIRED = ("specversion", "id", "source", "type")
 _DATA = ("data", "data_base64")
+_TYPE_OF_DATA = "datacontenttype"
 _MAX_ATTRIBUTES, _MAX_CHARACTERS = 64, 1024
 _JSON = "application/json"
 VERSIONS = ("1.0", "0.3")
@@ -64,8 +65,8 @@ class Envelope:
         if not isinstance(event, dict):
             raise InvalidRequest(f"a CloudEvent must be a JSON object, not {type(event).__name__}")
         _check(event)
-        self._attributes = _kept({name: value for name, value in event.items() if name not in _DATA})
-        described = {**headers, CONTENT_TYPE: str(event.get("datacontenttype") or _JSON)}
+        self._attributes = _kept({name: value for name, value in event.items() if name not in (*_DATA, _TYPE_OF_DATA)})
+        described = {**headers, CONTENT_TYPE: str(event.get(_TYPE_OF_DATA) or _JSON)}
         return _data_of(event), described
 
     def closed(self, content: bytes, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
