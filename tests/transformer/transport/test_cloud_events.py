@@ -169,6 +169,18 @@ def test_a_body_that_is_no_event_stays_as_it_is() -> None:
     assert envelope.closed(body, headers) == (body, headers)
 
 
+@pytest.mark.parametrize("name", ["Specversion", "DATA", "DataContentType", "", "a-b", "or\u00f6", "a\nb"])
+def test_a_name_that_no_attribute_has_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The library for events makes them lower-case, so that one might stand in another's place."""
+    monkeypatch.setenv("CE_MERGE", "true")
+    envelope = Envelope(STRUCTURED, "crowdserve")
+    envelope.opened(json.dumps({**WHOLE, name: "7"}).encode(), STRUCTURED)
+    content, _ = envelope.closed(b"{}", {"content-type": "application/json"})
+    members = json.loads(content, object_pairs_hook=list)
+    assert "7" not in dict(members).values()
+    assert len(dict(members)) == len(members)
+
+
 def test_an_attribute_without_measure_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CE_MERGE", "true")
     many = {f"a{number}": "x" for number in range(4000)}

@@ -5,6 +5,7 @@ mode the body is a JSON object of the attributes, and its member `data`, or `dat
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,7 @@ _PREFIX = "ce-"
 _REQUIRED = ("specversion", "id", "source", "type")
 _DATA = ("data", "data_base64")
 _TYPE_OF_DATA = "datacontenttype"
+_NAME = re.compile(r"[a-z0-9]+")
 _MAX_ATTRIBUTES, _MAX_CHARACTERS = 64, 1024
 _JSON = "application/json"
 VERSIONS = ("1.0", "0.3")
@@ -94,9 +96,11 @@ def _check(attributes: Mapping[str, Any]) -> None:
 
 
 def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes that an answer may repeat: the required ones first, as many and as long as an event needs."""
+    """Attributes that an answer may repeat: by names that the specification allows, as many and as long as needed."""
     attributes = {"id": "", "time": "", **attributes}
-    simple = {name: value for name, value in attributes.items() if isinstance(value, str | int)}
+    simple = {
+        name: value for name, value in attributes.items() if _NAME.fullmatch(name) and isinstance(value, str | int)
+    }
     short = {name: value for name, value in simple.items() if len(str(value)) <= _MAX_CHARACTERS}
     return dict(list(short.items())[:_MAX_ATTRIBUTES])
 
