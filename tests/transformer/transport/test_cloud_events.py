@@ -181,6 +181,19 @@ def test_a_name_that_no_attribute_has_is_not_repeated(monkeypatch: pytest.Monkey
     assert len(dict(members)) == len(members)
 
 
+@pytest.mark.parametrize("change", [{"id": "x" * 2000}, {"time": None}, {"time": [[]]}])
+def test_an_answer_does_not_need_the_id_and_time_of_the_request(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("CE_MERGE", "true")
+    envelope = Envelope(STRUCTURED, "crowdserve")
+    envelope.opened(json.dumps({**WHOLE, **change}).encode(), STRUCTURED)
+    content, sent = envelope.closed(b"{}", {"content-type": "application/json"})
+    answer = from_http(dict(sent), content)
+    assert answer["id"] not in {"", ATTRIBUTES["id"], change.get("id")}
+    assert answer["time"] not in {"", ATTRIBUTES["time"]}
+
+
 def test_an_attribute_without_measure_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CE_MERGE", "true")
     many = {f"a{number}": "x" for number in range(4000)}

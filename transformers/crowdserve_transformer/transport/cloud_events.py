@@ -97,12 +97,11 @@ def _check(attributes: Mapping[str, Any]) -> None:
 
 def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes that an answer may repeat: by names that the specification allows, as many and as long as needed."""
-    attributes = {"id": "", "time": "", **attributes}
     simple = {
         name: value for name, value in attributes.items() if _NAME.fullmatch(name) and isinstance(value, str | int)
     }
     short = {name: value for name, value in simple.items() if len(str(value)) <= _MAX_CHARACTERS}
-    return dict(list(short.items())[:_MAX_ATTRIBUTES])
+    return {**dict(list(short.items())[:_MAX_ATTRIBUTES]), "id": "", "time": ""}  # which the SDK takes out, unasked
 
 
 def _data_of(event: Mapping[str, Any]) -> bytes:
