@@ -47,7 +47,7 @@ class HealthEndpoints:
 
     @taking(health_pb2.HealthCheckRequest)
     async def Check(self, request: Any, context: Any) -> Any:
-        """Whether a service would answer now."""
+        """Whether a service would answer, now or half a second ago."""
         status = await self._status(request.service)
         if status == _Status.SERVICE_UNKNOWN:
             known = ", ".join(map(repr, (*_OF_READINESS, LIVENESS)))
