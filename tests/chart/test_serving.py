@@ -14,6 +14,7 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.triton.config import ENGINE_CACHE
 from crowdserve_transformer.readiness.repository import LATE_SECONDS
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
+from crowdserve_transformer.transport.rpc.health import LIVENESS
 from tests.support.rendering import CI, Chart, Object
 
 KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "--http_port", "8080"]
@@ -122,7 +123,10 @@ def test_revision_has_no_field_that_knative_refuses(chart: Chart) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "check"),
-    [("rest", {"httpGet": {"path": "/v2/health/live", "port": 8080}}), ("grpc", {"tcpSocket": {"port": 8081}})],
+    [
+        ("rest", {"httpGet": {"path": "/v2/health/live", "port": 8080}}),
+        ("grpc", {"grpc": {"port": 8081, "service": LIVENESS}}),
+    ],
 )
 @pytest.mark.parametrize("base", ["knative", "knative-grpc"])
 def test_revision_liveness_probe_starts_after_the_bundle_check(
@@ -131,8 +135,19 @@ def test_revision_liveness_probe_starts_after_the_bundle_check(
     """Knative replaces any other port by this one, and HTTP/1 and gRPC probes are not interchangeable."""
     probe = chart.render(base, knative={"protocol": protocol}).transformer()["livenessProbe"]
     assert check.items() <= probe.items()
-    assert len({"httpGet", "tcpSocket"} & probe.keys()) == 1
+    assert len({"httpGet", "tcpSocket", "grpc"} & probe.keys()) == 1
     assert probe["initialDelaySeconds"] + probe["periodSeconds"] * probe["failureThreshold"] >= LATE_SECONDS + 30
+
+
+@pytest.mark.parametrize("base", ["knative", "knative-grpc"])
+@pytest.mark.parametrize(
+    ("protocol", "check"),
+    [("rest", {"httpGet": {"path": "/v2/health/ready", "port": 8080}}), ("grpc", {"grpc": {"port": 8081}})],
+)
+def test_revision_readiness_probe_asks_the_one_port(chart: Chart, base: str, protocol: str, check: Object) -> None:
+    probe = chart.render(base, knative={"protocol": protocol}).transformer()["readinessProbe"]
+    assert check.items() <= probe.items()
+    assert len({"httpGet", "tcpSocket", "grpc"} & probe.keys()) == 1
 
 
 def test_triton_is_pinned_and_probed_with_a_startup_delay(chart: Chart) -> None:

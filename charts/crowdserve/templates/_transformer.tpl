@@ -47,15 +47,23 @@ ports:
 startupProbe:
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 5 "failures" 36) | nindent 2 }}
 {{- end }}
+{{- $onlyGrpc := and (eq $values.deploymentMode "Knative") (eq $values.knative.protocol "grpc") }}
 readinessProbe:
+  {{- if $onlyGrpc }}
+  # Knative replaces any other port here by its one port, and HTTP/1 gets no answer on gRPC's.
+  grpc: {port: 8081}
+  periodSeconds: 5
+  timeoutSeconds: 5
+  failureThreshold: 2
+  {{- else }}
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/ready" "port" 8080 "period" 5 "failures" 2) | nindent 2 }}
+  {{- end }}
 livenessProbe:
   {{- if eq $values.deploymentMode "Standard" }}
   {{- include "crowdserve.httpProbe" (dict "path" "/v2/health/live" "port" 8080 "period" 10 "failures" 6) | nindent 2 }}
   {{- else }}
-  # Knative replaces any other port here by its one port, and HTTP/1 gets no answer on gRPC's.
-  {{- if eq $values.knative.protocol "grpc" }}
-  tcpSocket: {port: 8081}
+  {{- if $onlyGrpc }}
+  grpc: {port: 8081, service: liveness} # which does not follow Triton
   {{- else }}
   httpGet: {path: /v2/health/live, port: 8080}
   {{- end }}

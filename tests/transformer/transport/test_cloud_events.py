@@ -119,6 +119,18 @@ def test_the_environment_of_the_sdk_is_heeded(monkeypatch: pytest.MonkeyPatch, m
         assert answer["time"] != ATTRIBUTES["time"]
 
 
+def test_an_answer_has_not_the_type_of_the_photo_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK leaves it in a structured answer; a consumer would take JSON for a picture."""
+    monkeypatch.setenv("CE_MERGE", "true")
+    headers, content = to_structured(event(gray_photo(), datacontenttype="image/png"))
+    envelope = Envelope(headers, "crowdserve")
+    envelope.opened(content, headers)
+    content, sent = envelope.closed(b'{"predictions": []}', {"content-type": "application/json"})
+    answer = from_http(dict(sent), content)
+    assert answer.data == {"predictions": []}
+    assert answer.get_attributes().get("datacontenttype") in {None, "application/json"}
+
+
 STRUCTURED = {"content-type": "application/cloudevents+json"}
 WHOLE = {"specversion": "1.0", **ATTRIBUTES, "data": {}}
 
@@ -155,6 +167,31 @@ def test_a_body_that_is_no_event_stays_as_it_is() -> None:
     body = b"{}"
     assert envelope.opened(body, headers) == (body, headers)
     assert envelope.closed(body, headers) == (body, headers)
+
+
+@pytest.mark.parametrize("name", ["Specversion", "DATA", "DataContentType", "", "a-b", "or\u00f6", "a\nb"])
+def test_a_name_that_no_attribute_has_is_not_repeated(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The library for events makes them lower-case, so that one might stand in another's place."""
+    monkeypatch.setenv("CE_MERGE", "true")
+    envelope = Envelope(STRUCTURED, "crowdserve")
+    envelope.opened(json.dumps({**WHOLE, name: "7"}).encode(), STRUCTURED)
+    content, _ = envelope.closed(b"{}", {"content-type": "application/json"})
+    members = json.loads(content, object_pairs_hook=list)
+    assert "7" not in dict(members).values()
+    assert len(dict(members)) == len(members)
+
+
+@pytest.mark.parametrize("change", [{"id": "x" * 2000}, {"time": None}, {"time": [[]]}])
+def test_an_answer_does_not_need_the_id_and_time_of_the_request(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("CE_MERGE", "true")
+    envelope = Envelope(STRUCTURED, "crowdserve")
+    envelope.opened(json.dumps({**WHOLE, **change}).encode(), STRUCTURED)
+    content, sent = envelope.closed(b"{}", {"content-type": "application/json"})
+    answer = from_http(dict(sent), content)
+    assert answer["id"] not in {"", ATTRIBUTES["id"], change.get("id")}
+    assert answer["time"] not in {"", ATTRIBUTES["time"]}
 
 
 def test_an_attribute_without_measure_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ mode the body is a JSON object of the attributes, and its member `data`, or `dat
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ _BATCH = "application/cloudevents-batch+json"
 _PREFIX = "ce-"
 _REQUIRED = ("specversion", "id", "source", "type")
 _DATA = ("data", "data_base64")
+_TYPE_OF_DATA = "datacontenttype"
+_NAME = re.compile(r"[a-z0-9]+")
 _MAX_ATTRIBUTES, _MAX_CHARACTERS = 64, 1024
 _JSON = "application/json"
 VERSIONS = ("1.0", "0.3")
@@ -64,8 +67,8 @@ class Envelope:
         if not isinstance(event, dict):
             raise InvalidRequest(f"a CloudEvent must be a JSON object, not {type(event).__name__}")
         _check(event)
-        self._attributes = _kept({name: value for name, value in event.items() if name not in _DATA})
-        described = {**headers, CONTENT_TYPE: str(event.get("datacontenttype") or _JSON)}
+        self._attributes = _kept({name: value for name, value in event.items() if name not in (*_DATA, _TYPE_OF_DATA)})
+        described = {**headers, CONTENT_TYPE: str(event.get(_TYPE_OF_DATA) or _JSON)}
         return _data_of(event), described
 
     def closed(self, content: bytes, headers: Mapping[str, str]) -> tuple[bytes, Mapping[str, str]]:
@@ -93,11 +96,12 @@ def _check(attributes: Mapping[str, Any]) -> None:
 
 
 def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes that an answer may repeat: the required ones first, as many and as long as an event needs."""
-    attributes = {"id": "", "time": "", **attributes}
-    simple = {name: value for name, value in attributes.items() if isinstance(value, str | int)}
+    """Attributes that an answer may repeat: by names that the specification allows, as many and as long as needed."""
+    simple = {
+        name: value for name, value in attributes.items() if _NAME.fullmatch(name) and isinstance(value, str | int)
+    }
     short = {name: value for name, value in simple.items() if len(str(value)) <= _MAX_CHARACTERS}
-    return dict(list(short.items())[:_MAX_ATTRIBUTES])
+    return {**dict(list(short.items())[:_MAX_ATTRIBUTES]), "id": "", "time": ""}  # which the SDK takes out, unasked
 
 
 def _data_of(event: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,8 @@ import zlib
 import grpc
 import numpy as np
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from hypothesis import given
 from hypothesis import strategies as st
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb
@@ -12,7 +14,7 @@ from crowdserve.errors import InvalidRequest
 from crowdserve.local.service import EmbeddedService
 from crowdserve_transformer.transport.rpc.calls import parsed
 from crowdserve_transformer.transport.rpc.compression import coding_of
-from crowdserve_transformer.transport.rpc.protocol import message_class
+from crowdserve_transformer.transport.rpc.protocol import message_class, methods
 from tests.support.photos import expected_count
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -31,6 +33,15 @@ def test_no_message_looks_like_a_compressed_one(name: str, version: str, identif
         assert coding_of(zlib.compress(serialized, level)) == "deflate"
 
 
+def test_no_field_that_a_message_may_begin_with_looks_like_a_compressed_one() -> None:
+    """A tag is the field's number and one of three wire types; zlib's header ends in 8, gzip's is 0x1f."""
+    requests = [*(request for request, _ in methods().values()), HealthCheckRequest, ServerReflectionRequest]
+    for field in [field for request in requests for field in request.DESCRIPTOR.fields]:
+        is_varint = field.type not in {field.TYPE_STRING, field.TYPE_BYTES, field.TYPE_MESSAGE}
+        assert field.number < 16
+        assert not (is_varint and field.number % 2), field.full_name
+
+
 class TestSmallMessages:
     READY = message_class("ModelReadyRequest")
 
@@ -45,10 +56,11 @@ class TestSmallMessages:
             b"\x0a\xff",
             b"\x0a\xd0\x0f" + b"a" * 2000 + b"\x0a" * 20_000,
             gzip.compress(bytes(10**6)),
+            gzip.compress(READY(name="crowdserve").SerializeToString()) + gzip.compress(b"") * 900,
             gzip.compress(b"\x0a\x01a")[:-1],
             zlib.compress(b"\xff" * 9),
         ],
-        ids=["broken", "long", "bomb", "cut", "broken inside"],
+        ids=["broken", "long", "bomb", "many files", "cut", "broken inside"],
     )
     def test_others_are_refused(self, sent: bytes) -> None:
         with pytest.raises(InvalidRequest, match=r"not a ModelReadyRequest of at most 16,384 bytes|ends early"):

@@ -13,13 +13,14 @@ from crowdserve.errors import (
     SetupError,
 )
 from crowdserve.pages.error_tree import error_classes, meaning
+from crowdserve.protocol.headers import POD_HEADER
 from crowdserve_transformer.transport.openapi.schemas import Schema, ref
 
 NOT_FOUND, METHOD_NOT_ALLOWED = 404, 405
 
 ANSWER_HEADERS: Mapping[str, Any] = {
     "x-request-id": {"$ref": "#/components/headers/RequestId"},
-    "x-crowdserve-pod": {"$ref": "#/components/headers/Pod"},
+    POD_HEADER: {"$ref": "#/components/headers/Pod"},
 }
 """Headers of every answer of an endpoint."""
 

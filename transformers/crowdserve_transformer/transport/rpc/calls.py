@@ -1,6 +1,6 @@
 """What every gRPC method does around its own work: reads one message, turns errors into status codes."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any
@@ -34,6 +34,8 @@ def answering_errors(method: _Method) -> _Method:
         REQUEST_ID.set(request_id(None, headers_of(context)))
         try:
             return await method(self, messages, context)
+        except grpc.aio.AbortError:
+            raise  # the method has told the caller
         except Exception as err:
             failure = failure_of(err, REQUEST_ID.get())
         if failure.retry_after_seconds is not None:
@@ -46,17 +48,24 @@ def answering_errors(method: _Method) -> _Method:
     return answer
 
 
+def taking(message_class: Any) -> Callable[[_Method], _Method]:
+    """A method that takes one small message: it gets the message, not what it comes from."""
+
+    def decorate(method: _Method) -> _Method:
+        @answering_errors
+        @wraps(method)
+        async def answer(self: Any, messages: AsyncIterator[bytes], context: Any) -> Any:
+            sent = await self.readers.read(anext(messages, b""))
+            return await method(self, parsed(sent, message_class), context)
+
+        return answer
+
+    return decorate
+
+
 def taking_names(method: _Method) -> _Method:
-    """A method whose message is small: it gets the message, not what it comes from."""
-    request_class = _REQUESTS[method.__name__]
-
-    @answering_errors
-    @wraps(method)
-    async def answer(self: Any, messages: AsyncIterator[bytes], context: Any) -> Any:
-        sent = await self.readers.read(anext(messages, b""))
-        return await method(self, parsed(sent, request_class), context)
-
-    return answer
+    """A method of the inference protocol whose message is small."""
+    return taking(_REQUESTS[method.__name__])(method)
 
 
 def parsed(sent: bytes, message_class: Any) -> Any:
@@ -65,17 +74,18 @@ def parsed(sent: bytes, message_class: Any) -> Any:
     Raises:
         InvalidRequest: If it is not small, or not such a message.
     """
-    coding = coding_of(sent)
-    message = b"".join(_limited(Inflater(coding), sent)) if coding else sent
     try:
-        if len(message) <= _MAX_SMALL_BYTES:
-            return message_class.FromString(message)
+        if len(sent) <= _MAX_SMALL_BYTES:  # before it is inflated, which may take long without making anything
+            coding = coding_of(sent)
+            message = b"".join(_limited(Inflater(coding), sent)) if coding else sent
+            if len(message) <= _MAX_SMALL_BYTES:
+                return message_class.FromString(message)
     except DecodeError:
         pass
     raise InvalidRequest(f"the message is not a {message_class.DESCRIPTOR.name} of at most {_MAX_SMALL_BYTES:,} bytes")
 
 
-def _limited(inflater: Inflater, sent: bytes) -> Any:
+def _limited(inflater: Inflater, sent: bytes) -> Iterator[bytes]:
     """The pieces of a compressed message, until they are too many."""
     made_bytes = 0
     for piece in inflater.pieces(sent):

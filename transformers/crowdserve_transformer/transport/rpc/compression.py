@@ -29,7 +29,7 @@ def coding_of(message: bytes) -> str | None:
 
 
 @asynccontextmanager
-async def inflated(message: bytes, bodies: Bodies) -> AsyncIterator[bytes]:
+async def inflated(message: bytes, bodies: Bodies) -> AsyncIterator[bytes | bytearray]:
     """A message as it was before it was compressed; memory is held for both forms while the block runs.
 
     Raises:
@@ -44,7 +44,7 @@ async def inflated(message: bytes, bodies: Bodies) -> AsyncIterator[bytes]:
             yield message
         else:
             await bodies.fill(whole, message, Inflater(coding))
-            yield bytes(whole.take())
+            yield whole.take()
 
 
 def is_worth_compressing(message_bytes: int) -> bool:

@@ -22,7 +22,7 @@ _VARINT_BYTES = 10
 _Span = tuple[int, int]
 
 
-def split_message(serialized: bytes) -> tuple[bytes, list[memoryview]]:
+def split_message(serialized: bytes | bytearray) -> tuple[bytes, list[memoryview]]:
     """A message without its raw_input_contents, and those.
 
     Raises:

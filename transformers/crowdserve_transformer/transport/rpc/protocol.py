@@ -14,26 +14,25 @@ from google.protobuf.message_factory import GetMessageClass  # type: ignore[impo
 
 SERVICE = "inference.GRPCInferenceService"
 
-POOL = DescriptorPool()
+FILES: tuple[bytes, ...] = tuple(
+    file.SerializeToString()
+    for file in FileDescriptorSet.FromString(files(__package__).joinpath("protocol.binpb").read_bytes()).file
+)
+"""The serialized descriptors of the protocol's files; each one comes after those that it needs."""
 
-
-def _load() -> None:
-    content = files(__package__).joinpath("protocol.binpb").read_bytes()
-    for file in FileDescriptorSet.FromString(content).file:
-        POOL.Add(file)
-
-
-_load()
+_POOL = DescriptorPool()
+for _file in FILES:
+    _POOL.AddSerializedFile(_file)
 
 
 def message_class(name: str) -> Any:
     """The class of a message of the protocol, such as `ModelInferRequest`."""
-    return GetMessageClass(POOL.FindMessageTypeByName(f"inference.{name}"))
+    return GetMessageClass(_POOL.FindMessageTypeByName(f"inference.{name}"))
 
 
 def methods() -> dict[str, tuple[Any, Any]]:
     """The classes of request and response of each method, by its name."""
-    service = POOL.FindServiceByName(SERVICE)
+    service = _POOL.FindServiceByName(SERVICE)
     return {
         method.name: (GetMessageClass(method.input_type), GetMessageClass(method.output_type))
         for method in service.methods

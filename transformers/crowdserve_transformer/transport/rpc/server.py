@@ -3,11 +3,15 @@
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]
+from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]
 
 from crowdserve_transformer.ports import bind_grpc
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
+from crowdserve_transformer.transport.rpc.health import HEALTH_SERVICE, HealthEndpoints
 from crowdserve_transformer.transport.rpc.protocol import SERVICE, methods
+from crowdserve_transformer.transport.rpc.reflection import REFLECTION_SERVICES, ReflectionEndpoints
 from crowdserve_transformer.transport.rpc.service import GrpcEndpoints
 
 _STREAMS_PER_CONNECTION = 32
@@ -26,7 +30,16 @@ def create_server(plane: CrowdDataPlane) -> grpc.aio.Server:
     """
     settings = plane.model.settings
     server = grpc.aio.server(options=_options(settings), maximum_concurrent_rpcs=settings.max_waiting + _HEALTH_CALLS)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, _handlers(GrpcEndpoints(plane))),))
+    endpoints = GrpcEndpoints(plane)
+    health, reflection = HealthEndpoints(plane, endpoints.readers), ReflectionEndpoints()
+    handlers = {
+        SERVICE: _inference(endpoints),
+        HEALTH_SERVICE: _health(health),
+        **dict.fromkeys(REFLECTION_SERVICES, _reflection(reflection)),
+    }
+    server.add_generic_rpc_handlers(
+        tuple(grpc.method_handlers_generic_handler(name, each) for name, each in handlers.items())
+    )
     bind_grpc(server, settings)
     return server
 
@@ -50,11 +63,27 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
     ]
 
 
-def _handlers(endpoints: GrpcEndpoints) -> dict[str, Any]:
-    """Every method takes its message as it arrives: it is read in turn, and looked at before protobuf does."""
+# Every method takes its message as it arrives: it is read in turn, and looked at before protobuf does.
+
+
+def _inference(endpoints: GrpcEndpoints) -> dict[str, Any]:
     return {
         name: grpc.stream_unary_rpc_method_handler(
             getattr(endpoints, name), response_serializer=response.SerializeToString
         )
         for name, (_, response) in methods().items()
     }
+
+
+def _health(endpoints: HealthEndpoints) -> dict[str, Any]:
+    serialize = health_pb2.HealthCheckResponse.SerializeToString
+    return {
+        "Check": grpc.stream_unary_rpc_method_handler(endpoints.Check, response_serializer=serialize),
+        "Watch": grpc.stream_stream_rpc_method_handler(endpoints.Watch, response_serializer=serialize),
+    }
+
+
+def _reflection(endpoints: ReflectionEndpoints) -> dict[str, Any]:
+    serialize = reflection_pb2.ServerReflectionResponse.SerializeToString
+    method = grpc.stream_stream_rpc_method_handler(endpoints.ServerReflectionInfo, response_serializer=serialize)
+    return {"ServerReflectionInfo": method}

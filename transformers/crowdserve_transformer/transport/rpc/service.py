@@ -107,7 +107,7 @@ class GrpcEndpoints:
             await context.send_initial_metadata(((ENCODING_KEY, coding),))
         return response
 
-    async def _answer(self, message: bytes, seen: Observation, context: Any) -> Any:
+    async def _answer(self, message: bytes | bytearray, seen: Observation, context: Any) -> Any:
         plane = self._plane
         deadline = deadline_of(context.time_remaining(), plane.model.settings.request_timeout_seconds)
         decode = partial(self._decode, message, seen)
@@ -118,7 +118,7 @@ class GrpcEndpoints:
                 raise deadline.error() from None
             raise
 
-    def _decode(self, serialized: bytes, seen: Observation) -> InferRequest:
+    def _decode(self, serialized: bytes | bytearray, seen: Observation) -> InferRequest:
         rest, raw = split_message(serialized)
         try:
             message = _ModelInferRequest.FromString(rest)
