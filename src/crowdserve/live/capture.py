@@ -34,6 +34,7 @@ class Capture:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._newest: Frame | None = None
+        self._last_at: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
         self.state, self.detail = STARTING, "not connected yet"
         self.frames_read = self.reconnects = 0
@@ -79,6 +80,9 @@ class Capture:
                 close()
 
     def _arrived(self, frame: Frame) -> None:
+        if frame.at == self._last_at:
+            return  # a folder that is opened again begins with the picture that was its newest before
+        self._last_at = frame.at
         with self._lock:
             self._newest = frame
         self.frames_read += 1
