@@ -89,7 +89,9 @@ class CameraWatch:
         frame = self.capture.take()
         if frame is not None:
             self._last_frame = time.monotonic()
-            self._publish(*self._counted(frame))
+            counted = self._counted(frame)
+            if not self._stopping.is_set():  # somebody else may watch the camera by now, with its alerts
+                self._publish(*counted)
         elif self.capture.state != LIVE:
             self._health.forget()
             self._publish(*self._assessment.not_counted(time.time(), self.capture.state, self.capture.detail), None)
