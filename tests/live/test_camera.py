@@ -1,13 +1,17 @@
 import threading
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from crowdserve.client.service import PhotoCount
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
 from crowdserve.live.configuration import Camera
 from crowdserve.live.levels import DEFAULT_LEVELS
-from tests.support.cameras import noisy_jpeg
+from tests.support.cameras import noisy_jpeg, running_camera
+from tests.support.waiting import wait_for
 
 
 def test_a_count_that_comes_after_the_end_is_not_published(tmp_path: Path) -> None:
@@ -29,3 +33,19 @@ def test_a_count_that_comes_after_the_end_is_not_published(tmp_path: Path) -> No
     answer.set()
     watch.join(10)
     assert [reading.status for reading, *_ in published if reading.status == "counted"] == []
+
+
+def test_no_thread_goes_on_after_the_end(tmp_path: Path) -> None:
+    """Of cameras that wait long for their next picture."""
+    (tmp_path / "folder").mkdir()
+    with running_camera() as camera:
+        for source in (str(tmp_path / "folder"), f"{camera.url}/snapshot"):
+            settings = Camera.model_validate({"name": "a", "source": source, "every": 60})
+            assessment = Assessment(settings, DEFAULT_LEVELS)
+            watch = CameraWatch(settings, assessment, lambda *_: pytest.fail("not yet"), lambda *_: None)
+            watch.start()
+            wait_for(lambda: "capture a" in {thread.name for thread in threading.enumerate()}, 10)
+            time.sleep(0.1)  # it waits
+            watch.stop()
+            watch.join(1)
+            assert not {"camera a", "capture a"} & {thread.name for thread in threading.enumerate()}

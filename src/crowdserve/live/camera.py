@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from crowdserve.client.service import PhotoCount
 from crowdserve.errors import CrowdServeError, SetupError
@@ -41,7 +41,7 @@ class CameraWatch:
 
     def __init__(self, camera: Camera, assessment: Assessment, count: Count, publish: Publish) -> None:
         self.camera = camera
-        self.capture = Capture(camera.name, lambda: open_source(camera.source, camera.every, loop=camera.loop))
+        self.capture = Capture(camera.name, self._open)
         self._assessment = assessment
         self._count = count
         self._publish = publish
@@ -72,6 +72,9 @@ class CameraWatch:
     def ended(self) -> bool:
         """Whether its file has been played and counted to the end."""
         return not self._thread.is_alive() and self.capture.state == ENDED
+
+    def _open(self) -> Iterator[Frame]:
+        return open_source(self.camera.source, self.camera.every, loop=self.camera.loop, pause=self.capture.pause)
 
     def _run(self) -> None:
         with self.capture:

@@ -53,6 +53,15 @@ class Capture:
             newest, self._newest = self._newest, None
         return newest
 
+    def pause(self, seconds: float) -> None:
+        """Wait, as a source does between its frames.
+
+        Raises:
+            SourceEnded: If the block ends meanwhile.
+        """
+        if self._stopping.wait(seconds):
+            raise SourceEnded("it is not watched any more")
+
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.frames import Frame, still_frame
+from crowdserve.live.frames import Frame, Pause, still_frame
 
 MAX_FILE_BYTES = 32 * 2**20
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
@@ -16,7 +16,7 @@ _SETTLED_SECONDS = 0.2
 """Age of a file that nobody is writing any more."""
 
 
-def folder_frames(folder: Path, every_seconds: float) -> Iterator[Frame]:
+def folder_frames(folder: Path, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     """The newest picture of a folder, each time that there is a new one.
 
     Raises:
@@ -29,7 +29,7 @@ def folder_frames(folder: Path, every_seconds: float) -> Iterator[Frame]:
             seen = newest[:2]
             yield still_frame(newest[0] / 1e9, number, newest[2].read_bytes())
             number, looked_until = number + 1, time.monotonic() + _LOST_AFTER * every_seconds
-        time.sleep(min(every_seconds / 4, 1.0))
+        pause(min(every_seconds / 4, 1.0))
     raise SourceLost(f"{folder} has had no new picture for {_LOST_AFTER * every_seconds:g} s")
 
 
