@@ -3,8 +3,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from crowdserve.client.service import PhotoCount
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
@@ -12,6 +10,8 @@ from crowdserve.live.configuration import Camera
 from crowdserve.live.levels import DEFAULT_LEVELS
 from tests.support.cameras import noisy_jpeg, running_camera
 from tests.support.waiting import wait_for
+
+COUNT = PhotoCount(500, "dense", 1, False, "dense", {}, {}, 0.1, None)
 
 
 def test_a_count_that_comes_after_the_end_is_not_published(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_a_count_that_comes_after_the_end_is_not_published(tmp_path: Path) -> No
     def count(*_: object) -> PhotoCount:
         asked.set()
         assert answer.wait(10)
-        return PhotoCount(500, "dense", 1, False, "dense", {}, {}, 0.1, None)
+        return COUNT
 
     settings = {"name": "a", "source": str(tmp_path), "every": 0.1, "zones": [{"name": "picture", "limit": 10}]}
     camera = Camera.model_validate(settings)
@@ -41,8 +41,7 @@ def test_no_thread_goes_on_after_the_end(tmp_path: Path) -> None:
     with running_camera() as camera:
         for source in (str(tmp_path / "folder"), f"{camera.url}/snapshot"):
             settings = Camera.model_validate({"name": "a", "source": source, "every": 60})
-            assessment = Assessment(settings, DEFAULT_LEVELS)
-            watch = CameraWatch(settings, assessment, lambda *_: pytest.fail("not yet"), lambda *_: None)
+            watch = CameraWatch(settings, Assessment(settings, DEFAULT_LEVELS), lambda *_: COUNT, lambda *_: None)
             watch.start()
             wait_for(lambda: "capture a" in {thread.name for thread in threading.enumerate()}, 10)
             time.sleep(0.1)  # it waits
