@@ -1,8 +1,7 @@
 """A camera to an alert, through every part: stream, service, zones, limits, webhook, metrics, history."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,12 @@ from crowdserve.live.watcher import Watcher
 from crowdserve.local.service import EmbeddedService
 from tests.support.cameras import Receiver, TestCamera, running_camera, running_receiver
 from tests.support.doors import Door
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
 
 LEFT = {"name": "left", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]], "area_m2": 100, "limit": 300}
 """Half of 320x240 px: the small networks count 600 people in white, 141 in the brightness 60, and 471 in 200."""
-
-
-def wait_for(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """What a condition gives as soon as it is true."""
-    until = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < until, "it has not come true"
-        time.sleep(0.02)
-    return found
 
 
 @contextmanager
@@ -90,7 +81,7 @@ def test_a_zone_over_its_limit(
 
         # Too full.
         camera.brightness = (200, 0)
-        wait_for(lambda: receiver.taken)
+        wait_for(lambda: len(receiver.taken) == 1)
         event = json.loads(receiver.taken[0][1])
         assert event["type"] == "io.crowdserve.alert.raised"
         assert (event["data"]["camera"], event["data"]["zone"], event["data"]["kind"]) == ("platform", "left", "people")
@@ -115,7 +106,7 @@ def test_a_zone_over_its_limit(
 
         # Free again: over once, cleared once, whatever happened between.
         camera.brightness = (60, 60)
-        wait_for(lambda: [m for m in receiver.taken if b"left" in m[1] and b"alert.cleared" in m[1]])
+        wait_for(lambda: any(b"left" in body and b"alert.cleared" in body for _, body in receiver.taken))
     types = [json.loads(body)["type"] for _, body in receiver.taken if json.loads(body)["subject"] == "left"]
     assert types == ["io.crowdserve.alert.raised", "io.crowdserve.alert.cleared"]
     store = HistoryStore(history)

@@ -54,6 +54,14 @@ def test_one_now_and_then_and_for_so_long(tmp_path: Path) -> None:
     assert [path.parent.name for path in kept(tmp_path)] == ["a", "b"]
 
 
+def test_a_picture_that_was_being_written_when_the_watcher_was_killed_goes_too(tmp_path: Path) -> None:
+    rest = tmp_path / "a" / "1000.part"
+    rest.parent.mkdir()
+    rest.write_bytes(b"half a face")
+    store(tmp_path, keep="60s").forget_before(time.time())
+    assert not rest.exists()
+
+
 @pytest.mark.parametrize("name", ["other.jpg", "12.png"])
 def test_files_of_others_stay(tmp_path: Path, name: str) -> None:
     other = tmp_path / "a" / name

@@ -1,7 +1,11 @@
+import time
 from pathlib import Path
 from typing import Any
 
 from crowdserve.live.configuration import Configuration, Site
+from crowdserve.live.history.store import HistoryStore
+from crowdserve.live.observations import Message
+from crowdserve.live.outputs.events import address_of
 from crowdserve.live.publishing import Publishing
 from crowdserve.live.secrets import Secrets
 from tests.live.readings import alert, not_counted, reading
@@ -30,6 +34,22 @@ def test_an_alert_that_could_not_be_delivered_is_delivered_by_the_next_run(tmp_p
             again.close()
         assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["1.raised"]
         assert receiver.taken[0][1] == receiver.refused[0][1]
+
+
+def test_the_time_for_which_a_message_is_tried_begins_when_it_is_made(tmp_path: Path) -> None:
+    with running_receiver() as receiver:
+        receiver.status = 503
+        asked = configuration(tmp_path, receiver.url, webhooks=[{"url": receiver.url, "give_up_after": "1h"}])
+        store = HistoryStore(asked.site.history.url or "")
+        store.record([], [], [Message("old.raised", address_of(receiver.url), b"{}", time.time() - 7200)])
+        store.close()
+        outputs = Publishing(asked, "test")
+        assert set(outputs.deliveries) == {"delivered", "failed", "given_up"}
+        wait_for(lambda: outputs.deliveries["given_up"] == 1, 10)
+        outputs.close()
+        again = HistoryStore(asked.site.history.url or "")
+        assert again.take_undelivered([address_of(receiver.url)]) == []
+        again.close()
 
 
 def test_reasons_hold_no_secret_wherever_they_are_shown(tmp_path: Path) -> None:

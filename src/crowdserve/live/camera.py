@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from crowdserve.client.service import PhotoCount
 from crowdserve.errors import CrowdServeError, SetupError
@@ -41,7 +41,7 @@ class CameraWatch:
 
     def __init__(self, camera: Camera, assessment: Assessment, count: Count, publish: Publish) -> None:
         self.camera = camera
-        self.capture = Capture(camera.name, lambda: open_source(camera.source, camera.every, loop=camera.loop))
+        self.capture = Capture(camera.name, self._open)
         self._assessment = assessment
         self._count = count
         self._publish = publish
@@ -73,6 +73,9 @@ class CameraWatch:
         """Whether its file has been played and counted to the end."""
         return not self._thread.is_alive() and self.capture.state == ENDED
 
+    def _open(self) -> Iterator[Frame]:
+        return open_source(self.camera.source, self.camera.every, loop=self.camera.loop, pause=self.capture.pause)
+
     def _run(self) -> None:
         with self.capture:
             due = time.monotonic() + random.uniform(0, min(1.0, self.camera.every / 2))  # not all cameras at once
@@ -89,7 +92,9 @@ class CameraWatch:
         frame = self.capture.take()
         if frame is not None:
             self._last_frame = time.monotonic()
-            self._publish(*self._counted(frame))
+            counted = self._counted(frame)
+            if not self._stopping.is_set():  # somebody else may watch the camera by now, with its alerts
+                self._publish(*counted)
         elif self.capture.state != LIVE:
             self._health.forget()
             self._publish(*self._assessment.not_counted(time.time(), self.capture.state, self.capture.detail), None)

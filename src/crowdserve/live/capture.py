@@ -34,6 +34,7 @@ class Capture:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._newest: Frame | None = None
+        self._last_at: float | None = None
         self._thread = threading.Thread(target=self._run, name=f"capture {name}", daemon=True)
         self.state, self.detail = STARTING, "not connected yet"
         self.frames_read = self.reconnects = 0
@@ -51,6 +52,15 @@ class Capture:
         with self._lock:
             newest, self._newest = self._newest, None
         return newest
+
+    def pause(self, seconds: float) -> None:
+        """Wait, as a source does between its frames.
+
+        Raises:
+            SourceEnded: If the block ends meanwhile.
+        """
+        if self._stopping.wait(seconds):
+            raise SourceEnded("it is not watched any more")
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -79,6 +89,9 @@ class Capture:
                 close()
 
     def _arrived(self, frame: Frame) -> None:
+        if frame.at == self._last_at:
+            return  # a folder that is opened again begins with the picture that was its newest before
+        self._last_at = frame.at
         with self._lock:
             self._newest = frame
         self.frames_read += 1

@@ -13,6 +13,9 @@ from crowdserve.images import MAX_PIXELS, Rgb, opened
 Grey = npt.NDArray[np.uint8]
 """uint8 [height, width]."""
 
+Pause = Callable[[float], object]
+"""Waits for some seconds, as `time.sleep`; it may raise `SourceEnded` to end a source that waits."""
+
 MAX_SIDE_PX = 2048
 """Longest side of a frame that is sent: the service scales larger ones down itself."""
 

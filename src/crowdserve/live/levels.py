@@ -6,7 +6,7 @@ feet) people touch without wanting to, and at 5.55 (2 square feet) forces that e
 calls crowds of more than 4 to 5 people per m² a risk.
 
 Sources: J. J. Fruin, Pedestrian Planning and Design, 1971; J. J. Fruin, The Causes and Prevention of Crowd Disasters,
-1993; G. K. Still, Introduction to Crowd Science, 2014.
+1993; G. K. Still, Introduction to Crowd Science, 2014. docs/how-to/watch.md says what of this was checked.
 """
 
 from collections.abc import Mapping

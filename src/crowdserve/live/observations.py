@@ -89,14 +89,16 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What a webhook is told, once.
+    """What a webhook is told.
 
     Attributes:
         id: The same in every try, and in every run.
         address: Which webhook; its URL, which may hold a secret, is not in it.
         body: The message.
+        since: When it was made, seconds since the epoch.
     """
 
     id: str
     address: str
     body: bytes
+    since: float

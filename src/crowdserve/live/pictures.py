@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 CELLS = 64
 _CELL_PX = 16
 """A multiple of the side of JPEG's blocks, which then are of one colour each."""
+_PARTIAL = ".part"
+"""Of a file that is being written, or was when the watcher was killed."""
 _LOOK_EVERY_SECONDS = 60.0
 
 
@@ -51,15 +53,15 @@ class PictureStore:
 
     def forget_before(self, at: float) -> None:
         """Remove pictures older than a moment."""
-        for path in self._folder.glob("*/*.jpg"):
-            if path.stem.isdigit() and int(path.stem) / 1000 < at:
+        for path in self._folder.glob("*/*"):
+            if path.suffix in {".jpg", _PARTIAL} and path.stem.isdigit() and int(path.stem) / 1000 < at:
                 path.unlink(missing_ok=True)
 
     def _write(self, camera: str, at: float, file: bytes) -> None:
         folder = self._folder / camera
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = folder / f"{round(at * 1000)}.jpg"
-        partial = path.with_suffix(".part")
+        partial = path.with_suffix(_PARTIAL)
         partial.write_bytes(file)
         partial.chmod(0o600)
         partial.replace(path)

@@ -11,7 +11,7 @@ from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.history.writer import Entry, HistoryWriter
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.outputs.events import message_of
-from crowdserve.live.outputs.webhooks import WebhookSender
+from crowdserve.live.outputs.webhooks import OUTCOMES, WebhookSender
 from crowdserve.live.pictures import PictureStore
 from crowdserve.live.secrets import Secrets
 
@@ -32,7 +32,7 @@ class Publishing:
 
     def __init__(self, configuration: Configuration, watcher: str, listener: Listener | None = None) -> None:
         self.board = Board(camera.name for camera in configuration.site.cameras)
-        self.deliveries: Counter[str] = Counter()
+        self.deliveries = Counter(dict.fromkeys(OUTCOMES, 0))
         self._watcher = watcher
         self._listener = listener
         self._secrets: Secrets = configuration.secrets
@@ -77,13 +77,15 @@ class Publishing:
         gone = [sender for sender in self._webhooks if sender.webhook not in kept]
         self._webhooks = [kept.get(webhook) or self._sender(webhook) for webhook in site.webhooks]
         for sender in gone:
-            sender.close()
+            sender.stop()
         if site.pictures != self._site.pictures:
             self._pictures = PictureStore(site.pictures)
         self._site = site
 
     def close(self) -> None:
         """Deliver and write what is left."""
+        for sender in self._webhooks:
+            sender.stop()
         for sender in self._webhooks:
             sender.close()
         if self._history:

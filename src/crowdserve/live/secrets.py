@@ -4,10 +4,11 @@ A secret comes from the environment, or from a file: `${file:/run/secrets/camera
 every text that leaves this process, and so is the part of a URL that may hold a password.
 """
 
+import base64
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 HIDDEN = "***"
@@ -15,6 +16,7 @@ HIDDEN = "***"
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]*)\}")
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
 _QUERY = re.compile(r"([?&;][^=&;#]*=)[^&;#]*")
+_ENCODED = "whsec_"
 _SHORTEST = 4
 """Characters of the shortest secret that is looked for in texts: shorter ones are part of many words."""
 
@@ -83,9 +85,18 @@ def hide_in_urls(text: str) -> str:
     return _URL.sub(lambda found: found[1] + _without_credentials(found[2]), text)
 
 
-def any_hidden(texts: Iterable[str]) -> bool:
-    """Whether a text has something that `hide_in_urls` removes."""
-    return any(hide_in_urls(text) != text for text in texts)
+def signing_key(secret: str) -> bytes:
+    """The key of a webhook's secret, which is text, or `whsec_` and base64.
+
+    Raises:
+        ValueError: If it is no base64.
+    """
+    if not secret.startswith(_ENCODED):
+        return secret.encode()
+    try:
+        return base64.b64decode(secret.removeprefix(_ENCODED), validate=True)
+    except ValueError as err:
+        raise ValueError(f"what follows {_ENCODED} is no base64; copy the whole secret") from err
 
 
 def _without_credentials(rest: str) -> str:

@@ -124,6 +124,11 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
             ["2: cameras[1]: the zone reaches beyond the horizon"],
         ),
         (CAMERA + "webhooks: [{url: 'https://h', secret: short}]\n", ["4: webhooks[1].secret: "]),
+        (
+            CAMERA + "webhooks: [{url: 'https://h', secret: whsec_cut-off-somewhere}]\n",
+            ["4: webhooks[1].secret: what follows whsec_ is no base64; copy the whole secret"],
+        ),
+        (CAMERA + "webhooks: [{url: 'https://h'}, {url: 'https://h'}]\n", ["1: webhooks: two have the same URL"]),
     ],
 )
 def test_each_fault_has_a_message_and_its_line(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -136,10 +141,11 @@ def test_each_fault_has_a_message_and_its_line(tmp_path: Path, text: str, expect
 def test_messages_hold_no_secret(tmp_path: Path) -> None:
     text = (
         "cameras:\n  - name: ${CAMERA_PASSWORD}\n    source: rtsp://u:plain-password@h\n    every: rtsp://u:pw@h/?t=9\n"
+        "webhooks: [{url: 'https://h', secret: whsec_plain-key}]\n"
     )
     shown = "\n".join(faults(tmp_path, text))
     assert "'***' cannot be" in shown
-    for secret in (*ENVIRONMENT.values(), "plain-password", "u:pw", "t=9"):
+    for secret in (*ENVIRONMENT.values(), "plain-password", "u:pw", "t=9", "plain-key"):
         assert secret not in shown
 
 

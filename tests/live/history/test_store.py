@@ -86,9 +86,9 @@ def test_alerts_that_are_not_over_are_found_by_the_next_run(url: str, store: His
 
 def test_messages_are_kept_until_they_are_settled(store: HistoryStore) -> None:
     first, second, other = (
-        Message("1.raised", "a", b"x"),
-        Message("1.cleared", "a", b"y"),
-        Message("1.raised", "b", b"z"),
+        Message("1.raised", "a", b"x", 100.5),
+        Message("1.cleared", "a", b"y", 101.25),
+        Message("1.raised", "b", b"z", 100.5),
     )
     store.record([], [], [first, second, other])
     store.record([], [], [], [first])

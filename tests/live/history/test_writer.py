@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.history.writer import Entry, HistoryWriter
+from crowdserve.live.observations import Alert
 from tests.live.readings import alert, reading
 
 
@@ -50,6 +51,22 @@ def test_a_database_that_is_away_is_tried_again(tmp_path: Path, caplog: pytest.L
     store.close()
     assert caplog.text.count("disk full") == 3
     assert "pass-word" not in caplog.text
+
+
+def test_an_entry_that_the_database_refuses_does_not_hold_up_the_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    writer = HistoryWriter(HistoryStore(url), keep_seconds=1e10)
+    wrong = Alert("wrong", "a", None, "people", 10, 12, 0)  # type: ignore[arg-type]
+    for each in (alert("1"), wrong, alert("2")):
+        writer.put(Entry(reading(at=time.time()), [each]))
+    writer.close()
+    store = HistoryStore(url)
+    assert {each.id for each in store.open_alerts()} == {"1", "2"}
+    assert len(list(store.counts())) == 4
+    store.close()
+    assert "an entry is lost: NOT NULL constraint failed" in caplog.text
 
 
 def test_old_counts_go(tmp_path: Path) -> None:

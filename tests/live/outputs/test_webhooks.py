@@ -90,6 +90,16 @@ def test_nothing_secret_is_logged(receiver: Receiver, caplog: pytest.LogCaptureF
         assert secret not in caplog.text
 
 
+def test_the_thread_of_one_that_has_stopped_ends_at_the_first_message_that_is_not_taken(receiver: Receiver) -> None:
+    receiver.status = 500
+    sending = sender(receiver, Counter())
+    for number in range(50):
+        sending.send(alert(number))
+    sending.close()
+    assert {headers["webhook-id"] for headers, _ in receiver.refused} == {"id-0.raised"}
+    assert not sending._thread.is_alive()
+
+
 def test_a_watcher_that_stops_does_not_wait_for_a_receiver_that_is_away() -> None:
     made = Webhook.model_validate({"url": "http://127.0.0.1:1/"})
     outcomes: Counter[str] = Counter()

@@ -29,6 +29,20 @@ def test_newest_picture_that_is_complete(tmp_path: Path) -> None:
         next(frames)
 
 
+def test_a_picture_that_is_cleared_away_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "old.jpg", b"old", 30)
+    put(tmp_path / "gone.jpg", b"gone", 10)
+    read = Path.read_bytes
+
+    def read_late(path: Path) -> bytes:
+        if path.name == "gone.jpg":
+            path.unlink()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_late)
+    assert next(open_source(str(tmp_path), 0.05)).jpeg() == b"old"
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SourceLost, match="no such file, folder or device"):
         open_source(str(tmp_path / "missing"), 1)

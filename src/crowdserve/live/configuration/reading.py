@@ -75,7 +75,7 @@ def _fault(error: ErrorDetails) -> tuple[Place, str]:
         text = "there is no such setting"
     elif error["type"] == "missing":
         text = "this is missing"
-    elif not isinstance(error["input"], dict | list | tuple):
+    elif place[-1:] != ("secret",) and not isinstance(error["input"], dict | list | tuple):
         text = f"{quoted(error['input'])} cannot be: {text}"
     return place, text
 

@@ -9,7 +9,7 @@ from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
 from crowdserve.live.calibration import GroundPlane
 from crowdserve.live.configuration.zones import PICTURE, Point, Seconds, Strict, WatchedZone
 from crowdserve.live.levels import DEFAULT_LEVELS, LevelName
-from crowdserve.live.secrets import any_hidden
+from crowdserve.live.secrets import signing_key
 
 MAX_CAMERAS, MAX_ZONES = 200, 32
 """Cameras of a watcher and zones of a camera: they are labels of metrics."""
@@ -21,6 +21,12 @@ def _named(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ValueError("expected at most 63 letters, digits, dots, hyphens and underscores")
     return name
+
+
+def _signing(secret: str) -> str:
+    """A secret that can sign: text, or `whsec_` and base64."""
+    signing_key(secret)
+    return secret
 
 
 def _known(choices: tuple[str, ...]) -> AfterValidator:
@@ -117,7 +123,7 @@ class Webhook(Strict):
     """
 
     url: str = Field(pattern=r"^https?://")
-    secret: str | None = Field(default=None, min_length=16)
+    secret: Annotated[str, Field(min_length=16), AfterValidator(_signing)] | None = None
     give_up_after: Seconds = 24 * 3600.0
 
 
@@ -175,14 +181,13 @@ class Site(Strict):
     @model_validator(mode="after")
     def _is_consistent(self) -> "Site":
         _check_unique([camera.name for camera in self.cameras], "cameras")
+        urls = [hook.url for hook in self.webhooks]
+        if len(set(urls)) < len(urls):
+            raise ValueError("webhooks: two have the same URL; each message is sent to a URL once")
         starts = [self.levels.get(name) for name in DEFAULT_LEVELS]
         if None in starts or starts != sorted(starts, key=lambda start: start or 0.0) or len(set(starts)) < len(starts):
             raise ValueError(f"levels: expected rising densities for {', '.join(DEFAULT_LEVELS)}")
         return self
-
-    def plain_secrets(self) -> bool:
-        """Whether a source or webhook may hold a secret in its URL."""
-        return any_hidden([*(camera.source for camera in self.cameras), *(hook.url for hook in self.webhooks)])
 
 
 def _check_unique(names: list[str], what: str) -> None:

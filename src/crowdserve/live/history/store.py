@@ -1,7 +1,7 @@
 """A history's database."""
 
-import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, cast
 
@@ -70,8 +70,7 @@ class HistoryStore:
             for alert in alerts:
                 _put_alert(connection, alert)
             for message in messages:
-                row = {"id": message.id, "address": message.address, "body": message.body}
-                connection.execute(insert(OUTBOX).values(row | {"since": to_time(time.time())}))
+                connection.execute(insert(OUTBOX).values(asdict(message) | {"since": to_time(message.since)}))
             for message in settled:
                 its = (OUTBOX.c.id == message.id) & (OUTBOX.c.address == message.address)
                 connection.execute(delete(OUTBOX).where(its))
@@ -96,7 +95,7 @@ class HistoryStore:
         with self._engine.begin() as connection:
             connection.execute(delete(OUTBOX).where(OUTBOX.c.address.not_in(list(addresses))))
             rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.since, OUTBOX.c.id.desc())).mappings()
-            return [Message(row["id"], row["address"], row["body"]) for row in rows]
+            return [Message(**row | {"since": to_seconds(row["since"])}) for row in map(dict, rows)]
 
     def counts(
         self, *, camera: str | None = None, since: float | None = None, until: float | None = None

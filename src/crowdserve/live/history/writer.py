@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.history.store import HistoryStore, reason
@@ -91,20 +91,29 @@ class HistoryWriter:
         """Write, however often it has to be tried; False if the watcher stops before."""
         while entries:
             try:
-                self._store.record(
-                    [entry.reading for entry in entries if entry.reading],
-                    [alert for entry in entries for alert in entry.alerts],
-                    [message for entry in entries for message in entry.messages],
-                    [message for entry in entries for message in entry.settled],
-                )
+                self._record(entries)
                 self._backoff.reset()
+                return True
+            except (DataError, IntegrityError) as err:  # one of them is refused for what it is, and would be again
+                if len(entries) > 1:
+                    return all(self._written([entry]) for entry in entries)
+                log.error("history %s: an entry is lost: %s", self._store.shown, reason(err))
                 return True
             except SQLAlchemyError as err:
                 log.warning("history %s: %s; it is tried again", self._store.shown, reason(err))
                 if self._stopping.wait(self._backoff.next_seconds()):
-                    log.error("history %s: %d readings are lost", self._store.shown, len(entries))
+                    lost = len(entries) + self.waiting
+                    log.error("history %s: %d readings are lost", self._store.shown, lost)
                     return False
         return True
+
+    def _record(self, entries: list[Entry]) -> None:
+        self._store.record(
+            [entry.reading for entry in entries if entry.reading],
+            [alert for entry in entries for alert in entry.alerts],
+            [message for entry in entries for message in entry.messages],
+            [message for entry in entries for message in entry.settled],
+        )
 
     def _forget(self) -> None:
         try:

@@ -7,9 +7,11 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 
 from crowdserve.live.observations import Alert, Message
 from crowdserve.live.outputs.lines import alert_fields, timestamp
+from crowdserve.live.secrets import signing_key
 
 RAISED, CLEARED = "io.crowdserve.alert.raised", "io.crowdserve.alert.cleared"
 MEDIA_TYPE = "application/cloudevents+json"
@@ -42,7 +44,7 @@ def event_body(alert: Alert, watcher: str) -> bytes:
 
 def message_of(alert: Alert, watcher: str, url: str) -> Message:
     """What a webhook is told about an alert as it is now."""
-    return Message(event_id(alert), address_of(url), event_body(alert, watcher))
+    return Message(event_id(alert), address_of(url), event_body(alert, watcher), time.time())
 
 
 def address_of(url: str) -> str:
@@ -62,7 +64,6 @@ def signed_headers(message_id: str, body: bytes, secret: str | None, now: float)
     headers = {"Content-Type": MEDIA_TYPE, "webhook-id": message_id, "webhook-timestamp": str(int(now))}
     if secret is None:
         return headers
-    key = base64.b64decode(secret.removeprefix("whsec_")) if secret.startswith("whsec_") else secret.encode()
     signed = f"{message_id}.{int(now)}.".encode() + body
-    signature = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    signature = base64.b64encode(hmac.digest(signing_key(secret), signed, hashlib.sha256)).decode()
     return {**headers, "webhook-signature": f"v1,{signature}"}

@@ -1,4 +1,4 @@
-"""Webhooks: each change of an alert is delivered once to every address, and tried again until it is taken."""
+"""Webhooks: each change of an alert is sent to every address until it is taken; an answer that is lost makes it two."""
 
 import logging
 import queue
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 MAX_WAITING = 10_000
 """Messages to one address; if it is away for long enough, the oldest go."""
 
+OUTCOMES = ("delivered", "failed", "given_up")
+
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _LAST_SECONDS = 3.0
 """Time for what is still to be sent when the watcher stops."""
@@ -30,7 +32,7 @@ class WebhookSender:
 
     Args:
         webhook: The address.
-        outcomes: Where deliveries are counted: delivered, failed, given_up.
+        outcomes: Where deliveries are counted, by `OUTCOMES`.
         settled: Is told of each message that will not be tried again.
         backoff: Waits between tries.
     """
@@ -48,7 +50,7 @@ class WebhookSender:
         self._settled = settled
         self._backoff = backoff or BackOff(1.0, 300.0)
         self._shown = hide_in_urls(webhook.url)
-        self._waiting: queue.Queue[tuple[float, Message] | None] = queue.Queue()
+        self._waiting: queue.Queue[Message | None] = queue.Queue()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
         self._http = httpx.Client(timeout=_TIMEOUT)
@@ -57,28 +59,31 @@ class WebhookSender:
     def send(self, message: Message) -> None:
         """Deliver a message."""
         if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
-            self._give_up(oldest[1])
-        self._waiting.put((time.monotonic(), message))
+            self._give_up(oldest)
+        self._waiting.put(message)
 
-    def close(self) -> None:
-        """Try the rest once more, and end; what is still to be sent then is not settled."""
+    def stop(self) -> None:
+        """Ask it to end: it sends the rest, up to the first that is not taken."""
         self._stopping.set()
         self._waiting.put(None)
+
+    def close(self) -> None:
+        """Stop, and wait for it a little; what is still to be sent then is not settled."""
+        self.stop()
         self._thread.join(_LAST_SECONDS)
-        self._http.close()
 
     def _run(self) -> None:
-        while (waiting := self._waiting.get()) is not None:
-            since, message = waiting
-            while not self._delivered(message.id, message.body):
-                if self._stopping.wait(self._backoff.next_seconds()):
-                    log.error("alert %s is still to be delivered to %s", message.id, self._shown)
-                    break
-                if time.monotonic() - since > self.webhook.give_up_after:
-                    self._give_up(message)
-                    break
-            else:
-                self._settled(message)
+        with self._http:
+            while (message := self._waiting.get()) is not None:
+                while not self._delivered(message.id, message.body):
+                    if time.time() - message.since > self.webhook.give_up_after:
+                        self._give_up(message)
+                        break
+                    if self._stopping.wait(self._backoff.next_seconds()):
+                        log.error("alert %s and later ones are still to be delivered to %s", message.id, self._shown)
+                        return
+                else:
+                    self._settled(message)
 
     def _give_up(self, message: Message) -> None:
         log.error("alert %s was not delivered to %s", message.id, self._shown)

@@ -1,10 +1,11 @@
 """The source of an address."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.frames import Frame
+from crowdserve.live.frames import Frame, Pause
 from crowdserve.live.sources.stills import folder_frames
 from crowdserve.live.sources.video import video_frames
 from crowdserve.live.sources.web import web_frames
@@ -12,7 +13,9 @@ from crowdserve.live.sources.web import web_frames
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "rtmps://", "srt://", "udp://", "rtp://")
 
 
-def open_source(address: str, every_seconds: float, *, loop: bool = False) -> Iterator[Frame]:
+def open_source(
+    address: str, every_seconds: float, *, loop: bool = False, pause: Pause = time.sleep
+) -> Iterator[Frame]:
     """The frames of a source.
 
     Args:
@@ -20,18 +23,19 @@ def open_source(address: str, every_seconds: float, *, loop: bool = False) -> It
         every_seconds: How often one will be counted: what asks for its pictures asks as often, and a video stream whose
             keyframes come as often is not decoded between them.
         loop: Whether a video file starts again at its end.
+        pause: Waits until the next frame is due.
 
     Raises:
         SourceLost: When there are no frames any more; it may be opened again.
         SourceEnded: At the end of a file.
     """
     if address.startswith(("http://", "https://")):
-        return web_frames(address, every_seconds)
+        return web_frames(address, every_seconds, pause)
     if address.startswith(STREAMS):
         return video_frames(address, every_seconds)
     path = Path(address)
     if path.is_dir():
-        return folder_frames(path, every_seconds)
+        return folder_frames(path, every_seconds, pause)
     if path.exists():
-        return video_frames(address, every_seconds, is_file=path.is_file(), loop=loop)
+        return video_frames(address, every_seconds, is_file=path.is_file(), loop=loop, pause=pause)
     raise SourceLost(f"{address} is no URL, and there is no such file, folder or device")

@@ -10,7 +10,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 
 from crowdserve.live.errors import SourceEnded, SourceLost
-from crowdserve.live.frames import MAX_SIDE_PX, Frame, to_jpeg
+from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
 _PROTOCOLS = {
@@ -30,7 +30,9 @@ _REFUSALS_OF_CALLERS = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTP
 """What another transport does not change: a camera that locks out wrong passwords is not asked twice."""
 
 
-def video_frames(address: str, every_seconds: float, *, is_file: bool = False, loop: bool = False) -> Iterator[Frame]:
+def video_frames(
+    address: str, every_seconds: float, *, is_file: bool = False, loop: bool = False, pause: Pause = time.sleep
+) -> Iterator[Frame]:
     """The frames of a video.
 
     A file is played at its own pace. Of a stream only keyframes are decoded, unless they come more rarely than frames
@@ -41,6 +43,7 @@ def video_frames(address: str, every_seconds: float, *, is_file: bool = False, l
         every_seconds: How often a frame will be counted.
         is_file: Whether it is a file.
         loop: Whether a file starts again at its end.
+        pause: Waits until a file's next frame is due.
 
     Raises:
         SourceLost: When there are no frames any more.
@@ -50,7 +53,7 @@ def video_frames(address: str, every_seconds: float, *, is_file: bool = False, l
     while True:
         try:
             with _opened(address, is_file) as container:
-                for frame in _decoded(container, every_seconds, is_file):
+                for frame in _decoded(container, every_seconds, is_file, pause):
                     yield Frame(time.time(), number, lambda frame=frame: _jpeg(frame))  # type: ignore[misc]
                     number += 1
         except (av.FFmpegError, OSError, ValueError) as err:
@@ -87,7 +90,7 @@ def _container(address: str, options: dict[str, str], form: str | None = None) -
     return container
 
 
-def _decoded(container: InputContainer, every_seconds: float, is_file: bool) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, every_seconds: float, is_file: bool, pause: Pause) -> Iterator[VideoFrame]:
     stream = container.streams.video[0]
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
     only_keyframes = not is_file
@@ -100,7 +103,7 @@ def _decoded(container: InputContainer, every_seconds: float, is_file: bool) -> 
             only_keyframes, stream.codec_context.skip_frame = False, "DEFAULT"
         for frame in packet.decode():
             if is_file and frame.time is not None:
-                time.sleep(max(0.0, started + frame.time - time.monotonic()))
+                pause(max(0.0, started + frame.time - time.monotonic()))
             yield frame
 
 

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.frames import Frame, still_frame
+from crowdserve.live.frames import Frame, Pause, still_frame
 from crowdserve.live.sources.mjpeg import jpeg_parts
 from crowdserve.live.sources.stills import MAX_FILE_BYTES
 from crowdserve.live.sources.video import video_frames
@@ -36,7 +36,7 @@ class CameraLogin(httpx.Auth):
         yield from (self._digest if "digest" in challenges else self._basic).auth_flow(request)
 
 
-def web_frames(url: str, every_seconds: float) -> Iterator[Frame]:
+def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     """The frames at an HTTP address; its media type says what they are.
 
     Redirects are not followed, so that a password reaches no host but the one that was named.
@@ -56,16 +56,16 @@ def web_frames(url: str, every_seconds: float) -> Iterator[Frame]:
                 if kind == "image":
                     yield still_frame(time.time(), 0, _body(response))
             if kind == "image":
-                yield from _snapshots(client, address, every_seconds)
+                yield from _snapshots(client, address, every_seconds, pause)
         yield from video_frames(url, every_seconds)
     except (httpx.HTTPError, httpx.InvalidURL) as err:
         raise SourceLost(str(err) or type(err).__name__) from err
 
 
-def _snapshots(client: httpx.Client, url: str, every_seconds: float) -> Iterator[Frame]:
+def _snapshots(client: httpx.Client, url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     number, due = 1, time.monotonic() + every_seconds
     while True:
-        time.sleep(max(0.0, due - time.monotonic()))
+        pause(max(0.0, due - time.monotonic()))
         due = max(due + every_seconds, time.monotonic())
         with client.stream("GET", url) as response:
             if _kind_of(response) != "image":
