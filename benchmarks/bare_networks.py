@@ -1,6 +1,5 @@
 """The networks of one count without a service: each runtime in this process, one image after the other."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -10,7 +9,9 @@ import onnxruntime
 from crowdserve.cards import CARDS, VGG16
 from crowdserve.images import Rgb, scene_input
 from crowdserve.local.precision import has_bf16
+from crowdserve.triton.config import ONNX_FILE
 from crowdserve.triton.python_backend.networks import OpenVinoNetwork
+from crowdserve.triton.python_backend.turns import usable_cores
 from crowdserve.triton.repository import model_versions
 
 FP32 = "onnxruntime, FP32"
@@ -26,7 +27,7 @@ def bare_runs(repository: Path, names: Iterable[str], pixels: Rgb) -> Mapping[st
         pixels: The photo, uint8 [height, width, 3], of a size that they take.
     """
     images = {VGG16.name: scene_input(pixels), **dict.fromkeys(names, pixels)}
-    paths = {name: repository / name / str(model_versions(repository, name)[-1]) / "model.onnx" for name in images}
+    paths = {name: repository / name / str(model_versions(repository, name)[-1]) / ONNX_FILE for name in images}
     runs = {FP32: _onnxruntime(paths, images)}
     return runs | {BF16: _openvino(paths, images)} if has_bf16() else runs
 
@@ -35,11 +36,13 @@ def _onnxruntime(paths: Mapping[str, Path], images: Mapping[str, Rgb]) -> Callab
     """As somebody would use it who reads its first page."""
     providers = ["CPUExecutionProvider"]
     sessions = {name: onnxruntime.InferenceSession(path, providers=providers) for name, path in paths.items()}
-    return lambda: [session.run(None, {"image": images[name][np.newaxis]}) for name, session in sessions.items()]
+    return lambda: [
+        session.run(None, {CARDS[name].input.name: images[name][np.newaxis]}) for name, session in sessions.items()
+    ]
 
 
 def _openvino(paths: Mapping[str, Path], images: Mapping[str, Rgb]) -> Callable[[], object]:
-    threads = len(os.sched_getaffinity(0))
-    networks = {name: OpenVinoNetwork(path, "image", threads) for name, path in paths.items()}
+    threads = usable_cores()
+    networks = {name: OpenVinoNetwork(path, CARDS[name].input.name, threads) for name, path in paths.items()}
     outputs = {name: [tensor.name for tensor in CARDS[name].outputs] for name in paths}
     return lambda: [network.run(outputs[name], images[name]) for name, network in networks.items()]

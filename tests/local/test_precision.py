@@ -16,7 +16,7 @@ BF16, PLAIN = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", "flags\t\t: fp
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the kernel says about the processor, for a test to write; every runtime is installed."""
     cpu_info = tmp_path / "cpuinfo"
-    monkeypatch.setattr(has_bf16, "__defaults__", (cpu_info,))
+    monkeypatch.setattr(precision, "CPU_INFO", cpu_info)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     return cpu_info
 
@@ -25,10 +25,10 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("text", "expected"),
     [(BF16, True), (BF16.replace("avx512_bf16", "amx_bf16"), True), (PLAIN, False), ("", False), ("flags\n", False)],
 )
-def test_processor_is_known_by_its_flags(tmp_path: Path, text: str, expected: bool) -> None:
-    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{text}bugs\t: none\n")
-    assert has_bf16(tmp_path / "cpuinfo") is expected
-    assert not has_bf16(tmp_path / "missing")
+def test_processor_is_known_by_its_flags(machine: Path, text: str, expected: bool) -> None:
+    assert not has_bf16()  # without the file
+    machine.write_text(f"processor\t: 0\n{text}bugs\t: none\n")
+    assert has_bf16() is expected
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(BF16, "bf16"), (PLAIN, "fp32")])
@@ -72,4 +72,3 @@ def test_unknown_precision_names_the_known(name: str, monkeypatch: pytest.Monkey
 
 def test_every_precision_has_a_text() -> None:
     assert len({execution_text(name) for name in RUNTIMES}) == len(RUNTIMES)
-    assert precision.BF16_FLAGS

@@ -4,21 +4,21 @@ import copy
 from collections.abc import Mapping
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
-from crowdserve.cards import CARDS, IMAGENET_CAFFE, IMAGENET_UNIT
+from crowdserve.cards import CARDS, IMAGENET_UNIT, VGG16
 from crowdserve.nets.imagenet import load_vgg16_weights
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.ssdcnet import SSDCNet, port_vgg16, softmax_in_blocks
-from tests.support.own_process import in_own_process
-from tests.support.paths import ROOT
+from export.verify.images import PHOTO, read_photo, scaled
+from tests.support.paths import REPOSITORY
 
 State = Mapping[str, Tensor]
-PHOTO = ROOT / "examples" / "pedestrians.jpg"
 POOLINGS = (4, 9, 16, 23, 30)
 """Indices of torchvision's VGG16 features."""
 
@@ -172,24 +172,23 @@ def test_class_choice_passes_the_gradient_of_the_expected_count(ssdcnet: SSDCNet
     assert wanted.any()
 
 
-def keras_blocks(pixels: np.ndarray) -> list[np.ndarray]:
-    """Outputs of the blocks 3, 4 and 5 of Keras' VGG16, [1, h, w, channels] each, for normalised pixels."""
-    import keras
+@pytest.fixture
+def served_blocks() -> onnxruntime.InferenceSession:
+    """The served VGG16, which tests/export compares with Keras' own: blocks 3, 4 and 5 of an image of any size."""
+    model = onnx.load(REPOSITORY / VGG16.name / "1" / "model.onnx")
+    for axis, name in ((1, "height"), (2, "width")):
+        model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=f"block{b}_pool") for b in (3, 4, 5))
+    return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
-    from crowdserve.nets.vgg16 import build_vgg16, port_vgg16_weights
 
-    net = port_vgg16_weights(build_vgg16())
-    blocks = keras.Model(net.inputs[0], [net.get_layer(f"block{b}_pool").output for b in (3, 4, 5)])
-    return [np.asarray(output) for output in blocks(pixels)]
-
-
-def test_ported_front_end_agrees_with_keras() -> None:
+def test_ported_front_end_agrees_with_the_served_vgg16(served_blocks: onnxruntime.InferenceSession) -> None:
     """Each block's output, though one network takes caffe's BGR and the other RGB of 0 to 1."""
     net = port_vgg16(SSDCNet(7), load_vgg16_weights())
-    with Image.open(PHOTO) as photo:
-        pixels = np.array(photo.convert("RGB").resize((192, 128)))[np.newaxis]
+    pixels = scaled(read_photo(PHOTO), 128, 192)
     with torch.inference_mode():
         found = net.taps(torch.from_numpy(normalise(pixels, IMAGENET_UNIT)).permute(0, 3, 1, 2))
-    for got, values in zip(found, in_own_process(keras_blocks, normalise(pixels, IMAGENET_CAFFE)), strict=True):
-        np.testing.assert_allclose(got.permute(0, 2, 3, 1), values, atol=1e-3 * values.max())
-        assert (values.max((0, 1, 2)) > 0).mean() > 0.5  # of the channels
+    for got, values in zip(found, served_blocks.run(None, {VGG16.input.name: pixels}), strict=True):
+        np.testing.assert_allclose(got, values, atol=1e-3 * values.max())
+        assert (values.max((0, 2, 3)) > 0).mean() > 0.5  # of the channels

@@ -1,4 +1,4 @@
-"""A door in front of a server: a TCP relay that a test closes and opens again, at the same address."""
+"""A door in front of a server: a TCP relay that a test closes and opens again, to the same server or another."""
 
 import selectors
 import socket
@@ -17,11 +17,9 @@ class Door:
     """
 
     def __init__(self, behind: str) -> None:
-        parts = urlsplit(behind)
-        self._behind = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._port = 0
         self._server: _Relay | None = None
-        self.open()
+        self.open(behind)
         self.url = f"http://127.0.0.1:{self._port}"
 
     def __enter__(self) -> "Door":
@@ -31,8 +29,11 @@ class Door:
         if self._server is not None:
             self.close()
 
-    def open(self) -> None:
-        """Let callers through."""
+    def open(self, behind: str | None = None) -> None:
+        """Let callers through; to another server than before if its URL is given."""
+        if behind is not None:
+            parts = urlsplit(behind)
+            self._behind = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._server = _Relay(("127.0.0.1", self._port), self._behind)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()

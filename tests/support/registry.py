@@ -46,6 +46,7 @@ class _RegistryHandler(BaseHTTPRequestHandler):
 
     state: RunningRegistry
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the receipt of its headers
 
     def handle_request(self) -> None:
         url = urlsplit(self.path)

@@ -6,6 +6,7 @@
 
     schema.py    what a card consists of          catalog.py   the cards: CARDS, ENSEMBLES, VARIANTS
     records.py   meta.json and evaluation.json in a model's version folder
+    versions.py  a version and what runs it, as replies tell them
 
 Import cards from here: `from crowdserve.cards import CARDS`.
 """

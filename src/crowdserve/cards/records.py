@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import ENSEMBLES, ROUTES, ModelCard
+from crowdserve.cards.versions import split_version
 from crowdserve.errors import CardError, RepositoryError
 
 MODEL_FILE = "model.onnx"
@@ -119,7 +120,7 @@ def keep_evaluation(summary_file: Path, repository: Path) -> Path:
     try:
         summary = json.loads(summary_file.read_text())
         card = _evaluated_card(summary["choices"])
-        version, _, execution = str(summary["models"][card.name]).partition("+")
+        version, execution = split_version(str(summary["models"][card.name]))
         folder = repository / card.name / version
         if not (folder / MODEL_FILE).is_file():
             raise RepositoryError(f"{repository} has no version {folder.name} of {card.name}, which was evaluated")

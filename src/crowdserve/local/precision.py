@@ -15,7 +15,7 @@ from crowdserve.triton.config import AUTO, PRECISION_VARIABLE, RUNTIMES
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Names in /proc/cpuinfo of the instructions that multiply bfloat16 numbers."""
 
-_CPU_INFO = Path("/proc/cpuinfo")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def choose_precision(wanted: str | None = None) -> Precision:
@@ -37,9 +37,9 @@ def choose_precision(wanted: str | None = None) -> Precision:
     raise PlatformError(f"there is no precision {name!r}; choose {', '.join((AUTO, *RUNTIMES))}")
 
 
-def has_bf16(cpu_info: Path = _CPU_INFO) -> bool:
+def has_bf16() -> bool:
     """Whether the processor has instructions for bfloat16."""
-    lines = cpu_info.read_text().splitlines() if cpu_info.is_file() else []
+    lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
     flags = next((line for line in lines if line.startswith("flags")), "")
     return not BF16_FLAGS.isdisjoint(flags.split())
 
@@ -53,7 +53,7 @@ def _check(precision: Precision) -> None:
     runtime = RUNTIMES[precision]
     if precision == "bf16" and not has_bf16():
         raise PlatformError(
-            f"precision bf16 needs a processor with {' or '.join(sorted(BF16_FLAGS))}, and /proc/cpuinfo names neither "
+            f"precision bf16 needs a processor with {' or '.join(sorted(BF16_FLAGS))}, and {CPU_INFO} names neither "
             f"of them; choose fp32, or {AUTO}"
         )
     if not _is_installed(runtime):

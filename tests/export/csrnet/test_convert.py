@@ -78,23 +78,7 @@ def test_published_file_exports_with_parity(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("csrnet", [True], indirect=True)
-def test_command_writes_into_a_repository(
-    checkpoint_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    repository = tmp_path / "repository"
-    exporter.main([str(checkpoint_folder), "--card", CARD.name, "--repository", str(repository), "--version", "2"])
-    assert {path.name for path in (repository / CARD.name / "2").iterdir()} == {"model.onnx", "meta.json"}
-    meta = json.loads((repository / CARD.name / "2" / "meta.json").read_text())
-    assert meta.pop("model_sha256") == model_sha256(repository / CARD.name / "2")
-    assert meta == json.loads((checkpoint_folder / "meta.json").read_text())
-    printed = capsys.readouterr().out
-    assert "7 batches" in printed
-    assert "wrote" in printed
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("csrnet", [False], indirect=True)
-def test_command_evaluates_the_exported_network(
+def test_command_writes_into_a_repository_and_evaluates(
     checkpoint_folder: Path,
     small_repository: Path,
     dataset: Path,
@@ -104,12 +88,19 @@ def test_command_evaluates_the_exported_network(
 ) -> None:
     """As a new version, which the service then runs; the other networks are the small ones."""
     repository = shutil.copytree(small_repository, tmp_path / "repository")
+    folder = repository / CARD.name / "2"
     monkeypatch.chdir(tmp_path)
     target = ["--card", CARD.name, "--repository", str(repository), "--version", "2"]
     exporter.main([str(checkpoint_folder), *target, "--evaluate", str(dataset)])
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "meta.json", "evaluation.json"}
+    meta = json.loads((folder / "meta.json").read_text())
+    assert meta.pop("model_sha256") == model_sha256(folder)
+    assert meta == json.loads((checkpoint_folder / "meta.json").read_text())
     printed = capsys.readouterr().out
+    assert "7 batches" in printed
+    assert f"wrote {folder / 'model.onnx'}" in printed
     assert "head counts of 11 photos differ by at most 0.0" in printed
-    evaluation = json.loads((repository / CARD.name / "2" / "evaluation.json").read_text())
+    evaluation = json.loads((folder / "evaluation.json").read_text())
     assert evaluation["errors"]["all"]["all photos"]["photos"] == 11
     (output,) = (tmp_path / "evaluation").iterdir()
     assert json.loads((output / "summary.json").read_text())["models"][CARD.name] == told(2)

@@ -69,12 +69,12 @@ def test_served_network_converts_to_tflite(tmp_path: Path, capsys: pytest.Captur
     exporter.main([str(served), "--card", CARD.name, "--format", "tflite", "--output", str(output)])
     assert "names, dtypes and shapes agree; 4 images" in capsys.readouterr().out
     assert 30e6 < output.stat().st_size < 36e6
-    photo = read_photo(PHOTO)[np.newaxis]
+    photo = scaled(read_photo(PHOTO), 384, 512)
     found = Interpreter(str(output)).get_signature_runner()(image=photo)["count"]
     session = onnxruntime.InferenceSession(str(served / "model.onnx"), providers=["CPUExecutionProvider"])
     (expected,) = session.run(["count"], {"image": photo})
     assert float(found[0, 0]) == pytest.approx(float(expected[0, 0]), rel=5e-3, abs=0.01)
-    assert float(expected[0, 0]) > 4
+    assert float(expected[0, 0]) > 2
 
 
 def twice(reference: Reference) -> Reference:

@@ -179,6 +179,7 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else a body waits 40 ms for the receipt of its headers
     api: ApiServer
 
     def log_message(self, *_: object) -> None:

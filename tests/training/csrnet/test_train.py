@@ -44,17 +44,23 @@ def give_weights(model: keras.Model) -> keras.Model:
     return model
 
 
-def run(dataset: Path, folder: Path, recipe: Recipe, every: int = 2) -> Path:
+def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, every: int = 2) -> Path:
     keras.utils.set_random_seed(recipe.seed)
-    photos = make_photos([dataset], CARD, recipe, folder / "features", give_weights)
+    photos = make_photos([dataset], CARD, recipe, features, give_weights)
     net = TrainingNet(recipe, photos[0], give_weights)
-    train(CARD, begin(CARD, folder / "run", recipe), net, *photos, every=every)
-    return folder / "run"
+    train(CARD, begin(CARD, folder, recipe), net, *photos, every=every)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(dataset, tmp_path_factory.mktemp("finished"), RECIPE)
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of features that the runs of `RECIPE` share."""
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture(scope="module")
+def finished(dataset: Path, features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(dataset, features, tmp_path_factory.mktemp("finished") / "run", RECIPE)
 
 
 @pytest.mark.slow
@@ -74,7 +80,9 @@ def test_run_writes_weights_curves_and_meta(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_run_resumes(
+    dataset: Path, features: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stopped(Exception):
         pass
 
@@ -86,19 +94,19 @@ def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monk
     batch = Photos.batch
     monkeypatch.setattr(Photos, "batch", stop_after_two)
     with pytest.raises(Stopped):
-        run(dataset, tmp_path, RECIPE)
+        run(dataset, features, tmp_path, RECIPE)
     monkeypatch.setattr(Photos, "batch", batch)
-    resumed = RunFolder(run(dataset, tmp_path, RECIPE)).records()
+    resumed = RunFolder(run(dataset, features, tmp_path, RECIPE)).records()
     for expected, record in zip(RunFolder(finished).records(), resumed, strict=True):
         assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
         assert record["loss"] == pytest.approx(expected["loss"], rel=1e-3)
 
 
 @pytest.mark.slow
-def test_run_resumes_only_with_its_own_recipe(dataset: Path, finished: Path) -> None:
+def test_run_resumes_only_with_its_own_recipe(dataset: Path, features: Path, finished: Path) -> None:
     other = dataclasses.replace(RECIPE, learning_rate=1e-5, pools=(2,), steps=RECIPE.steps + 9)
     with pytest.raises(WeightsError, match=r"another recipe \(pools \[.*\] → \[2\], learning_rate .* → 1e-05\)"):
-        run(dataset, finished.parent, other)
+        run(dataset, features, finished, other)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_only_the_selected_part_of_the_front_end_is_trained(
     dataset: Path, tmp_path: Path, part: dict[str, Any], trained: tuple[str, ...]
 ) -> None:
     recipe = dataclasses.replace(RECIPE, steps=1, crop_cells=4, pools=(2,), negatives=0, **part)
-    folder = run(dataset, tmp_path, recipe, every=1)
+    folder = run(dataset, tmp_path / "features", tmp_path / "run", recipe, every=1)
     before = give_weights(build_csrnet(batch_norm=recipe.batch_norm)).get_layer("front_end")
     model = build_csrnet(batch_norm=recipe.batch_norm)
     model.load_weights(folder / "csrnet_a.weights.h5")
@@ -140,8 +148,8 @@ def test_front_end_uses_its_share_of_the_learning_rate(dataset: Path, tmp_path: 
 
 
 @pytest.fixture(scope="module")
-def photos(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Photos:
-    return make_photos([dataset], CARD, RECIPE, tmp_path_factory.mktemp("features"), give_weights)[0]
+def photos(dataset: Path, features: Path) -> Photos:
+    return make_photos([dataset], CARD, RECIPE, features, give_weights)[0]
 
 
 def test_folded_network_agrees_with_the_trained_one(photos: Photos) -> None:

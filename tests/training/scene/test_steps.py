@@ -26,7 +26,7 @@ from training.scene import dense_head as scene_head
 from training.scene import features as scene_features
 from training.scene import regression as scene_regression
 from training.scene import train as scene_train
-from training.scene.feature_set import SPLITS, FeatureSet, load_csv, load_features, load_npz, save_csv, save_npz
+from training.scene.feature_set import SPLITS, FeatureSet, load_features, load_npz, save_npz
 from training.scene.features import DEFAULT_ONNX, FeatureExtractor, extract_split
 from training.scene.figures import judge
 from training.scene.regression import fit_regression
@@ -312,37 +312,3 @@ def test_splits_of_different_networks_are_refused(tmp_path: Path) -> None:
         save_npz(make_set([0, 1], files=("x", "y"), contract={"onnx_sha256": network}), tmp_path / f"{split}.npz")
     with pytest.raises(DatasetError, match="different networks"):
         scene_train.load_splits(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty"),
-        ("label,f0,f1\n", "line 1.*there is no header"),
-        ("0,1.5,2\n", "line 1 has 3 fields"),
-        ("0.5" + ",1" * FEATURE_COUNT + "\n", "must be integers"),
-        ("7" + ",1" * FEATURE_COUNT + "\n", r"not \[7\]"),
-    ],
-)
-def test_broken_csv_files_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "train.csv").write_text(text)
-    with pytest.raises(DatasetError, match=message):
-        load_csv(tmp_path / "train.csv")
-
-
-def test_broken_binary_files_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "train.npz").write_bytes(b"PK no zip")
-    with pytest.raises(DatasetError, match="is no feature file"):
-        load_npz(tmp_path / "train.npz")
-
-
-def test_absent_features_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"neither train\.npz nor train\.csv"):
-        load_features(tmp_path, "train")
-
-
-def test_csv_keeps_small_and_large_values(tmp_path: Path) -> None:
-    features = np.zeros((1, FEATURE_COUNT), np.float32)
-    features[0, :4] = (6.1e-5, 0.333251953125, 167.8103, 2047.0)
-    save_csv(FeatureSet(features, np.array([1])), tmp_path / "train.csv")
-    np.testing.assert_allclose(load_csv(tmp_path / "train.csv").features, features, rtol=1e-6)

@@ -43,19 +43,24 @@ def random_weights() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def run(dataset: Path, folder: Path, recipe: Recipe, *, every: int = 1, start_from: Path | None = None) -> TrainingNet:
+def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, start_from: Path | None = None) -> TrainingNet:
     torch.manual_seed(recipe.seed)
     net = TrainingNet(CARD, recipe, random_weights())
-    photos = make_photos([dataset], net, folder / "features")
-    train(CARD, begin(folder / "run", recipe, start_from), net, *photos, every=every)
+    train(CARD, begin(folder, recipe, start_from), net, *make_photos([dataset], net, features), every=1)
     return net
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished")
-    run(dataset, folder, RECIPE)
-    return folder / "run"
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of features that the runs share: they begin with the same front-end."""
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture(scope="module")
+def finished(dataset: Path, features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    run(dataset, features, folder, RECIPE)
+    return folder
 
 
 @pytest.mark.slow
@@ -74,7 +79,9 @@ def test_run_writes_weights_curves_and_meta(finished: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_run_resumes(
+    dataset: Path, features: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Stopped(Exception):
         pass
 
@@ -86,39 +93,41 @@ def test_stopped_run_resumes(dataset: Path, finished: Path, tmp_path: Path, monk
     step = Trainer.train
     monkeypatch.setattr(Trainer, "train", stop_after_one)
     with pytest.raises(Stopped):
-        run(dataset, tmp_path, RECIPE)
+        run(dataset, features, tmp_path, RECIPE)
     monkeypatch.setattr(Trainer, "train", step)
-    run(dataset, tmp_path, RECIPE)
-    for expected, record in zip(RunFolder(finished).records(), RunFolder(tmp_path / "run").records(), strict=True):
+    run(dataset, features, tmp_path, RECIPE)
+    for expected, record in zip(RunFolder(finished).records(), RunFolder(tmp_path).records(), strict=True):
         assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
         assert record["mae"] == pytest.approx(expected["mae"], rel=1e-3)
 
 
 @pytest.mark.slow
-def test_run_can_start_from_another(dataset: Path, finished: Path, tmp_path: Path) -> None:
+def test_run_can_start_from_another(dataset: Path, features: Path, finished: Path, tmp_path: Path) -> None:
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
-    net = run(dataset, tmp_path, recipe, start_from=finished)
+    net = run(dataset, features, tmp_path, recipe, start_from=finished)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     for name, weight in net.net.state_dict().items():
         torch.testing.assert_close(weight, before[name], msg=name)
     # The cached features are in the finished network's units: cached and fresh ones give the same output.
     assert_cached_is_whole(net, dataset)
-    assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
+    assert json.loads((tmp_path / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
 
 
 @pytest.mark.slow
-def test_run_can_start_from_a_variant_with_more_classes(dataset: Path, finished: Path, tmp_path: Path) -> None:
+def test_run_can_start_from_a_variant_with_more_classes(
+    dataset: Path, features: Path, finished: Path, tmp_path: Path
+) -> None:
     """The tables of counts have a common beginning."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0)
     net = TrainingNet(find_card("ssdcnet_shb"), recipe, random_weights())
-    photos = make_photos([dataset], net, tmp_path / "features")
-    train(find_card("ssdcnet_shb"), begin(tmp_path / "run", recipe, finished), net, *photos, every=1)
+    photos = make_photos([dataset], net, features)
+    train(find_card("ssdcnet_shb"), begin(tmp_path, recipe, finished), net, *photos, every=1)
     before = torch.load(finished / "ssdcnet_sha.pth", weights_only=True)["net_state_dict"]
     kept = len(net.net.table)
     torch.testing.assert_close(net.net.table[:-1], SSDCNet(CARD.max_local_count).table[: kept - 1])
     for name, weight in net.net.state_dict().items():
         torch.testing.assert_close(weight, before[name][: len(weight)], msg=name)
-    assert json.loads((tmp_path / "run" / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
+    assert json.loads((tmp_path / "meta.json").read_text())["started_from"]["card"] == "ssdcnet_sha"
 
 
 @pytest.mark.slow
@@ -145,9 +154,9 @@ def assert_cached_is_whole(net: TrainingNet, dataset: Path) -> None:
 
 
 @pytest.mark.slow
-def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset: Path, tmp_path: Path) -> None:
+def test_taps_have_unit_deviation_and_the_served_network_agrees(dataset: Path, features: Path) -> None:
     net = TrainingNet(CARD, RECIPE, random_weights())
-    photos, _ = make_photos([dataset], net, tmp_path)
+    photos, _ = make_photos([dataset], net, features)
     net.scale_taps(photos)
     with torch.no_grad():
         source = torch.from_numpy(photos.whole(0)[0][np.newaxis].astype(np.float32)).permute(0, 3, 1, 2)
@@ -193,7 +202,7 @@ def test_run_can_start_from_a_served_model(dataset: Path, tmp_path: Path) -> Non
     """With the files of the repository: the network equals the served one after rescaling its units."""
     recipe = dataclasses.replace(RECIPE, steps=1, learning_rate=0.0, averaging=0.0, min_scale=0.8, max_scale=1.2)
     served = REPOSITORY / "ssdcnet_sha" / "1"
-    net = run(dataset, tmp_path, recipe, start_from=served)
+    net = run(dataset, tmp_path / "features", tmp_path / "run", recipe, start_from=served)
     expected = read_served_weights(served)
     state = net.net.state_dict()
     assert len(state) == 2 * len(expected)

@@ -7,9 +7,10 @@ import httpx
 import pytest
 
 from crowdserve.cards import ROUTES
-from crowdserve.local.processes import choose_ports
+from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
+from tests.support.doors import Door
 from tests.support.photos import gray_photo
 from tests.support.requests import infer, json_body, outputs_of
 from tests.support.scaled_features import scale_features
@@ -22,19 +23,16 @@ UNUSABLE = "the scene classifier cannot be used with Triton's vgg16"
 REFUSAL = "Triton's vgg16 is not the network that the scene classifier was trained on"
 
 
-def write_repository(source: Path, target: Path, *, features_scaled_by: float = 1.0) -> Path:
-    """An embedded repository whose vgg16 gives features that are off by a factor."""
-    render_repository(source, target, "embedded")
-    scale_features(target, features_scaled_by)
-    return target
-
-
 def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
-    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
+    client: httpx.Client,
+    start_transformer: StartTransformer,
+    small_repository: Path,
+    small_service: EmbeddedService,
+    tmp_path: Path,
 ) -> None:
-    wrong = write_repository(small_repository, tmp_path / "wrong", features_scaled_by=1.1)
-    right = write_repository(small_repository, tmp_path / "right")
-    (port,) = choose_ports("127.0.0.1", None)
+    """Two Tritons at the same address in turn: the second takes the place of the first, and goes away for it again."""
+    render_repository(small_repository, tmp_path / "wrong", "embedded")
+    scale_features(tmp_path / "wrong", 1.1)
 
     def post(**message: Any) -> httpx.Response:
         return client.post(f"{running.http_url}/v2/models/crowdserve/infer", json=json_body(gray_photo(), **message))
@@ -47,20 +45,26 @@ def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
         assert post().status_code == 503
         assert not is_ready()
 
-    with start_transformer(f"127.0.0.1:{port}", ready_timeout_seconds=30) as running:
-        with EmbeddedTriton(wrong, http_port=port, threads=1):
-            check_refused()
-            # The classifier is not needed, so its network does not matter.
-            unclassified = post(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
-            assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
-        with EmbeddedTriton(right, http_port=port, threads=1):
-            wait_for(is_ready)
-            assert post().status_code == 200
+    with (
+        EmbeddedTriton(tmp_path / "wrong", threads=1) as wrong,
+        Door(f"http://{wrong.http_url}") as door,
+        start_transformer(door.url.removeprefix("http://"), ready_timeout_seconds=30) as running,
+    ):
+        check_refused()
+        # The classifier is not needed, so its network does not matter.
+        unclassified = post(parameters={"route": "dense", "counter": "csrnet"}, outputs=[{"name": "count"}])
+        assert outputs_of(unclassified)["count"] == pytest.approx([120 * 200 / 255], rel=1e-5)
+        door.close()
+        assert not is_ready()  # and so it asks the next Triton at once
+        door.open(f"http://{small_service.triton.http_url}")
+        wait_for(is_ready)
+        assert post().status_code == 200
+        door.close()
         wait_for(lambda: not is_ready())  # as the probes of a cluster see it
-        with EmbeddedTriton(wrong, http_port=port, threads=1):
-            wait_for(lambda: client.get(f"http://127.0.0.1:{port}/v2/health/ready").status_code == 200)
-            assert not is_ready()
-            check_refused()
+        door.open(f"http://{wrong.http_url}")
+        wait_for(lambda: client.get(f"{door.url}/v2/health/ready").status_code == 200)
+        assert not is_ready()
+        check_refused()
         log = running.process.log.read_text()
         assert log.count(UNUSABLE) == 2  # once per change, not per probe
         assert "off by 10.0%" in log

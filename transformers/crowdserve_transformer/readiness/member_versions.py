@@ -9,6 +9,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
+from crowdserve.cards.versions import join_version
 from crowdserve_transformer.inference.models import Models
 
 KEEP_SECONDS = 2.0
@@ -36,11 +37,11 @@ class MemberVersions:
             TritonWrong: If its answer has no versions.
         """
         found = await asyncio.gather(*map(self._describe, models))
-        return {model: _text(each.version, each.execution) for model, each in zip(models, found, strict=True)}
+        return {model: join_version(each.version, each.execution) for model, each in zip(models, found, strict=True)}
 
     async def told(self, model: str, version: str) -> str:
         """A version that a model's own answer named, with what runs it; it raises what `of` does."""
-        return _text(version, (await self._describe(model)).execution)
+        return join_version(version, (await self._describe(model)).execution)
 
     def forget(self) -> None:
         """Ask again next time: Triton failed, and may come back with other versions."""
@@ -52,7 +53,3 @@ class MemberVersions:
             version, execution = await asyncio.gather(self._models.latest_version(model), self._models.execution(model))
             known = self._known[model] = _Description(version, execution, time.monotonic() + KEEP_SECONDS)
         return known
-
-
-def _text(version: str, execution: str) -> str:
-    return f"{version}+{execution}" if execution else version
