@@ -128,6 +128,8 @@ def test_alerts_about_cameras_are_of_the_releases_namespace(chart: Chart) -> Non
         "CrowdserveWatcherSilent",
         "CrowdserveWebhookGivenUp",
     }
+    (silent,) = (rule["expr"] for rule in cameras["rules"] if rule["alert"] == "CrowdserveWatcherSilent")
+    assert "last_over_time(" in silent  # the series of a watcher that is gone are stale at once
     for rule in cameras["rules"]:
         assert re.search(r'\{namespace="[\w-]+"', rule["expr"])
         assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= {"camera", "zone"}
