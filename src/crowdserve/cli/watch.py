@@ -101,7 +101,9 @@ def watch(
         _run(watcher, file)
 
 
-def require_packages(names: tuple[str, ...] = ("av", "pydantic", "sqlalchemy", "yaml")) -> None:
+def require_packages(
+    names: tuple[str, ...] = ("av", "pydantic", "ruamel", "sqlalchemy", "starlette", "uvicorn", "yaml"),
+) -> None:
     """Check that the packages of the extra `live` are there.
 
     Raises:

@@ -61,7 +61,7 @@ class Access:
         return self._is_session(request.cookies.get(COOKIE, "")) and not is_from_elsewhere(request)
 
     async def is_token(self, sent: str) -> bool:
-        """Whether a text is the token; wrong ones are answered one a second."""
+        """Whether a text is the token; wrong ones are answered one per second."""
         if self.token is not None and hmac.compare_digest(sent.encode(), self.token.encode()):
             return True
         async with self._one:

@@ -118,7 +118,7 @@ export class Stage {
     this.#frame.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const unit = width / Math.max(300, this.#frame.clientWidth || 600);
     const px = ([x, y]) => [x * width, y * height];
-    const shapes = this.#zones.flatMap((zone, number) => this.#shape(zone, number, px, unit));
+    const shapes = this.#zones.filter((zone) => zone.name !== this.#drawing?.name).flatMap((zone, number) => this.#shape(zone, number, px, unit));
     if (this.#drawing) {
       const corners = this.#drawing.next ? [...this.#drawing.corners, this.#drawing.next] : this.#drawing.corners;
       shapes.push(svg("polyline", { class: "rubber", points: corners.map(px).join(" ") }),
