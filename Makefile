@@ -101,7 +101,7 @@ cluster-down:  ## Remove that cluster
 fuzz: .venv/development  ## Try edited files and messages on their decoders for SECONDS; findings go to findings/
 	.venv/bin/python -m benchmarks.fuzz --seconds $(SECONDS)
 
-soak: .venv/development  ## Good and hostile traffic against a service for SECONDS, after a warm-up of 120; fails if a bound is broken
+soak: .venv/development  ## Good and hostile traffic against a service for SECONDS, after a warm-up of 240; fails if a bound is broken
 	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
 
 bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures
