@@ -1,4 +1,4 @@
-"""Networks in 8 bits: which photos calibrate them, and when they are refused. What is served is tested in tests/triton."""
+"""Networks in 8 bits: which photos calibrate them, and when they are refused. What is served: tests/triton."""
 
 import json
 from pathlib import Path

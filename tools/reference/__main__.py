@@ -30,6 +30,7 @@ PACKAGES = {
     "rollout": "crowdserve.rollout",
     "live": "crowdserve.live",
     "capacity": "crowdserve.capacity",
+    "console": "crowdserve.console",
     "pages": "crowdserve.pages",
 }
 """Packages whose drawings the architecture page shows."""

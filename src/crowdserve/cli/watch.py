@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crowdserve.cards import MODEL_NAME
 from crowdserve.cli.options import (
     CaFileOption,
     ModelOption,
@@ -23,13 +23,13 @@ from crowdserve.cli.options import (
     ZoneOption,
     ZonesOption,
 )
+from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.live.configuration import Configuration
     from crowdserve.live.observations import Alert, Reading
-    from crowdserve.live.publishing import Publishing
     from crowdserve.live.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,10 @@ def watch(
     """
     require_packages()
     from crowdserve.cli.options import open_service
+    from crowdserve.cli.watching import log_without_secrets, watching
     from crowdserve.cli.zones import chosen_zones
+    from crowdserve.console.links import ServiceAddress
     from crowdserve.live.adhoc import configuration_of_sources
-    from crowdserve.live.watcher import Watcher
 
     file = _configuration_file(sources)
     if file is not None:
@@ -85,17 +86,24 @@ def watch(
         cameras = len(configuration.site.cameras)
         say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
         return
-    _log_without_secrets(configuration)
+    log_without_secrets(configuration)
     address, chosen = url or configuration.site.service, precision and precision.value
     with (
         open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
-        _publishing(configuration, _printer(as_json)) as publishing,
-        Watcher(configuration, client, publishing) as watcher,
+        watching(
+            configuration,
+            client,
+            ServiceAddress(client.url, model or MODEL_NAME, read_token(SERVICE_TOKEN) if address else None, ca_file),
+            file=file,
+            listener=_printer(as_json),
+        ) as watcher,
     ):
         _run(watcher, file)
 
 
-def require_packages(names: tuple[str, ...] = ("av", "pydantic", "sqlalchemy", "yaml")) -> None:
+def require_packages(
+    names: tuple[str, ...] = ("av", "pydantic", "ruamel", "sqlalchemy", "starlette", "uvicorn", "yaml"),
+) -> None:
     """Check that the packages of the extra `live` are there.
 
     Raises:
@@ -151,24 +159,6 @@ def _hang_ups() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGHUP, before)
 
 
-@contextmanager
-def _publishing(
-    configuration: "Configuration", listener: "Callable[[Reading, list[Alert]], None]"
-) -> "Iterator[Publishing]":
-    import socket
-
-    from crowdserve.live.outputs.server import serving_metrics
-    from crowdserve.live.publishing import Publishing
-
-    site = configuration.site
-    publishing = Publishing(configuration, socket.gethostname(), listener)
-    try:
-        with serving_metrics(publishing.board, publishing.deliveries, site.metrics_host, site.metrics_port):
-            yield publishing
-    finally:
-        publishing.close()
-
-
 def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
     from crowdserve.live.observations import COUNTED
     from crowdserve.live.outputs.lines import json_lines, text_lines
@@ -185,14 +175,3 @@ def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
             print("\n".join(lines), flush=True)
 
     return show
-
-
-def _log_without_secrets(configuration: "Configuration") -> None:
-    from crowdserve.live.secrets import HidingFilter
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.addFilter(HidingFilter(configuration.secrets))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "libav", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -1,13 +1,15 @@
 """The watcher: all cameras of a site, counted by one service, until it is stopped."""
 
 import logging
+import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from crowdserve.client.service import PhotoCount, ServiceClient
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
-from crowdserve.live.configuration import Camera, Configuration, Site
+from crowdserve.live.configuration import Camera, Configuration, Site, WatchedZone
 from crowdserve.live.observations import Alert, Reading
 from crowdserve.live.publishing import Publishing
 from crowdserve.protocol.zones import Zone
@@ -27,7 +29,9 @@ class Watcher:
     """
 
     def __init__(self, configuration: Configuration, client: ServiceClient, publishing: Publishing) -> None:
+        self._configuration = configuration
         self._site = configuration.site
+        self._turn = threading.Lock()
         self._client = client
         self._publishing = publishing
         self._watches: dict[str, CameraWatch] = {}
@@ -48,8 +52,32 @@ class Watcher:
         """Whether every source was a file and has been played."""
         return all(watch.ended for watch in self._watches.values())
 
+    @property
+    def configuration(self) -> Configuration:
+        """The site as it is watched."""
+        return self._configuration
+
     def change(self, configuration: Configuration) -> None:
         """Go on with another configuration: cameras that are as they were go on as they are."""
+        with self._turn:
+            self._change(configuration)
+
+    def change_zones(self, name: str, zones: Sequence[WatchedZone]) -> None:
+        """Go on with other zones of a camera.
+
+        Raises:
+            KeyError: If it is not watched.
+        """
+        with self._turn:
+            before = self._configuration
+            changed = {
+                c.name: c.model_copy(update={"zones": tuple(zones)}) for c in before.site.cameras if c.name == name
+            }
+            changed[name]
+            cameras = tuple(changed.get(c.name, c) for c in before.site.cameras)
+            self._change(Configuration(before.site.model_copy(update={"cameras": cameras}), before.secrets))
+
+    def _change(self, configuration: Configuration) -> None:
         site = configuration.site
         same_levels = site.levels == self._site.levels
         kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
@@ -57,7 +85,7 @@ class Watcher:
         _end([watch for name, watch in self._watches.items() if name not in kept])
         new = {camera.name: self._watch(camera, site) for camera in changed}
         self._publishing.change(configuration)
-        self._site = site
+        self._configuration, self._site = configuration, site
         self._watches = {c.name: new.get(c.name) or self._watches[c.name] for c in site.cameras}
         self._withdraw_others()
         for watch in new.values():
@@ -74,7 +102,11 @@ class Watcher:
         self._publishing.withdraw([a for a in self._publishing.board.open_alerts() if a.id not in watched])
 
     def _count(self, file: bytes, camera: Camera, zones: tuple[Zone, ...]) -> PhotoCount:
-        return self._client.count(file, route=camera.route, counter=camera.counter, zones=zones)
+        newest, at = self._publishing.newest, time.time()
+        wanted = newest.is_wanted(camera.name)
+        found = self._client.count(file, route=camera.route, counter=camera.counter, density=wanted, zones=zones)
+        newest.put(camera.name, at, file, found.density)
+        return found
 
     def _publish(self, name: str, reading: Reading, alerts: list[Alert], picture: bytes | None) -> None:
         capture = self._watches[name].capture
