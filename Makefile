@@ -43,8 +43,9 @@ openapi-test: .venv/development  ## Send a running service 2,000 requests made f
 live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small; minutes
 	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live
 
+# Playwright drives Debian's Chromium; it is used by these tests alone.
 .venv/browser: .venv/development
-	$(PIP) --editable '.[browser]'
+	$(PIP) playwright==1.65.2
 	touch $@
 
 console-test: .venv/browser  ## Use the console in Debian's Chromium: draw zones, read alerts, drop a photo; two minutes
