@@ -1,12 +1,10 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
-import importlib.util
 import logging
-import signal
+import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,12 +21,15 @@ from crowdserve.cli.options import (
     ZoneOption,
     ZonesOption,
 )
+from crowdserve.cli.watching.packages import require_packages
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.cli.watching.printing import Printer
+    from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.live.configuration import Configuration
-    from crowdserve.live.observations import Alert, Reading
+    from crowdserve.live.division.running import Division
     from crowdserve.live.publishing import Publishing
     from crowdserve.live.watcher import Watcher
 
@@ -60,6 +61,21 @@ def watch(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve Prometheus's metrics of sources on 127.0.0.1.")
     ] = None,
+    divide: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CROWDSERVE_WATCH_DIVIDE",
+            help="Divide the cameras of FILE.yaml among all watchers that name this, by Leases of Kubernetes.",
+        ),
+    ] = None,
+    lease: Annotated[
+        str, typer.Option(envvar="CROWDSERVE_WATCH_LEASE", help="Silence after which a divided watcher is dead.")
+    ] = "15s",
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig, of divided watchers.")] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(envvar="CROWDSERVE_WATCH_METRICS_HOST", help="Serve metrics at this address, whatever FILE says."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for each reading.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
@@ -68,42 +84,40 @@ def watch(
 ) -> None:
     """Count the people in cameras' pictures again and again, and say when a zone is too full.
 
-    SIGHUP reads the configuration again.
+    The configuration is read again when it has changed, and at SIGHUP.
     """
     require_packages()
     from crowdserve.cli.options import open_service
+    from crowdserve.cli.watching.division import dividing
+    from crowdserve.cli.watching.printing import Printer
+    from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.cli.zones import chosen_zones
     from crowdserve.live.adhoc import configuration_of_sources
     from crowdserve.live.watcher import Watcher
 
     file = _configuration_file(sources)
-    if file is not None:
-        configuration = _read(file)
-    else:
-        configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
-    if check:
+    if divide is not None and file is None:
+        raise SetupError("--divide is for the cameras of a FILE.yaml, which all watchers read")
+    with Reloading(file) as reloading:
+        if file is not None:
+            configuration = _read(file)
+            reloading.remember(configuration.secrets.files)
+        else:
+            configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
         cameras = len(configuration.site.cameras)
-        say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
-        return
-    _log_without_secrets(configuration)
-    address, chosen = url or configuration.site.service, precision and precision.value
-    with (
-        open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
-        _publishing(configuration, _printer(as_json)) as publishing,
-        Watcher(configuration, client, publishing) as watcher,
-    ):
-        _run(watcher, file)
-
-
-def require_packages(names: tuple[str, ...] = ("av", "pydantic", "sqlalchemy", "yaml")) -> None:
-    """Check that the packages of the extra `live` are there.
-
-    Raises:
-        SetupError: If one is missing.
-    """
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SetupError(f"watching cameras needs {', '.join(missing)}; install crowdserve[live]")
+        if check:
+            say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
+            return
+        _log_without_secrets(configuration)
+        address, chosen = url or configuration.site.service, precision and precision.value
+        printer = Printer(as_json)
+        with (
+            open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
+            dividing(divide, lease, context, cameras) as division,
+            _publishing(configuration, printer, division, divide, metrics_host) as publishing,
+            Watcher(configuration, client, publishing, division) as watcher,
+        ):
+            _run(watcher, publishing, reloading, file, printer)
 
 
 def _configuration_file(sources: list[str]) -> Path | None:
@@ -119,72 +133,44 @@ def _read(file: Path) -> "Configuration":
     return read_configuration(file)
 
 
-def _run(watcher: "Watcher", file: Path | None) -> None:
-    with _hang_ups() as hung_up:
-        while not watcher.ended:
-            time.sleep(_LOOK_SECONDS)
-            if file is not None and hung_up():
-                _change(watcher, file)
+def _run(
+    watcher: "Watcher", publishing: "Publishing", reloading: "Reloading", file: Path | None, printer: "Printer"
+) -> None:
+    while not watcher.ended and not (printer.is_closed and not publishing.is_known_elsewhere):
+        time.sleep(_LOOK_SECONDS)
+        if file is not None and reloading.is_due():
+            _change(watcher, file, reloading)
 
 
-def _change(watcher: "Watcher", file: Path) -> None:
+def _change(watcher: "Watcher", file: Path, reloading: "Reloading") -> None:
     try:
-        watcher.change(_read(file))
+        configuration = _read(file)
+        watcher.change(configuration)
+        reloading.remember(configuration.secrets.files)
     except SetupError as err:
         log.error("the configuration stays as it was: %s", err)
 
 
 @contextmanager
-def _hang_ups() -> Iterator[Callable[[], bool]]:
-    """Yield a question: whether SIGHUP has come since it was last asked."""
-    came: list[int] = []
-    before = signal.signal(signal.SIGHUP, lambda number, _: came.append(number))
-
-    def asked() -> bool:
-        some = bool(came)
-        came.clear()
-        return some
-
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@contextmanager
 def _publishing(
-    configuration: "Configuration", listener: "Callable[[Reading, list[Alert]], None]"
+    configuration: "Configuration",
+    printer: "Printer",
+    division: "Division | None",
+    fleet: str | None,
+    metrics_host: str | None,
 ) -> "Iterator[Publishing]":
-    import socket
-
     from crowdserve.live.outputs.server import serving_metrics
     from crowdserve.live.publishing import Publishing
 
     site = configuration.site
-    publishing = Publishing(configuration, socket.gethostname(), listener)
+    owns = division.holds if division is not None else lambda camera: True
+    publishing = Publishing(configuration, fleet or socket.gethostname(), printer.show, owns)
+    host = metrics_host or site.metrics_host
     try:
-        with serving_metrics(publishing.board, publishing.deliveries, site.metrics_host, site.metrics_port):
+        with serving_metrics(publishing.board, publishing.deliveries, host, site.metrics_port):
             yield publishing
     finally:
         publishing.close()
-
-
-def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
-    from crowdserve.live.observations import COUNTED
-    from crowdserve.live.outputs.lines import json_lines, text_lines
-
-    turn = threading.Lock()
-    last: dict[str, str] = {}
-
-    def show(reading: "Reading", alerts: "list[Alert]") -> None:
-        before, last[reading.camera] = last.get(reading.camera), reading.status
-        if not as_json and reading.status == before != COUNTED and not alerts:
-            return  # people need not be told again and again
-        lines = json_lines(reading, alerts) if as_json else map(printable, text_lines(reading, alerts))
-        with turn:  # cameras have threads of their own, and print writes a line and its end apart
-            print("\n".join(lines), flush=True)
-
-    return show
 
 
 def _log_without_secrets(configuration: "Configuration") -> None:
