@@ -5,7 +5,7 @@ PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint co
 SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test openapi-test live-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
+.PHONY: help demo up test hostile-test openapi-test live-test console-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,14 @@ openapi-test: .venv/development  ## Send a running service 2,000 requests made f
 
 live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small; minutes
 	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live
+
+# Playwright drives Debian's Chromium; it is used by these tests alone.
+.venv/browser: .venv/development
+	$(PIP) playwright==1.65.2
+	touch $@
+
+console-test: .venv/browser  ## Use the console in Debian's Chromium: draw zones, read alerts, drop a photo; two minutes
+	CROWDSERVE_CONSOLE_TEST=1 .venv/bin/pytest tests/console
 
 coverage: .venv/development  ## Run every test and list the files below 95 %; htmlcov/index.html shows their lines
 	rm -rf .coverage .coverage.* htmlcov
@@ -102,7 +110,7 @@ cluster-down:  ## Remove that cluster
 fuzz: .venv/development  ## Try edited files and messages on their decoders for SECONDS; findings go to findings/
 	.venv/bin/python -m benchmarks.fuzz --seconds $(SECONDS)
 
-soak: .venv/development  ## Good and hostile traffic against a service for SECONDS, after a warm-up of 120; fails if a bound is broken
+soak: .venv/development  ## Good and hostile traffic against a service for SECONDS, after a warm-up of 240; fails if a bound is broken
 	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
 
 bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures

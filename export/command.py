@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from crowdserve.cards import CARDS, NORMALISATIONS, ModelCard, cards_of, find_card
-from crowdserve.cards.records import newest_version
+from crowdserve.cards.records import META_FILE, newest_version
 from crowdserve.errors import CardError, CrowdServeError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
 from crowdserve.nets.served_weights import MODEL_FILE
@@ -77,11 +77,11 @@ def default_version(card: ModelCard, checkpoint: Path, repository: Path) -> int:
 
     Args:
         card: Card of the exported network.
-        checkpoint: Folder that training wrote, version folder of a served model, or published file.
+        checkpoint: Folder that training wrote, version folder of a served model, or what others published.
         repository: A Triton model repository.
     """
     newest = newest_version(repository, card)
-    elsewhere = checkpoint.is_file() or (checkpoint / MODEL_FILE).exists()
+    elsewhere = not (checkpoint / META_FILE).is_file() or (checkpoint / MODEL_FILE).exists()
     return int(newest.name) + 1 if newest and elsewhere else 1
 
 

@@ -2,11 +2,11 @@
 
     python -m benchmarks.soak --seconds 600
 
-The traffic begins two minutes before, since the allocator keeps some freed memory on purpose, and networks their
+The traffic begins four minutes before, since the allocator keeps some freed memory on purpose, and networks their
 buffers for each size of photo: what is measured is whether memory grows after that. The service runs in processes of
 its own, as `crowdserve up` starts it. The tables show what it answered to whom, how long ordinary photos took, and its
-memory. The exit code is 1 if a bound is broken: memory in the last minute over 110 % of the first, a 5xx other than 503
-with Retry-After, an ordinary photo that is counted wrongly or after its deadline.
+memory. The exit code is 1 if a bound is broken: memory at rest in the last minute over 110 % of that in the first, a
+5xx other than 503 with Retry-After, an ordinary photo that is counted wrongly or after its deadline.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main() -> int:
     """Run the command line; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--warm-up", type=float, default=120.0, help="traffic before memory is measured, seconds")
+    parser.add_argument("--warm-up", type=float, default=240.0, help="traffic before memory is measured, seconds")
     parser.add_argument("--rate", type=float, default=PER_SECOND, help="ordinary photos per second")
     parser.add_argument("--seed", type=int, default=20, help="of the attacks")
     arguments = parser.parse_args()

@@ -1,21 +1,19 @@
-"""CSRNet checkpoints: a folder that a training wrote, a served version, or a published HDF5 file."""
+"""CSRNet checkpoints: a folder that a training wrote, a served version, or what others wrote (`export.foreign`)."""
 
-import hashlib
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from crowdserve.cards import NORMALISATIONS, Normalisation, find_card
 from crowdserve.errors import WeightsError
-from crowdserve.nets import published
 from crowdserve.nets.csrnet import build_csrnet, fill_from_served
 from crowdserve.nets.served_weights import MODEL_FILE
 from crowdserve.nets.tensor_file import read_tensors
-from crowdserve.nets.vgg16 import conv_layers
-from crowdserve.nets.vgg_layout import CSRNET_TORCH_NAMES
+from crowdserve.nets.vgg16 import fill
+from export.foreign.chain import CSRNET, weights_of_state
+from export.foreign.checkpoint import is_foreign, read_foreign
 from export.metadata import published_normalisation, read_record
 
 
@@ -38,20 +36,21 @@ def load_csrnet(path: Path, card_name: str, normalisation: str | None = None) ->
     """Load a checkpoint of CSRNet.
 
     Args:
-        path: A folder with `meta.json` and `<card>.weights.h5` or `<card>.npz`, a served model's version folder, or a
-            published .h5 or .hdf5 file.
+        path: A folder with `meta.json` and `<card>.weights.h5` or `<card>.npz`, a served model's version folder, or
+            what `export.foreign` reads.
         card_name: Name of the card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published networks.
 
     Raises:
         WeightsError: If there is no such checkpoint, or it is damaged or of another network.
     """
+    if is_foreign(path):
+        return _load_foreign(path, card_name, normalisation)
     if path.is_dir():
         return _load_trained(path, card_name, normalisation)
-    if path.is_file():
-        return _load_published(path, card_name, normalisation)
     raise WeightsError(
-        f"{path} does not exist; give a checkpoint folder of training/csrnet or training/gpu, or a published .h5 file"
+        f"{path} does not exist; give a checkpoint folder of training/csrnet or training/gpu, or a published file or "
+        "SavedModel folder"
     )
 
 
@@ -65,7 +64,7 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
     model = build_csrnet(batch_norm=meta["batch_norm"])
     weights, tensors = folder / f"{card_name}.weights.h5", folder / f"{card_name}.npz"
     if tensors.exists() and not weights.exists():
-        _fill_from_torch(model, tensors)
+        fill(model, weights_of_state(tensors, read_tensors(tensors), CSRNET))
         return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
     try:
         with warnings.catch_warnings():
@@ -76,43 +75,14 @@ def _load_trained(folder: Path, card_name: str, normalisation: str | None) -> Ch
     return Checkpoint(model, NORMALISATIONS[key], {**meta, "normalisation": key})
 
 
-def _fill_from_torch(model: keras.Model, path: Path) -> None:
-    """Fill a CSRNet without batch normalisation with the tensors of one that training/gpu wrote."""
-    tensors, layers = read_tensors(path), conv_layers(model)
-    parts = [(f"{name}.weight", f"{name}.bias") for name in CSRNET_TORCH_NAMES]
-    if set(tensors) != {name for names in parts for name in names}:
-        raise WeightsError(
-            f"{path} does not hold the tensors of a CSRNet, from {parts[0][0]} to {parts[-1][1]}; give a folder that "
-            "python -m training.gpu wrote for this card"
-        )
-    for layer, (kernel, bias) in zip(layers, parts, strict=True):
-        if tensors[kernel].ndim != 4:
-            raise WeightsError(f"{path}: {kernel} has {tensors[kernel].ndim} axes; a kernel has 4")
-        arrays = [tensors[kernel].transpose(2, 3, 1, 0), tensors[bias]]  # OIHW to Keras' HWIO
-        shapes = [array.shape for array in arrays]
-        if shapes != [tuple(weight.shape) for weight in layer.weights]:
-            raise WeightsError(f"{path}: {kernel} and {bias} are {shapes}, not those of a CSRNet")
-        if not all(np.isfinite(array).all() for array in arrays):
-            raise WeightsError(f"{path}: {kernel} or {bias} holds NaN or infinity; training diverged")
-        layer.set_weights(arrays)
-
-
 def _describe(meta: dict[str, object]) -> str:
     return "CSRNet with batch normalisation" if meta["batch_norm"] else "CSRNet without batch normalisation"
 
 
-def _load_published(path: Path, card_name: str, normalisation: str | None) -> Checkpoint:
+def _load_foreign(path: Path, card_name: str, normalisation: str | None) -> Checkpoint:
     key = published_normalisation(find_card(card_name), path, normalisation)
-    weights = published.read_published_csrnet(path)
+    found = read_foreign(path, CSRNET, normalisation=normalisation)
     model = build_csrnet()
-    for layer, arrays in zip(conv_layers(model), weights, strict=True):
-        layer.set_weights(arrays)
-    meta = {
-        "card": card_name,
-        "normalisation": key,
-        "batch_norm": False,
-        "source": "published h5",
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
+    fill(model, found.weights)
+    meta = {"card": card_name, "normalisation": key, "batch_norm": False, **found.record}
     return Checkpoint(model, NORMALISATIONS[key], meta)

@@ -1,8 +1,5 @@
-"""SSDCNet checkpoints: a folder that a training wrote, a served version, or a published .pth file."""
+"""SSDCNet checkpoints: a folder that a training wrote, a served version, a published .pth or a .mar of TorchServe."""
 
-import hashlib
-import pickle
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +10,16 @@ from torch import Tensor
 from crowdserve.cards import NORMALISATIONS, ModelCard, Normalisation
 from crowdserve.errors import WeightsError
 from crowdserve.nets.served_weights import MODEL_FILE
-from crowdserve.nets.ssdcnet import STATE, SSDCNet, served_state
+from crowdserve.nets.ssdcnet import SSDCNet, served_state
 from crowdserve.nets.tensor_file import read_tensors
+from export.foreign.origin import origin
+from export.foreign.torch_file import read_state
+from export.foreign.torchserve import is_archive, unpacked_weights
 from export.metadata import published_normalisation, read_record
 
 _S_DCNET_PREFIX = "conv1_features."
 _CLASSES = "back_end_cls.3.bias"
+_FIRST, _COMPUTED = "front_end.features.0.weight", ("edges", "table")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,33 +42,36 @@ def load_ssdcnet(path: Path, card: ModelCard, normalisation: str | None = None) 
 
     Args:
         path: A folder with `meta.json` and `<card>.pth` or `<card>.npz`, a served model's version folder, or a
-            published .pth file.
+            published .pth file or an archive of TorchServe.
         card: Card to export as; a folder must have been trained for it.
         normalisation: Key of `NORMALISATIONS`; None takes the folder's own, or that of the published network.
 
     Raises:
         WeightsError: If there is no such checkpoint, or it is damaged or of another network.
     """
+    if path.exists() and is_archive(path):
+        with unpacked_weights(path) as file:
+            return _load_published(path, card, normalisation, file, "TorchServe archive")
     if path.is_dir():
         meta: dict[str, object] = read_record(path, card.name, script="training/ssdcnet")
         key = normalisation or str(meta["normalisation"])
         return Checkpoint(_load_folder(path, card), NORMALISATIONS[key], {**meta, "normalisation": key})
     if path.is_file():
-        return _load_published(path, card, normalisation)
+        return _load_published(path, card, normalisation, path, "published pth")
     raise WeightsError(
-        f"{path} does not exist; give a checkpoint folder of training/ssdcnet or training/gpu, or a published .pth file"
+        f"{path} does not exist; give a checkpoint folder of training/ssdcnet or training/gpu, or a published .pth or "
+        ".mar file"
     )
 
 
-def _load_published(path: Path, card: ModelCard, normalisation: str | None) -> Checkpoint:
+def _load_published(path: Path, card: ModelCard, normalisation: str | None, file: Path, source: str) -> Checkpoint:
+    """The network of a file, which may be in an archive at a path."""
     key = published_normalisation(card, path, normalisation)
-    net = _load(path, card)
+    net = _load(file, card)
     meta: dict[str, object] = {
         "card": card.name,
         "normalisation": key,
-        "source": "published pth",
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        **origin(source, path),
     }
     return Checkpoint(net, NORMALISATIONS[key], meta)
 
@@ -82,7 +86,7 @@ def _load_folder(folder: Path, card: ModelCard) -> SSDCNet:
 
 
 def _load(path: Path, card: ModelCard) -> SSDCNet:
-    return _fill(path, _read_state(path), card)
+    return _fill(path, read_state(path, _FIRST, computed=_COMPUTED), card)
 
 
 def _fill(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> SSDCNet:
@@ -92,27 +96,6 @@ def _fill(path: Path, state: Mapping[str, Tensor], card: ModelCard) -> SSDCNet:
     _check_tensors(path, state, net.state_dict())
     net.load_state_dict(state)
     return net.eval()
-
-
-def _read_state(path: Path) -> dict[str, Tensor]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about pickle's version; the content is checked below
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as err:
-        raise WeightsError(
-            f"{path} is not a PyTorch file of tensors alone; a file with other objects could run code when it is read, "
-            f"so it is refused: save {{'{STATE}': net.state_dict()}} again"
-        ) from err
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as err:
-        raise WeightsError(
-            f"{path} is missing, truncated or no PyTorch file ({_first_line(err)}); fetch it again"
-        ) from err
-    state = content.get(STATE) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        found = ", ".join(map(repr, content)) if isinstance(content, dict) else type(content).__name__
-        raise WeightsError(f"{path} holds {found[:200]}; expected a dictionary with the tensors under {STATE!r}")
-    return state
 
 
 def _check_names(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
@@ -148,7 +131,3 @@ def _check_tensors(path: Path, state: Mapping[str, Tensor], expected: Mapping[st
 
 def _for_instance(names: list[str]) -> str:
     return f" (for instance {names[0]})" if names else ""
-
-
-def _first_line(err: Exception) -> str:
-    return (str(err).splitlines() or [type(err).__name__])[0]

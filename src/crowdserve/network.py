@@ -9,6 +9,9 @@ from contextlib import ExitStack, suppress
 ANY = "::"
 """Every address of this machine, of both families; of IPv4 alone where there is no IPv6."""
 
+REACHED = {"0.0.0.0": "127.0.0.1", ANY: "127.0.0.1"}
+"""How this machine reaches what listens on every address of it."""
+
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 """Errors of an address that this machine does not have, and of a family that it does not speak."""
 

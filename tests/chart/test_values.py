@@ -18,7 +18,7 @@ TEMPLATES = {path.name: path.read_text() for path in (CHART / "templates").rglob
 FREE = {
     "podSecurityContext", "containerSecurityContext", "triton.resources", "planBuilder.resources",
     "transformer.resources", "transformer.pod", "dashboard.labels", "planBuilder.downloader.resources",
-    "tests.resources", "watcher.resources", "watcher.pod", "watcher.site",
+    "tests.resources", "console.resources", "console.pod", "watcher.resources", "watcher.pod", "watcher.site",
 }  # fmt: skip
 """Values whose inside is Kubernetes' or the operator's."""
 
@@ -108,6 +108,9 @@ WITHOUT_CANARY = {"canary": {"enabled": False}, "route": {"grpc": {"enabled": Fa
 WITHOUT_CANARY_RULES = {"prometheusRule": {"enabled": False}}
 DIGEST = f"sha256:{'4' * 64}"
 CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "console.enabled": ("console", {}, False),
+    "console.image.pullPolicy": ("console", {}, "Always"),
+    "console.image.digest": ("console", {}, DIGEST),
     "deploymentMode": ("default", {"networkPolicy": {"enabled": False}}, "Knative"),
     "device": ("default", {}, "cpu"),
     "updateStrategy": ("default", {}, "surge"),
@@ -200,12 +203,12 @@ MARKED: dict[str, Any] = {
     "publicKey": "-----BEGIN PUBLIC KEY-----\nMARK\n-----END PUBLIC KEY-----",
     "triton.host": "::MARK", "customHeaders": {"a": "MARK"}, "queryParameters": {"a": "MARK"},
     "modelAliases": ["MARK"], "logger.url": "http://MARK", "metadataHeaders": ["MARK"],
-    "keda.metadata": {"a": "MARK"},
-    "watcher.site": {"cameras": ["MARK"]}, "serviceUrl": "http://MARK",
-    "watcher.pod": {"nodeSelector": {"a": "MARK"}}, "tlsConfig": {"serverName": "MARK"},
+    "watchers": ["MARK"], "serviceUrl": "http://MARK", "console.pod": {"nodeSelector": {"a": "MARK"}},
+    "keda.metadata": {"a": "MARK"}, "tlsConfig": {"serverName": "MARK"}, "watcher.site": {"cameras": ["MARK"]},
+    "watcher.pod": {"nodeSelector": {"a": "MARK"}},
 }  # fmt: skip
 WHERE = {  # the values in ci/ with which a value is rendered, if not "everything"
-    "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
+    "console": "console", "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
     "watcher": "watcher", "autoscaling.hpa": "standalone", "storage.existingClaim": "pvc", "replicas": "default",
     "canary.replicas": "canary",
     "triton.cpuThreads": "cpu", "engineCache.sizeLimit": "default", "triton.shmSize": "default",

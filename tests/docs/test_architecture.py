@@ -50,6 +50,7 @@ def test_every_module_of_a_small_package_is_in_a_drawing() -> None:
         ("crowdserve_transformer", {"__init__", "__main__", "allocator"}),
         ("crowdserve.rollout", {"__init__"}),
         ("crowdserve.live", {"__init__"}),
+        ("crowdserve.console", {"__init__"}),
     ):
         spec = find_spec(package)
         assert spec is not None

@@ -16,7 +16,7 @@ from tests.docs.pages import DOCS, ROOT, Block, Page, pages
 from tools.site_links import without_outside_links
 
 PAGES = pages()
-LANGUAGES = {"bash", "console", "json", "python", "text", "yaml"}
+LANGUAGES = {"go", "java", "bash", "console", "json", "python", "text", "yaml"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
 
 

@@ -1,5 +1,7 @@
 """Headers over REST that are too many, too long, too slow, or not what they should be."""
 
+import time
+
 import httpx
 import pytest
 
@@ -183,6 +185,40 @@ def test_upgrade_is_declined(url: str) -> None:
     for protocol in ("websocket", "h2c"):
         answer = said(url, head(LIVE, "Connection: Upgrade", f"Upgrade: {protocol}", method="GET"))
         assert status_of(answer) == 200
+
+
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "HTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABk", "Upgrade: h2c")
+
+
+@pytest.mark.parametrize("cut", [None, 30, -40], ids=["at once", "head in two", "body in two"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["with its length", "in chunks"])
+def test_body_of_a_request_that_offers_http2_is_read(url: str, cut: int | None, chunked: bool) -> None:
+    """Java's client offers it with its first request, whatever it sends; the connection is kept for the next one."""
+    body = json_bytes()
+    content = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(body)}"
+    request = head(PATH, *OFFER, "Content-Type: application/json", length) + content
+    with connect(url) as connection:
+        for part in (request[:cut], request[cut:] if cut is not None else b""):
+            connection.sendall(part)
+            time.sleep(0.05)
+        answer = heard(connection)
+        connection.sendall(head(LIVE, method="GET"))
+        assert status_of(heard(connection)) == 200
+    assert status_of(answer) == 200, answer[:300]
+    assert b'"count"' in answer
+
+
+@pytest.mark.parametrize(
+    ("request_head", "status"),
+    [
+        (head(LIVE, *OFFER, *(f"a{n}: b" for n in range(100)), method="GET"), 431),
+        (head(PATH, *OFFER, "Content-Length: 5", "Content-Length: 6"), 400),
+        (head(PATH, *OFFER, "Content-Length: 5", "Transfer-Encoding: chunked"), 400),
+    ],
+)
+def test_limits_hold_for_requests_that_offer_http2(url: str, request_head: bytes, status: int) -> None:
+    assert status_of(said(url, request_head)) == status
 
 
 def test_old_and_rare_forms_are_answered(url: str) -> None:

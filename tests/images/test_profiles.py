@@ -116,3 +116,13 @@ def test_broken_profile_is_passed_over(name: str, mode: str) -> None:
     picture = PICTURE.convert(mode)
     file = encoded(picture, "TIFF", icc_profile=broken_profiles()[name])
     np.testing.assert_array_equal(decode_image(file), np.asarray(picture.convert("RGB")))
+
+
+def test_a_grey_profile_counts_for_a_transparent_picture_too() -> None:
+    linear = (np.asarray(PICTURE.convert("L"), float) / 255) ** (2.2 / 1.8)
+    dark = Image.fromarray(np.rint(linear * 255).astype(np.uint8))
+    opaque = encoded(dark, "PNG", icc_profile=grey_profile(1.8))
+    layered = Image.merge("LA", (dark, Image.new("L", dark.size, 255)))
+    np.testing.assert_array_equal(
+        decode_image(encoded(layered, "PNG", icc_profile=grey_profile(1.8))), decode_image(opaque)
+    )

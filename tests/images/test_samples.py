@@ -147,3 +147,9 @@ class TestFloats:
         assert image[0, 0, 0] == 0
         assert image[1, 0, 0] == 255
         assert image[0, 1, 0] in {127, 128}
+
+
+def test_samples_of_32_bits_without_a_sign_reach_beyond_those_with_one() -> None:
+    values = (GREYS * ((2**32 - 1) // 255)).astype(np.uint32)
+    found = decode_image(tiff_file(TiffPage(values, BLACK_IS_ZERO)))
+    assert difference(found, GREYS) <= 1

@@ -28,6 +28,7 @@ PACKAGES = {
     "evaluation": "crowdserve.evaluation",
     "rollout": "crowdserve.rollout",
     "live": "crowdserve.live",
+    "console": "crowdserve.console",
     "pages": "crowdserve.pages",
 }
 """Packages whose drawings the architecture page shows."""

@@ -7,7 +7,7 @@ a thousand pages for the next image, which costs as much processor time as decod
 import ctypes
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8  # malloc.h
-_KEPT_BYTES = 128 * 2**20
+_KEPT_BYTES = 32 * 2**20
 _LARGEST_KEPT_BLOCK_BYTES = 32 * 2**20  # the most that glibc accepts
 _ARENAS = 2
 

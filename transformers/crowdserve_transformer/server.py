@@ -8,12 +8,18 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from functools import partial
 
 import uvicorn
 from starlette.applications import Starlette
 
+from crowdserve.console.access import read_console_token
+from crowdserve.console.app import Console
+from crowdserve.console.cameras import NoCameras
+from crowdserve.console.joined import JoinedWatchers
+from crowdserve.console.links import ServiceAddress
+from crowdserve.network import REACHED, join_address
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve_transformer.model import CrowdModel
 from crowdserve_transformer.ports import bound_sockets
@@ -55,9 +61,12 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     _handle_signals(stop, hurry)
     with bound_sockets(settings, "REST", "http_port") as sockets:
         grpc_server = create_server(plane)
-        rest_server = _http_server(create_app(plane), settings, settings.grace_seconds)
+        console = _console(settings)
+        rest_server = _http_server(
+            create_app(plane, console.routes if console else ()), settings, settings.grace_seconds
+        )
         await model.start_decoders()
-        async with _metrics_served(settings):
+        async with _metrics_served(settings), console or nullcontext():
             await grpc_server.start()
             serving = asyncio.create_task(rest_server.serve(sockets=sockets))
             log.info("serving %s: REST on port %d, gRPC on port %d", model.name, settings.http_port, settings.grpc_port)
@@ -69,6 +78,8 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
                 await _wait_at_most(hurry, settings.drain_seconds)
             stopping.cancel()
             rest_server.should_exit = True
+            if console:
+                console.close()
             await asyncio.gather(serving, grpc_server.stop(settings.grace_seconds))
     await model.close()
     log.info("stopped")
@@ -88,6 +99,17 @@ async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
         finally:
             server.should_exit = True
             await serving
+
+
+def _console(settings: Settings) -> Console | None:
+    """The pages at /console, if they are wanted; photos that they count take the way of all others."""
+    if settings.console == "off":
+        return None
+    token = read_console_token()
+    alone = settings.console == "alone"
+    cameras = NoCameras() if alone else JoinedWatchers(settings.console.split(","), token)
+    reached = join_address(REACHED.get(settings.host, settings.host), settings.http_port)
+    return Console(cameras, ServiceAddress(f"http://{reached}", settings.model_name, use_proxy=False), token)
 
 
 def _http_server(app: Starlette, settings: Settings, grace_seconds: float) -> _HttpServer:

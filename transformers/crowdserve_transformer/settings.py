@@ -63,6 +63,11 @@ def _address(text: str) -> str:
     return join_address(*split_address(text, DEFAULT_PREDICTOR_PORT))
 
 
+def _console(text: str) -> str:
+    """off, alone, or addresses."""
+    return text if text in {"off", "alone"} else ",".join(map(_address, text.split(",")))
+
+
 def _own_host(text: str) -> str:
     """A host of this machine, without the brackets of an IPv6 address."""
     host = text.removeprefix("[").removesuffix("]")
@@ -123,6 +128,12 @@ class Settings:
     http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
     metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
+    console: str = _setting(
+        "off",
+        _console,
+        "whether REST has pages at /console: off; alone, to count photos; or the watchers whose cameras they show, "
+        "HOST:PORT separated by commas",
+    )
     predictor_host: str = _setting(
         "127.0.0.1:8000",
         _address,

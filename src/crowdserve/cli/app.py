@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 import crowdserve
 from crowdserve.cli.bundle import bundle_app
+from crowdserve.cli.console import console
 from crowdserve.cli.count import count
 from crowdserve.cli.evaluate import evaluate
 from crowdserve.cli.history import history_app
@@ -62,7 +63,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (up, count, evaluate, watch):
+for command in (up, count, evaluate, watch, console):
     app.command()(command)
 app.add_typer(history_app, name="history")
 app.add_typer(repository_app, name="repository")

@@ -3,14 +3,18 @@
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
 
 from crowdserve.cli.options import PrecisionOption, RepositoryOption, ThreadsOption, find_repository
+from crowdserve.network import REACHED, join_address
 from crowdserve.terminal import say
+
+_ANSWER_SECONDS = 30.0
 
 
 def up(
@@ -24,6 +28,10 @@ def up(
         int | None, typer.Option(help="Port of the metrics; 8082 if left out, or a free one if that is taken.")
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all, of IPv6 and IPv4.")] = "127.0.0.1",
+    cameras: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.yaml", help="Watch these cameras too, as crowdserve watch does; see the console."),
+    ] = None,
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,
@@ -44,12 +52,53 @@ def up(
             "grpc_port": grpc_port or preferred_port(host, 8081),
         }
         ports["metrics_port"] = metrics_port or preferred_port(host, 8082, *ports.values())
-        started = EmbeddedService(found, host=host, **ports, threads=threads, precision=precision and precision.value)
+        watched = _Cameras(cameras) if cameras else None
+        started = EmbeddedService(
+            found,
+            host=host,
+            **ports,
+            threads=threads,
+            precision=precision and precision.value,
+            console=watched.address if watched else "alone",
+        )
         say(f"starting Triton ({execution_text(started.precision)}) and the transformer …", err=True)
         with started as service:
             say(_welcome(service.http_url, service.grpc_url, service.metrics_url))
             sys.stdout.flush()
-            service.watch()
+            with watched.watching(service.http_url) if watched else nullcontext():
+                service.watch()
+
+
+class _Cameras:
+    """The cameras of a configuration, which this process watches; the console asks it at an address of its own."""
+
+    def __init__(self, file: Path) -> None:
+        from crowdserve.cli.watching.packages import require_packages
+        from crowdserve.local.processes import preferred_port
+
+        require_packages()
+        from crowdserve.live.configuration import read_configuration
+
+        self._file = file
+        self._configuration = read_configuration(file)
+        site = self._configuration.site
+        self._port = site.metrics_port or preferred_port(site.metrics_host, 9108)
+        self.address = join_address(REACHED.get(site.metrics_host, site.metrics_host), self._port)
+
+    @contextmanager
+    def watching(self, url: str) -> Iterator[None]:
+        """Watch them while the block runs."""
+        from crowdserve.cli.watched_site import log_without_secrets, watching
+        from crowdserve.client.service import ServiceClient
+        from crowdserve.console.links import ServiceAddress
+
+        log_without_secrets(self._configuration)
+        address = ServiceAddress(url, use_proxy=False)
+        with (
+            ServiceClient(url, use_proxy=False, timeout_seconds=_ANSWER_SECONDS) as client,
+            watching(self._configuration, client, address, file=self._file, port=self._port),
+        ):
+            yield
 
 
 def _welcome(http_url: str, grpc_url: str, metrics_url: str) -> str:
@@ -57,6 +106,7 @@ def _welcome(http_url: str, grpc_url: str, metrics_url: str) -> str:
 REST     {http_url}/v2/models/crowdserve
 gRPC     {grpc_url}
 metrics  {metrics_url}
+console  {http_url}/console/
 
 Count the people in photo.jpg:
 

@@ -1,16 +1,13 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
 import logging
-import socket
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from crowdserve.cards import MODEL_NAME
 from crowdserve.cli.options import (
     CaFileOption,
     ModelOption,
@@ -22,6 +19,7 @@ from crowdserve.cli.options import (
     ZonesOption,
 )
 from crowdserve.cli.watching.packages import require_packages
+from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
@@ -29,8 +27,6 @@ if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --hel
     from crowdserve.cli.watching.printing import Printer
     from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.live.configuration import Configuration
-    from crowdserve.live.division.running import Division
-    from crowdserve.live.publishing import Publishing
     from crowdserve.live.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -88,12 +84,13 @@ def watch(
     """
     require_packages()
     from crowdserve.cli.options import open_service
+    from crowdserve.cli.watched_site import log_without_secrets, watching
     from crowdserve.cli.watching.division import dividing
     from crowdserve.cli.watching.printing import Printer
     from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.cli.zones import chosen_zones
+    from crowdserve.console.links import ServiceAddress
     from crowdserve.live.adhoc import configuration_of_sources
-    from crowdserve.live.watcher import Watcher
 
     file = _configuration_file(sources)
     if divide is not None and file is None:
@@ -108,16 +105,26 @@ def watch(
         if check:
             say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
             return
-        _log_without_secrets(configuration)
+        log_without_secrets(configuration)
         address, chosen = url or configuration.site.service, precision and precision.value
         printer = Printer(as_json)
         with (
             open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
             dividing(divide, lease, context, cameras) as division,
-            _publishing(configuration, printer, division, divide, metrics_host) as publishing,
-            Watcher(configuration, client, publishing, division) as watcher,
+            watching(
+                configuration,
+                client,
+                ServiceAddress(
+                    client.url, model or MODEL_NAME, read_token(SERVICE_TOKEN) if address else None, ca_file
+                ),
+                file=file,
+                host=metrics_host,
+                listener=printer.show,
+                division=division,
+                fleet=divide,
+            ) as watcher,
         ):
-            _run(watcher, publishing, reloading, file, printer)
+            _run(watcher, reloading, file, printer)
 
 
 def _configuration_file(sources: list[str]) -> Path | None:
@@ -133,10 +140,8 @@ def _read(file: Path) -> "Configuration":
     return read_configuration(file)
 
 
-def _run(
-    watcher: "Watcher", publishing: "Publishing", reloading: "Reloading", file: Path | None, printer: "Printer"
-) -> None:
-    while not watcher.ended and not (printer.is_closed and not publishing.is_known_elsewhere):
+def _run(watcher: "Watcher", reloading: "Reloading", file: Path | None, printer: "Printer") -> None:
+    while not watcher.ended and not (printer.is_closed and not watcher.is_known_elsewhere):
         time.sleep(_LOOK_SECONDS)
         if file is not None and reloading.is_due():
             _change(watcher, file, reloading)
@@ -149,36 +154,3 @@ def _change(watcher: "Watcher", file: Path, reloading: "Reloading") -> None:
         reloading.remember(configuration.secrets.files)
     except SetupError as err:
         log.error("the configuration stays as it was: %s", err)
-
-
-@contextmanager
-def _publishing(
-    configuration: "Configuration",
-    printer: "Printer",
-    division: "Division | None",
-    fleet: str | None,
-    metrics_host: str | None,
-) -> "Iterator[Publishing]":
-    from crowdserve.live.outputs.server import serving_metrics
-    from crowdserve.live.publishing import Publishing
-
-    site = configuration.site
-    owns = division.holds if division is not None else lambda camera: True
-    publishing = Publishing(configuration, fleet or socket.gethostname(), printer.show, owns)
-    host = metrics_host or site.metrics_host
-    try:
-        with serving_metrics(publishing.board, publishing.deliveries, host, site.metrics_port):
-            yield publishing
-    finally:
-        publishing.close()
-
-
-def _log_without_secrets(configuration: "Configuration") -> None:
-    from crowdserve.live.secrets import HidingFilter
-
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.addFilter(HidingFilter(configuration.secrets))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "libav", "PIL"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)

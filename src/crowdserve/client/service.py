@@ -15,6 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import numpy as np
+import numpy.typing as npt
 
 from crowdserve.cards import COUNTERS, MODEL_NAME
 from crowdserve.certificates import certificate_problem, tls_context
@@ -60,6 +62,7 @@ class PhotoCount:
         models: Versions of the models that answered, by name.
         seconds: Time from sending the photo to the last byte of the answer.
         overlay: PNG of the photo with its heat map, if asked for.
+        density: Where the people are, if asked for.
         zones: Number of people in each zone of the request, by name.
     """
 
@@ -72,7 +75,21 @@ class PhotoCount:
     models: Mapping[str, str]
     seconds: float
     overlay: bytes | None = field(repr=False)
+    density: "DensityMap | None" = field(default=None, repr=False)
     zones: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DensityMap:
+    """Where the people of a photo are.
+
+    Attributes:
+        people: float32 [rows, columns], people per cell; the last cells may reach beyond the photo.
+        cell_px: Side of a cell in pixels of the photo as it was sent, upright.
+    """
+
+    people: npt.NDArray[np.float32]
+    cell_px: float
 
 
 class ServiceClient:
@@ -116,6 +133,11 @@ class ServiceClient:
         if token:
             self._http.headers["Authorization"] = f"Bearer {token}"
 
+    @property
+    def url(self) -> str:
+        """The service's URL."""
+        return self._url
+
     def __enter__(self) -> "ServiceClient":
         return self
 
@@ -129,6 +151,7 @@ class ServiceClient:
         route: str | None = None,
         counter: str | None = None,
         overlay: bool = False,
+        density: bool = False,
         zones: Sequence[Zone] = (),
     ) -> PhotoCount:
         """Count the people in an encoded photo.
@@ -138,6 +161,7 @@ class ServiceClient:
             route: auto, dense, sparse or blend; the service's default if None.
             counter: A family of counting networks, or average; the service's default if None.
             overlay: Whether to ask for the heat-map overlay.
+            density: Whether to ask for the density map.
             zones: Parts of the photo whose people are counted too.
 
         Raises:
@@ -148,6 +172,7 @@ class ServiceClient:
             "route": route,
             "counter": counter,
             "heatmap": overlay or None,
+            "density": density or None,
             "zones": described(zones) if zones else None,
         }
         parameters = {name: value for name, value in chosen.items() if value is not None}
@@ -251,12 +276,19 @@ def _photo_count(tensors: Mapping[str, Any], seconds: float) -> PhotoCount:
             models={str(name): str(version) for name, version in json.loads(tensors["models"]).items()},
             seconds=seconds,
             overlay=tensors.get("heatmap"),
+            density=_density(tensors) if "density" in tensors else None,
             zones=_zones(tensors),
         )
     except KeyError as err:
         raise TritonFailed(f"the service's answer has no {err}; it is another version of crowdserve") from err
     except (ValueError, TypeError, AttributeError, RecursionError) as err:
         raise TritonFailed("the service's answer holds a value that cannot be; check the URL") from err
+
+
+def _density(tensors: Mapping[str, Any]) -> DensityMap:
+    rows, columns = (int(side) for side in tensors["density_shape"])
+    people = np.array(tensors["density"], dtype=np.float32).reshape(rows, columns)
+    return DensityMap(people, _number(tensors["density_cell_px"][0]))
 
 
 def _zones(tensors: Mapping[str, Any]) -> dict[str, float]:

@@ -6,7 +6,8 @@ from crowdserve.images.samples import SampleMeaning, eight_bit_greys
 from crowdserve.images.strips import by_strips
 
 _BACKGROUND = (255, 255, 255)
-_TRANSPARENT = frozenset({"RGBA", "LA", "PA", "La", "RGBa"})
+_GREY_TRANSPARENT = frozenset({"LA", "La"})
+_TRANSPARENT = frozenset({"RGBA", "PA", "RGBa"})
 
 
 def to_eight_bits(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
@@ -20,6 +21,8 @@ def to_eight_bits(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
     """
     if image.mode.startswith("I") or image.mode == "F":
         return eight_bit_greys(image, meaning)
+    if image.mode in _GREY_TRANSPARENT:
+        return by_strips(image, "L", lambda strip: _on_white(strip).convert("L"))
     if image.mode in _TRANSPARENT or "transparency" in image.info:
         return by_strips(image, "RGB", _on_white)
     if image.mode in {"RGB", "L", "CMYK"}:

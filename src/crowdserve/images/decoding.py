@@ -109,11 +109,11 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> _Decode
         image: What `opened` yields.
         least_size: Width and height that it keeps when it is scaled while it is read; None to read it as it is.
     """
-    layout = deep_layout(image.file)
+    layout, profile = deep_layout(image.file), profile_of(image)
     file = _loaded(image, least_size)
     deep = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
     pixels = to_eight_bits(deep, image.samples)
-    return _Decoded(pixels, _turn_of(file), srgb_transform(profile_of(file), pixels.mode))
+    return _Decoded(pixels, _turn_of(file), srgb_transform(profile, pixels.mode))
 
 
 def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:

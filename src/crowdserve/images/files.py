@@ -84,7 +84,7 @@ class EncodedImage:
         if self.page is not None:
             is_odd = 8 < self.page.bits < 16
             stated = self.page.sample_range or ((0, 2**self.page.bits - 1) if is_odd else None)
-            return SampleMeaning(stated, self.page.is_white_at_zero)
+            return SampleMeaning(stated, self.page.is_white_at_zero, self.page.is_unsigned)
         if self.kind is PNG:
             bits = significant_bits(self.data)
             return SampleMeaning((0, 2**bits - 1) if bits else None)

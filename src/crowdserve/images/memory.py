@@ -65,7 +65,7 @@ def decoding_bytes(image: EncodedImage, *, max_side_px: int) -> int:
         + int(decoded * len(file.getbands()) * _SCALED_CHANNEL_BYTES.get(image.kind, 0))
         + decoded * (stored + _converted_bytes(file))
         + size[0] * (file.height // draft) * _PASS_BYTES
-        + size[0] * size[1] * (_FITTED_BYTES + (_SRGB_BYTES if profile_of(file) or file.mode == "CMYK" else 0))
+        + size[0] * size[1] * (_FITTED_BYTES + (_SRGB_BYTES if profile_of(image) or file.mode == "CMYK" else 0))
         + _FILE_COPIES * len(image.data)
     )
 

@@ -6,6 +6,9 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageCms
 
+from crowdserve.images.colour_spaces import has_precedence, matrix_profile, stated_space
+from crowdserve.images.files import EncodedImage
+
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 """The colour space that a profile must have for an image of some mode; others are left as they are."""
 
@@ -18,10 +21,17 @@ _UNSEEN = 3
 """Of 255: what a profile changes by no more is sRGB under another name."""
 
 
-def profile_of(file: Image.Image) -> bytes | None:
-    """The ICC profile of a file; None if it has none, or a larger one than any printer's."""
-    profile = file.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES else None
+def profile_of(image: EncodedImage) -> bytes | None:
+    """The ICC profile of a file, or one of the colour space that it names; None if it has and names none.
+
+    A profile that is larger than any printer's is passed over.
+    """
+    profile = image.file.info.get("icc_profile")
+    is_usable = isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES
+    if is_usable and not has_precedence(image.data, image.kind):
+        return profile
+    space = stated_space(image.file, image.data, image.kind)
+    return matrix_profile(space) if space else None
 
 
 def srgb_transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -26,18 +26,25 @@ class SampleMeaning:
     Attributes:
         stated: The range that they have; passed over if a value is above it.
         is_white_at_zero: Whether zero is white.
+        is_unsigned: Whether samples of 32 bits have no sign, which Pillow gives them.
     """
 
     stated: Range | None = None
     is_white_at_zero: bool = False
+    is_unsigned: bool = False
+
+    def values(self, image: Image.Image) -> npt.NDArray[np.generic]:
+        """The samples of a grey image of mode I;16, I or F."""
+        values: npt.NDArray[np.generic] = np.asarray(image)
+        return values.view(np.uint32) if self.is_unsigned and image.mode == "I" else values
 
 
 def eight_bit_greys(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
     """A grey image of mode I;16, I or F in mode L."""
-    found, stated = _values_of(image), meaning.stated
+    found, stated = _values_of(image, meaning), meaning.stated
     low, high = stated if stated and found[1] <= stated[1] else _used(found, is_float=image.mode == "F")
     black, white = (high, low) if meaning.is_white_at_zero else (low, high)
-    return by_strips(image, "L", _scaled_from(black, white))
+    return by_strips(image, "L", _scaled_from(black, white, meaning))
 
 
 def range_of_bits(largest: float) -> Range:
@@ -51,11 +58,11 @@ def _used(found: Range, *, is_float: bool) -> Range:
     return found if is_float or found[0] < 0 else range_of_bits(found[1])
 
 
-def _values_of(image: Image.Image) -> Range:
+def _values_of(image: Image.Image, meaning: SampleMeaning) -> Range:
     """The least and the largest finite value."""
     lows, highs = [], []
     for strip in strips(image):
-        values: npt.NDArray[np.generic] = np.asarray(image.crop(strip))
+        values = meaning.values(image.crop(strip))
         finite = values[np.isfinite(values)]
         if finite.size:
             lows.append(float(finite.min()))
@@ -63,11 +70,11 @@ def _values_of(image: Image.Image) -> Range:
     return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
 
-def _scaled_from(black: float, white: float) -> Callable[[Image.Image], Image.Image]:
+def _scaled_from(black: float, white: float, meaning: SampleMeaning) -> Callable[[Image.Image], Image.Image]:
     factor = 255.0 / (white - black or 1.0)
 
     def convert(strip: Image.Image) -> Image.Image:
-        values = np.nan_to_num((np.asarray(strip, dtype=np.float64) - black) * factor)
+        values = np.nan_to_num((meaning.values(strip).astype(np.float64) - black) * factor)
         return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
     return convert

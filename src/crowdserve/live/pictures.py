@@ -9,7 +9,7 @@ import logging
 import time
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from crowdserve.images import MAX_PIXELS, opened
 from crowdserve.live.configuration import Pictures
@@ -70,8 +70,9 @@ class PictureStore:
 def pixelated(file: bytes) -> bytes:
     """A JPEG of a picture in which nobody can be recognised."""
     with opened(file, max_pixels=MAX_PIXELS) as found:
-        picture = found.file
+        picture: Image.Image = found.file
         picture.draft("RGB", (CELLS, CELLS))
+        picture = ImageOps.exif_transpose(picture)
         scale = CELLS / max(picture.size)
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         cells = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX)

@@ -12,6 +12,7 @@ from crowdserve.live.board import Board
 from crowdserve.live.configuration import Configuration, Webhook
 from crowdserve.live.history.store import HistoryStore, reason
 from crowdserve.live.history.writer import Entry, HistoryWriter
+from crowdserve.live.newest import NewestPictures
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import OUTCOMES, WebhookSender
@@ -57,6 +58,7 @@ class Publishing:
         self._history = self._writer(self._store) if self._store else None
         self._webhooks = [self._sender(webhook) for webhook in self._site.webhooks]
         self._pictures = PictureStore(self._site.pictures)
+        self.newest = NewestPictures(self._site.pictures)
 
     def adopt(self, epochs: Mapping[str, int]) -> None:
         """Take cameras over: their open alerts go on, and messages about them that were not delivered are.
@@ -93,10 +95,21 @@ class Publishing:
         reading = replace(reading, detail=self._secrets.hide(reading.detail))
         self.board.put(reading, alerts, frames_read, reconnects)
         self._send(reading, alerts)
+        if picture is not None:
+            self.newest.put(reading.camera, reading.at, picture)
         if picture is not None and reading.zones:
             self._pictures.keep(reading.camera, reading.at, picture)
         if self._listener is not None:
             self._listener(reading, alerts)
+
+    def hide(self, text: str) -> str:
+        """A text without the site's secrets."""
+        return self._secrets.hide(text)
+
+    @property
+    def history(self) -> HistoryStore | None:
+        """The history, to read; None if the site keeps none."""
+        return self._store
 
     @property
     def history_waiting(self) -> int:
@@ -126,6 +139,7 @@ class Publishing:
             sender.stop()
         if site.pictures != self._site.pictures:
             self._pictures = PictureStore(site.pictures)
+        self.newest.change(site.pictures, {camera.name for camera in site.cameras})
         self._site = site
 
     def close(self) -> None:

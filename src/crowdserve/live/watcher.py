@@ -3,13 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from crowdserve.client.service import PhotoCount, ServiceClient
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
-from crowdserve.live.configuration import Camera, Configuration, Site
+from crowdserve.live.configuration import Camera, Configuration, Site, WatchedZone
 from crowdserve.live.division.running import Division
 from crowdserve.live.observations import Alert, Reading
 from crowdserve.live.publishing import Publishing
@@ -39,6 +39,7 @@ class Watcher:
         publishing: Publishing,
         division: Division | None = None,
     ) -> None:
+        self._configuration = configuration
         self._site = configuration.site
         self._client = client
         self._publishing = publishing
@@ -66,6 +67,16 @@ class Watcher:
     def ended(self) -> bool:
         """Whether every source was a file and has been played."""
         return self._division is None and all(watch.ended for watch in list(self._watches.values()))
+
+    @property
+    def configuration(self) -> Configuration:
+        """The site as it is watched."""
+        return self._configuration
+
+    @property
+    def is_known_elsewhere(self) -> bool:
+        """Whether counts or alerts go anywhere but to who listens."""
+        return self._publishing.is_known_elsewhere
 
     def begin(self, epochs: Mapping[str, int]) -> None:
         """Watch cameras, with the alerts that are open for them.
@@ -102,7 +113,7 @@ class Watcher:
             self._publishing.adopt(unknown)
             new = {camera.name: self._watch(camera, site) for camera in changed}
             gone = self._watches.keys() - {camera.name for camera in site.cameras}
-            self._site = site
+            self._configuration, self._site = configuration, site
             self._watches = {name: watch for name, watch in self._watches.items() if name in kept}
             self._put(new, gone)
             for watch in new.values():
@@ -110,6 +121,21 @@ class Watcher:
         if self._division is not None:
             self._division.divide(camera.name for camera in site.cameras)
         log.info("configuration read: %d cameras, %d of them changed", len(site.cameras), len(new))
+
+    def change_zones(self, name: str, zones: Sequence[WatchedZone]) -> None:
+        """Go on with other zones of a camera.
+
+        Raises:
+            KeyError: If it is not watched.
+        """
+        with self._lock:
+            before = self._configuration
+            changed = {
+                c.name: c.model_copy(update={"zones": tuple(zones)}) for c in before.site.cameras if c.name == name
+            }
+            changed[name]
+            cameras = tuple(changed.get(c.name, c) for c in before.site.cameras)
+            self.change(Configuration(before.site.model_copy(update={"cameras": cameras}), before.secrets))
 
     def _is_ours(self, name: str) -> bool:
         """Whether a camera of the configuration is watched here; one that is new to a division is taken by it."""
@@ -136,7 +162,11 @@ class Watcher:
         return self._division is None or self._division.holds(name)
 
     def _count(self, file: bytes, camera: Camera, zones: tuple[Zone, ...]) -> PhotoCount:
-        return self._client.count(file, route=camera.route, counter=camera.counter, zones=zones)
+        newest, at = self._publishing.newest, time.time()
+        wanted = newest.is_wanted(camera.name)
+        found = self._client.count(file, route=camera.route, counter=camera.counter, density=wanted, zones=zones)
+        newest.put(camera.name, at, file, found.density)
+        return found
 
     def _publish(self, name: str, reading: Reading, alerts: list[Alert], picture: bytes | None) -> None:
         watch = self._watches.get(name)

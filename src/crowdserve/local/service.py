@@ -12,7 +12,7 @@ from crowdserve.errors import PlatformError
 from crowdserve.local.precision import choose_precision
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.triton import EmbeddedTriton, answers_ok
-from crowdserve.network import ANY, join_address
+from crowdserve.network import REACHED, join_address
 from crowdserve.scratch import Scratch
 from crowdserve.triton.repository import render_repository
 
@@ -23,7 +23,6 @@ TRITON_TIMEOUT_SECONDS = 600
 _GRACE_SECONDS = 5
 _POLL_SECONDS = 0.25
 _NOT_RUNNING = "the service is not running; use `with EmbeddedService(…)`"
-_LOCAL_HOSTS = {"0.0.0.0": "127.0.0.1", ANY: "127.0.0.1"}
 
 
 class EmbeddedService:
@@ -37,6 +36,7 @@ class EmbeddedService:
         metrics_port: Port of the transformer's metrics; a free one if None.
         threads: CPU threads of one network; every core if None.
         precision: Precision of the networks; what this machine does well if None.
+        console: The transformer's setting of that name.
 
     Raises:
         PlatformError: If this machine does not compute in that precision.
@@ -58,11 +58,13 @@ class EmbeddedService:
         metrics_port: int | None = None,
         threads: int | None = None,
         precision: str | None = None,
+        console: str = "off",
     ) -> None:
         self._source = repository
         self._host = host
         self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._threads = threads
+        self._console = console
         self.precision = choose_precision(precision)
         self._scratch: Scratch | None = None
         self._triton: EmbeddedTriton | None = None
@@ -137,7 +139,7 @@ class EmbeddedService:
         self._transformer = ChildProcess(
             "the transformer", command, folder=scratch.folder, env=os.environ, lock=scratch.lock
         )
-        reached = _LOCAL_HOSTS.get(self._host, self._host)
+        reached = REACHED.get(self._host, self._host)
         address, self.grpc_url, metrics = (join_address(reached, port) for port in ports)
         self.http_url, self.metrics_url = f"http://{address}", f"http://{metrics}/metrics"
         self._triton.wait_ready()
@@ -155,6 +157,7 @@ class EmbeddedService:
             "repository": repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "request_timeout_seconds": TRITON_TIMEOUT_SECONDS,
+            "console": self._console,
             "drain_seconds": 0,  # there is no load balancer to notice first
             "grace_seconds": _GRACE_SECONDS,
         }

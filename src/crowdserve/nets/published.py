@@ -1,10 +1,11 @@
-"""Reader of CSRNet checkpoints that others published: weights-only HDF5 files of Keras 2, read with h5py alone.
+"""Reader of networks that others published for Keras 2: HDF5 files of weights or whole models, read with h5py alone.
 
-The files name their layers differently: `conv2d_1` is the first convolution of the front-end in one and the first
-dilated one in another. So layers are read in the order of the root attribute `layer_names`, never by name. The
-networks expect the `published_normalisation` of their cards.
+The files name their layers differently: `conv2d_1` is the first convolution of CSRNet's front-end in one and the first
+dilated one in another. So layers are read in the order of the attribute `layer_names`, never by name. The networks
+expect the `published_normalisation` of their cards.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,41 +30,55 @@ def expected_shapes() -> list[tuple[int, int, int, int]]:
 
 
 def read_published_csrnet(path: Path) -> ConvWeights:
-    """Read a published checkpoint.
+    """Read a published CSRNet.
 
     Raises:
         WeightsError: If the file is truncated or of another kind, or its convolutions are not CSRNet's 17.
     """
-    try:
-        with h5py.File(path) as file:
-            weights = _read_layers(path, file)
-    except (OSError, RuntimeError) as err:  # h5py's errors for truncated files and files of other kinds
-        raise WeightsError(f"{path} is truncated or not an HDF5 file ({err}); fetch it again") from err
-    _check_shapes(path, weights)
+    weights = read_published(path)
+    check_shapes(path, weights, expected_shapes(), "CSRNet")
     return weights
 
 
-def _read_layers(path: Path, file: h5py.File) -> ConvWeights:
+def read_published(path: Path) -> ConvWeights:
+    """The convolutions of any network in a file of Keras 2.
+
+    Raises:
+        WeightsError: If the file is truncated or of another kind, or has layers of other kinds.
+    """
+    try:
+        with h5py.File(path) as file:
+            return _read_layers(path, file.get("model_weights", file))
+    except (OSError, RuntimeError) as err:  # h5py's errors for truncated files and files of other kinds
+        raise WeightsError(f"{path} is truncated or not an HDF5 file ({err}); fetch it again") from err
+
+
+def _read_layers(path: Path, file: h5py.Group) -> ConvWeights:
     if "layer_names" not in file.attrs:
         raise WeightsError(
-            f"{path} has no attribute layer_names; expected a weights-only file of Keras 2 (model.save_weights); "
-            f"for a checkpoint of this project give its folder"
+            f"{path} has no attribute layer_names; expected a file of Keras 2 (model.save_weights or model.save, .h5); "
+            "for a checkpoint of this project give its folder"
         )
     names = [_text(name) for name in file.attrs["layer_names"]]
     missing = [name for name in names if name not in file]
     if missing:
         raise WeightsError(f"{path} names the layers {', '.join(missing)} but does not hold them; fetch it again")
-    return [_read_conv(path, file[name]) for name in names if _datasets(file[name])]
+    layers = (_read_layer(path, file[name]) for name in names if _datasets(file[name]))
+    return [layer for layer in layers if layer is not None]
 
 
-def _read_conv(path: Path, layer: h5py.Group) -> tuple[Array, Array]:
-    tensors = {name.rsplit("/", 1)[-1].removesuffix(":0"): dataset for name, dataset in _datasets(layer).items()}
-    if set(tensors) != {"kernel", "bias"}:
+def _read_layer(path: Path, layer: h5py.Group) -> tuple[Array, Array] | None:
+    """Kernel and bias of a convolution, whatever the file calls them; None for a layer of a dense head."""
+    datasets = sorted(_datasets(layer).values(), key=lambda dataset: -dataset.ndim)
+    if [dataset.ndim for dataset in datasets] == [2, 1]:
+        return None
+    if [dataset.ndim for dataset in datasets] != [4, 1]:
+        names = sorted(name.rsplit("/", 1)[-1].removesuffix(":0") for name in _datasets(layer))
         raise WeightsError(
-            f"{path}: layer {layer.name!r} holds {sorted(tensors)}; expected a convolution's kernel and bias "
+            f"{path}: layer {layer.name!r} holds {names}; expected a convolution's kernel and bias "
             f"(a published network with batch normalisation is not supported)"
         )
-    kernel, bias = (np.asarray(tensors[part], np.float32) for part in ("kernel", "bias"))
+    kernel, bias = (np.asarray(dataset, np.float32) for dataset in datasets)
     return kernel, bias
 
 
@@ -77,15 +92,25 @@ def _text(name: bytes | str) -> str:
     return name.decode() if isinstance(name, bytes) else name
 
 
-def _check_shapes(path: Path, weights: ConvWeights) -> None:
-    expected = expected_shapes()
+def check_shapes(path: Path, weights: ConvWeights, expected: Sequence[tuple[int, ...]], network: str) -> None:
+    """Check that convolutions are those of a network.
+
+    Args:
+        path: Where they come from, for messages.
+        weights: The convolutions.
+        expected: Kernel shapes [kh, kw, in, out], in order.
+        network: Its name, for messages.
+
+    Raises:
+        WeightsError: If their number, a shape or a value is another.
+    """
     if len(weights) != len(expected):
-        raise WeightsError(f"{path} has {len(weights)} convolutions; CSRNet has {len(expected)}")
+        raise WeightsError(f"{path} has {len(weights)} convolutions; {network} has {len(expected)}")
     for i, ((kernel, bias), shape) in enumerate(zip(weights, expected, strict=True), 1):
         if kernel.shape != shape or bias.shape != shape[-1:]:
             raise WeightsError(
                 f"{path}: convolution {i} of {len(expected)} has a kernel {kernel.shape} and a bias {bias.shape}; "
-                f"CSRNet's are {shape} and {shape[-1:]}"
+                f"{network}'s are {shape} and {shape[-1:]}"
             )
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise WeightsError(f"{path}: convolution {i} of {len(expected)} holds NaN or infinity; training diverged")

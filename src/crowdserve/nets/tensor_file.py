@@ -100,7 +100,7 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
         # A damaged archive makes numpy leave a file open that it opened itself.
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as err:
+    except (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, MemoryError, zipfile.BadZipFile) as err:
         raise _no_state_dict(path, str(err)) from err  # a TypeError where the file holds a single array
     strange = sorted(name for name, array in arrays.items() if array.dtype.kind not in "fiu")
     if strange or not arrays:

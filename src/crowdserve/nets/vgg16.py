@@ -3,6 +3,7 @@
 import keras
 
 from crowdserve.nets.imagenet import load_vgg16_weights
+from crowdserve.nets.published import ConvWeights
 from crowdserve.nets.vgg_layout import BLOCKS
 
 
@@ -49,6 +50,12 @@ def conv_layers(model: keras.Model) -> list[keras.layers.Conv2D]:
         elif isinstance(layer, keras.layers.Conv2D):
             layers.append(layer)
     return layers
+
+
+def fill(model: keras.Model, weights: ConvWeights) -> None:
+    """Give the convolutions of a model, and of the models in it, these weights, in order."""
+    for layer, arrays in zip(conv_layers(model), weights, strict=True):
+        layer.set_weights(arrays)
 
 
 def port_vgg16_weights(model: keras.Model) -> keras.Model:

@@ -14,16 +14,22 @@ BACK_END: tuple[int, ...] = (512, 512, 512, 256, 128, 64)
 """Filters of the 3x3 convolutions of dilation 2 that CSRNet puts on four of the blocks."""
 
 
-def _torch_names() -> Iterator[str]:
+def _positions(blocks: int) -> Iterator[int]:
+    """Places of VGG16's convolutions in a sequence with their ReLUs and poolings."""
     position = 0
-    for block in BLOCKS[:4]:
+    for block in BLOCKS[:blocks]:
         for _ in block:
-            yield f"frontend.{position}"
+            yield position
             position += 2  # a ReLU lies between
         position += 1  # a pooling
-    yield from (f"backend.{2 * i}" for i in range(len(BACK_END)))
-    yield "output_layer"
 
 
-CSRNET_TORCH_NAMES: tuple[str, ...] = tuple(_torch_names())
+VGG16_TORCH_NAMES: tuple[str, ...] = tuple(f"features.{position}" for position in _positions(5))
+"""VGG16's 13 convolutions in order, under torchvision's names."""
+
+CSRNET_TORCH_NAMES: tuple[str, ...] = (
+    *(f"frontend.{position}" for position in _positions(4)),
+    *(f"backend.{2 * i}" for i in range(len(BACK_END))),
+    "output_layer",
+)
 """CSRNet's 17 convolutions in order, under the names of its authors' PyTorch checkpoints."""

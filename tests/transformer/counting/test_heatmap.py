@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from crowdserve.images import Density, Rgb
-from crowdserve_transformer.counting.heatmap import cell_side_px, colour_table, heat, overlay, overlay_png
+from crowdserve.images.heat import cell_side_px, colour_table, heat, overlay
+from crowdserve_transformer.counting.heatmap import overlay_png
 
 GRAY = 100
 

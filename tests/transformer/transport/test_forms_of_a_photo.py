@@ -48,6 +48,21 @@ def two_gzip_files(content: bytes) -> bytes:
     return gzip.compress(content[:100]) + gzip.compress(content[100:])
 
 
+Part = tuple[str, str | None, bytes]
+IMAGE: Part = ("image", "photo.jpg", PHOTO)
+COUNTER: Part = ("counter", None, b"csrnet")
+
+
+def form(*parts: Part) -> Sent:
+    """Fields of a name, a file name and content."""
+    body = b""
+    for name, file_name, content in parts:
+        of_file = f'; filename="{file_name}"\r\nContent-Type: application/octet-stream' if file_name else ""
+        head = f'--x-y\r\nContent-Disposition: form-data; name="{name}"{of_file}\r\n\r\n'
+        body += head.encode() + content + b"\r\n"
+    return body + b"--x-y--\r\n", {"content-type": 'multipart/form-data; boundary="x-y"'}
+
+
 BINARY = binary_body([PHOTO])
 FORMS: dict[str, tuple[str, Sent]] = {
     "gzip": (V2, packed(v2([TEXT]), "gzip", gzip.compress)),
@@ -72,6 +87,11 @@ FORMS: dict[str, tuple[str, Sent]] = {
     "photo as image/*": (V2, (PHOTO, {"content-type": "image/*"})),
     "PNG as image/jpeg": (V2, (gray_photo(), {"content-type": "image/jpeg"})),
     "raw form of Triton": (V2, (PHOTO, RAW)),
+    "form": (V2, form(IMAGE)),
+    "form with a parameter before": (V2, form(COUNTER, IMAGE)),
+    "form with a parameter behind": (V2, form(("file", "a b.jpeg", PHOTO), COUNTER)),
+    "form to v1": (V1, form(("data", "photo", PHOTO))),
+    "gzip of a form": (V2, packed(form(IMAGE), "gzip", gzip.compress)),
     "photo by version": (V2.replace("/infer", "/versions/0.2.0/infer"), (PHOTO, {"content-type": "image/jpeg"})),
     "photo to v1": (V1, (PHOTO, {"content-type": "image/jpeg"})),
     "raw form to v1": (V1, (PHOTO, RAW)),
@@ -134,13 +154,23 @@ REFUSED: dict[str, tuple[str, Sent, int, str]] = {
     ),
     "gzip as deflate": (V2, packed(v2([TEXT]), "deflate", gzip.compress), 400, "the body is not deflate"),
     "gzip that nobody announced": (V2, (SHORT, JSON), 400, "the body is not JSON"),
-    "form": (
+    "mixed parts": (
         V2,
-        (b"--x\r\n\r\n", {"content-type": "multipart/form-data; boundary=x"}),
+        (b"--x\r\n\r\n", {"content-type": "multipart/mixed; boundary=x"}),
         415,
         "--data-binary @photo.jpg",
     ),
-    "form to v1": (V1, (b"--x\r\n\r\n", {"content-type": "multipart/form-data; boundary=x"}), 415, "not curl --form"),
+    "parts to v1": (V1, (b"--x\r\n\r\n", {"content-type": "multipart/related; boundary=x"}), 415, "or in a form"),
+    "form without a boundary": (V2, (form(IMAGE)[0], {"content-type": "multipart/form-data"}), 400, "cannot be read"),
+    "form that is none": (V2, (PHOTO, form()[1]), 400, "the form cannot be read"),
+    "half a form": (V2, (form(IMAGE)[0][:-200], form()[1]), 400, "the form ends early"),
+    "form without a file": (V2, form(COUNTER), 400, "has no file; expected what curl --form image=@photo.jpg"),
+    "form without anything": (V1, (b"", form()[1]), 400, "has no file"),
+    "form with an odd parameter": (V2, form(IMAGE, ("weather", None, b"rain")), 400, "weather"),
+    "form with a photo as text": (V2, form(("image", None, b"\xff\xd8\xff\xe0")), 400, "a photo needs a file name"),
+    "form of a text": (V2, form(("image", "a.txt", b"hello")), 400, "are a text: send a photo"),
+    "form of many files": (V2, form(*[IMAGE] * 17), 413, "17 images in one request; the limit is 16"),
+    "form of many fields": (V1, form(IMAGE, *[(f"f{n}", None, b"1") for n in range(99)]), 400, "has 100 parts"),
     "photo as JSON": (V2, (PHOTO, JSON), 400, "one that is a photo a Content-Type such as image/jpeg"),
     "no photo": (V2, (b"hello", {"content-type": "image/png"}), 400, "are a text: send a photo"),
     "nothing": (V2, (b"", {}), 400, "the body is empty; send a photo"),
@@ -177,6 +207,22 @@ def test_two_photos_in_v1_keep_their_order(client: httpx.Client, small_service: 
     body = {"instances": [{"b64": TEXT}, {"image": {"b64": dark}, "name": "dark"}]}
     predictions = client.post(small_service.http_url + V1, json=body).json()["predictions"]
     assert [each["count"] for each in predictions] == pytest.approx([expected_count(200), expected_count(50)], rel=1e-5)
+
+
+def test_files_of_a_form_keep_their_order_and_its_fields_are_parameters(
+    client: httpx.Client, small_service: EmbeddedService
+) -> None:
+    content, headers = form(IMAGE, ("route", None, b"sparse"), ("image", "dark.png", gray_photo(50)))
+    for path in (V1, V2):
+        message = client.post(small_service.http_url + path, content=content, headers=headers).json()
+        if path == V1:
+            found = [(each["count"], each["route"]) for each in message["predictions"]]
+        else:
+            outputs = {output["name"]: output["data"] for output in message["outputs"]}
+            found = list(zip(outputs["count"], outputs["route"], strict=True))
+        assert [route for _, route in found] == ["sparse"] * 2
+        bright, dark = (count for count, _ in found)
+        assert bright == pytest.approx(4 * dark, rel=1e-5)
 
 
 def test_request_id_and_time_limit_go_with_a_photo(client: httpx.Client, small_service: EmbeddedService) -> None:

@@ -7,7 +7,8 @@ connections.py      how many REST connections there are, and how long each may t
 caller_headers.py   what is read and passed on of a caller's headers
 bodies.py           request bodies within size, pace and memory
 inflation.py        compressed ones; answer_coding.py compresses answers
-body_forms.py       whether a body is JSON, binary tensors or a photo
+body_forms.py       whether a body is JSON, binary tensors, a form or a photo
+forms.py            photos and parameters out of a form
 cloud_events.py     events around requests and answers
 admission.py        how many requests are taken on
 deadlines.py        how long each may take

@@ -1,4 +1,4 @@
-"""What a request body is: JSON, JSON with binary tensors, or the photo itself.
+"""What a request body is: JSON, JSON with binary tensors, a form, or the photo itself.
 
 A photo alone is what `curl --data-binary @photo.jpg` sends, with whatever Content-Type the client thinks of, and what
 Triton calls the raw form, whose header says that no JSON comes first.
@@ -14,6 +14,7 @@ from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.transport.caller_headers import media_type_of
 from crowdserve_transformer.transport.codec import decode_rest
+from crowdserve_transformer.transport.forms import FORM, decode_form, is_form
 from crowdserve_transformer.transport.v1 import decode_v1
 
 PICTURES = re.compile(r"(image|video)/")
@@ -35,8 +36,10 @@ def decode_infer(body: bytes | bytearray, headers: Mapping[str, str], model_name
 
     Raises:
         CrowdServeError: What `decode_rest` raises.
-        UnsupportedMedia: If the body is a form.
+        UnsupportedMedia: If the body has parts and is no form.
     """
+    if is_form(headers):
+        return decode_form(body, headers, model_name, max_files)
     if is_picture(body, headers):
         return of_picture(body, model_name)
     return decode_rest(body, headers, model_name, max_files)
@@ -46,6 +49,8 @@ def decode_predict(
     body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int
 ) -> InferRequest:
     """Decode the body of v1 inference; see `decode_infer`."""
+    if is_form(headers):
+        return decode_form(body, headers, model_name, max_files)
     return of_picture(body, model_name) if is_picture(body, headers) else decode_v1(body, model_name, max_files)
 
 
@@ -53,7 +58,7 @@ def is_picture(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:
     """Whether a body is a photo, by its headers, or by its first bytes if they do not tell.
 
     Raises:
-        UnsupportedMedia: If the body is a form.
+        UnsupportedMedia: If the body has parts.
     """
     length = headers.get(JSON_LENGTH_HEADER)
     if length is not None:
@@ -66,7 +71,8 @@ def is_picture(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:
     if media_type.startswith("multipart/"):
         raise UnsupportedMedia(
             f"Content-Type {quoted(media_type)} is not supported; send the photo itself as the body, with a "
-            "Content-Type such as image/jpeg: curl --data-binary @photo.jpg, not curl --form"
+            f"Content-Type such as image/jpeg: curl --data-binary @photo.jpg; or in a form, {FORM}: "
+            "curl --form image=@photo.jpg"
         )
     return True
 

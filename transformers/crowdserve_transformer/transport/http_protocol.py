@@ -87,9 +87,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._until = self._until or self.last_active + KEEP_ALIVE_SECONDS
         try:
             self.parser.feed_data(piece)
-        except httptools.HttpParserUpgrade:
-            self._deaf = True  # what follows would be another protocol; the request itself is answered
-            self.cycle.keep_alive = False
+        except httptools.HttpParserUpgrade as offer:
+            if not self._is_offered_upgrade():  # CONNECT: what follows is another protocol; the request is answered
+                self._deaf = True
+                self.cycle.keep_alive = False
+                return
+            self._feed(self._head_without_offer() + piece[offer.args[0] :])
             return
         except httptools.HttpParserError:
             self._refuse(*self._refusal)
@@ -102,6 +105,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._framing_bytes += len(piece) - (self._body_bytes - body_before)
             if self._framing_bytes > self._limits.header_bytes + self._body_bytes:
                 self._refuse(400, "the chunks of the request body are too small, or its trailers too long")
+
+    def _is_offered_upgrade(self) -> bool:
+        """Whether the head that was parsed offers another protocol, as Java's client does with every first request."""
+        return bool(self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT")
+
+    def _head_without_offer(self) -> bytes:
+        """The head again, for a new parser: this one takes what follows for the other protocol, not for the body."""
+        line = b"%s %s HTTP/%s\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        fields = [b"%s: %s\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        return b"".join([line, *fields, b"\r\n"])
 
     # What the parser calls
 
@@ -134,6 +148,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Begin to answer."""
         if len(self.pipeline) >= _MAX_IN_ADVANCE:
             self._stop_parsing(429, "too many requests in advance of their answers")
+        if self._is_offered_upgrade():
+            return
         super().on_headers_complete()
         self._state, self._until = "body", None
         self.cycle.transport = _LingeringTransport(self)  # type: ignore[assignment]
@@ -145,6 +161,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Wait for the next request."""
+        if self._is_offered_upgrade():
+            return
         self._state = "idle"
         self._until = self.last_active + KEEP_ALIVE_SECONDS if self.cycle.response_complete else None
         super().on_message_complete()

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
@@ -29,8 +29,13 @@ _Endpoint = Callable[[Request], Awaitable[Response]]
 _MAX_INDEX_BYTES = 4096
 
 
-def create_app(plane: CrowdDataPlane) -> Starlette:
-    """The REST application. It has no endpoint to load or unload models, unlike the SDK's."""
+def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlette:
+    """The REST application. It has no endpoint to load or unload models, unlike the SDK's.
+
+    Args:
+        plane: Answers.
+        more: Routes of pages, which are no part of the described interface.
+    """
     endpoints = RestEndpoints(plane)
     routes = [
         Route(path, _answering_errors(endpoint), methods=[method])
@@ -66,6 +71,7 @@ def create_app(plane: CrowdDataPlane) -> Starlette:
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
     described = document(app.routes, plane.model.settings)
     app.state.openapi, app.state.docs = orjson.dumps(described), page(described).encode()
+    app.router.routes.extend(more)
     return app
 
 

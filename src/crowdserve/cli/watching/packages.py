@@ -6,7 +6,8 @@ from crowdserve.errors import SetupError
 
 
 def require_packages(
-    names: tuple[str, ...] = ("av", "pydantic", "sqlalchemy", "yaml"), extra: str = "crowdserve[live]"
+    names: tuple[str, ...] = ("av", "pydantic", "ruamel", "sqlalchemy", "starlette", "uvicorn", "yaml"),
+    extra: str = "crowdserve[live]",
 ) -> None:
     """Check that packages are there.
 

@@ -11,11 +11,12 @@ def significant_bits(data: bytes) -> int | None:
 
     None if it is not said, or more than a sample can have.
     """
-    said = (max(content) for kind, content in _chunks_before_pixels(data) if kind == b"sBIT" and content)
+    said = (max(content) for kind, content in chunks_before_pixels(data) if kind == b"sBIT" and content)
     return next((bits for bits in said if 0 < bits <= _MOST_BITS), None)
 
 
-def _chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def chunks_before_pixels(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The kind of each chunk up to the pixels, and its first four bytes."""
     at = _SIGNATURE_BYTES
     while (kind := data[at + 4 : at + 8]) not in {b"", b"IDAT", b"IEND"}:
         length = int.from_bytes(data[at : at + 4], "big")

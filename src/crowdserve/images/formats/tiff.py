@@ -18,14 +18,18 @@ HEADERS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0"}
 MAX_PAGES = 256
 """Pages that are looked at."""
 
+_UNSIGNED = 1
+"""The sample format of whole numbers from zero up."""
+
 _MINIMUM_IS_WHITE = 0
 """The photometric interpretation of greys whose zero is white."""
 
 _SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 255, 256, 257, 258, 259, 262
-_MINIMUM, _MAXIMUM, _SUB_DIRECTORIES, _SMINIMUM, _SMAXIMUM, _DNG_VERSION = 280, 281, 330, 340, 341, 50706
+_MINIMUM, _MAXIMUM, _SUB_DIRECTORIES, _SAMPLE_FORMAT, _SMINIMUM, _SMAXIMUM = 280, 281, 330, 339, 340, 341
+_DNG_VERSION = 50706
 _WANTED = frozenset(
     {_SUBFILE, _OLD_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC}
-    | {_MINIMUM, _MAXIMUM, _SUB_DIRECTORIES, _SMINIMUM, _SMAXIMUM, _DNG_VERSION}
+    | {_MINIMUM, _MAXIMUM, _SUB_DIRECTORIES, _SAMPLE_FORMAT, _SMINIMUM, _SMAXIMUM, _DNG_VERSION}
 )
 
 _RAW_PHOTOMETRIC = {32803, 34892}
@@ -88,6 +92,11 @@ class Page:
     def bits(self) -> int:
         """Bits of a sample."""
         return int(self._first(_BITS, 1))
+
+    @property
+    def is_unsigned(self) -> bool:
+        """Whether its samples are whole numbers without a sign."""
+        return self._first(_SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
 
     @property
     def sample_range(self) -> tuple[float, float] | None:

@@ -8,7 +8,8 @@ from pydantic_core import ErrorDetails
 
 from crowdserve.errors import SetupError, quoted
 from crowdserve.live.configuration.document import Document, Place, read_document
-from crowdserve.live.configuration.site import Site
+from crowdserve.live.configuration.site import Camera, Site
+from crowdserve.live.configuration.zones import WatchedZone
 from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.secrets import Secrets
 from crowdserve.terminal import printable
@@ -45,6 +46,24 @@ def read_configuration(path: Path, secrets: Secrets | None = None) -> Configurat
         raise SetupError(f"{printable(path)} has over {MAX_BYTES:,} bytes; divide the cameras among several watchers")
     secrets = secrets or Secrets()
     return Configuration(_site_of(read_document(text, str(path), secrets), str(path), secrets), secrets)
+
+
+def checked_zones(camera: Camera, zones: object) -> tuple[WatchedZone, ...]:
+    """Zones for a camera, checked as if its configuration had them.
+
+    Args:
+        camera: It.
+        zones: A list as in the configuration.
+
+    Raises:
+        ConfigurationError: With a message for each fault.
+    """
+    try:
+        return Camera.model_validate(camera.model_dump(by_alias=True, exclude={"zones"}) | {"zones": zones}).zones
+    except ValidationError as err:
+        faults = [_fault(each) for each in err.errors()]
+        told = [each for number, each in enumerate(faults) if not _is_told(each[0], number, faults)]
+        raise ConfigurationError([_path(place) + text for place, text in told]) from err
 
 
 def _site_of(document: Document, name: str, secrets: Secrets) -> Site:

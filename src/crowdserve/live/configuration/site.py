@@ -147,12 +147,14 @@ class Pictures(Strict):
         keep: Seconds; 0 for none.
         form: pixelated, or original, in which faces can be recognised.
         every: Seconds from one kept picture of a camera to the next.
+        live: What the console shows of the newest picture, which is never written: pixelated, original or none.
     """
 
     folder: str = "crowdserve-pictures"
     keep: Seconds = 0.0
     form: Literal["pixelated", "original"] = "pixelated"
     every: Annotated[Seconds, Field(gt=0)] = 60.0
+    live: Literal["pixelated", "original", "none"] = "pixelated"
 
 
 class Site(Strict):

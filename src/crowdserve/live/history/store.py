@@ -5,7 +5,8 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select, update
+from sqlalchemy import Connection, Engine, Integer, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import cast as cast_column
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from crowdserve.errors import SetupError
@@ -172,6 +173,35 @@ class HistoryStore:
             for row in connection.execution_options(yield_per=_ROWS_AT_A_TIME).execute(query).mappings():
                 yield dict(row)
 
+    def averages(self, camera: str, zone: str, since: float, bucket_seconds: int) -> list[tuple[int, float, float]]:
+        """The averages of a zone in spans of equal length, by time.
+
+        Args:
+            camera: Its camera.
+            zone: It.
+            since: From this moment on, seconds since the epoch.
+            bucket_seconds: Length of a span.
+
+        Returns:
+            The start of each span that has counts, seconds since the epoch; the mean and the largest average in it.
+        """
+        second = (
+            cast_column(func.strftime("%s", COUNTS.c.at), Integer)
+            if self._engine.dialect.name == "sqlite"
+            else cast_column(func.floor(func.extract("epoch", COUNTS.c.at)), Integer)
+        )
+        span = (second - second % bucket_seconds).label("span")
+        own = (COUNTS.c.camera == camera) & (COUNTS.c.zone == zone) & (COUNTS.c.at >= to_time(since))
+        query = select(span, func.avg(COUNTS.c.average), func.max(COUNTS.c.average)).where(own).group_by(span)
+        with self._engine.connect() as connection:
+            return [(int(at), float(mean), float(top)) for at, mean, top in connection.execute(query.order_by(span))]
+
+    def last_alerts(self, number: int) -> list[Alert]:
+        """The last alerts, the newest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(ALERTS).order_by(ALERTS.c.raised_at.desc()).limit(number))
+            return [_alert(row) for row in rows.mappings()]
+
     def _lost(self, connection: Connection) -> set[str]:
         """Cameras of this watcher that another one has claimed; nobody claims one until the transaction is over."""
         taken = {camera: epoch for camera, epoch in self._epochs.items() if epoch}
@@ -236,4 +266,6 @@ def _put_alert(connection: Connection, alert: Alert) -> None:
 def _alert(row: Any) -> Alert:
     fields = dict(row)
     fields["raised_at"] = to_seconds(cast(datetime, fields["raised_at"]))
+    if fields["cleared_at"] is not None:
+        fields["cleared_at"] = to_seconds(cast(datetime, fields["cleared_at"]))
     return Alert(**fields)

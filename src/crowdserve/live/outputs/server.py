@@ -1,17 +1,40 @@
-"""Prometheus's metrics over HTTP."""
+"""What a watcher serves over HTTP: Prometheus's metrics, whether it lives, and pages that somebody adds."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Protocol
 
-from prometheus_client import start_http_server
+import uvicorn
+from prometheus_client.exposition import choose_encoder
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
 
 from crowdserve.errors import SetupError
 from crowdserve.live.board import Board
 from crowdserve.live.outputs.metrics import registry_of
 
+_STOP_SECONDS = 5.0
+_CONNECTIONS = 200
+
+
+class Pages(AbstractAsyncContextManager["Pages"], Protocol):
+    """Pages that are served too, while the context is entered."""
+
+    routes: list[BaseRoute]
+
+    def close(self) -> None:
+        """Let open connections go."""
+
 
 @contextmanager
-def serving_metrics(board: Board, deliveries: Mapping[str, int], host: str, port: int | None) -> Iterator[int | None]:
+def serving_metrics(
+    board: Board, deliveries: Mapping[str, int], host: str, port: int | None, pages: Pages | None = None
+) -> Iterator[int | None]:
     """Serve the metrics of a board while the block runs; yields the port.
 
     Args:
@@ -19,6 +42,7 @@ def serving_metrics(board: Board, deliveries: Mapping[str, int], host: str, port
         deliveries: Webhook messages by outcome.
         host: Address to listen on.
         port: Port; 0 for a free one, None for none at all.
+        pages: What is served besides.
 
     Raises:
         SetupError: If the port cannot be used.
@@ -26,13 +50,86 @@ def serving_metrics(board: Board, deliveries: Mapping[str, int], host: str, port
     if port is None:
         yield None
         return
+    with _listening(host, port) as listener:
+        server = _Server(_application(board, deliveries, pages), pages, listener)
+        server.start()
+        try:
+            yield int(listener.getsockname()[1])
+        finally:
+            server.stop()
+
+
+class _Server:
+    """uvicorn in a thread with an event loop of its own."""
+
+    def __init__(self, app: Starlette, pages: Pages | None, listener: socket.socket) -> None:
+        self._pages = pages
+        self._listener = listener
+        self._loop = asyncio.new_event_loop()
+        self._server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=int(_STOP_SECONDS),
+            )
+        )
+        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._leave)
+        self._thread.join(2 * _STOP_SECONDS)
+
+    def _leave(self) -> None:
+        if self._pages is not None:
+            self._pages.close()
+        self._server.should_exit = True
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._server.serve(sockets=[self._listener]))
+        finally:
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+            self._loop.close()
+
+
+def _application(board: Board, deliveries: Mapping[str, int], pages: Pages | None) -> Starlette:
+    registry = registry_of(board, deliveries)
+
+    async def metrics(request: Request) -> Response:
+        encode, kind = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"content-type": kind})
+
+    async def lives(request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    @asynccontextmanager
+    async def life(app: Starlette) -> AsyncIterator[None]:
+        if pages is None:
+            yield
+            return
+        async with pages:
+            yield
+
+    routes = [Route("/metrics", metrics), Route("/", metrics), Route("/healthz", lives)]
+    return Starlette(routes=[*routes, *(pages.routes if pages else ())], lifespan=life)
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     try:
-        server, thread = start_http_server(port, host, registry_of(board, deliveries))
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listener = socket.create_server((host, port), family=family, backlog=128)
     except OSError as err:
         raise SetupError(f"metrics cannot be served on {host}:{port} ({err.strerror}); set metrics_port") from err
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listener:
+        yield listener

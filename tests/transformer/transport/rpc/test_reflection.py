@@ -52,16 +52,19 @@ def test_every_method_can_be_called_by_what_reflection_says(small_service: Embed
 def test_both_versions_answer_several_questions(small_service: EmbeddedService, service: str) -> None:
     request = reflection_pb2.ServerReflectionRequest
     with grpc.insecure_channel(small_service.grpc_url) as channel:
-        listed, symbol, unknown = ask(
+        listed, symbol, method, unknown, no_method = ask(
             channel,
             service,
             request(list_services=""),
             request(file_containing_symbol="inference.ModelStatistics"),
+            request(file_containing_symbol="inference.GRPCInferenceService.ModelInfer"),
             request(file_containing_symbol="other.Thing"),
+            request(file_containing_symbol="inference.GRPCInferenceService.Train"),
         )
     assert [each.name for each in listed.list_services_response.service] == SERVICES
     assert symbol.file_descriptor_response.file_descriptor_proto
-    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+    assert method.file_descriptor_response.file_descriptor_proto
+    assert {each.error_response.error_code for each in (unknown, no_method)} == {grpc.StatusCode.NOT_FOUND.value[0]}
 
 
 def test_what_is_no_question_is_refused(small_service: EmbeddedService) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from crowdserve.cards import COUNTERS
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.transport.cloud_events import STRUCTURED
+from crowdserve_transformer.transport.forms import FORM
 from crowdserve_transformer.transport.inflation import CODINGS
 from crowdserve_transformer.transport.openapi.schemas import Schema, ref
 from crowdserve_transformer.transport.openapi.statuses import ANSWER_HEADERS
@@ -24,23 +25,34 @@ _BINARY_FORM = (
 _PICTURE: dict[str, Any] = {
     "schema": {"type": "string", "format": "binary", "description": "One photo, with the defaults of every parameter."}
 }
+_FORM: dict[str, Any] = {
+    "schema": {
+        "type": "object",
+        "description": "Each file of the form is a photo, whatever its name; each other field is a parameter.",
+        "properties": {IMAGE: {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1}},
+        "required": [IMAGE],
+        "additionalProperties": {"type": "string"},
+    }
+}
 
 
 def infer_request() -> dict[str, Any]:
-    """The body of v2 inference: JSON, JSON followed by binary tensors, a photo, or an event."""
+    """The body of v2 inference: JSON, JSON followed by binary tensors, a photo, a form, or an event."""
     image = {"name": IMAGE, "datatype": "BYTES", "shape": [1], "data": [_example_file()]}
     example = {"inputs": [image], "parameters": {"route": "auto", "counter": COUNTERS[0]}}
     binary = {"schema": {"type": "string", "format": "binary", "description": _BINARY_FORM}}
     event = {"schema": ref("InferRequestEvent")}
     forms = {JSON: {"schema": ref("InferRequest"), "example": example}, BINARY: binary}
-    return _body({**forms, PICTURE: _PICTURE, STRUCTURED: event})
+    return _body({**forms, PICTURE: _PICTURE, FORM: _FORM, STRUCTURED: event})
 
 
 def predict_request() -> dict[str, Any]:
     """The body of v1 inference."""
     example = {"instances": [{"image_bytes": {"b64": _example_file()}}], "parameters": {"counter": COUNTERS[0]}}
     event = {"schema": ref("PredictRequestEvent")}
-    return _body({JSON: {"schema": ref("PredictRequest"), "example": example}, PICTURE: _PICTURE, STRUCTURED: event})
+    return _body(
+        {JSON: {"schema": ref("PredictRequest"), "example": example}, PICTURE: _PICTURE, FORM: _FORM, STRUCTURED: event}
+    )
 
 
 def index_request() -> dict[str, Any]:

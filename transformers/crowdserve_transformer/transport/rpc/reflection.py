@@ -32,7 +32,7 @@ class ReflectionEndpoints:
 
     def __init__(self) -> None:
         self._readers = MessageReaders(LONGEST_SECONDS)  # its own: probes do not wait for callers that stay
-        self._servicer = reflection.aio.ReflectionServicer((SERVICE, HEALTH_SERVICE, ALPHA_SERVICE), _described())
+        self._servicer = reflection.aio.ReflectionServicer((SERVICE, HEALTH_SERVICE, ALPHA_SERVICE), _Described())
         self._callers = 0
 
     @answering_errors
@@ -55,9 +55,25 @@ class ReflectionEndpoints:
             yield parsed(sent, reflection_pb2.ServerReflectionRequest)
 
 
-def _described() -> DescriptorPool:
+class _Described:
     """The files of every service that is listed, apart from those that the SDK has under the same names."""
-    pool = DescriptorPool()
-    for file in (*FILES, health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb):
-        pool.AddSerializedFile(file)
-    return pool
+
+    def __init__(self) -> None:
+        self._pool = DescriptorPool()
+        for file in (*FILES, health_pb2.DESCRIPTOR.serialized_pb, reflection_pb2.DESCRIPTOR.serialized_pb):
+            self._pool.AddSerializedFile(file)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:
+        """The file of a symbol; a method's too, which the library's pool does not find.
+
+        Raises:
+            KeyError: If no file has it.
+        """
+        service, _, method = symbol.rpartition(".")
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            return self._pool.FindServiceByName(service).methods_by_name[method].containing_service.file

@@ -1,0 +1,100 @@
+"""Tensors of a TorchScript program: its pickle is read with a list of what it may name, its code is not read at all.
+
+TorchServe's archives often hold such a program. PyTorch reads one only to run it.
+"""
+
+import io
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from crowdserve.errors import WeightsError
+from export.foreign.zip_files import member_names
+
+_DTYPES = {
+    "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
+    "BoolStorage": "?",
+}  # fmt: skip
+_MOST_PICKLE_BYTES = 16 << 20
+
+Array = npt.NDArray[Any]
+
+
+class _Module:
+    """What any class of the program is read as: its attributes."""
+
+    def __init__(self, *_: Any) -> None:
+        self.attributes: dict[str, Any] = {}
+
+    def __setstate__(self, state: Any) -> None:
+        self.attributes = state if isinstance(state, dict) else {}
+
+
+def is_script(path: Path) -> bool:
+    """Whether a file is a TorchScript program, scripted or traced."""
+    names = member_names(path)
+    return any(name.endswith("/data.pkl") for name in names) and any("/code/" in name for name in names)
+
+
+def read_script(path: Path) -> dict[str, Array]:
+    """The parameters and buffers of a program, as its state dict would name them, in their own dtypes.
+
+    Raises:
+        WeightsError: If it is damaged, or its pickle names anything but tensors and modules.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            top = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
+            with archive.open(top) as file:
+                module = _Unpickler(file.read(_MOST_PICKLE_BYTES), archive, top.partition("/")[0]).load()
+            return dict(_tensors(module, ""))
+    except pickle.UnpicklingError as err:
+        raise WeightsError(f"{path} is a TorchScript program that is more than tensors and modules ({err})") from err
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, StopIteration, RuntimeError,
+            zipfile.BadZipFile) as err:  # fmt: skip
+        raise WeightsError(f"{path} is damaged or no TorchScript program ({err!r:.200}); fetch it again") from err
+
+
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, content: bytes, archive: zipfile.ZipFile, top: str) -> None:
+        super().__init__(io.BytesIO(content))
+        self._archive, self._top = archive, top
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.startswith("__torch__"):
+            return _Module
+        if module == "torch" and name in _DTYPES:
+            return np.dtype(_DTYPES[name])
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _tensor
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch.jit._pickle" and name in {"build_intlist", "build_doublelist", "build_boollist"}:
+            return list
+        raise pickle.UnpicklingError(f"it names {module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Array:
+        _, dtype, key, _, _ = pid
+        return np.frombuffer(self._archive.read(f"{self._top}/data/{int(key)}"), dtype)
+
+
+def _tensor(storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Array:
+    """A tensor of a storage; its places are computed, so that none outside of the storage is read."""
+    places = np.asarray(offset)
+    for size, stride in zip(shape, strides, strict=True):
+        places = places[..., np.newaxis] + np.arange(size) * stride
+    return np.ascontiguousarray(storage[places])
+
+
+def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Array]]:
+    for name, value in module.attributes.items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif isinstance(value, _Module):
+            yield from _tensors(value, f"{prefix}{name}.")

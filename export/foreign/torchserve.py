@@ -1,0 +1,95 @@
+"""Weights out of a model archive of TorchServe: `.mar`, a `.tar.gz` of the same content, or its unpacked folder.
+
+Of what is in it the manifest is read and the one file that it calls the model's. The handler and the model's Python
+file, which TorchServe runs, are not touched.
+"""
+
+import json
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from crowdserve.errors import WeightsError
+from export.foreign.zip_files import checked_name, copied, member_names
+
+MANIFEST = "MAR-INF/MANIFEST.json"
+SUFFIX = ".mar"
+_MOST_MANIFEST_BYTES = 1 << 20
+
+_Open = Callable[[str], IO[bytes]]
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is a model archive, by its name or its content."""
+    if path.is_dir():
+        return (path / MANIFEST).is_file()
+    if path.suffix == SUFFIX or (path.name.endswith((".tar.gz", ".tgz")) and tarfile.is_tarfile(path)):
+        return True
+    return MANIFEST in member_names(path)
+
+
+@contextmanager
+def unpacked_weights(path: Path) -> Iterator[Path]:
+    """Yield the file of weights that an archive's manifest names, in a folder that is deleted at the end.
+
+    Raises:
+        WeightsError: If the archive is damaged, or its manifest names no such file.
+    """
+    with _opened(path) as open_member, ExitStack() as stack:
+        name = _serialized_file(path, open_member)
+        with _damage_told(path):
+            file = stack.enter_context(copied(stack.enter_context(open_member(name)), name))
+        try:
+            yield file
+        except WeightsError as err:
+            raise WeightsError(str(err).replace(str(file), f"{path} ({name})")) from err
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Open]:
+    """Yield a function that opens a member by its name; it raises a KeyError or an OSError where there is none."""
+    if path.is_dir():
+        yield lambda name: (path / checked_name(name)).open("rb")
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            yield archive.open
+    else:
+        with _damage_told(path):
+            tar = tarfile.open(path)  # noqa: SIM115 - the next line closes it
+        with tar:
+            yield lambda name: _regular(tar, name)
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, KeyError, EOFError, RuntimeError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile,
+            zlib.error) as err:  # fmt: skip
+        raise WeightsError(f"{path} is damaged or no archive of TorchServe ({err}); fetch it again") from err
+
+
+def _regular(tar: tarfile.TarFile, name: str) -> IO[bytes]:
+    for known in (name, f"./{name}"):
+        if known in tar.getnames() and tar.getmember(known).isfile():
+            found = tar.extractfile(known)
+            if found is not None:
+                return found
+    raise KeyError(name)
+
+
+def _serialized_file(path: Path, open_member: _Open) -> str:
+    with _damage_told(path), open_member(MANIFEST) as file:
+        content = file.read(_MOST_MANIFEST_BYTES)
+    try:
+        manifest: Any = json.loads(content)
+        name = manifest["model"]["serializedFile"]
+    except (ValueError, LookupError, TypeError, RecursionError) as err:
+        raise WeightsError(
+            f"{path}: {MANIFEST} names no model.serializedFile, the file of weights; give that file itself"
+        ) from err
+    return checked_name(name)

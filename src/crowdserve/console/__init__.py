@@ -1,0 +1,16 @@
+"""The console: pages of cameras, counts and alerts, at `/console`.
+
+    board of the watcher in this process ─ beside ─┐
+                                                   ├─► wall ─ events (server-sent) ─► static: pages, scripts
+    consoles of other watchers ─────────── joined ─┘    ▲
+                          service: ready, counts a photo ┘
+
+wall.py      what pages show, each part with the version that changed it      views.py   readings and alerts as JSON
+beside.py    the watcher of this process       joined.py    several others, over HTTP; follower.py reads one
+service.py   the service that counts           access.py    who may change something
+api.py       what pages ask for                events.py    what they are told
+files.py     pages, scripts, styles            app.py       all of it, as an ASGI application
+links.py     another server's answers, passed on      cameras.py   what beside and joined have in common
+
+A page that is slow costs nothing: it is told what is newest when it has taken what came before.
+"""

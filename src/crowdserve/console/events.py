@@ -1,0 +1,79 @@
+"""Server-sent events: what a page is told, for as long as it is open."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response, StreamingResponse
+
+from crowdserve.console.wall import Wall
+
+MAX_READERS = 100
+BEAT_SECONDS = 5.0
+_REST_SECONDS = 0.3
+_AGAIN_MILLISECONDS = 2000
+
+
+class Events:
+    """The readers of a wall.
+
+    Args:
+        wall: It.
+    """
+
+    def __init__(self, wall: Wall) -> None:
+        self._wall = wall
+        self._readers = 0
+        self._closing = False
+
+    def close(self) -> None:
+        """Let every reader go, soon."""
+        self._closing = True
+        self._wall.put("closing", "", True)
+
+    def answer(self) -> Response:
+        """Tell one more reader, if there are not too many."""
+        if self._readers >= MAX_READERS or self._closing:
+            text = f"{self._readers} pages are open already; close some, or try again later"
+            return Response(text, 503, {"retry-after": "10"}, "text/plain")
+        self._readers += 1
+        return _Told(self._tell(), self._leave)
+
+    def _leave(self) -> None:
+        self._readers -= 1
+
+    async def _tell(self) -> AsyncIterator[bytes]:
+        version = 0
+        yield b"retry: %d\n" % _AGAIN_MILLISECONDS
+        yield _event("beat", _now())
+        while not self._closing:
+            version, parts = self._wall.since(version)
+            for kind, text in parts:
+                yield _event(kind, text)
+            yield _event("beat", _now())
+            await asyncio.sleep(_REST_SECONDS)
+            await self._wall.wait(version, BEAT_SECONDS)
+
+
+class _Told(StreamingResponse):
+    """A response that says when it is over, however it ends."""
+
+    def __init__(self, content: AsyncIterator[bytes], leave: "object") -> None:
+        super().__init__(content, media_type="text/event-stream", headers={"cache-control": "no-store"})
+        self._leave = leave
+
+    async def __call__(self, scope: object, receive: object, send: object) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+        finally:
+            self._leave()  # type: ignore[operator]
+
+
+def _event(kind: str, text: str) -> bytes:
+    return f"event: {kind}\ndata: {text}\n\n".encode()
+
+
+def _now() -> str:
+    return json.dumps({"now": time.time()})

@@ -1,0 +1,87 @@
+"""One watcher, followed over HTTP: what its console tells, event by event."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from crowdserve.live.backoff import BackOff
+
+log = logging.getLogger(__name__)
+
+_SILENT_SECONDS = 15.0
+"""A watcher tells something every five seconds."""
+
+_MAX_EVENT_CHARACTERS = 2**20
+
+
+class Follower:
+    """Follows until cancelled.
+
+    Args:
+        base: The watcher's URL.
+        http: The client.
+        changed: Called after every change, with this.
+
+    Attributes:
+        base: The watcher's URL.
+        cameras: Its cameras, as it tells them.
+        names: The cameras that it watches now.
+        alerts: What it has told of alerts since it was last asked for them.
+        connected: Whether it is heard.
+        since: Since when that is so.
+    """
+
+    def __init__(self, base: str, http: httpx.AsyncClient, changed: Callable[["Follower"], None]) -> None:
+        self.base = base
+        self.cameras: dict[str, dict[str, Any]] = {}
+        self.names: list[str] = []
+        self.alerts: list[dict[str, Any]] = []
+        self.connected, self.since = False, time.time()
+        self._http = http
+        self._changed = changed
+
+    async def run(self) -> None:
+        """Follow, again and again."""
+        backoff = BackOff(0.5, 5.0)
+        while True:
+            try:
+                await self._follow(backoff)
+            except (httpx.HTTPError, ValueError, LookupError, TypeError) as err:
+                log.warning("watcher %s: %s", self.base, str(err) or type(err).__name__)
+            self._set(connected=False)
+            await asyncio.sleep(backoff.next_seconds())
+
+    async def _follow(self, backoff: BackOff) -> None:
+        limits = httpx.Timeout(_SILENT_SECONDS, connect=5.0)
+        async with self._http.stream("GET", f"{self.base}/console/api/events", timeout=limits) as reply:
+            reply.raise_for_status()
+            kind = ""
+            async for line in reply.aiter_lines():
+                if len(line) > _MAX_EVENT_CHARACTERS:
+                    raise ValueError("an event is too long")
+                if line.startswith("event: "):
+                    kind = line.removeprefix("event: ")
+                elif line.startswith("data: "):
+                    self._take(kind, json.loads(line.removeprefix("data: ")))
+                    backoff.reset()
+
+    def _take(self, kind: str, value: Any) -> None:
+        if kind == "camera":
+            self.cameras[value["name"]] = value
+        elif kind == "cameras":
+            self.names = list(value["names"])
+            self.cameras = {name: view for name, view in self.cameras.items() if name in self.names}
+        elif kind == "alert":
+            self.alerts.append(value)
+        if kind != "beat" or not self.connected:
+            self._set(connected=True)
+
+    def _set(self, *, connected: bool) -> None:
+        if connected != self.connected:
+            self.connected, self.since = connected, time.time()
+        self._changed(self)

@@ -1,0 +1,60 @@
+"""The console on a port of its own."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from crowdserve.console.app import Console
+
+_CONNECTIONS = 300
+_GRACE_SECONDS = 5
+
+
+class ConsoleServer(uvicorn.Server):
+    """Serves until SIGTERM or Ctrl-C, which let open pages go.
+
+    Args:
+        console: The pages.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+        @asynccontextmanager
+        async def life(app: Starlette) -> AsyncIterator[None]:
+            async with console:
+                yield
+
+        routes = [Route("/healthz", _lives), *console.routes]
+        super().__init__(
+            uvicorn.Config(
+                Starlette(routes=routes, lifespan=life),
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=_CONNECTIONS,
+                timeout_graceful_shutdown=_GRACE_SECONDS,
+            )
+        )
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve on these sockets."""
+        super().run(sockets)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop."""
+        self._console.close()
+        super().handle_exit(sig, frame)
+
+
+async def _lives(request: Request) -> Response:
+    return PlainTextResponse("ok\n")

@@ -1,0 +1,219 @@
+"""A camera on the pages: what they are told, what they may change, and what they never see."""
+
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from crowdserve.console.joined import JoinedWatchers
+from crowdserve.local.service import EmbeddedService
+from tests.support.cameras import TestCamera, running_camera
+from tests.support.consoles import TOKEN, Told, Watching, console_of, watched
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.e2e
+
+PASSWORD = "never-to-be-seen"
+FILE = """\
+# The cameras of the station.
+cameras:
+  - name: platform   # by the stairs
+    source: http://user:${CAMERA_PASSWORD}@127.0.0.1:%d/stream?key=hidden-key
+    every: 0.2s
+    route: dense
+    average_over: 1
+    zones:
+      - name: left   # the left half
+        polygon: [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]
+        area_m2: 100
+        limit: 5000
+history: {url: "sqlite:///%s/history.db"}
+metrics_port: null
+"""
+RIGHT = {"name": "right", "polygon": [[0.5, 0], [1, 0], [1, 1], [0.5, 1]], "limit": 10, "for": 0}
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def camera() -> Iterator[TestCamera]:
+    with running_camera() as running:
+        running.password = PASSWORD
+        yield running
+
+
+@pytest.fixture
+def file(camera: TestCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CAMERA_PASSWORD", PASSWORD)
+    path = tmp_path / "cameras.yaml"
+    path.write_text(FILE % (camera.server_port, tmp_path))
+    return path
+
+
+@pytest.fixture
+def watching(file: Path, small_service: EmbeddedService) -> Iterator[Watching]:
+    with watched(file, small_service.http_url) as running:
+        yield running
+
+
+def put(url: str, zones: object, headers: dict[str, str], camera: str = "platform") -> httpx.Response:
+    path = f"{url}api/cameras/{camera}/zones"
+    return httpx.put(path, json={"zones": zones}, headers=headers, trust_env=False, timeout=20)
+
+
+def zones_of(view: dict[str, Any]) -> dict[str, float]:
+    return {zone["name"]: zone["average"] for zone in view.get("zones", ())}
+
+
+def test_what_pages_are_told(watching: Watching, camera: TestCamera) -> None:
+    with Told(watching.url) as told:
+        wait_for(lambda: "left" in zones_of(told.cameras.get("platform", {})))
+        view = told.cameras["platform"]
+        assert zones_of(view)["left"] == pytest.approx(141, rel=0.05)
+        assert zones_of(view)["picture"] == pytest.approx(2 * zones_of(view)["left"], rel=0.05)
+        assert (view["status"], view["areas"], view["spark"] != []) == ("counted", {"left": 100}, True)
+        camera.cut = True
+        wait_for(lambda: told.cameras["platform"]["status"] == "lost")
+        shown = json.dumps(told.events)
+    for secret in (PASSWORD, "hidden-key", "source", str(camera.server_port)):
+        assert secret not in shown
+
+
+def test_the_picture_is_pixelated_and_gets_its_density(watching: Watching) -> None:
+    path = f"{watching.url}api/cameras/platform/picture"
+    wait_for(lambda: httpx.get(path, trust_env=False).status_code == 200)
+    plain = Image.open(io.BytesIO(httpx.get(path, trust_env=False).content))
+    assert plain.size == (1024, 768)  # 64 cells of 16 px
+    wait_for(lambda: watching.publishing.newest._pictures["platform"].density is not None)
+    reply = httpx.get(path, trust_env=False)
+    assert reply.headers["cache-control"] == "no-store"
+    laid_over = np.asarray(Image.open(io.BytesIO(reply.content))).astype(int)
+    assert np.abs(laid_over[..., 0] - laid_over[..., 1]).mean() > 10  # grey by itself
+
+
+def test_zones_are_watched_at_once_and_kept_with_the_comments(watching: Watching, file: Path) -> None:
+    file.chmod(0o640)
+    with Told(watching.url) as told:
+        left = {"name": "left", "polygon": [[0, 0], [0.25, 0], [0.25, 1], [0, 1]], "area_m2": 50}
+        reply = put(watching.url, [left, RIGHT], BEARER)
+        assert (reply.status_code, reply.json()["kept"]) == (200, True)
+        wait_for(lambda: "right" in zones_of(told.cameras.get("platform", {})))
+        assert zones_of(told.cameras["platform"])["left"] == pytest.approx(70, rel=0.06)
+        wait_for(lambda: any(kind == "alert" and value["zone"] == "right" for kind, value in told.events))
+    text = file.read_text()
+    for kept in ("# The cameras of the station.", "# by the stairs", "# the left half", "${CAMERA_PASSWORD}"):
+        assert kept in text
+    assert PASSWORD not in text
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(file.parent).count("cameras.yaml") == 1
+    assert [path for path in file.parent.iterdir() if path.name.startswith(".")] == []
+
+
+def test_without_a_file_the_zones_are_shown_to_copy(file: Path, small_service: EmbeddedService) -> None:
+    with watched(file, small_service.http_url, kept=False) as watching:
+        told = put(watching.url, [RIGHT], BEARER).json()
+        assert (told["kept"], "command line" in told["reason"]) == (False, True)
+        assert "- name: right" in told["yaml"]
+        assert [zone.name for zone in watching.watcher.configuration.site.cameras[0].zones] == ["right"]
+
+
+def test_who_may_not_change(watching: Watching, file: Path) -> None:
+    before = file.read_text()
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": "crowdserve_console=9999999999.0"}):
+        assert put(watching.url, [RIGHT], headers).status_code == 403
+    assert file.read_text() == before
+
+
+def test_a_session_of_a_browser(watching: Watching) -> None:
+    with httpx.Client(trust_env=False, base_url=watching.url) as browser:
+        started = time.monotonic()
+        assert browser.post("api/login", json={"token": "wrong"}).status_code == 403
+        assert time.monotonic() - started > 0.9
+        assert browser.post("api/login", json={"token": TOKEN}, headers={"origin": "http://evil"}).status_code == 403
+        assert browser.post("api/login", json={"token": TOKEN}).status_code == 200
+        assert browser.get("api/session").json() == {"changeable": True, "may_change": True}
+        path = "api/cameras/platform/zones"
+        elsewhere = browser.put(path, json={"zones": []}, headers={"sec-fetch-site": "cross-site"})
+        assert elsewhere.status_code == 403
+        assert browser.put(path, content=b'{"zones": []}', headers={"content-type": "text/plain"}).status_code == 400
+        assert browser.put(path, json={"zones": [RIGHT]}).status_code == 200
+        browser.post("api/logout", json={})
+        assert browser.put(path, json={"zones": [RIGHT]}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("zones", "message"),
+    [
+        ([{"name": "line", "polygon": [[0, 0], [1, 1]]}], "expected 3 to 64"),
+        ([RIGHT, RIGHT], "is the name of several"),
+        ([RIGHT | {"limit": -1}], "zones[1].limit: -1 cannot be"),
+        ([RIGHT | {"colour": "red"}], "zones[1].colour: there is no such setting"),
+        ("everything", "zones"),
+        (None, "zones"),
+        ([RIGHT] * 33, "32"),
+    ],
+)
+def test_zones_that_cannot_be(watching: Watching, file: Path, zones: object, message: str) -> None:
+    before = file.read_text()
+    reply = put(watching.url, zones, BEARER)
+    assert reply.status_code == 400
+    assert message in " ".join(reply.json()["messages"])
+    assert file.read_text() == before
+
+
+def test_history(watching: Watching) -> None:
+    def points(zone: str) -> list[Any]:
+        reply = httpx.get(
+            f"{watching.url}api/cameras/platform/history", params={"zone": zone, "seconds": 600}, trust_env=False
+        )
+        return list(reply.json()["points"])
+
+    wait_for(lambda: len(points("left")) > 0)
+    at, mean, most = points("left")[0]
+    assert abs(at - time.time()) < 60
+    assert most >= mean == pytest.approx(141, rel=0.1)
+    assert points("none") == []
+    wrong = httpx.get(f"{watching.url}api/cameras/platform/history?seconds=9999999999", trust_env=False)
+    assert wrong.status_code == 400
+
+
+def test_a_photo_is_counted_with_its_zones(watching: Watching, camera: TestCamera) -> None:
+    def count(photo: bytes, **asked: str) -> httpx.Response:
+        return httpx.post(f"{watching.url}api/count", params=asked, content=photo, trust_env=False, timeout=60)
+
+    reply = count(camera.frame(), zones=json.dumps([{"name": "half", "polygon": [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]}]))
+    assert reply.status_code == 200
+    header = json.loads(reply.content[: int(reply.headers["inference-header-content-length"])])
+    assert {"count", "heatmap", "zone_names", "zone_counts"} <= {output["name"] for output in header["outputs"]}
+    wrong = count(b"<b>no photo</b>")
+    assert wrong.status_code == 400
+    assert "expected" in wrong.json()["error"]
+    assert "expected a list" in count(b"photo", zones="{}").json()["error"]
+    elsewhere = httpx.post(f"{watching.url}api/count", content=b"x", headers={"origin": "http://evil"}, trust_env=False)
+    assert elsewhere.status_code == 403
+    assert "Content-Length" in httpx.post(f"{watching.url}api/count", content=iter([b"x"]), trust_env=False).text
+
+
+def test_a_console_that_joins_watchers(file: Path, small_service: EmbeddedService) -> None:
+    with watched(file, small_service.http_url) as watching:
+        address = watching.url.removeprefix("http://").partition("/")[0]
+        with console_of(JoinedWatchers([address], TOKEN), small_service.http_url) as joined, Told(joined) as told:
+            wait_for(lambda: told.cameras.get("platform", {}).get("status") == "counted")
+            wait_for(lambda: httpx.get(f"{joined}api/cameras/platform/picture", trust_env=False).status_code == 200)
+            assert put(joined, [RIGHT], {}).status_code == 403
+            refused = put(joined, [RIGHT | {"limit": -1}], BEARER)
+            assert (refused.status_code, "limit" in refused.json()["messages"][0]) == (400, True)
+            assert put(joined, [RIGHT], BEARER).json()["kept"] is True
+            wait_for(lambda: "right" in zones_of(told.cameras["platform"]))
+            assert put(joined, [RIGHT], BEARER, camera="other").status_code == 404
+            watching.publishing.board.show([])
+            wait_for(lambda: told.cameras["platform"]["away"] is not None)  # nobody watches it, and the page says so
+            watching.publishing.board.show(["platform"])
+            wait_for(lambda: told.cameras["platform"]["away"] is None)
