@@ -47,9 +47,9 @@ class Lock:
 LOCKS = (
     Lock("build", "what builds this project's wheel in the images", packages=("hatchling",)),
     Lock("transformer", "the image of the transformer", extras=("serving",)),
-    Lock("watcher", "the image of the watcher", extras=("cli", "live"), packages=("psycopg", "kubernetes")),
     Lock("models", "the image of the models, while it is built", extras=("cli",)),
     Lock("triton", "the image of Triton for CPUs", packages=("onnxruntime",), alone=("nvidia-pytriton", "openvino")),
+    Lock("watcher", "the image of the watcher", extras=("cli", "live"), packages=("psycopg", "kubernetes")),
 )
 
 

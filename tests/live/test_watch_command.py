@@ -167,9 +167,11 @@ def test_alerts_of_what_is_not_watched_any_more_are_ended(tmp_path: Path) -> Non
     cameras = [{"name": "a", "source": str(tmp_path), "zones": [zone]}]
     site = Site.model_validate({"cameras": cameras, "history": {"url": url}})
     publishing = Publishing(Configuration(site, Secrets()), "test")
-    with ServiceClient("http://127.0.0.1:1", use_proxy=False) as client:
-        with Watcher(Configuration(site, Secrets()), client, publishing):
-            pass
+    with (
+        ServiceClient("http://127.0.0.1:1", use_proxy=False) as client,
+        Watcher(Configuration(site, Secrets()), client, publishing),
+    ):
+        pass
     publishing.close()
     again = HistoryStore(url)
     assert {each.id for each in again.open_alerts()} == {"known", "another's"}

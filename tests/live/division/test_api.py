@@ -63,7 +63,7 @@ def test_what_has_no_answer_is_not_known(leases: ApiLeases, kubernetes_api: ApiS
         with pytest.raises(LeasesAway):
             leases.read("camera", "a")
     kubernetes_api.disturb("POST", api_faults.answer(403, "Forbidden"))
-    with pytest.raises(LeasesAway, match="403 .*the rights needed are in"):
+    with pytest.raises(LeasesAway, match=r"403 .*the rights needed are in"):
         leases.written(leases.unwritten("camera", "a"))
     kubernetes_api.stop()
     with pytest.raises(LeasesAway, match="no answer"):

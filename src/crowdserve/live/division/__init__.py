@@ -6,9 +6,9 @@
     member ─── a Lease of each camera ────────────► held: taken by one write, never renewed
 
 A camera's Lease names the session that holds it, and is good for as long as that session lives: so 1,000 cameras cost
-no more renewals than one. Who finds a watcher silent for the whole duration of its Lease ends the session, by a write that
-fails if the watcher has renewed it meanwhile, and only then are its cameras taken. The watcher itself has stopped by
-then: it counts from the moment before its last renewal was sent, and to two thirds of the duration. Every decision is a
+no more renewals than one. Who finds a watcher silent for the whole duration of its Lease ends the session, by a write
+that fails if the watcher has renewed it meanwhile, and only then are its cameras taken. The watcher itself has stopped
+by then: it counts for two thirds of the duration from the moment before its last renewal was sent. Every decision is a
 write that names the version that it was made from, so an old answer, or one that was lost, costs a conflict and never
 two owners.
 

@@ -68,7 +68,7 @@ class Division:
         return self._member is not None and self._member.holds(camera)
 
     def pause(self) -> None:
-        """Take no more cameras and let none go; those that are held stay so until `leave`, or until the session ends."""
+        """Take no more cameras and let none go; those that are held stay so until the session ends."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(_STOP_SECONDS)
