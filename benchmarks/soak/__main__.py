@@ -5,8 +5,8 @@
 The traffic begins four minutes before, since the allocator keeps some freed memory on purpose, and networks their
 buffers for each size of photo: what is measured is whether memory grows after that. The service runs in processes of
 its own, as `crowdserve up` starts it. The tables show what it answered to whom, how long ordinary photos took, and its
-memory. The exit code is 1 if a bound is broken: memory in the last minute over 110 % of the first, a 5xx other than 503
-with Retry-After, an ordinary photo that is counted wrongly or after its deadline.
+memory. The exit code is 1 if a bound is broken: memory at rest in the last minute over 110 % of that in the first, a
+5xx other than 503 with Retry-After, an ordinary photo that is counted wrongly or after its deadline.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -72,8 +72,17 @@ def windows(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
 
 
 def median_sample(samples: Sequence[Sample]) -> Sample:
-    """The medians of each figure: a bomb that is in progress in one sample does not count."""
+    """The medians of each figure."""
+    return _summary(samples, median)
+
+
+def resting_sample(samples: Sequence[Sample]) -> Sample:
+    """The least of each figure: what is held between pictures, as those in progress come and go."""
+    return _summary(samples, min)
+
+
+def _summary(samples: Sequence[Sample], of: Callable[[Iterable[int]], float]) -> Sample:
     return Sample(
         samples[-1].at_seconds,
-        *(round(median(getattr(sample, name) for sample in samples)) for name in ("transformer", "decoders", "triton")),
+        *(round(of([getattr(sample, name) for sample in samples])) for name in ("transformer", "decoders", "triton")),
     )

@@ -6,7 +6,7 @@ from itertools import groupby
 from statistics import quantiles
 
 from benchmarks.soak.answers import Answer
-from benchmarks.soak.memory import WINDOW_SECONDS, Sample, median_sample, windows
+from benchmarks.soak.memory import WINDOW_SECONDS, Sample, median_sample, resting_sample, windows
 from benchmarks.soak.traffic import DEADLINE_SECONDS, WRONG
 
 MAX_GROWTH = 1.10
@@ -40,7 +40,7 @@ def broken_bounds(answers: Sequence[Answer], samples: Sequence[Sample]) -> list[
     first, last = windows(samples)
     if not first or not last:
         found.append("there are no samples of memory: the run was too short")
-    elif (growth := median_sample(last).total / median_sample(first).total) > MAX_GROWTH:
+    elif (growth := resting_sample(last).total / resting_sample(first).total) > MAX_GROWTH:
         found.append(f"memory grew to {growth:.2f} times that of the first minute")
     return found
 
@@ -88,15 +88,17 @@ def _latencies(answers: Sequence[Answer]) -> str:
 
 
 def _memory(samples: Sequence[Sample]) -> str:
-    """Medians of each minute, and the largest sample."""
-    lines = [f"{'memory, MiB':<14}{'transformer':>12}{'decoders':>10}{'Triton':>8}{'all':>8}"]
+    """Medians of each minute, the largest sample, and what the first and the last minute held between pictures."""
+    lines = [f"{'memory, MiB':<14} {'transformer':>11}{'decoders':>10}{'Triton':>8}{'all':>8}"]
     for minute, chosen in groupby(samples, key=lambda sample: int(sample.at_seconds // WINDOW_SECONDS)):
         lines.append(_memory_row(f"minute {minute + 1}", median_sample(list(chosen))))
     if samples:
         lines.append(_memory_row("largest", max(samples, key=lambda sample: sample.total)))
+        for name, window in zip(("first, at rest", "last, at rest"), windows(samples), strict=True):
+            lines.append(_memory_row(name, resting_sample(window)))
     return "\n".join(lines)
 
 
 def _memory_row(name: str, sample: Sample) -> str:
     figures = (sample.transformer, sample.decoders, sample.triton, sample.total)
-    return f"{name:<14}" + "".join(f"{value / _MIB:>{w}.0f}" for value, w in zip(figures, (12, 10, 8, 8), strict=True))
+    return f"{name:<14} " + "".join(f"{value / _MIB:>{w}.0f}" for value, w in zip(figures, (11, 10, 8, 8), strict=True))

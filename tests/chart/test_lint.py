@@ -52,4 +52,4 @@ def test_notes_match_the_installed_components(chart: Chart, name: str) -> None:
     notes = done.stdout.partition("NOTES:")[2]
     assert "helm --namespace ns test rel" in notes
     assert ("crowdserve rollout" in notes) == (name in {"canary", "everything", "knative"})
-    assert ("no authentication" in notes) == (name in {"canary", "everything", "knative"})
+    assert ("no authentication" in notes) == (name in {"canary", "console", "everything", "knative"})

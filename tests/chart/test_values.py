@@ -18,7 +18,7 @@ TEMPLATES = {path.name: path.read_text() for path in (CHART / "templates").rglob
 FREE = {
     "podSecurityContext", "containerSecurityContext", "triton.resources", "planBuilder.resources",
     "transformer.resources", "transformer.pod", "dashboard.labels", "planBuilder.downloader.resources",
-    "tests.resources",
+    "tests.resources", "console.resources", "console.pod",
 }  # fmt: skip
 """Values whose inside is Kubernetes' or the operator's."""
 
@@ -108,6 +108,9 @@ WITHOUT_CANARY = {"canary": {"enabled": False}, "route": {"grpc": {"enabled": Fa
 WITHOUT_CANARY_RULES = {"prometheusRule": {"enabled": False}}
 DIGEST = f"sha256:{'4' * 64}"
 CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
+    "console.enabled": ("console", {}, False),
+    "console.image.pullPolicy": ("console", {}, "Always"),
+    "console.image.digest": ("console", {}, DIGEST),
     "deploymentMode": ("default", {"networkPolicy": {"enabled": False}}, "Knative"),
     "device": ("default", {}, "cpu"),
     "updateStrategy": ("default", {}, "surge"),
@@ -193,10 +196,11 @@ MARKED: dict[str, Any] = {
     "publicKey": "-----BEGIN PUBLIC KEY-----\nMARK\n-----END PUBLIC KEY-----",
     "triton.host": "::MARK", "customHeaders": {"a": "MARK"}, "queryParameters": {"a": "MARK"},
     "modelAliases": ["MARK"], "logger.url": "http://MARK", "metadataHeaders": ["MARK"],
+    "watchers": ["MARK"], "serviceUrl": "http://MARK", "console.pod": {"nodeSelector": {"a": "MARK"}},
     "keda.metadata": {"a": "MARK"}, "tlsConfig": {"serverName": "MARK"},
 }  # fmt: skip
 WHERE = {  # the values in ci/ with which a value is rendered, if not "everything"
-    "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
+    "console": "console", "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
     "autoscaling.hpa": "standalone", "storage.existingClaim": "pvc", "replicas": "default", "canary.replicas": "canary",
     "triton.cpuThreads": "cpu", "engineCache.sizeLimit": "default", "triton.shmSize": "default",
     "triton.tmpSize": "default",

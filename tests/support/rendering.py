@@ -60,8 +60,8 @@ class Manifests(list[Object]):
             )
             if "transformer" in service["spec"]:
                 yield f"{name}-transformer", service["spec"]["transformer"]
-        for job in self.all("Job"):
-            yield job["metadata"]["name"], job["spec"]["template"]["spec"]
+        for owner in (*self.all("Job"), *self.all("Deployment")):
+            yield owner["metadata"]["name"], owner["spec"]["template"]["spec"]
         for pod in self.all("Pod"):
             yield pod["metadata"]["name"], pod["spec"]
 

@@ -23,7 +23,7 @@ def console(
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="A watcher, or a name that leads to many: the port of its metrics; 8081 if left out. May be repeated.",
+            help="A watcher, or a name that leads to many: the port of its metrics; 9108 if left out. May be repeated.",
         ),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all, of IPv6 and IPv4.")] = "127.0.0.1",

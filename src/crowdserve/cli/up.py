@@ -88,7 +88,7 @@ class _Cameras:
     @contextmanager
     def watching(self, url: str) -> Iterator[None]:
         """Watch them while the block runs."""
-        from crowdserve.cli.watching import log_without_secrets, watching
+        from crowdserve.cli.watched_site import log_without_secrets, watching
         from crowdserve.client.service import ServiceClient
         from crowdserve.console.links import ServiceAddress
 

@@ -72,7 +72,7 @@ def watch(
     """
     require_packages()
     from crowdserve.cli.options import open_service
-    from crowdserve.cli.watching import log_without_secrets, watching
+    from crowdserve.cli.watched_site import log_without_secrets, watching
     from crowdserve.cli.zones import chosen_zones
     from crowdserve.console.links import ServiceAddress
     from crowdserve.live.adhoc import configuration_of_sources

@@ -17,7 +17,7 @@ from crowdserve.network import join_address, split_address
 
 log = logging.getLogger(__name__)
 
-DEFAULT_PORT = 8081
+DEFAULT_PORT = 9108
 TAKEN_AT = "x-taken-at"
 _LOOK_UP_SECONDS = 5.0
 _MAX_WATCHERS = 64

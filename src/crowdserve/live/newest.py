@@ -106,7 +106,7 @@ def _drawn(newest: Newest, form: str) -> bytes:
         cell_px = newest.density.cell_px * picture.width / width_px
         picture = Image.fromarray(overlay(np.asarray(picture), newest.density.people, cell_px))
     target = io.BytesIO()
-    picture.save(target, format="JPEG", quality=_JPEG_QUALITY)
+    picture.save(target, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return target.getvalue()
 
 

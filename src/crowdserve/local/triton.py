@@ -38,6 +38,9 @@ _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
 _STOP_GRACE_SECONDS = _EXIT_TIMEOUT_SECONDS + 5.0
 _STUB = "triton_python_backend_stub"
 
+_ARENAS = "MALLOC_ARENA_MAX"
+"""Variable of glibc: each of Triton's many threads would keep freed memory in an arena of its own, 100 MiB in all."""
+
 
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
@@ -254,6 +257,7 @@ def _environment(install: Path, threads: int | None) -> dict[str, str]:
     env = dict(os.environ)
     env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    env.setdefault(_ARENAS, "2")
     if threads is not None:
         env["CROWDSERVE_TRITON_THREADS"] = str(threads)
     return env
