@@ -5,7 +5,7 @@ PIP := .venv/bin/pip install --quiet --disable-pip-version-check --constraint co
 SECONDS ?= 600
 PHOTO ?= examples/pedestrians.jpg
 .DEFAULT_GOAL := help
-.PHONY: help demo up test hostile-test openapi-test live-test console-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench gpu-bench false-positives docs lock sbom audit release clean
+.PHONY: help demo up test hostile-test openapi-test live-test console-test fuzz soak coverage check format verify generate images image-test wheel-test cluster cluster-down cluster-test bench peers gpu-bench false-positives docs lock sbom audit release clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,9 +88,10 @@ generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/python -m tools.reference
 	.venv/bin/python -m tools.chart.generate
 
-images:  ## Build the images: transformer, models, Triton for CPUs (Docker with BuildKit)
+images:  ## Build the images: transformer, watcher, models, Triton for CPUs (Docker with BuildKit)
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/crowdserve/__init__.py) && export DOCKER_BUILDKIT=1 && \
 	docker build -f transformers/Dockerfile -t crowdserve-transformer:$$version . && \
+	docker build -f transformers/watcher.Dockerfile -t crowdserve-watcher:$$version . && \
 	docker build -f model_repository/Dockerfile -t crowdserve-models:$$version . && \
 	docker build -f model_repository/triton-cpu.Dockerfile -t crowdserve-triton-cpu:$$version .
 
@@ -112,9 +113,19 @@ fuzz: .venv/development  ## Try edited files and messages on their decoders for 
 soak: .venv/development  ## Good and hostile traffic against a service for SECONDS, after a warm-up of 240; fails if a bound is broken
 	.venv/bin/python -m benchmarks.soak --seconds $(SECONDS)
 
-bench: .venv/development  ## Measure the service against bare onnxruntime, and its memory with the worst pictures
+bench: .venv/development  ## Measure the service against bare runtimes, its memory, and what `crowdserve plan` is made of
 	.venv/bin/python -m benchmarks.serve
 	.venv/bin/python -m benchmarks.memory
+	.venv/bin/python -m benchmarks.capacity --json src/crowdserve/capacity/figures/cpu.json
+
+.venv-peers/bin/torchserve: .venv/development
+	.venv/bin/python -m venv .venv-peers
+	echo "$(CURDIR)/.venv/lib/$$(ls .venv/lib)/site-packages" > .venv-peers/lib/$$(ls .venv/lib)/site-packages/development.pth
+	.venv-peers/bin/pip install --quiet --constraint constraints.txt torchserve==0.12.0 torch-model-archiver==0.12.0 fastapi
+	touch $@
+
+peers: .venv-peers/bin/torchserve  ## Measure TorchServe and FastAPI with the same CSRNet beside the service; needs Java
+	PYTHONPATH=src:transformers:. .venv-peers/bin/python -m benchmarks.peers
 
 gpu-bench: .venv/development  ## Measure the networks on this machine's GPU in 90 s; writes dist/gpu.json
 	.venv/bin/python -m benchmarks.gpu --json dist/gpu.json
@@ -142,4 +153,4 @@ release: .venv/development  ## Check that VERSION can be released, build it into
 	.venv/bin/python tools/release.py $(VERSION)
 
 clean:  ## Remove the virtual environment, caches and what was built
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist site
+	rm -rf .venv .venv-peers .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist site

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.process_stats import PeakMemory
-from benchmarks.serve import running_service
+from benchmarks.running_service import running_service
 from benchmarks.worst_pictures import worst_pictures
 from crowdserve.client.service import ServiceClient
 from crowdserve.errors import CrowdServeError

@@ -2,24 +2,21 @@
 
     python -m benchmarks.serve
 
-The command starts `crowdserve up` on this machine, sends it one 1024x768 photo repeatedly, in turns with the same work
-done bare in this process, and prints medians beside their targets. The transformer's own cost is measured with networks
-that cost nothing, since it idles while real ones run. It takes about four minutes on two idle cores; on a busy machine
-the ratios still hold, the seconds do not.
+The command starts `crowdserve up` on this machine, sends it one 1024x768 photo repeatedly, in turns with the same
+work done bare in this process, and prints medians beside their targets. The transformer's own cost is measured with
+networks that cost nothing, since it idles while real ones run; so is how many photos per second it answers. It takes
+five minutes on two idle cores; on a busy machine the ratios still hold, the seconds do not.
 """
 
 import argparse
 import io
 import json
 import re
-import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -29,27 +26,17 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.bare_networks import bare_runs
-from benchmarks.process_stats import PeakMemory, cpu_seconds, descendants
+from benchmarks.photo import SIZE_PX, jpeg_of
+from benchmarks.process_stats import PeakMemory
+from benchmarks.running_service import Service, free_networks, running_service
+from benchmarks.throughput import Throughput, throughputs
 from crowdserve.cards import CARDS, COUNTERS
 from crowdserve.cards.versions import split_version
 from crowdserve.client.service import ServiceClient
 from crowdserve.images import SCENE_SIDE_PX
-from tools.stub_models import write_small_repository
 
-SIZE_PX = (1024, 768)
 ROUNDS = 5
 OWN_ROUNDS = 40
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """A running `crowdserve up`."""
-
-    url: str
-    metrics_url: str
-    pid: int
-    transformer_pid: int
-    ready_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,39 +52,6 @@ class Figure:
     def __str__(self) -> str:
         verdict = "ok" if self.value <= self.target else "OVER"
         return f"{self.name:<34}{self.value:8.2f} {self.unit:<3} target {self.target:5.2f}  {verdict:<5}{self.detail}"
-
-
-@contextmanager
-def running_service(repository: Path) -> Iterator[Service]:
-    command = [sys.executable, "-m", "crowdserve", "up", "--repository", str(repository)]
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            lines = [process.stdout.readline() if process.stdout else "" for _ in ("REST", "gRPC", "metrics")]
-            found = re.findall(r"http://\S+", " ".join(lines))
-            if len(found) != 2:
-                sys.exit("crowdserve up did not start; see above")
-            ready_seconds = time.perf_counter() - started
-            (transformer,) = (pid for pid in descendants(process.pid) if "-m crowdserve_transformer " in _command(pid))
-            yield Service(found[0].partition("/v2")[0], found[1], process.pid, transformer, ready_seconds)
-        finally:
-            process.terminate()
-
-
-def _command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
-
-
-def _cpu_seconds_of_all(pid: int) -> float:
-    """CPU time of a process and of all below it."""
-    return sum(map(cpu_seconds, descendants(pid)))
-
-
-def jpeg_of(photo: Path) -> bytes:
-    file = io.BytesIO()
-    with Image.open(photo) as image:
-        image.convert("RGB").resize(SIZE_PX, Image.Resampling.LANCZOS).save(file, format="JPEG", quality=90)
-    return file.getvalue()
 
 
 def seconds_of(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
@@ -158,19 +112,17 @@ def time_figures(client: ServiceClient, repository: Path, jpeg: bytes, rounds: i
     yield _ratio("average / sum of both counters", both, together, 1.05, "s", 1, f"route {first.route}")
 
 
-def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure]:
+def own_figures(jpeg: bytes, rounds: int) -> Iterator[Figure | Throughput]:
     """The transformer's own cost, with networks that cost almost nothing."""
-    with tempfile.TemporaryDirectory() as folder:
-        repository = Path(folder) / "repository"
-        write_small_repository(repository)
-        with running_service(repository) as service, ServiceClient(service.url, use_proxy=False) as client:
-            own, bare = take_turns(
-                rounds,
-                lambda: seconds_of(lambda: client.count(jpeg), lambda: _cpu_seconds_of_all(service.transformer_pid)),
-                lambda: seconds_of(lambda: bare_pixels(jpeg), time.process_time),
-            )
-            yield _ratio("transformer CPU / decode + resize", own, bare, 2.0, "ms", 1e3)
-            yield binary_decoding(service, rounds)
+    with free_networks() as service, ServiceClient(service.url, use_proxy=False) as client:
+        own, bare = take_turns(
+            rounds,
+            lambda: seconds_of(lambda: client.count(jpeg), service.transformer_cpu_seconds),
+            lambda: seconds_of(lambda: bare_pixels(jpeg), time.process_time),
+        )
+        yield _ratio("transformer CPU / decode + resize", own, bare, 2.0, "ms", 1e3)
+        yield binary_decoding(service, rounds)
+        yield from throughputs(service, jpeg)
 
 
 def take_turns(rounds: int, *works: Callable[[], float]) -> list[list[float]]:

@@ -3,13 +3,15 @@
     python -m export.csrnet checkpoints/csrnet_a --card csrnet_a
     python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format tflite --output csrnet_a.tflite
+    python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format openvino-int8 --photos part_A
 
 The command takes a folder that training/csrnet wrote, with or without batch normalisation, or training/gpu, a served
 model's version folder, or a checkpoint that others published for Keras 2. It writes
-model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside it, after ten seconds of one
-core. A TFLite file is as large and not part of the repository; it takes under a minute.
-With `--evaluate DATASET` the head counts of both models are compared on whole photos first, and at the end the errors
-of the service with this network are printed and kept.
+model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside it, after ten seconds of
+one core. A TFLite file is as large and not part of the repository; it takes under a minute. `openvino-int8` makes the
+form in 8 bits of a model that is served already, see `export.csrnet.openvino_int8`. With `--evaluate DATASET` the
+head counts of both models are compared on whole photos first, and at the end the errors of the service with this
+network are printed and kept.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -149,13 +151,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "folder written by training/csrnet or training/gpu, version folder of a served model, or a published .h5 file"
     )
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
-    parser.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="format to write (%(default)s)")
+    parser.add_argument(
+        "--format", choices=("onnx", "tflite", "openvino-int8"), default="onnx", help="format to write (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, help="TFLite file to write (<card>.tflite)")
+    parser.add_argument(
+        "--photos", nargs="+", type=Path, metavar="DATASET", default=[], help="labelled photos for openvino-int8"
+    )
     options = parser.parse_args(arguments)
-    if options.format == "tflite" and options.evaluate:
-        parser.error("--evaluate measures what the service runs, which is no TFLite file; leave out --format tflite")
+    if options.format != "onnx" and options.evaluate:
+        parser.error(f"--evaluate measures a new model in the service; leave out --format {options.format}")
+    if (options.format == "openvino-int8") != bool(options.photos):
+        parser.error("--format openvino-int8 needs --photos with labelled photos, and no other format takes them")
 
     def export(card: ModelCard, photos: Iterator[Images]) -> Path:
+        if options.format == "openvino-int8":
+            from export.csrnet.openvino_int8 import export_int8  # runtimes that ONNX does not need
+
+            return export_int8(options.checkpoint, card, options.photos)
         common = {"photo": read_photo(options.photo), "normalisation": options.normalisation}
         if options.format == "tflite":
             output = options.output or Path(f"{card.name}.tflite")

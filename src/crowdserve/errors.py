@@ -29,6 +29,7 @@
         ├── RepositoryError    a Triton model repository is incomplete or out of date
         ├── BundleError        a bundle's files differ from its manifest, or it cannot be pushed or pulled
         ├── ClassifierError    a scene classifier file is not the recorded one
+        ├── CapacityError      a load cannot be planned for
         └── PlatformError      this machine cannot run the embedded Triton
 
 A message says what came, what was expected and what to do. The two codes of each class are what a caller sees over
@@ -163,6 +164,10 @@ class BundleError(SetupError):
 
 class ClassifierError(SetupError):
     """A scene classifier file is not the one that its record describes."""
+
+
+class CapacityError(SetupError):
+    """A load, or a device, that `crowdserve plan` has no answer for."""
 
 
 class PlatformError(SetupError):

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from crowdserve.cards import find_card
 from crowdserve.cards.records import (
     EVALUATION_FILE,
+    INT8_RECORD,
     META_FILE,
     MODEL_FILE,
     check_records,
@@ -136,6 +137,10 @@ def test_records_of_the_model_beside_them_pass(summary: dict[str, Any], reposito
     [
         (META_FILE, r"export the network again \(python -m export\.csrnet\)"),
         (EVALUATION_FILE, r"evaluate the network again \(crowdserve evaluate"),
+        (
+            INT8_RECORD,
+            r"quantise the network again \(python -m export\.csrnet --format openvino-int8\), or remove int8",
+        ),
     ],
 )
 def test_record_of_another_file_is_refused(repository: Path, name: str, remedy: str) -> None:

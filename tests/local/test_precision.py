@@ -54,10 +54,14 @@ def test_a_flag_wins_over_the_variable(machine: Path, monkeypatch: pytest.Monkey
     assert choose_precision() == "bf16"
 
 
-def test_bf16_is_refused_where_the_processor_lacks_it(machine: Path) -> None:
+@pytest.mark.parametrize("wanted", ["bf16", "int8"])
+def test_bf16_is_refused_where_the_processor_lacks_it(machine: Path, wanted: str) -> None:
+    machine.write_text(BF16)
+    assert choose_precision(wanted) == wanted
     machine.write_text(PLAIN)
-    with pytest.raises(PlatformError, match=r"needs a processor with amx_bf16 or avx512_bf16.*choose fp32, or auto"):
-        choose_precision("bf16")
+    message = rf"precision {wanted} needs a processor with amx_bf16 or avx512_bf16.*choose fp32, or auto"
+    with pytest.raises(PlatformError, match=message):
+        choose_precision(wanted)
     assert choose_precision("fp32") == "fp32"
 
 

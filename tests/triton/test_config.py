@@ -109,20 +109,21 @@ def test_embedded_profile_says_what_runs_a_network(card: ModelCard) -> None:
     found = {precision: parse(model_config(card, "embedded", precision)) for precision in RUNTIMES}
     for precision, config in found.items():
         given = {name: value.string_value for name, value in config.parameters.items()}
+        own = "bf16" if precision == "int8" and card.quantisation is None else precision
         assert given == {
-            "runtime": RUNTIMES[precision],
-            "precision": precision,
+            "runtime": RUNTIMES[own],
+            "precision": own,
             "smallest_side_px": str(card.geometry.min_side_px),
         }
         assert not config.model_warmup
         config.ClearField("parameters")
-    assert found["fp32"] == found["bf16"]
+    assert found["fp32"] == found["bf16"] == found["int8"]
     assert parse(repository_configs("embedded")[card.name]).parameters["precision"].string_value == "fp32"
 
 
 @every_profile
 def test_alternatives_are_configs_of_every_network(profile: Profile) -> None:
-    names = {"gpu": {"cpu"}, "tensorrt": {"cpu"}, "cpu": set(), "embedded": {"bf16"}}[profile]
+    names = {"gpu": {"cpu"}, "tensorrt": {"cpu"}, "cpu": set(), "embedded": {"bf16", "int8"}}[profile]
     found = alternative_configs(profile)
     assert found.keys() == {f"{card}/configs/{name}.pbtxt" for card in CARDS for name in names}
     for path, text in found.items():

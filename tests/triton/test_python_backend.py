@@ -56,6 +56,13 @@ def test_new_sizes_of_images_take_no_memory_for_good() -> None:
     assert all(name.startswith("openvino.tools") for name in sent)  # its own package for telemetry stays out
 
 
+def test_a_network_that_is_not_there_in_8_bits_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        FileNotFoundError, match=r"int8.xml is missing; export it with --format openvino-int8, or choose"
+    ):
+        NETWORKS["int8"](tmp_path / "model.onnx", "image", 1)
+
+
 @pytest.mark.skipif(has_bf16(), reason="this processor multiplies bfloat16 numbers")
 def test_bf16_is_refused_where_openvino_would_compute_in_fp32(repository: Path) -> None:
     with pytest.raises(RuntimeError, match="not in bfloat16"):

@@ -49,6 +49,14 @@ def test_embedded_repository_links_instead_of_copying(source: Path, tmp_path: Pa
         assert (target / name / "configs" / "bf16.pbtxt").is_file()
 
 
+def test_only_the_embedded_profile_takes_networks_in_8_bits(source: Path, tmp_path: Path) -> None:
+    for name in ("int8.xml", "int8.bin", "int8.json"):
+        (source / "csrnet_b" / "1" / name).write_text("{}")
+    for profile, expected in (("embedded", {"int8.xml", "int8.bin", "int8.json"}), ("gpu", set()), ("cpu", set())):
+        render_repository(source, tmp_path / profile, profile)
+        assert {path.name for path in (tmp_path / profile / "csrnet_b" / "1").glob("int8.*")} == expected
+
+
 def test_embedded_repository_can_be_rendered_again_into_any_profile(source: Path, tmp_path: Path) -> None:
     render_repository(source, tmp_path / "embedded", "embedded")
     render_repository(tmp_path / "embedded", tmp_path / "gpu", "gpu")

@@ -16,6 +16,7 @@ from crowdserve.pages.commands import command_reference
 from crowdserve.pages.error_tree import error_table
 from crowdserve.pages.markdown import fill_mark
 from tools.reference import api
+from tools.reference.capacity import ladder_table
 from tools.reference.drawings import drawing
 from tools.reference.metrics import metrics_table, watcher_metrics_table
 from tools.reference.settings import settings_table
@@ -28,6 +29,7 @@ PACKAGES = {
     "evaluation": "crowdserve.evaluation",
     "rollout": "crowdserve.rollout",
     "live": "crowdserve.live",
+    "capacity": "crowdserve.capacity",
     "console": "crowdserve.console",
     "pages": "crowdserve.pages",
 }
@@ -46,6 +48,7 @@ PARTS: Mapping[str, Mapping[str, Callable[[], str]]] = {
         "methods": api.method_table,
         "statuses": api.status_table,
     },
+    "how-to/plan.md": {"ladder": ladder_table},
     "explanation/architecture.md": {f"drawing-{name}": partial(drawing, package) for name, package in PACKAGES.items()},
 }
 """Page below docs/ -> its generated parts, by the names of their marks."""

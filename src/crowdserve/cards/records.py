@@ -1,6 +1,7 @@
 """Records beside a model file: its training and its evaluation.
 
     <repository>/<card>/<version>/meta.json         written by the export: data, recipe, validation
+    <repository>/<card>/<version>/int8.json         of its form in 8 bits, int8.xml: photos that calibrated it, loss
     <repository>/<card>/<version>/evaluation.json   errors through the service, all photos and by head count
 
 Each names its model file by SHA-256 (`model_sha256`), so that `check_records` finds a file that was replaced alone.
@@ -25,12 +26,17 @@ MODEL_FILE = "model.onnx"
 MODEL_SHA256 = "model_sha256"
 META_FILE = "meta.json"
 EVALUATION_FILE = "evaluation.json"
+INT8_FILE = "int8.xml"
+"""The network in 8 bits, for OpenVINO; its weights are in `int8.bin`."""
+INT8_RECORD = "int8.json"
 KEPT_ERRORS = ("all", "true count")
 """Tables of a summary that say nothing about single photos."""
 
 
 _REMEDIES = {
     META_FILE: "export the network again (python -m export.{family}), or copy both together from where they were made",
+    INT8_RECORD: "quantise the network again (python -m export.{family} --format openvino-int8), or remove int8.xml, "
+    "int8.bin and this file",
     EVALUATION_FILE: "evaluate the network again (crowdserve evaluate, crowdserve repository keep-evaluation), or "
     "remove this file",
 }
@@ -68,7 +74,7 @@ def check_records(repository: Path, cards: Iterable[ModelCard]) -> None:
     """
     for card in cards:
         for folder in sorted(path for path in (repository / card.name).glob("*") if path.name.isdigit()):
-            paths = [folder / name for name in (META_FILE, EVALUATION_FILE) if (folder / name).exists()]
+            paths = [folder / name for name in _REMEDIES if (folder / name).exists()]
             if paths and (folder / MODEL_FILE).is_file():
                 found = model_sha256(folder)
                 for path in paths:

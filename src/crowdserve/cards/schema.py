@@ -6,7 +6,7 @@ from typing import Literal
 from crowdserve.errors import CardError
 
 Dtype = Literal["UINT8", "FP32"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 SceneRoute = Literal["dense", "sparse"]
 ROUTES: tuple[SceneRoute, ...] = ("dense", "sparse")
 
@@ -128,6 +128,23 @@ class Tolerance:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantisation:
+    """How a network is computed in 8 bits, and what that may cost.
+
+    Attributes:
+        kept_layers: Names of the convolutions that stay in bfloat16.
+        mae_loss: Largest growth of the mean absolute error of all validation photos, as a share of that in FP32.
+        bin_loss: The same for the photos of each bin of head counts.
+        tolerance: Largest difference of its answers from those in FP32.
+    """
+
+    kept_layers: tuple[str, ...]
+    mae_loss: float
+    bin_loss: float
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """Origin of a network."""
 
@@ -150,6 +167,7 @@ class ModelCard:
         outputs: The output tensors, in graph order.
         tolerance: Largest difference of the exported network from the framework's.
         bf16_tolerance: Largest difference of its answers in bfloat16 from those in FP32.
+        quantisation: How it is served in 8 bits; None for a network that is not.
         routes: Scenes that this network counts; empty for a network that does not count.
         density_output: Name of the density map output (people per cell); None for a network that does not count.
         max_local_count: Upper end of the classes of a network that classifies counts, people per cell; None for others.
@@ -168,6 +186,7 @@ class ModelCard:
     tolerance: Tolerance
     bf16_tolerance: Tolerance
     provenance: Provenance
+    quantisation: Quantisation | None = None
     routes: tuple[SceneRoute, ...] = ()
     density_output: str | None = None
     max_local_count: float | None = None

@@ -20,6 +20,7 @@ from crowdserve.cli.evaluate import evaluate
 from crowdserve.cli.history import history_app
 from crowdserve.cli.interruption import cleaning_up
 from crowdserve.cli.models import models_app
+from crowdserve.cli.plan import plan
 from crowdserve.cli.repository import repository_app
 from crowdserve.cli.rollout import rollout_app
 from crowdserve.cli.up import up
@@ -63,7 +64,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (up, count, evaluate, watch, console):
+for command in (up, count, evaluate, watch, console, plan):
     app.command()(command)
 app.add_typer(history_app, name="history")
 app.add_typer(repository_app, name="repository")

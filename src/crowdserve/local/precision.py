@@ -46,15 +46,19 @@ def has_bf16() -> bool:
 
 def execution_text(precision: Precision) -> str:
     """Runtime and precision, for people."""
-    return {"fp32": "onnxruntime in FP32", "bf16": "OpenVINO in bfloat16"}[precision]
+    return {
+        "fp32": "onnxruntime in FP32",
+        "bf16": "OpenVINO in bfloat16",
+        "int8": "OpenVINO in 8 bits and bfloat16",
+    }[precision]
 
 
 def _check(precision: Precision) -> None:
     runtime = RUNTIMES[precision]
-    if precision == "bf16" and not has_bf16():
+    if precision != "fp32" and not has_bf16():
         raise PlatformError(
-            f"precision bf16 needs a processor with {' or '.join(sorted(BF16_FLAGS))}, and {CPU_INFO} names neither "
-            f"of them; choose fp32, or {AUTO}"
+            f"precision {precision} needs a processor with {' or '.join(sorted(BF16_FLAGS))}, and {CPU_INFO} names "
+            f"neither of them; choose fp32, or {AUTO}"
         )
     if not _is_installed(runtime):
         raise PlatformError(

@@ -4,8 +4,9 @@
     tensorrt   tensorrt backend, `model.plan` built from `model.onnx` on the GPU that serves it
     cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
                `tritonserver --model-config-name=cpu` takes instead
-    embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU in FP32; its alternative,
-               `configs/bf16.pbtxt`, has OpenVINO run it in bfloat16
+    embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU in FP32; its alternatives have OpenVINO
+               run it in bfloat16, `configs/bf16.pbtxt`, or where its card provides for that in 8 bits,
+               `configs/int8.pbtxt`
 
 Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are identical byte
 for byte.
@@ -22,7 +23,7 @@ from crowdserve.triton.pbtxt import Message, Symbol, Value, entries, format_mess
 Profile = Literal["gpu", "tensorrt", "cpu", "embedded"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
-RUNTIMES: Mapping[Precision, str] = MappingProxyType({"fp32": "onnxruntime", "bf16": "openvino"})
+RUNTIMES: Mapping[Precision, str] = MappingProxyType({"fp32": "onnxruntime", "bf16": "openvino", "int8": "openvino"})
 """The package that runs a network of the embedded profile, by its precision. `config.pbtxt` is of the first; that of
 another precision is an alternative of that name."""
 
@@ -150,10 +151,14 @@ def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
 
 
 def _execution(card: ModelCard, precision: Precision) -> dict[str, str]:
-    """What the python backend runs a network with, and the size on which it tries it before it is ready."""
+    """What the python backend runs a network with, and the size on which it tries it before it is ready.
+
+    A network that is not served in 8 bits runs in bfloat16 beside those that are.
+    """
+    own: Precision = "bf16" if precision == "int8" and card.quantisation is None else precision
     return {
-        "runtime": RUNTIMES[precision],
-        "precision": precision,
+        "runtime": RUNTIMES[own],
+        "precision": own,
         "smallest_side_px": str(card.geometry.min_side_px),
     }
 

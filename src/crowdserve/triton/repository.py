@@ -1,11 +1,13 @@
 """The Triton model repository on disk: rendering a profile of it, checking the committed one.
 
 <model>/config.pbtxt                     generated
-<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
-<model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
-<model>/<version>/model.onnx             from the export of the network
-<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores files that it does not know
-<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must exist
+<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes
+it <model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
+<model>/configs/int8.pbtxt               generated, in the embedded profile: those that can in 8 bits, the others in
+bfloat16 <model>/<version>/model.onnx             from the export of the network <model>/<version>/int8.*
+the same in 8 bits, for the embedded profile <model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores
+files that it does not know <ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must
+exist
 """
 
 import difflib
@@ -14,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from crowdserve.cards import CARDS, ENSEMBLES
-from crowdserve.cards.records import check_records
+from crowdserve.cards.records import INT8_FILE, check_records
 from crowdserve.errors import RepositoryError
 from crowdserve.triton.config import ONNX_FILE, Profile, alternative_configs, repository_configs
 
@@ -104,7 +106,8 @@ def _place_models(source: Path, target: Path, profile: Profile) -> None:
             folder = target / name / str(version)
             folder.mkdir(parents=True)
             for file in (source / name / str(version)).iterdir():
-                if file.is_file() and file.name not in programs:
+                is_int8 = file.stem == Path(INT8_FILE).stem
+                if file.is_file() and file.name not in programs and (profile == "embedded" or not is_int8):
                     place(file, folder / file.name)
             if profile == "embedded":
                 for program in BACKEND_SOURCES:

@@ -2,6 +2,7 @@
 
     fp32   onnxruntime
     bf16   OpenVINO, on processors that multiply bfloat16 numbers: half the time
+    int8   OpenVINO with `int8.xml` beside that file, most layers in 8 bits and the rest in bfloat16: half of that again
 
 Both run one image at a time: on a CPU a batch is no faster, and its memory grows with its size.
 """
@@ -58,10 +59,10 @@ class OnnxRuntimeNetwork:
 
 
 class OpenVinoNetwork:
-    """A network in bfloat16, by OpenVINO.
+    """A network in bfloat16, by OpenVINO; layers that its file has in 8 bits in these.
 
     Args:
-        path: Its ONNX file.
+        path: Its ONNX file, or OpenVINO's own.
         name: Name of its input.
         threads: Threads that compute.
 
@@ -96,7 +97,25 @@ class OpenVinoNetwork:
         return found
 
 
-NETWORKS: Mapping[str, Callable[[Path, str, int], Network]] = {"fp32": OnnxRuntimeNetwork, "bf16": OpenVinoNetwork}
+def quantised_network(path: Path, name: str, threads: int) -> OpenVinoNetwork:
+    """The network in 8 bits that lies beside an ONNX file; arguments as of `OpenVinoNetwork`.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    quantised = path.with_name("int8.xml")
+    if not quantised.is_file():
+        raise FileNotFoundError(
+            f"{quantised} is missing; export it with --format openvino-int8, or choose precision bf16 or fp32"
+        )
+    return OpenVinoNetwork(quantised, name, threads)
+
+
+NETWORKS: Mapping[str, Callable[[Path, str, int], Network]] = {
+    "fp32": OnnxRuntimeNetwork,
+    "bf16": OpenVinoNetwork,
+    "int8": quantised_network,
+}
 """What runs a network, by precision."""
 
 
