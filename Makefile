@@ -88,9 +88,10 @@ generate: .venv/serving  ## Write every generated file anew from the model cards
 	.venv/bin/python -m tools.reference
 	.venv/bin/python -m tools.chart.generate
 
-images:  ## Build the images: transformer, models, Triton for CPUs (Docker with BuildKit)
+images:  ## Build the images: transformer, watcher, models, Triton for CPUs (Docker with BuildKit)
 	version=$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' src/crowdserve/__init__.py) && export DOCKER_BUILDKIT=1 && \
 	docker build -f transformers/Dockerfile -t crowdserve-transformer:$$version . && \
+	docker build -f transformers/watcher.Dockerfile -t crowdserve-watcher:$$version . && \
 	docker build -f model_repository/Dockerfile -t crowdserve-models:$$version . && \
 	docker build -f model_repository/triton-cpu.Dockerfile -t crowdserve-triton-cpu:$$version .
 

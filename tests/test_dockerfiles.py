@@ -25,7 +25,7 @@ from tests.support.waiting import answers, wait_for
 from tools.locks import LOCKS
 
 TRITON = "model_repository/triton-cpu.Dockerfile"
-DOCKERFILES = ("transformers/Dockerfile", "model_repository/Dockerfile", TRITON)
+DOCKERFILES = ("transformers/Dockerfile", "transformers/watcher.Dockerfile", "model_repository/Dockerfile", TRITON)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from crowdserve.errors import BundleError, CrowdServeError
 ROOT = Path(__file__).parents[1]
 DOCKERFILES = (
     ROOT / "transformers" / "Dockerfile",
+    ROOT / "transformers" / "watcher.Dockerfile",
     ROOT / "model_repository" / "Dockerfile",
     ROOT / "model_repository" / "triton-cpu.Dockerfile",
 )

@@ -49,6 +49,7 @@ LOCKS = (
     Lock("transformer", "the image of the transformer", extras=("serving",)),
     Lock("models", "the image of the models, while it is built", extras=("cli",)),
     Lock("triton", "the image of Triton for CPUs", packages=("onnxruntime",), alone=("nvidia-pytriton", "openvino")),
+    Lock("watcher", "the image of the watcher", extras=("cli", "live"), packages=("psycopg", "kubernetes")),
 )
 
 

@@ -62,6 +62,7 @@ IMAGES = (
     Image("crowdserve-transformer", ROOT / "transformers" / "Dockerfile", ("transformer",), has_code=True),
     Image("crowdserve-models", REPOSITORY / "Dockerfile", has_models=True),
     Image("crowdserve-triton-cpu", REPOSITORY / "triton-cpu.Dockerfile", ("triton",)),
+    Image("crowdserve-watcher", ROOT / "transformers" / "watcher.Dockerfile", ("watcher",), has_code=True),
 )
 
 

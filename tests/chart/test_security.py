@@ -55,11 +55,17 @@ def test_security_check_detects_violations(chart: Chart, missing: str) -> None:
     assert len(list(violations(spoilt))) == len(spoilt["containers"])
 
 
-def test_no_pod_gets_a_token_of_the_api_server(chart: Chart) -> None:
+def test_no_pod_but_a_watcher_gets_a_token_of_the_api_server(chart: Chart) -> None:
     for base in ("everything", "tensorrt-job"):
         for name, pod in chart.render(base).pod_specs():
             assert pod["automountServiceAccountToken"] is False, name
     assert chart.render().one("ServiceAccount")["automountServiceAccountToken"] is False
+    watched = chart.render("watcher")
+    assert {name: pod["automountServiceAccountToken"] for name, pod in watched.pod_specs()} == {
+        "rel-predictor": False, "rel-watcher": True, "rel-test-rest": False, "rel-test-grpc": False,
+    }  # fmt: skip
+    (rule,) = watched.one("Role")["rules"]
+    assert (rule["resources"], sorted(rule["verbs"])) == (["leases"], ["create", "get", "list", "update"])
 
 
 @pytest.mark.parametrize("base", CI)

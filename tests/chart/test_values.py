@@ -18,7 +18,7 @@ TEMPLATES = {path.name: path.read_text() for path in (CHART / "templates").rglob
 FREE = {
     "podSecurityContext", "containerSecurityContext", "triton.resources", "planBuilder.resources",
     "transformer.resources", "transformer.pod", "dashboard.labels", "planBuilder.downloader.resources",
-    "tests.resources", "console.resources", "console.pod",
+    "tests.resources", "console.resources", "console.pod", "watcher.resources", "watcher.pod", "watcher.site",
 }  # fmt: skip
 """Values whose inside is Kubernetes' or the operator's."""
 
@@ -148,6 +148,13 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "prometheusRule.enabled": ("canary", {}, False),
     "dashboard.enabled": ("default", {}, True),
     "tests.enabled": ("default", {}, False),
+    "watcher.enabled": ("watcher", {}, False),
+    "watcher.storage.enabled": ("watcher", {}, True),
+    "watcher.storage.className": ("watcher", {"watcher": {"storage": {"enabled": True}}}, "fast"),
+    "watcher.existingConfigMap": ("watcher", {"watcher": {"site": None, "existingConfigMap": "one"}}, "another"),
+    "watcher.existingSecret": ("watcher", {"watcher": {"site": None, "existingSecret": "one"}}, "another"),
+    "watcher.image.pullPolicy": ("watcher", {}, "Always"),
+    "watcher.image.digest": ("watcher", {}, DIGEST),
     "transformer.settings.route": ("default", {}, "dense"),
     "transformer.settings.verifyBundle": ("default", {}, "off"),
     "transformer.settings.logLevel": ("default", {}, "DEBUG"),
@@ -197,11 +204,13 @@ MARKED: dict[str, Any] = {
     "triton.host": "::MARK", "customHeaders": {"a": "MARK"}, "queryParameters": {"a": "MARK"},
     "modelAliases": ["MARK"], "logger.url": "http://MARK", "metadataHeaders": ["MARK"],
     "watchers": ["MARK"], "serviceUrl": "http://MARK", "console.pod": {"nodeSelector": {"a": "MARK"}},
-    "keda.metadata": {"a": "MARK"}, "tlsConfig": {"serverName": "MARK"},
+    "keda.metadata": {"a": "MARK"}, "tlsConfig": {"serverName": "MARK"}, "watcher.site": {"cameras": ["MARK"]},
+    "watcher.pod": {"nodeSelector": {"a": "MARK"}},
 }  # fmt: skip
 WHERE = {  # the values in ci/ with which a value is rendered, if not "everything"
     "console": "console", "planBuilder": "tensorrt-job", "knative": "knative", "autoscaling.concurrency": "knative",
-    "autoscaling.hpa": "standalone", "storage.existingClaim": "pvc", "replicas": "default", "canary.replicas": "canary",
+    "watcher": "watcher", "autoscaling.hpa": "standalone", "storage.existingClaim": "pvc", "replicas": "default",
+    "canary.replicas": "canary",
     "triton.cpuThreads": "cpu", "engineCache.sizeLimit": "default", "triton.shmSize": "default",
     "triton.tmpSize": "default",
     "canary.transformer.image.tag": "canary", "serviceAccount": "s3", "transformer.image.tag": "default",
@@ -223,7 +232,7 @@ def marked(path: Path, mark: str) -> Any:
         return 37
     if isinstance(default, int | float):
         return int(mark)
-    return f"{mark}Mi" if name.endswith(("shmSize", "tmpSize", "sizeLimit")) else f"m{mark}"
+    return f"{mark}Mi" if name.endswith(("shmSize", "tmpSize", "sizeLimit", "storage.size")) else f"m{mark}"
 
 
 @pytest.mark.parametrize("base", sorted({"everything", *WHERE.values()}))

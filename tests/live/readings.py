@@ -16,6 +16,12 @@ def not_counted(status: str = "frozen", camera: str = "a", at: float = 0.0) -> R
     return Reading(camera, at, status, f"the picture is {status}")
 
 
-def alert(name: str = "id-1", camera: str = "a", raised_at: float = 0.0, cleared_at: float | None = None) -> Alert:
-    """An alert of that zone."""
-    return Alert(name, camera, "gate", "people", 10, 12, raised_at, cleared_at)
+def alert(
+    name: str = "id-1",
+    camera: str = "a",
+    raised_at: float = 0.0,
+    cleared_at: float | None = None,
+    zone: str = "gate",
+) -> Alert:
+    """An alert of a zone."""
+    return Alert(name, camera, zone, "people", 10, 12, raised_at, cleared_at)

@@ -30,6 +30,7 @@ def test_an_alert_that_could_not_be_delivered_is_delivered_by_the_next_run(tmp_p
         receiver.status = 204
         for _ in range(2):
             again = Publishing(configuration(tmp_path, receiver.url), "test")
+            again.adopt({"a": 0})
             wait_for(lambda: len(receiver.taken) == 1, 10)
             again.close()
         assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["1.raised"]
@@ -41,14 +42,15 @@ def test_the_time_for_which_a_message_is_tried_begins_when_it_is_made(tmp_path: 
         receiver.status = 503
         asked = configuration(tmp_path, receiver.url, webhooks=[{"url": receiver.url, "give_up_after": "1h"}])
         store = HistoryStore(asked.site.history.url or "")
-        store.record([], [], [Message("old.raised", address_of(receiver.url), b"{}", time.time() - 7200)])
+        store.record([], [], [Message("old.raised", address_of(receiver.url), b"{}", time.time() - 7200, "a")])
         store.close()
         outputs = Publishing(asked, "test")
+        outputs.adopt({"a": 0})
         assert set(outputs.deliveries) == {"delivered", "failed", "given_up"}
         wait_for(lambda: outputs.deliveries["given_up"] == 1, 10)
         outputs.close()
         again = HistoryStore(asked.site.history.url or "")
-        assert again.take_undelivered([address_of(receiver.url)]) == []
+        assert again.undelivered(["a"], [address_of(receiver.url)]) == []
         again.close()
 
 

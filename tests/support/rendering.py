@@ -60,7 +60,7 @@ class Manifests(list[Object]):
             )
             if "transformer" in service["spec"]:
                 yield f"{name}-transformer", service["spec"]["transformer"]
-        for owner in (*self.all("Job"), *self.all("Deployment")):
+        for owner in (*self.all("Job"), *self.all("Deployment"), *self.all("StatefulSet")):
             yield owner["metadata"]["name"], owner["spec"]["template"]["spec"]
         for pod in self.all("Pod"):
             yield pod["metadata"]["name"], pod["spec"]

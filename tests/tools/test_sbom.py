@@ -13,10 +13,10 @@ from crowdserve.cards import CARDS
 from tests.support.paths import REPOSITORY
 from tests.tools.test_locks import pins
 from tools import sbom
-from tools.locks import LOCKS
-from tools.sbom import IMAGES, describe, written
+from tools.locks import LOCKS, Lock
+from tools.sbom import IMAGES, Image, describe, written
 
-TRANSFORMER, MODELS, TRITON = IMAGES
+TRANSFORMER, MODELS, TRITON, WATCHER = IMAGES
 
 
 def components(text: str) -> dict[str, Mapping[str, Any]]:
@@ -48,9 +48,10 @@ def test_a_package_has_its_version_its_licence_and_the_hashes_of_its_lock() -> N
     assert len(needs["dependsOn"]) == len(found)
 
 
-def test_every_package_of_the_transformer_is_named_and_its_licence_is_known() -> None:
-    packages = {each.name: each for each in describe(TRANSFORMER).components if each.purl and each.purl.type == "pypi"}
-    assert {*packages} == {"crowdserve", *pins(LOCKS[1])}
+@pytest.mark.parametrize(("image", "lock"), [(TRANSFORMER, LOCKS[1]), (WATCHER, LOCKS[4])])
+def test_every_package_is_named_and_its_licence_is_known(image: Image, lock: Lock) -> None:
+    packages = {each.name: each for each in describe(image).components if each.purl and each.purl.type == "pypi"}
+    assert {*packages} == {"crowdserve", *pins(lock)}
     assert not [name for name, each in packages.items() if not each.licenses]
 
 

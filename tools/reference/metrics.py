@@ -32,7 +32,9 @@ def known_metrics() -> list[MetricWrapperBase]:
 
 def watcher_metrics_table() -> str:
     """A row for each metric of `crowdserve watch`."""
-    board = Board(["camera"])
+    board = Board()
+    board.show(["camera"], {"camera": 5.0})
+    board.division = lambda: dict.fromkeys(("watchers", "held", "share"), 1)
     zone = ZoneReading("zone", 1.0, Estimate(1.0, 0.0, 3), 1.0, "free", ())
     board.put(Reading("camera", 0.0, "counted", zones=(zone,)), [])
     rows = []

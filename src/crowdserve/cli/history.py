@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from crowdserve.cli.watch import require_packages
+from crowdserve.cli.watching.packages import require_packages
 from crowdserve.errors import SetupError, quoted
 from crowdserve.terminal import printable, say
 

@@ -73,7 +73,7 @@ class _Cameras:
     """The cameras of a configuration, which this process watches; the console asks it at an address of its own."""
 
     def __init__(self, file: Path) -> None:
-        from crowdserve.cli.watch import require_packages
+        from crowdserve.cli.watching.packages import require_packages
         from crowdserve.local.processes import preferred_port
 
         require_packages()

@@ -1,12 +1,7 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
-import importlib.util
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,13 +18,15 @@ from crowdserve.cli.options import (
     ZoneOption,
     ZonesOption,
 )
+from crowdserve.cli.watching.packages import require_packages
 from crowdserve.client.tokens import SERVICE_TOKEN, read_token
 from crowdserve.errors import SetupError
 from crowdserve.terminal import printable, say
 
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
+    from crowdserve.cli.watching.printing import Printer
+    from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.live.configuration import Configuration
-    from crowdserve.live.observations import Alert, Reading
     from crowdserve.live.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -60,6 +57,21 @@ def watch(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Serve Prometheus's metrics of sources on 127.0.0.1.")
     ] = None,
+    divide: Annotated[
+        str | None,
+        typer.Option(
+            envvar="CROWDSERVE_WATCH_DIVIDE",
+            help="Divide the cameras of FILE.yaml among all watchers that name this, by Leases of Kubernetes.",
+        ),
+    ] = None,
+    lease: Annotated[
+        str, typer.Option(envvar="CROWDSERVE_WATCH_LEASE", help="Silence after which a divided watcher is dead.")
+    ] = "15s",
+    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig, of divided watchers.")] = None,
+    metrics_host: Annotated[
+        str | None,
+        typer.Option(envvar="CROWDSERVE_WATCH_METRICS_HOST", help="Serve metrics at this address, whatever FILE says."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for each reading.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
@@ -68,50 +80,51 @@ def watch(
 ) -> None:
     """Count the people in cameras' pictures again and again, and say when a zone is too full.
 
-    SIGHUP reads the configuration again.
+    The configuration is read again when it has changed, and at SIGHUP.
     """
     require_packages()
     from crowdserve.cli.options import open_service
     from crowdserve.cli.watched_site import log_without_secrets, watching
+    from crowdserve.cli.watching.division import dividing
+    from crowdserve.cli.watching.printing import Printer
+    from crowdserve.cli.watching.reloading import Reloading
     from crowdserve.cli.zones import chosen_zones
     from crowdserve.console.links import ServiceAddress
     from crowdserve.live.adhoc import configuration_of_sources
 
     file = _configuration_file(sources)
-    if file is not None:
-        configuration = _read(file)
-    else:
-        configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
-    if check:
+    if divide is not None and file is None:
+        raise SetupError("--divide is for the cameras of a FILE.yaml, which all watchers read")
+    with Reloading(file) as reloading:
+        if file is not None:
+            configuration = _read(file)
+            reloading.remember(configuration.secrets.files)
+        else:
+            configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
         cameras = len(configuration.site.cameras)
-        say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
-        return
-    log_without_secrets(configuration)
-    address, chosen = url or configuration.site.service, precision and precision.value
-    with (
-        open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
-        watching(
-            configuration,
-            client,
-            ServiceAddress(client.url, model or MODEL_NAME, read_token(SERVICE_TOKEN) if address else None, ca_file),
-            file=file,
-            listener=_printer(as_json),
-        ) as watcher,
-    ):
-        _run(watcher, file)
-
-
-def require_packages(
-    names: tuple[str, ...] = ("av", "pydantic", "ruamel", "sqlalchemy", "starlette", "uvicorn", "yaml"),
-) -> None:
-    """Check that the packages of the extra `live` are there.
-
-    Raises:
-        SetupError: If one is missing.
-    """
-    missing = [name for name in names if importlib.util.find_spec(name) is None]
-    if missing:
-        raise SetupError(f"watching cameras needs {', '.join(missing)}; install crowdserve[live]")
+        if check:
+            say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
+            return
+        log_without_secrets(configuration)
+        address, chosen = url or configuration.site.service, precision and precision.value
+        printer = Printer(as_json)
+        with (
+            open_service(address, model, repository, threads, chosen, _ANSWER_SECONDS, ca_file) as client,
+            dividing(divide, lease, context, cameras) as division,
+            watching(
+                configuration,
+                client,
+                ServiceAddress(
+                    client.url, model or MODEL_NAME, read_token(SERVICE_TOKEN) if address else None, ca_file
+                ),
+                file=file,
+                host=metrics_host,
+                listener=printer.show,
+                division=division,
+                fleet=divide,
+            ) as watcher,
+        ):
+            _run(watcher, reloading, file, printer)
 
 
 def _configuration_file(sources: list[str]) -> Path | None:
@@ -127,51 +140,17 @@ def _read(file: Path) -> "Configuration":
     return read_configuration(file)
 
 
-def _run(watcher: "Watcher", file: Path | None) -> None:
-    with _hang_ups() as hung_up:
-        while not watcher.ended:
-            time.sleep(_LOOK_SECONDS)
-            if file is not None and hung_up():
-                _change(watcher, file)
+def _run(watcher: "Watcher", reloading: "Reloading", file: Path | None, printer: "Printer") -> None:
+    while not watcher.ended and not (printer.is_closed and not watcher.is_known_elsewhere):
+        time.sleep(_LOOK_SECONDS)
+        if file is not None and reloading.is_due():
+            _change(watcher, file, reloading)
 
 
-def _change(watcher: "Watcher", file: Path) -> None:
+def _change(watcher: "Watcher", file: Path, reloading: "Reloading") -> None:
     try:
-        watcher.change(_read(file))
+        configuration = _read(file)
+        watcher.change(configuration)
+        reloading.remember(configuration.secrets.files)
     except SetupError as err:
         log.error("the configuration stays as it was: %s", err)
-
-
-@contextmanager
-def _hang_ups() -> Iterator[Callable[[], bool]]:
-    """Yield a question: whether SIGHUP has come since it was last asked."""
-    came: list[int] = []
-    before = signal.signal(signal.SIGHUP, lambda number, _: came.append(number))
-
-    def asked() -> bool:
-        some = bool(came)
-        came.clear()
-        return some
-
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-def _printer(as_json: bool) -> "Callable[[Reading, list[Alert]], None]":
-    from crowdserve.live.observations import COUNTED
-    from crowdserve.live.outputs.lines import json_lines, text_lines
-
-    turn = threading.Lock()
-    last: dict[str, str] = {}
-
-    def show(reading: "Reading", alerts: "list[Alert]") -> None:
-        before, last[reading.camera] = last.get(reading.camera), reading.status
-        if not as_json and reading.status == before != COUNTED and not alerts:
-            return  # people need not be told again and again
-        lines = json_lines(reading, alerts) if as_json else map(printable, text_lines(reading, alerts))
-        with turn:  # cameras have threads of their own, and print writes a line and its end apart
-            print("\n".join(lines), flush=True)
-
-    return show

@@ -13,6 +13,7 @@ from crowdserve.console.app import Console
 from crowdserve.console.beside import WatcherBeside
 from crowdserve.console.links import ServiceAddress
 from crowdserve.live.configuration import Configuration
+from crowdserve.live.division.running import Division
 from crowdserve.live.observations import Alert, Reading
 from crowdserve.live.outputs.server import serving_metrics
 from crowdserve.live.publishing import Publishing
@@ -28,7 +29,10 @@ def watching(
     *,
     file: Path | None,
     port: int | None = None,
+    host: str | None = None,
     listener: Callable[[Reading, list[Alert]], None] | None = None,
+    division: Division | None = None,
+    fleet: str | None = None,
 ) -> Iterator[Watcher]:
     """Watch a site while the block runs, with metrics and console on its port.
 
@@ -38,15 +42,22 @@ def watching(
         service: The same service, for photos of the console.
         file: Where the configuration is from; changed zones are kept there.
         port: Of metrics and console; the site's if None.
+        host: Address that they are served at; the site's if None.
         listener: Is told everything.
+        division: Says which cameras are this watcher's; all of them without.
+        fleet: What events call the watchers; this machine's name if None.
     """
     token = read_console_token()
-    with closing(Publishing(configuration, socket.gethostname(), listener)) as publishing:
-        watcher = Watcher(configuration, client, publishing)
+    owns = division.holds if division is not None else lambda camera: True
+    with closing(Publishing(configuration, fleet or socket.gethostname(), listener, owns)) as publishing:
+        watcher = Watcher(configuration, client, publishing, division)
         pages = Console(WatcherBeside(watcher, publishing, file), service, token)
         site = configuration.site
         listened = site.metrics_port if port is None else port
-        with serving_metrics(publishing.board, publishing.deliveries, site.metrics_host, listened, pages), watcher:
+        with (
+            serving_metrics(publishing.board, publishing.deliveries, host or site.metrics_host, listened, pages),
+            watcher,
+        ):
             yield watcher
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from crowdserve.live.observations import Alert, Reading
@@ -30,6 +30,10 @@ class CameraFacts:
 class Board:
     """Shared by all threads.
 
+    Attributes:
+        every: Seconds from one count to the next, by camera.
+        division: Gives how the cameras are divided among watchers: those alive, and cameras held here and due here.
+
     Args:
         cameras: Names of the cameras, in order.
     """
@@ -42,10 +46,18 @@ class Board:
         self._alerts: dict[str, Alert] = {}
         self._order: deque[str] = deque()
         self._version = 0
+        self.every: dict[str, float] = {}
+        self.division: Callable[[], Mapping[str, int]] = dict
 
-    def show(self, cameras: Iterable[str]) -> None:
-        """Show these cameras and no others; what is known of them is kept."""
+    def show(self, cameras: Iterable[str], every: Mapping[str, float] | None = None) -> None:
+        """Show these cameras and no others; what is known of them is kept.
+
+        Args:
+            cameras: Their names, in order.
+            every: Seconds from one count to the next, by name.
+        """
         with self._changed:
+            self.every = dict(every or {})
             self._readings = {name: self._readings.get(name) for name in cameras}
             self._outcomes = {name: self._outcomes.get(name, Counter()) for name in self._readings}
             self._sources = {name: each for name, each in self._sources.items() if name in self._readings}
@@ -65,6 +77,16 @@ class Board:
         with self._changed:
             for alert in alerts:
                 self._put_alert(alert)
+            self._note()
+
+    def forget_alerts(self, cameras: Iterable[str]) -> None:
+        """Take down what alerts of cameras are open: somebody else knows what becomes of them."""
+        with self._changed:
+            names = set(cameras)
+            gone = [each for each, alert in self._alerts.items() if alert.camera in names and alert.cleared_at is None]
+            for each in gone:
+                self._order.remove(each)
+                del self._alerts[each]
             self._note()
 
     def cameras(self) -> dict[str, CameraFacts]:

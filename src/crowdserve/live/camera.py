@@ -37,9 +37,18 @@ class CameraWatch:
         assessment: Makes readings of counts.
         count: Asks the service.
         publish: Takes the readings.
+        may_count: Whether the camera is this watcher's now.
     """
 
-    def __init__(self, camera: Camera, assessment: Assessment, count: Count, publish: Publish) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        assessment: Assessment,
+        count: Count,
+        publish: Publish,
+        may_count: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._may_count = may_count
         self.camera = camera
         self.capture = Capture(camera.name, self._open)
         self._assessment = assessment
@@ -82,7 +91,8 @@ class CameraWatch:
             while not self._stopping.wait(max(0.0, due - time.monotonic())):
                 due = max(due + self.camera.every, time.monotonic())  # what came meanwhile is dropped
                 try:
-                    self._round()
+                    if self._may_count():
+                        self._round()
                 except Exception:
                     log.exception("camera %s: a round failed", self.camera.name)
                 if self.capture.state == ENDED:

@@ -2,11 +2,11 @@
 
 Fruin's levels of service of walkways end with E from 1.08 people per m² (10 square feet a person), where few can walk
 at a pace of their own, and F from 2.17 (5 square feet), where a flow breaks down into shuffling. At 3.57 (3 square
-feet) people touch without wanting to, and at 5.55 (2 square feet) forces that endanger them can build up. Still, too,
-calls crowds of more than 4 to 5 people per m² a risk.
+feet) people touch without wanting to, and at 5.55 (2 square feet) forces that endanger them can build up. Still is
+quoted with 5 people per m² as uncomfortable and more as possibly dangerous.
 
 Sources: J. J. Fruin, Pedestrian Planning and Design, 1971; J. J. Fruin, The Causes and Prevention of Crowd Disasters,
-1993; G. K. Still, Introduction to Crowd Science, 2014. docs/how-to/watch.md says what of this was checked.
+1993; G. K. Still in CNN, 30 October 2022. docs/how-to/watch.md says what of this was checked.
 """
 
 from collections.abc import Mapping

@@ -96,9 +96,11 @@ class Message:
         address: Which webhook; its URL, which may hold a secret, is not in it.
         body: The message.
         since: When it was made, seconds since the epoch.
+        camera: The camera that it is about.
     """
 
     id: str
     address: str
     body: bytes
     since: float
+    camera: str = ""

@@ -24,6 +24,9 @@ _SHORTEST = 4
 class Secrets:
     """The secrets that a configuration has asked for.
 
+    Attributes:
+        files: Files that some of them have been read from.
+
     Args:
         environment: Where `${NAME}` is looked up.
     """
@@ -31,6 +34,7 @@ class Secrets:
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._environment = environment
         self._values: set[str] = set()
+        self.files: set[str] = set()
 
     def filled_in(self, text: str) -> str:
         """A text with the values of its references.
@@ -52,6 +56,8 @@ class Secrets:
 
     def _value(self, reference: "re.Match[str]") -> str:
         from_file, name = reference.groups()
+        if from_file:
+            self.files.add(name)
         value = _content(name) if from_file else self._environment.get(name)
         if not value:
             raise ValueError(f"${{{name}}} is not set; export {name}, or refer to a file as ${{file:/path}}")

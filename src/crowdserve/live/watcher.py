@@ -1,15 +1,16 @@
-"""The watcher: all cameras of a site, counted by one service, until it is stopped."""
+"""The watcher: cameras of a site, counted by one service, until it is stopped. All of them, or its share."""
 
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
 from crowdserve.client.service import PhotoCount, ServiceClient
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
 from crowdserve.live.configuration import Camera, Configuration, Site, WatchedZone
+from crowdserve.live.division.running import Division
 from crowdserve.live.observations import Alert, Reading
 from crowdserve.live.publishing import Publishing
 from crowdserve.protocol.zones import Zone
@@ -17,6 +18,8 @@ from crowdserve.protocol.zones import Zone
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_HAND_OVER_SECONDS = 1.0
+"""Wait for a camera that is handed over: what it counts then is not published."""
 
 
 class Watcher:
@@ -26,41 +29,98 @@ class Watcher:
         configuration: The site.
         client: Of the service that counts; its time-out should not be much longer than the cameras' `every`.
         publishing: Takes the readings.
+        division: Says which cameras are this watcher's; all of them without.
     """
 
-    def __init__(self, configuration: Configuration, client: ServiceClient, publishing: Publishing) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        client: ServiceClient,
+        publishing: Publishing,
+        division: Division | None = None,
+    ) -> None:
         self._configuration = configuration
         self._site = configuration.site
-        self._turn = threading.Lock()
         self._client = client
         self._publishing = publishing
+        self._division = division
         self._watches: dict[str, CameraWatch] = {}
-        for camera in self._site.cameras:
-            self._watches[camera.name] = self._watch(camera, self._site)
-        self._withdraw_others()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> "Watcher":
-        for watch in self._watches.values():
-            watch.start()
+        names = [camera.name for camera in self._site.cameras]
+        if self._division is None:
+            self.begin(dict.fromkeys(names, 0))
+        else:
+            self._publishing.board.show(())
+            self._publishing.board.division = self._division.facts
+            self._division.divide(names)
+            self._division.start(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _end(list(self._watches.values()))
+        if self._division is not None:
+            self._division.pause()
+        _end(self._watches.values(), _STOP_SECONDS)
 
     @property
     def ended(self) -> bool:
         """Whether every source was a file and has been played."""
-        return all(watch.ended for watch in self._watches.values())
+        return self._division is None and all(watch.ended for watch in list(self._watches.values()))
 
     @property
     def configuration(self) -> Configuration:
         """The site as it is watched."""
         return self._configuration
 
+    @property
+    def is_known_elsewhere(self) -> bool:
+        """Whether counts or alerts go anywhere but to who listens."""
+        return self._publishing.is_known_elsewhere
+
+    def begin(self, epochs: Mapping[str, int]) -> None:
+        """Watch cameras, with the alerts that are open for them.
+
+        Args:
+            epochs: By camera, a number that grows with each time that a watcher takes it; 0 without a division.
+        """
+        with self._lock:
+            cameras = [camera for camera in self._site.cameras if camera.name in epochs]
+            self._publishing.adopt({camera.name: epochs[camera.name] for camera in cameras})
+            new = {camera.name: self._watch(camera, self._site) for camera in cameras}
+            self._put(new)
+            for watch in new.values():
+                watch.start()
+
+    def stop(self, cameras: Iterable[str]) -> None:
+        """Stop watching cameras, and leave what is known of them to who takes them next."""
+        with self._lock:
+            gone = [name for name in cameras if name in self._watches]
+            _end([self._watches.pop(name) for name in gone], _HAND_OVER_SECONDS)
+            self._put({})
+            self._publishing.release(gone)
+
     def change(self, configuration: Configuration) -> None:
         """Go on with another configuration: cameras that are as they were go on as they are."""
-        with self._turn:
-            self._change(configuration)
+        with self._lock:
+            site = configuration.site
+            same_levels = site.levels == self._site.levels
+            kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
+            changed = [camera for camera in site.cameras if camera.name not in kept and self._is_ours(camera.name)]
+            _end([watch for name, watch in self._watches.items() if name not in kept], _STOP_SECONDS)
+            self._publishing.change(configuration)
+            unknown = {camera.name: 0 for camera in changed if camera.name not in self._watches}
+            self._publishing.adopt(unknown)
+            new = {camera.name: self._watch(camera, site) for camera in changed}
+            gone = self._watches.keys() - {camera.name for camera in site.cameras}
+            self._configuration, self._site = configuration, site
+            self._watches = {name: watch for name, watch in self._watches.items() if name in kept}
+            self._put(new, gone)
+            for watch in new.values():
+                watch.start()
+        if self._division is not None:
+            self._division.divide(camera.name for camera in site.cameras)
+        log.info("configuration read: %d cameras, %d of them changed", len(site.cameras), len(new))
 
     def change_zones(self, name: str, zones: Sequence[WatchedZone]) -> None:
         """Go on with other zones of a camera.
@@ -68,38 +128,38 @@ class Watcher:
         Raises:
             KeyError: If it is not watched.
         """
-        with self._turn:
+        with self._lock:
             before = self._configuration
             changed = {
                 c.name: c.model_copy(update={"zones": tuple(zones)}) for c in before.site.cameras if c.name == name
             }
             changed[name]
             cameras = tuple(changed.get(c.name, c) for c in before.site.cameras)
-            self._change(Configuration(before.site.model_copy(update={"cameras": cameras}), before.secrets))
+            self.change(Configuration(before.site.model_copy(update={"cameras": cameras}), before.secrets))
 
-    def _change(self, configuration: Configuration) -> None:
-        site = configuration.site
-        same_levels = site.levels == self._site.levels
-        kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
-        changed = [camera for camera in site.cameras if camera.name not in kept]
-        _end([watch for name, watch in self._watches.items() if name not in kept])
-        new = {camera.name: self._watch(camera, site) for camera in changed}
-        self._publishing.change(configuration)
-        self._configuration, self._site = configuration, site
-        self._watches = {c.name: new.get(c.name) or self._watches[c.name] for c in site.cameras}
-        self._withdraw_others()
-        for watch in new.values():
-            watch.start()
-        log.info("configuration read: %d cameras, %d of them changed", len(site.cameras), len(new))
+    def _is_ours(self, name: str) -> bool:
+        """Whether a camera of the configuration is watched here; one that is new to a division is taken by it."""
+        return self._division is None or name in self._watches
 
     def _watch(self, camera: Camera, site: Site) -> CameraWatch:
         own = [alert for alert in self._publishing.board.open_alerts() if alert.camera == camera.name]
         assessment = Assessment(camera, site.levels, own)
-        return CameraWatch(camera, assessment, self._count, partial(self._publish, camera.name))
+        publish, may_count = partial(self._publish, camera.name), partial(self._may_count, camera.name)
+        return CameraWatch(camera, assessment, self._count, publish, may_count)
 
-    def _withdraw_others(self) -> None:
-        watched = {alert.id for watch in self._watches.values() for alert in watch.open_alerts}
-        self._publishing.withdraw([a for a in self._publishing.board.open_alerts() if a.id not in watched])
+    def _put(self, new: dict[str, CameraWatch], gone: Iterable[str] = ()) -> None:
+        """Take watches in, in the site's order, and end alerts of zones and limits that are not watched any more."""
+        all_of_them = self._watches | new
+        self._watches = {c.name: all_of_them[c.name] for c in self._site.cameras if c.name in all_of_them}
+        every = {name: watch.camera.every for name, watch in self._watches.items()}
+        self._publishing.board.show(self._watches, every)
+        known = {alert.id for watch in self._watches.values() for alert in watch.open_alerts}
+        ended = {*new, *gone}
+        open_alerts = self._publishing.board.open_alerts()
+        self._publishing.withdraw([a for a in open_alerts if a.camera in ended and a.id not in known])
+
+    def _may_count(self, name: str) -> bool:
+        return self._division is None or self._division.holds(name)
 
     def _count(self, file: bytes, camera: Camera, zones: tuple[Zone, ...]) -> PhotoCount:
         newest, at = self._publishing.newest, time.time()
@@ -109,12 +169,16 @@ class Watcher:
         return found
 
     def _publish(self, name: str, reading: Reading, alerts: list[Alert], picture: bytes | None) -> None:
-        capture = self._watches[name].capture
+        watch = self._watches.get(name)
+        if watch is None or not self._may_count(name):
+            return  # somebody else counts it by now
+        capture = watch.capture
         self._publishing.publish(reading, alerts, picture, capture.frames_read, capture.reconnects)
 
 
-def _end(watches: list[CameraWatch]) -> None:
-    until = time.monotonic() + _STOP_SECONDS
+def _end(watches: Iterable[CameraWatch], seconds: float) -> None:
+    watches = list(watches)
+    until = time.monotonic() + seconds
     for watch in watches:
         watch.stop()
     for watch in watches:

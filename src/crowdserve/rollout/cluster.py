@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from crowdserve.errors import SetupError
+from crowdserve.kubeconfig import custom_objects
 from crowdserve.rollout.errors import AccessDenied, AnswerLost, ClusterError, Outdated
 from crowdserve.rollout.outage import FIRST_PAUSE_SECONDS, LEAST_PATIENCE_SECONDS, Outage
 from crowdserve.rollout.resources import Kind, Object, Patch
@@ -39,26 +41,10 @@ def connect(
     Raises:
         ClusterError: If there is no cluster.
     """
-    import kubernetes
-
-    client, config = _untyped(kubernetes.client), _untyped(kubernetes.config)
-    configuration = client.Configuration()
     try:
-        config.load_kube_config(context=context, client_configuration=configuration)
-        contexts, active = config.list_kube_config_contexts()
-        chosen = next((each for each in contexts if each["name"] == context), active)
-        default = chosen["context"].get("namespace", "default")
-    except config.ConfigException as err:
-        try:
-            if context:
-                raise
-            config.load_incluster_config(client_configuration=configuration)
-        except config.ConfigException:
-            raise ClusterError(f"no cluster to talk to ({err}); set KUBECONFIG or give --context") from err
-        with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as file:
-            default = file.read().strip()
-    configuration.retries = 0  # retries are counted here, not in the HTTP library too
-    api = client.CustomObjectsApi(client.ApiClient(configuration))
+        api, default = custom_objects(context)
+    except SetupError as err:
+        raise ClusterError(str(err)) from err
     chosen_class = DryCluster if dry_run else Cluster
     return chosen_class(api, namespace or default, patience_seconds=patience_seconds, say=say)
 
@@ -246,11 +232,6 @@ class DryCluster(Cluster):
         operations = (*self._operations.get(key, ()), *patch.operations)
         self._patched[key] = self._patch(replace(patch, operations=operations), dry_run="All")
         self._operations[key] = operations
-
-
-def _untyped(module: Any) -> Any:
-    """A module whose functions have no annotations."""
-    return module
 
 
 def _answer_of(call: Callable[[], _T]) -> _T | None:

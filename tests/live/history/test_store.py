@@ -86,14 +86,15 @@ def test_alerts_that_are_not_over_are_found_by_the_next_run(url: str, store: His
 
 def test_messages_are_kept_until_they_are_settled(store: HistoryStore) -> None:
     first, second, other = (
-        Message("1.raised", "a", b"x", 100.5),
-        Message("1.cleared", "a", b"y", 101.25),
-        Message("1.raised", "b", b"z", 100.5),
+        Message("1.raised", "a", b"x", 100.5, "gate"),
+        Message("1.cleared", "a", b"y", 101.25, "gate"),
+        Message("1.raised", "b", b"z", 100.5, "gate"),
     )
     store.record([], [], [first, second, other])
     store.record([], [], [], [first])
-    assert store.take_undelivered(["a"]) == [second]
-    assert store.take_undelivered(["a", "b"]) == [second]
+    assert store.undelivered(["another"], ["a"]) == []
+    assert store.undelivered(["gate"], ["a"]) == [second]
+    assert store.undelivered(["gate"], ["a", "b"]) == [second]
 
 
 def test_what_is_too_old_is_removed(store: HistoryStore) -> None:

@@ -105,3 +105,35 @@ def test_an_address_where_nobody_is() -> None:
     with pytest.raises(SourceLost) as caught:
         next(open_source("rtsp://user:secret@127.0.0.1:1/live", 5))
     assert "secret" not in str(caught.value)
+
+
+def asked(monkeypatch: pytest.MonkeyPatch, address: str, *refusals: Exception) -> list[tuple[str | None, str | None]]:
+    """The format and the transport of each time that an address is opened, when FFmpeg refuses the first ones."""
+    import av
+
+    found: list[tuple[str | None, str | None]] = []
+
+    def opened(name: str, options: dict[str, str], format: str | None = None, **_: object) -> None:
+        found.append((format, options.get("rtsp_transport")))
+        raise refusals[len(found) - 1] if len(found) <= len(refusals) else OSError("nothing there")
+
+    monkeypatch.setattr(av, "open", opened)
+    with pytest.raises(SourceLost):
+        next(open_source(address, 5))
+    return found
+
+
+def test_rtsp_goes_over_tcp_and_over_udp_where_a_camera_refuses_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    import av
+
+    unsupported = av.HTTPOtherClientError(0, "461 Unsupported transport")
+    wrong_password = av.HTTPUnauthorizedError(0, "401 Unauthorized")
+    assert asked(monkeypatch, "rtsp://h/x") == [(None, "tcp")]
+    assert asked(monkeypatch, "rtsp://h/x", unsupported) == [(None, "tcp"), (None, "udp")]
+    assert asked(monkeypatch, "rtsp://h/x", wrong_password) == [(None, "tcp")]  # which a camera may count
+
+
+def test_a_device_is_opened_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SourceLost, match=r"Inappropriate ioctl|Invalid argument|not a tty|Not a"):
+        next(open_source("/dev/null", 5))  # by FFmpeg's own reader of such devices, which has no other here
+    assert asked(monkeypatch, "/dev/null") == [("v4l2", None)]

@@ -27,6 +27,7 @@ KINDS = {
     "grpcroutes": ("GRPCRoute", "gateway.networking.k8s.io/v1"),
     "servingruntimes": ("ServingRuntime", "serving.kserve.io/v1alpha1"),
     "deployments": ("Deployment", "apps/v1"),
+    "leases": ("Lease", "coordination.k8s.io/v1"),
 }
 _PATH = re.compile(r"/apis/([^/]+/[^/]+)/namespaces/([^/]+)/([^/]+)(?:/([^/]+))?")
 
@@ -126,6 +127,21 @@ class ApiServer(StoppableServer):
                 "items": found,
             }
 
+    def write(self, key: Key, body: Object, *, is_new: bool) -> Object:
+        """Create or replace, as the real server does."""
+        with self._changed:
+            if is_new == (key in self._objects):
+                reason = ("AlreadyExists", 409) if is_new else ("NotFound", 404)
+                raise Refused(reason[1], reason[0], f'{key[0]} "{key[2]}" {reason[0]}')
+            created = {"creationTimestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+            if not is_new:
+                before = self._objects[key]["metadata"]
+                if body["metadata"].get("resourceVersion", before["resourceVersion"]) != before["resourceVersion"]:
+                    raise Refused(409, "Conflict", "the object has been modified")
+                created["creationTimestamp"] = before["creationTimestamp"]
+            self._store(key, {**body, "metadata": body["metadata"] | created | {"namespace": key[1]}})
+            return self.read(key[0], key[2], key[1])
+
     def patch(self, key: Key, content_type: str, body: object, *, dry_run: bool) -> Object:
         """Apply a patch as the real server does."""
         with self._changed:
@@ -188,6 +204,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer("GET")
 
+    def do_POST(self) -> None:
+        self._answer("POST")
+
+    def do_PUT(self) -> None:
+        self._answer("PUT")
+
     def do_PATCH(self) -> None:
         self._answer("PATCH")
 
@@ -207,7 +229,7 @@ class Handler(BaseHTTPRequestHandler):
             self.refuse(err.code, err.reason, err.message)
         else:
             if result is not None:
-                self.reply(200, result)
+                self.reply(201 if method == "POST" else 200, result)
 
     def _perform(self, method: str, path: str, query: dict[str, str], body: bytes) -> Object | None:
         match = _PATH.fullmatch(path)
@@ -219,6 +241,9 @@ class Handler(BaseHTTPRequestHandler):
         if method == "PATCH":
             content_type, dry_run = self.headers["Content-Type"], query.get("dryRun") == "All"
             return self.api.patch((plural, namespace, name), content_type, json.loads(body), dry_run=dry_run)
+        if method in {"POST", "PUT"}:
+            found = json.loads(body)
+            return self.api.write((plural, namespace, found["metadata"]["name"]), found, is_new=method == "POST")
         if name:
             return copy.deepcopy(self.api._existing((plural, namespace, name)))
         return self.api.list(plural, namespace, query)

@@ -9,10 +9,11 @@ reading.py   a file to a site
 """
 
 from crowdserve.live.configuration.reading import Configuration, read_configuration
-from crowdserve.live.configuration.site import Calibration, Camera, History, Pictures, Site, Webhook
+from crowdserve.live.configuration.site import MAX_CAMERAS, Calibration, Camera, History, Pictures, Site, Webhook
 from crowdserve.live.configuration.zones import PICTURE, WatchedZone
 
 __all__ = [
+    "MAX_CAMERAS",
     "PICTURE",
     "Calibration",
     "Camera",

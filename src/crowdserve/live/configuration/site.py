@@ -11,8 +11,8 @@ from crowdserve.live.configuration.zones import PICTURE, Point, Seconds, Strict,
 from crowdserve.live.levels import DEFAULT_LEVELS, LevelName
 from crowdserve.live.secrets import signing_key
 
-MAX_CAMERAS, MAX_ZONES = 200, 32
-"""Cameras of a watcher and zones of a camera: they are labels of metrics."""
+MAX_CAMERAS, MAX_SITE_CAMERAS, MAX_ZONES = 200, 2000, 32
+"""Cameras of a watcher, of a site whose watchers divide them, and zones of a camera: they are labels of metrics."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -172,7 +172,7 @@ class Site(Strict):
     """
 
     service: str | None = Field(default=None, pattern=r"^https?://")
-    cameras: tuple[Camera, ...] = Field(min_length=1, max_length=MAX_CAMERAS)
+    cameras: tuple[Camera, ...] = Field(min_length=1, max_length=MAX_SITE_CAMERAS)
     levels: dict[LevelName, Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
     webhooks: tuple[Webhook, ...] = Field(default=(), max_length=8)
     history: History = History()

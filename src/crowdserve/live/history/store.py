@@ -1,7 +1,7 @@
 """A history's database."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, cast
 
@@ -10,7 +10,8 @@ from sqlalchemy import cast as cast_column
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from crowdserve.errors import SetupError
-from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, SCHEMA, STATUSES, to_seconds, to_time
+from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, OWNERS, STATUSES, to_seconds, to_time
+from crowdserve.live.history.versions import prepare
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.secrets import hide_in_urls
 
@@ -33,13 +34,15 @@ class HistoryStore:
             self._engine = create_engine(url, pool_pre_ping=True)
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _prepare_sqlite)
-            SCHEMA.create_all(self._engine)
+            prepare(self._engine, self.shown)
         except (ArgumentError, NoSuchModuleError, ImportError) as err:
             expected = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
             raise SetupError(f"the history's URL is {self.shown}; expected {expected}, and its package") from err
         except SQLAlchemyError as err:
             raise SetupError(f"the history {self.shown} cannot be opened: {reason(err)}") from err
-        self._status: dict[str, str] = {}
+        self._status: dict[str, tuple[int, str]] = {}
+        self._epochs: dict[str, int] = {}
+        self._watched: frozenset[str] = frozenset()
 
     def record(
         self,
@@ -48,7 +51,7 @@ class HistoryStore:
         messages: Iterable[Message] = (),
         settled: Iterable[Message] = (),
     ) -> None:
-        """Keep readings and alerts, all of them or none.
+        """Keep readings and alerts, all of them or none; but nothing of cameras that another watcher has claimed.
 
         Args:
             readings: New ones.
@@ -59,23 +62,70 @@ class HistoryStore:
         Raises:
             SQLAlchemyError: If the database does not take them.
         """
-        readings = list(readings)
-        counts = [row for reading in readings for row in _count_rows(reading)]
-        known = dict(self._status)
-        statuses = [row for reading in readings for row in _status_rows(reading, known)]
+        alerts, messages = list(alerts), list(messages)
         with self._engine.begin() as connection:
+            lost = self._lost(connection)
+            readings = [reading for reading in readings if reading.camera not in lost]
+            counts = [row for reading in readings for row in _count_rows(reading)]
+            known = dict(self._status)
+            statuses = [
+                row for reading in readings for row in _status_rows(reading, known, self._epochs.get(reading.camera, 0))
+            ]
             if counts:
                 connection.execute(insert(COUNTS), counts)
             if statuses:
                 connection.execute(insert(STATUSES), statuses)
             for alert in alerts:
-                _put_alert(connection, alert)
+                if alert.camera not in lost:
+                    _put_alert(connection, alert)
             for message in messages:
-                connection.execute(insert(OUTBOX).values(asdict(message) | {"since": to_time(message.since)}))
+                if message.camera not in lost:
+                    connection.execute(insert(OUTBOX).values(asdict(message) | {"since": to_time(message.since)}))
             for message in settled:
                 its = (OUTBOX.c.id == message.id) & (OUTBOX.c.address == message.address)
                 connection.execute(delete(OUTBOX).where(its))
         self._status = known
+
+    def claim(self, epochs: Mapping[str, int], at: float) -> list[Alert]:
+        """Take cameras over; what a watcher writes about them that has taken them earlier is refused from now on.
+
+        Args:
+            epochs: By camera, a number that grows with each taking; 0 where nobody takes cameras from another.
+            at: Now.
+
+        Returns:
+            Alerts of these cameras that are not over.
+        """
+        with self._engine.begin() as connection:
+            for camera, epoch in sorted(epochs.items()):
+                row = {"epoch": epoch, "seen_at": to_time(at)}
+                older = (OWNERS.c.camera == camera) & (OWNERS.c.epoch <= epoch)
+                if connection.execute(update(OWNERS).where(older).values(row)).rowcount:
+                    continue
+                if connection.execute(select(OWNERS.c.epoch).where(OWNERS.c.camera == camera)).first() is None:
+                    connection.execute(insert(OWNERS).values(row | {"camera": camera}))
+            self._epochs, self._watched = self._epochs | dict(epochs), self._watched | epochs.keys()
+            its = ALERTS.c.camera.in_(list(epochs)) & ALERTS.c.cleared_at.is_(None)
+            return [_alert(row) for row in connection.execute(select(ALERTS).where(its)).mappings()]
+
+    def give_up(self, cameras: Iterable[str]) -> None:
+        """Leave cameras to whoever takes them; what is still to be written about them may be, until somebody has."""
+        self._watched -= frozenset(cameras)
+
+    def end_orphans(self, before: float, at: float) -> list[Alert]:
+        """End alerts of cameras that no watcher has had for long, since a moment; each is returned to one caller."""
+        with self._engine.begin() as connection:
+            mine = OWNERS.c.camera.in_(sorted(self._watched))
+            connection.execute(update(OWNERS).where(mine).values(seen_at=to_time(at)))
+            watched = select(OWNERS.c.camera).where(OWNERS.c.seen_at >= to_time(before))
+            its = ALERTS.c.cleared_at.is_(None) & (ALERTS.c.raised_at < to_time(before))
+            found = connection.execute(select(ALERTS).where(its & ALERTS.c.camera.not_in(watched))).mappings().all()
+            ended = []
+            for row in found:
+                same = (ALERTS.c.id == row["id"]) & ALERTS.c.cleared_at.is_(None)
+                if connection.execute(update(ALERTS).where(same).values(cleared_at=to_time(at))).rowcount:
+                    ended.append(replace(_alert(row), cleared_at=at))
+            return ended
 
     def forget_before(self, at: float) -> None:
         """Remove what is older than a moment; alerts that are not over stay."""
@@ -91,12 +141,16 @@ class HistoryStore:
             rows = connection.execute(select(ALERTS).where(ALERTS.c.cleared_at.is_(None)))
             return [_alert(row) for row in rows.mappings()]
 
-    def take_undelivered(self, addresses: Iterable[str]) -> list[Message]:
-        """Messages of an earlier run to some webhooks, in order; those to others are forgotten."""
+    def undelivered(self, cameras: Iterable[str], addresses: Iterable[str]) -> list[Message]:
+        """Messages about cameras to some webhooks that are still to be delivered, in order; others are forgotten.
+
+        Those from before messages knew their camera belong to whoever asks first.
+        """
         with self._engine.begin() as connection:
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.address.not_in(list(addresses))))
-            rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.since, OUTBOX.c.id.desc())).mappings()
-            return [Message(**row | {"since": to_seconds(row["since"])}) for row in map(dict, rows)]
+            its = OUTBOX.c.camera.in_(["", *cameras])
+            connection.execute(delete(OUTBOX).where(its & OUTBOX.c.address.not_in(list(addresses))))
+            rows = connection.execute(select(OUTBOX).where(its).order_by(OUTBOX.c.since, OUTBOX.c.id.desc()))
+            return [Message(**row | {"since": to_seconds(row["since"])}) for row in map(dict, rows.mappings())]
 
     def counts(
         self, *, camera: str | None = None, since: float | None = None, until: float | None = None
@@ -148,6 +202,15 @@ class HistoryStore:
             rows = connection.execute(select(ALERTS).order_by(ALERTS.c.raised_at.desc()).limit(number))
             return [_alert(row) for row in rows.mappings()]
 
+    def _lost(self, connection: Connection) -> set[str]:
+        """Cameras of this watcher that another one has claimed; nobody claims one until the transaction is over."""
+        taken = {camera: epoch for camera, epoch in self._epochs.items() if epoch}
+        if not taken:
+            return set()
+        query = select(OWNERS.c.camera, OWNERS.c.epoch).where(OWNERS.c.camera.in_(list(taken)))
+        rows = connection.execute(query.order_by(OWNERS.c.camera).with_for_update(read=True))
+        return {camera for camera, epoch in rows if epoch > taken[camera]}
+
     def close(self) -> None:
         """Close its connections."""
         self._engine.dispose()
@@ -165,7 +228,7 @@ def reason(err: SQLAlchemyError) -> str:
 
 def _prepare_sqlite(connection: Any, _: object) -> None:
     """Readers and the writer at the same time, and as little writing to the disk as is safe."""
-    for setting in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=5000"):
+    for setting in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {setting}")
 
 
@@ -184,9 +247,10 @@ def _count_rows(reading: Reading) -> Iterator[dict[str, Any]]:
         }
 
 
-def _status_rows(reading: Reading, known: dict[str, str]) -> Iterator[dict[str, Any]]:
-    if known.get(reading.camera) != reading.status:
-        known[reading.camera] = reading.status
+def _status_rows(reading: Reading, known: dict[str, tuple[int, str]], epoch: int) -> Iterator[dict[str, Any]]:
+    """A row if the status is another than the last, or than the last of this watcher: others may have written since."""
+    if known.get(reading.camera) != (epoch, reading.status):
+        known[reading.camera] = (epoch, reading.status)
         at = to_time(reading.at)
         yield {"at": at, "camera": reading.camera, "status": reading.status, "detail": reading.detail[:500]}
 

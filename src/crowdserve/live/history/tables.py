@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
 SCHEMA = MetaData()
 
@@ -56,8 +56,21 @@ OUTBOX = Table(
     Column("address", String(32), primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("since", DateTime, nullable=False),
+    Column("camera", String(63), nullable=False, server_default=""),
 )
 """Messages to webhooks that are still to be delivered."""
+
+OWNERS = Table(
+    "owners",
+    SCHEMA,
+    Column("camera", String(63), primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+    Column("seen_at", DateTime, nullable=False),
+)
+"""Who may write about a camera: the watcher that has taken it last, by a number that grows with each taking."""
+
+VERSIONS = Table("schema_version", SCHEMA, Column("version", Integer, nullable=False))
+"""One row: what these tables are."""
 
 
 def to_time(at: float) -> datetime:

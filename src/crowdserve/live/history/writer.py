@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
@@ -22,16 +22,19 @@ _TOGETHER = 500
 _GATHER_SECONDS = 1.0
 _FORGET_EVERY_SECONDS = 600.0
 _LAST_SECONDS = 5.0
+_ORPHANED_SECONDS = 86400.0
+"""Time without any watcher after which a camera's alerts are over: it has been taken out of the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is to be written: a reading, alerts, messages about them, messages that are settled."""
+    """What is to be written: a reading, alerts, messages about them, messages that are settled; who waits for it."""
 
     reading: Reading | None = None
     alerts: Sequence[Alert] = ()
     messages: Sequence[Message] = ()
     settled: Sequence[Message] = ()
+    written: threading.Event | None = None
 
 
 class HistoryWriter:
@@ -41,13 +44,22 @@ class HistoryWriter:
         store: Where.
         keep_seconds: Age at which a count is removed.
         backoff: Waits between tries.
+        ended: Is told of alerts that end because no watcher has had their camera for a day.
     """
 
-    def __init__(self, store: HistoryStore, keep_seconds: float, backoff: BackOff | None = None) -> None:
+    def __init__(
+        self,
+        store: HistoryStore,
+        keep_seconds: float,
+        backoff: BackOff | None = None,
+        ended: Callable[[list[Alert]], None] = lambda alerts: None,
+    ) -> None:
         self._store = store
         self._keep_seconds = keep_seconds
         self._backoff = backoff or BackOff(1.0, 30.0)
+        self._ended = ended
         self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._is_wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
         self._thread.start()
@@ -58,6 +70,13 @@ class HistoryWriter:
             self._waiting.get_nowait()
         self._waiting.put(entry)
 
+    def flush(self, seconds: float) -> bool:
+        """Write what waits now; returns whether it is written within some seconds."""
+        written = threading.Event()
+        self._waiting.put(Entry(written=written))
+        self._is_wanted.set()
+        return written.wait(seconds)
+
     @property
     def waiting(self) -> int:
         """How many readings are not yet written."""
@@ -66,22 +85,30 @@ class HistoryWriter:
     def close(self) -> None:
         """Write the rest, and close the store."""
         self._stopping.set()
+        self._is_wanted.set()
         self._thread.join(_LAST_SECONDS)
         self._store.close()
 
     def _run(self) -> None:
-        forget_at = time.monotonic()
+        forget_at, is_first = time.monotonic(), True
         while not (self._stopping.is_set() and self._waiting.empty()):
             entries = self._gathered()
             if not self._written(entries):
                 return
+            for entry in entries:
+                if entry.written is not None:
+                    entry.written.set()
             if time.monotonic() >= forget_at:
                 forget_at = time.monotonic() + _FORGET_EVERY_SECONDS
                 self._forget()
+                if not is_first:  # cameras are being taken
+                    self._end_orphans()
+                is_first = False
 
     def _gathered(self) -> list[Entry]:
         """What has come in about a second, one commit's worth."""
-        self._stopping.wait(_GATHER_SECONDS)
+        self._is_wanted.wait(0.0 if self._stopping.is_set() else _GATHER_SECONDS)
+        self._is_wanted.clear()
         entries: list[Entry] = []
         while len(entries) < _TOGETHER and not self._waiting.empty():
             entries.append(self._waiting.get_nowait())
@@ -120,3 +147,9 @@ class HistoryWriter:
             self._store.forget_before(time.time() - self._keep_seconds)
         except SQLAlchemyError as err:
             log.warning("history %s: old counts could not be removed: %s", self._store.shown, reason(err))
+
+    def _end_orphans(self) -> None:
+        try:
+            self._ended(self._store.end_orphans(time.time() - _ORPHANED_SECONDS, time.time()))
+        except SQLAlchemyError as err:
+            log.warning("history %s: old alerts could not be ended: %s", self._store.shown, reason(err))

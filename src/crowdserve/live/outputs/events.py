@@ -44,7 +44,7 @@ def event_body(alert: Alert, watcher: str) -> bytes:
 
 def message_of(alert: Alert, watcher: str, url: str) -> Message:
     """What a webhook is told about an alert as it is now."""
-    return Message(event_id(alert), address_of(url), event_body(alert, watcher), time.time())
+    return Message(event_id(alert), address_of(url), event_body(alert, watcher), time.time(), alert.camera)
 
 
 def address_of(url: str) -> str:

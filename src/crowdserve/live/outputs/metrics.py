@@ -33,10 +33,20 @@ class BoardCollector(Collector):
         """Every metric, as it is now."""
         yield from self._of_cameras()
         yield from self._of_zones()
+        yield from self._of_the_division()
         sent = CounterMetricFamily("crowdserve_webhook_deliveries", "Tries to deliver a message.", labels=("outcome",))
         for outcome, number in sorted(self._deliveries.items()):
             sent.add_metric((outcome,), number)
         yield sent
+
+    def _of_the_division(self) -> Iterator[Metric]:
+        texts = {
+            "watchers": "Watchers that divide the cameras and are alive.",
+            "held": "Cameras that this watcher holds.",
+            "share": "Cameras that this watcher should hold.",
+        }
+        for name, number in self._board.division().items():
+            yield GaugeMetricFamily(f"crowdserve_division_{name}", texts[name], value=number)
 
     def _of_cameras(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("crowdserve_camera_up", "Whether the camera is counted.", labels=_CAMERA)
@@ -50,7 +60,10 @@ class BoardCollector(Collector):
         frames = CounterMetricFamily("crowdserve_camera_frames", "Frames that have arrived.", labels=_CAMERA)
         lost = CounterMetricFamily("crowdserve_camera_reconnects", "Times that the source was lost.", labels=_CAMERA)
         seconds = GaugeMetricFamily("crowdserve_camera_count_seconds", "Time of the newest count.", labels=_CAMERA)
+        every = GaugeMetricFamily("crowdserve_camera_every_seconds", "Time from one count to the next.", labels=_CAMERA)
         for name, facts in self._board.cameras().items():
+            if name in self._board.every:
+                every.add_metric((name,), self._board.every[name])
             now = facts.reading.status if facts.reading else "starting"
             up.add_metric((name,), float(now == COUNTED))
             for each in STATUSES:
@@ -61,7 +74,7 @@ class BoardCollector(Collector):
             if facts.reading:
                 at.add_metric((name,), facts.reading.at)
                 seconds.add_metric((name,), facts.reading.seconds)
-        yield from (up, status, at, rounds, frames, lost, seconds)
+        yield from (up, status, at, rounds, frames, lost, seconds, every)
 
     def _of_zones(self) -> Iterator[Metric]:
         metrics: dict[str, tuple[str, Callable[[ZoneReading], float | None]]] = {

@@ -35,6 +35,7 @@ class WebhookSender:
         outcomes: Where deliveries are counted, by `OUTCOMES`.
         settled: Is told of each message that will not be tried again.
         backoff: Waits between tries.
+        may_send: Whether a message is still this watcher's to send; otherwise who has taken its camera sends it.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class WebhookSender:
         outcomes: Counter[str],
         settled: Callable[[Message], None] = lambda message: None,
         backoff: BackOff | None = None,
+        may_send: Callable[[Message], bool] = lambda message: True,
     ) -> None:
+        self._may_send = may_send
         self.webhook = webhook
         self.address = address_of(webhook.url)
         self._outcomes = outcomes
@@ -51,13 +54,17 @@ class WebhookSender:
         self._backoff = backoff or BackOff(1.0, 300.0)
         self._shown = hide_in_urls(webhook.url)
         self._waiting: queue.Queue[Message | None] = queue.Queue()
+        self._known: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
         self._http = httpx.Client(timeout=_TIMEOUT)
         self._thread.start()
 
     def send(self, message: Message) -> None:
-        """Deliver a message."""
+        """Deliver a message, unless it is on its way."""
+        if message.id in self._known:
+            return
+        self._known.add(message.id)
         if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
             self._give_up(oldest)
         self._waiting.put(message)
@@ -75,7 +82,7 @@ class WebhookSender:
     def _run(self) -> None:
         with self._http:
             while (message := self._waiting.get()) is not None:
-                while not self._delivered(message.id, message.body):
+                while self._may_send(message) and not self._delivered(message.id, message.body):
                     if time.time() - message.since > self.webhook.give_up_after:
                         self._give_up(message)
                         break
@@ -83,7 +90,9 @@ class WebhookSender:
                         log.error("alert %s and later ones are still to be delivered to %s", message.id, self._shown)
                         return
                 else:
-                    self._settled(message)
+                    if self._may_send(message):
+                        self._settled(message)
+                self._known.discard(message.id)
 
     def _give_up(self, message: Message) -> None:
         log.error("alert %s was not delivered to %s", message.id, self._shown)
