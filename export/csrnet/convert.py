@@ -149,7 +149,8 @@ def export_csrnet_tflite(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     takes = (
-        "folder written by training/csrnet or training/gpu, version folder of a served model, or a checkpoint from elsewhere"
+        "folder written by training/csrnet or training/gpu, version folder of a served model, or a checkpoint from "
+        "elsewhere"
     )
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
     parser.add_argument(
