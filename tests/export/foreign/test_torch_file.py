@@ -42,6 +42,18 @@ def scripted(net: nn.Module, path: Path) -> None:
     torch.jit.script(net).save(path)  # type: ignore[no-untyped-call]
 
 
+def write_safetensors(net: nn.Module, path: Path, *, shift: int = 0) -> None:
+    head, numbers = {"__metadata__": {"format": "pt"}}, b""
+    for name, tensor in net.state_dict().items():
+        content = tensor.numpy().astype(np.float16).tobytes() if tensor.dim() > 1 else tensor.numpy().tobytes()
+        places = [len(numbers) + shift, len(numbers) + len(content) + shift]
+        kind = "F16" if tensor.dim() > 1 else "F32"
+        head[f"model.{name}"] = {"dtype": kind, "shape": list(tensor.shape), "data_offsets": places}  # type: ignore[dict-item]
+        numbers += content
+    text = json.dumps(head).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + numbers)
+
+
 WAYS: dict[str, Callable[[nn.Module, Path], None]] = {
     "state dict alone": lambda net, path: torch.save(net.state_dict(), path),
     "before PyTorch 1.6": lambda net, path: torch.save(net.state_dict(), path, _use_new_zipfile_serialization=False),
@@ -51,12 +63,13 @@ WAYS: dict[str, Callable[[nn.Module, Path], None]] = {
         {f"CCN.module.{name}": tensor for name, tensor in net.state_dict().items()}, path
     ),
     "TorchScript": scripted,
+    "safetensors": write_safetensors,
 }
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_every_way_of_saving_gives_the_same_tensors(way: str, net: nn.Module, tmp_path: Path) -> None:
-    path = tmp_path / "0model_best.pth.tar"
+    path = tmp_path / ("model.safetensors" if way == "safetensors" else "0model_best.pth.tar")
     WAYS[way](net, path)
     state = read_state(path, FIRST)
     found = weights_of_state(path, {name: tensor.numpy() for name, tensor in state.items()}, CSRNET)
@@ -224,3 +237,12 @@ def test_program_that_reads_beside_its_storage_is_refused(tmp_path: Path, net: n
             cut.writestr(member, whole.read(member)[: 128 if member.endswith("data/0") else None])
     with pytest.raises(WeightsError, match=r"cut\.pt is damaged or no TorchScript program \(IndexError"):
         read_state(tmp_path / "cut.pt", FIRST)
+
+
+@pytest.mark.parametrize("cut", [0, 7, 40, 5_000])
+def test_damaged_safetensors_are_refused(cut: int, net: nn.Module, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    write_safetensors(net, path, shift=8 if cut == 5_000 else 0)
+    path.write_bytes(path.read_bytes() if cut == 5_000 else path.read_bytes()[:cut])
+    with pytest.raises(WeightsError, match=r"model\.safetensors is damaged or no safetensors file .* fetch it again"):
+        read_state(path, FIRST)

@@ -14,15 +14,21 @@ onChange(() => {
   for (const name of names) {
     const camera = cameras.get(name);
     if (!camera) continue;
-    if (!cards.has(name)) {
-      cards.set(name, makeCard(name));
-      byId("wall").append(cards.get(name).root);
-    }
+    if (!cards.has(name)) cards.set(name, makeCard(name));
     fill(cards.get(name), camera);
   }
+  inOrder(names.filter((name) => cards.has(name)).map((name) => cards.get(name).root));
   showEmpty();
   showWatchers();
 });
+
+/** Put cards into the order of their names; one that is in its place is not touched, so that it keeps the focus. */
+function inOrder(roots) {
+  roots.forEach((root, place) => {
+    const there = byId("wall").children[place];
+    if (there !== root) byId("wall").insertBefore(root, there ?? null);
+  });
+}
 
 function makeCard(name) {
   const parts = {

@@ -17,9 +17,10 @@ from starlette.routing import BaseRoute, Route
 from crowdserve.errors import SetupError
 from crowdserve.live.board import Board
 from crowdserve.live.outputs.metrics import registry_of
+from crowdserve.network import listen
 
 _STOP_SECONDS = 5.0
-_CONNECTIONS = 200
+_CONNECTIONS, _WAITING = 200, 128
 
 
 class Pages(AbstractAsyncContextManager["Pages"], Protocol):
@@ -50,21 +51,26 @@ def serving_metrics(
     if port is None:
         yield None
         return
-    with _listening(host, port) as listener:
-        server = _Server(_application(board, deliveries, pages), pages, listener)
-        server.start()
-        try:
-            yield int(listener.getsockname()[1])
-        finally:
-            server.stop()
+    try:
+        sockets = listen(host, port)
+        for each in sockets:
+            each.listen(_WAITING)  # whoever connects now waits until the thread runs
+    except OSError as err:
+        raise SetupError(f"metrics cannot be served on {host}:{port} ({err.strerror}); set metrics_port") from err
+    server = _Server(_application(board, deliveries, pages), pages, sockets)
+    server.start()
+    try:
+        yield int(sockets[0].getsockname()[1])
+    finally:
+        server.stop()
 
 
 class _Server:
     """uvicorn in a thread with an event loop of its own."""
 
-    def __init__(self, app: Starlette, pages: Pages | None, listener: socket.socket) -> None:
+    def __init__(self, app: Starlette, pages: Pages | None, sockets: list[socket.socket]) -> None:
         self._pages = pages
-        self._listener = listener
+        self._sockets = sockets
         self._loop = asyncio.new_event_loop()
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -96,7 +102,7 @@ class _Server:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_until_complete(self._server.serve(sockets=[self._listener]))
+            self._loop.run_until_complete(self._server.serve(sockets=self._sockets))
         finally:
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
@@ -122,14 +128,3 @@ def _application(board: Board, deliveries: Mapping[str, int], pages: Pages | Non
 
     routes = [Route("/metrics", metrics), Route("/", metrics), Route("/healthz", lives)]
     return Starlette(routes=[*routes, *(pages.routes if pages else ())], lifespan=life)
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=128)
-    except OSError as err:
-        raise SetupError(f"metrics cannot be served on {host}:{port} ({err.strerror}); set metrics_port") from err
-    with listener:
-        yield listener
