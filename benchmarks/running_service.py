@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.process_stats import cpu_seconds, descendants
+from crowdserve.triton.config import AUTO
 from tools.stub_models import write_small_repository
 
 
@@ -31,9 +32,9 @@ class Service:
 
 
 @contextmanager
-def running_service(repository: Path) -> Iterator[Service]:
+def running_service(repository: Path, precision: str = AUTO) -> Iterator[Service]:
     """Start the service on a repository's models; stop it when the block ends."""
-    command = [sys.executable, "-m", "crowdserve", "up", "--repository", str(repository)]
+    command = [sys.executable, "-m", "crowdserve", "up", "--repository", str(repository), "--precision", precision]
     started = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:

