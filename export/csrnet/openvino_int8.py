@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.cards import ModelCard
-from crowdserve.cards.records import INT8_FILE, INT8_RECORD, MODEL_FILE, MODEL_SHA256, model_sha256
+from crowdserve.cards.records import INT8_FILE, INT8_RECORD, INT8_SHA256, MODEL_FILE, MODEL_SHA256, model_sha256
 from crowdserve.datasets import Sample, load_to_learn_from, split_samples
 from crowdserve.errors import ParityError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
@@ -187,7 +187,7 @@ def _record(
     file = (folder / INT8_FILE).with_suffix(".bin")
     return {
         MODEL_SHA256: model_sha256(folder),
-        "int8_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        INT8_SHA256: hashlib.sha256(file.read_bytes()).hexdigest(),
         "nncf": nncf.__version__,
         "openvino": openvino.__version__.partition("-")[0],
         "kept_layers": list(card.quantisation.kept_layers),
