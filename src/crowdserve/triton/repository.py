@@ -1,13 +1,13 @@
 """The Triton model repository on disk: rendering a profile of it, checking the committed one.
 
 <model>/config.pbtxt                     generated
-<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes
-it <model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
-<model>/configs/int8.pbtxt               generated, in the embedded profile: those that can in 8 bits, the others in
-bfloat16 <model>/<version>/model.onnx             from the export of the network <model>/<version>/int8.*
-the same in 8 bits, for the embedded profile <model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores
-files that it does not know <ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must
-exist
+<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
+<model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
+<model>/configs/int8.pbtxt               generated, in the embedded profile: in 8 bits where the card has that
+<model>/<version>/model.onnx             from the export of the network
+<model>/<version>/int8.*                 the same in 8 bits, for the embedded profile alone
+<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores files that it does not know
+<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must exist
 """
 
 import difflib
