@@ -34,6 +34,22 @@ def model_versions(repository: Path, model: str) -> list[int]:
     return sorted(int(name) for name in names if name.isdecimal())
 
 
+def check_eight_bits(repository: Path) -> None:
+    """Check that the newest version of each network that its card has in 8 bits is there in them.
+
+    Raises:
+        RepositoryError: If it is not.
+    """
+    for card in CARDS.values():
+        versions = model_versions(repository, card.name) if card.quantisation else []
+        if versions and not (file := repository / card.name / str(versions[-1]) / INT8_FILE).is_file():
+            raise RepositoryError(
+                f"{file} is missing, and precision int8 needs it; make it with python -m export.{card.family} "
+                f"{file.parent} --card {card.name} --format openvino-int8 --photos DATASET, or choose precision bf16 "
+                "or fp32"
+            )
+
+
 def render_repository(source: Path, target: Path, profile: Profile) -> None:
     """Write a profile of the repository.
 
