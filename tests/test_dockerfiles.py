@@ -166,7 +166,7 @@ def test_build_steps_produce_a_watcher_that_is_a_console_too(tmp_path: Path) -> 
     flags = ["--url", "http://127.0.0.1:9", "--watcher", "127.0.0.1:9", "--port", port]
     with subprocess.Popen([*command, "console", *flags], env=ENVIRONMENT, cwd=tmp_path) as console:
         try:
-            wait_for(lambda: answers(f"http://127.0.0.1:{port}/console/"))
+            wait_for(lambda: all(answers(f"http://127.0.0.1:{port}{path}") for path in ("/healthz", "/console/")))
         finally:
             console.terminate()
             assert console.wait(60) == 128 + signal.SIGTERM
