@@ -41,6 +41,18 @@ def test_sighup_before_the_configuration_is_read_does_not_end_it(tmp_path: Path)
         assert [reloading.is_due() for _ in range(2)] == [True, False]
 
 
+def test_sighup_while_it_still_loads_does_not_end_it(tmp_path: Path) -> None:
+    file = tmp_path / "cameras.yaml"
+    file.write_text("cameras: [{name: a, source: /none}]\nhistory: {url: null}\nmetrics_port: null\n")
+    at_once = (
+        "import os, signal, sys; from crowdserve.__main__ import _wait_with_hang_ups, main; "
+        "_wait_with_hang_ups(sys.argv[1:]); os.kill(os.getpid(), signal.SIGHUP); main()"
+    )
+    command = [sys.executable, "-c", at_once, "watch", str(file), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{file}: 1 camera, no fault found\n")
+
+
 @pytest.mark.parametrize("metrics_port", [None, 0])
 def test_without_a_reader_of_its_lines_it_says_so_once_and_ends_unless_others_know(
     tmp_path: Path, metrics_port: int | None

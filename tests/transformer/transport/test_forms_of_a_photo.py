@@ -167,7 +167,7 @@ REFUSED: dict[str, tuple[str, Sent, int, str]] = {
     "form that is none": (V2, (PHOTO, form()[1]), 400, "the form cannot be read"),
     "half a form": (V2, (form(IMAGE)[0][:-200], form()[1]), 400, "the form ends early"),
     "form without a file": (V2, form(COUNTER), 400, "has no file; expected what curl --form image=@photo.jpg"),
-    "form without anything": (V1, (b"", form()[1]), 400, "has no file"),
+    "form without anything": (V1, (b"--x-y--\r\n", form()[1]), 400, "has no file"),
     "form with an odd parameter": (V2, form(IMAGE, ("weather", None, b"rain")), 400, "weather"),
     "form with a photo as text": (V2, form(("image", None, b"\xff\xd8\xff\xe0")), 400, "a photo needs a file name"),
     "form of a text": (V2, form(("image", "a.txt", b"hello")), 400, "are a text: send a photo"),

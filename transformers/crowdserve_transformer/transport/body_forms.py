@@ -14,7 +14,7 @@ from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.transport.caller_headers import media_type_of
 from crowdserve_transformer.transport.codec import decode_rest
-from crowdserve_transformer.transport.forms import FORM, decode_form, is_form
+from crowdserve_transformer.transport.forms import FORM, decode_form
 from crowdserve_transformer.transport.v1 import decode_v1
 
 PICTURES = re.compile(r"(image|video)/")
@@ -38,7 +38,7 @@ def decode_infer(body: bytes | bytearray, headers: Mapping[str, str], model_name
         CrowdServeError: What `decode_rest` raises.
         UnsupportedMedia: If the body has parts and is no form.
     """
-    if is_form(headers):
+    if _is_form(body, headers):
         return decode_form(body, headers, model_name, max_files)
     if is_picture(body, headers):
         return of_picture(body, model_name)
@@ -49,9 +49,14 @@ def decode_predict(
     body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int
 ) -> InferRequest:
     """Decode the body of v1 inference; see `decode_infer`."""
-    if is_form(headers):
+    if _is_form(body, headers):
         return decode_form(body, headers, model_name, max_files)
     return of_picture(body, model_name) if is_picture(body, headers) else decode_v1(body, model_name, max_files)
+
+
+def _is_form(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:
+    """Whether a body is a form with files; JSON is JSON whatever its header says."""
+    return media_type_of(headers) == FORM and not _JSON_BEGINS.match(body[:_LOOKED_AT_BYTES])
 
 
 def is_picture(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:

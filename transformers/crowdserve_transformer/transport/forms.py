@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve_transformer.counting.request import check_batch
-from crowdserve_transformer.transport.caller_headers import CONTENT_TYPE, media_type_of
+from crowdserve_transformer.transport.caller_headers import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -21,11 +21,6 @@ _MAX_FIELDS = 32
 _PICTURES = b"image/"
 _ENCODED_NAME = b"filename*="
 """How older clients name a file whose name has letters beyond ASCII; the parser passes it over."""
-
-
-def is_form(headers: Mapping[str, str]) -> bool:
-    """Whether a body is a form with files."""
-    return media_type_of(headers) == FORM
 
 
 def decode_form(body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int) -> InferRequest:
