@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import onnxruntime
@@ -196,6 +197,57 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
     path.write_bytes(b"PK\x03\x04 and nothing of a network" * 9)
     with pytest.raises(WeightsError, match=r"(truncated|damaged|not an HDF5).*(again|h5)"):
         load_csrnet(path.parent if path.suffix == ".pb" else path, CARD.name)
+
+
+def hdf5(write: Callable[[h5py.File], object]) -> bytes:
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        write(file)
+    return content.getvalue()
+
+
+def write_bomb(file: h5py.File) -> None:
+    """Some kilobytes that are 58 GB of zeros."""
+    file.attrs["layer_names"] = [b"layer"]
+    file.create_dataset("layer/kernel", (3, 3, 40_000, 40_000), "f4", chunks=(3, 3, 64, 64), compression="gzip")
+
+
+def in_keras_file(weights: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("config.json", '{"config": {"layers": []}}')
+        archive.writestr("model.weights.h5", weights)
+    return content.getvalue()
+
+
+ODD_FILES: dict[str, tuple[str, bytes, str]] = {
+    "bomb": ("model.h5", hdf5(write_bomb), r"would inflate to 57\.6 GB"),
+    "bomb inside": ("model.keras", in_keras_file(hdf5(write_bomb)), r"model\.keras would inflate to 57\.6 GB"),
+    "cut": ("model.h5", hdf5(lambda file: file.create_dataset("a", data=np.ones(9999)))[:5000], "damaged or no HDF5"),
+    "array for a group": (
+        "model.weights.h5",
+        hdf5(lambda file: file.create_dataset("layers", data=1)),
+        "damaged or no file of weights",
+    ),
+    "number for names": (
+        "model.h5",
+        hdf5(lambda file: file.attrs.__setitem__("layer_names", 3)),
+        "damaged or no file of Keras 2",
+    ),
+    "wheel of junk": (
+        "a.whl",
+        in_keras_file(b"").replace(b"config.json", b"weights.npz"),
+        r"a\.whl \(weights\.npz\) is not",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_odd_files_are_refused(kind: str, tmp_path: Path) -> None:
+    name, content, message = ODD_FILES[kind]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read_foreign(tmp_path / name, CSRNET)
 
 
 def save_as_tensorflow_1(weights: ConvWeights, path: Path) -> None:
