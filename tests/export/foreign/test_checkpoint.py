@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from crowdserve.cards import VGG16, find_card
 from crowdserve.cards.records import check_records
@@ -276,6 +277,42 @@ def test_saved_model_of_tensorflow_1_is_read(csrnet_weights: ConvWeights, tmp_pa
     for got, expected in zip(found.weights, csrnet_weights, strict=True):
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_array_equal(got[1], expected[1])
+
+
+def cut_convolution(node: Any) -> None:
+    if node.op == "Conv2D":
+        del node.input[1:]
+
+
+def cut_read(node: Any) -> None:
+    if node.op in {"Identity", "ReadVariableOp"}:
+        del node.input[:]
+
+
+def enlarge_constant(node: Any) -> None:
+    if node.op == "Const":
+        node.attr["value"].tensor.tensor_shape.dim.add(size=1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut_convolution, "damaged or no SavedModel"),
+        (cut_read, "damaged or no SavedModel"),
+        (enlarge_constant, r"its constant .* numbers, which no network here has"),
+    ],
+)
+def test_odd_graphs_are_refused(
+    change: Callable[[Any], None], message: str, csrnet_weights: ConvWeights, tmp_path: Path
+) -> None:
+    save_as_tensorflow_1(csrnet_weights, tmp_path / "csrnet")
+    file = tmp_path / "csrnet" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for node in model.meta_graphs[0].graph_def.node:
+        change(node)
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=message):
+        read_foreign(tmp_path / "csrnet", CSRNET)
 
 
 @pytest.mark.parametrize("name", ["csrnet.onnx", "csrnet.tflite", "frozen.pb", "model.ckpt", "model.plan"])
