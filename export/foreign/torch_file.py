@@ -21,7 +21,7 @@ from torch import Tensor
 from crowdserve.errors import WeightsError
 from export.foreign.safetensors_file import SUFFIX, read_safetensors
 from export.foreign.torch_script import is_script, read_script
-from export.foreign.zip_files import check_inflated_size
+from export.foreign.zip_files import MOST_BYTES, check_inflated_size
 
 State = dict[str, Tensor]
 
@@ -103,11 +103,21 @@ def _without_prefix(state: Mapping[str, Tensor], first: str) -> Iterator[tuple[s
     return ((name.removeprefix(shared), tensor.detach()) for name, tensor in state.items())
 
 
+def _check_state(path: Path, state: State) -> None:
+    """A tensor may have many times the numbers that the file stores."""
+    if not state:
+        raise WeightsError(f"{path} holds no tensors; give a file with the weights of a network")
+    total = sum(tensor.numel() for tensor in state.values()) * np.dtype(np.float32).itemsize
+    if total > MOST_BYTES:
+        raise WeightsError(f"{path} holds tensors of {total / 1e9:.1f} GB; no network here has {MOST_BYTES / 1e9:.1f}")
+
+
 def main() -> int:
     """Run the command; returns the exit code, and prints an error as one line."""
     source, target, first = sys.argv[1:]
     try:
         state = read_state(Path(source), first)
+        _check_state(Path(source), state)
     except WeightsError as err:
         print(err, file=sys.stderr)
         return 1

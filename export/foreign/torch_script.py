@@ -4,6 +4,7 @@ TorchServe's archives often hold such a program. PyTorch reads one only to run i
 """
 
 import io
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
-from export.foreign.zip_files import member_names
+from export.foreign.zip_files import damage_told, member_names
 
 _DTYPES = {
     "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
@@ -49,16 +50,13 @@ def read_script(path: Path) -> dict[str, Array]:
         WeightsError: If it is damaged, or its pickle names anything but tensors and modules.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            top = next(name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
+        with damage_told(path, "TorchScript program"), zipfile.ZipFile(path) as archive:
+            (top,) = (name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
             with archive.open(top) as file:
                 module = _Unpickler(file.read(_MOST_PICKLE_BYTES), archive, top.partition("/")[0]).load()
             return dict(_tensors(module, ""))
     except pickle.UnpicklingError as err:
         raise WeightsError(f"{path} is a TorchScript program that is more than tensors and modules ({err})") from err
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, EOFError, StopIteration, RuntimeError,
-            zipfile.BadZipFile) as err:  # fmt: skip
-        raise WeightsError(f"{path} is damaged or no TorchScript program ({err!r:.200}); fetch it again") from err
 
 
 class _Unpickler(pickle.Unpickler):
@@ -86,6 +84,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _tensor(storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Array:
     """A tensor of a storage; its places are computed, so that none outside of the storage is read."""
+    if math.prod(shape) > storage.size:
+        raise ValueError(f"a tensor {shape} of a storage of {storage.size}")
     places = np.asarray(offset)
     for size, stride in zip(shape, strides, strict=True):
         places = places[..., np.newaxis] + np.arange(size) * stride

@@ -7,17 +7,17 @@ file, which TorchServe runs, are not touched.
 import json
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from crowdserve.errors import WeightsError
-from export.foreign.zip_files import checked_name, copied, member_names
+from export.foreign.zip_files import checked_name, copied, damage_told, member_names
 
 MANIFEST = "MAR-INF/MANIFEST.json"
 SUFFIX = ".mar"
+_KIND = "archive of TorchServe"
 _MOST_MANIFEST_BYTES = 1 << 20
 
 _Open = Callable[[str], IO[bytes]]
@@ -41,12 +41,9 @@ def unpacked_weights(path: Path) -> Iterator[Path]:
     """
     with _opened(path) as open_member, ExitStack() as stack:
         name = _serialized_file(path, open_member)
-        with _damage_told(path):
-            file = stack.enter_context(copied(stack.enter_context(open_member(name)), name))
-        try:
-            yield file
-        except WeightsError as err:
-            raise WeightsError(str(err).replace(str(file), f"{path} ({name})")) from err
+        with damage_told(path, _KIND):
+            file = stack.enter_context(copied(stack.enter_context(open_member(name)), name, path))
+        yield file
 
 
 @contextmanager
@@ -58,19 +55,10 @@ def _opened(path: Path) -> Iterator[_Open]:
         with zipfile.ZipFile(path) as archive:
             yield archive.open
     else:
-        with _damage_told(path):
+        with damage_told(path, _KIND):
             tar = tarfile.open(path)  # noqa: SIM115 - the next line closes it
         with tar:
             yield lambda name: _regular(tar, name)
-
-
-@contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, KeyError, EOFError, RuntimeError, NotImplementedError, tarfile.TarError, zipfile.BadZipFile,
-            zlib.error) as err:  # fmt: skip
-        raise WeightsError(f"{path} is damaged or no archive of TorchServe ({err}); fetch it again") from err
 
 
 def _regular(tar: tarfile.TarFile, name: str) -> IO[bytes]:
@@ -83,7 +71,7 @@ def _regular(tar: tarfile.TarFile, name: str) -> IO[bytes]:
 
 
 def _serialized_file(path: Path, open_member: _Open) -> str:
-    with _damage_told(path), open_member(MANIFEST) as file:
+    with damage_told(path, _KIND), open_member(MANIFEST) as file:
         content = file.read(_MOST_MANIFEST_BYTES)
     try:
         manifest: Any = json.loads(content)

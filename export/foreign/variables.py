@@ -3,16 +3,19 @@
 Which array of the file belongs to which variable is what the graph's own restoring says.
 """
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from crowdserve.errors import WeightsError
 from crowdserve.nets.published import Array
 from export.foreign.tensorflow_graph import CALLS, MOST_STEPS, Graph, Reference
+from export.foreign.zip_files import MOST_BYTES
 
 _FILE = Path("variables") / "variables"
 _VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
@@ -47,7 +50,7 @@ class Variables:
         """
         node = self.source(reference)
         if node.op == "Const":
-            return np.asarray(tf.make_ndarray(node.attr["value"].tensor), np.float32)
+            return np.asarray(constant(node), np.float32)
         key = self._keys.get(node.name, node.name)
         try:
             return np.asarray(self._reader.get_tensor(key), np.float32)
@@ -60,7 +63,7 @@ class Variables:
             reference, node = self.graph.node(reference)
             if node.op not in _READS:
                 break
-            reference = next(self.graph.inputs(reference, node))
+            reference, *_ = self.graph.inputs(reference, node)
         return node
 
     def is_stored(self, reference: Reference) -> bool:
@@ -96,12 +99,26 @@ class Variables:
             value, node = self.graph.node(value)
             if node.op != "Identity":
                 break
-            value = next(self.graph.inputs(value, node))
+            value, *_ = self.graph.inputs(value, node)
         if node.op != "RestoreV2":
             return None
         _, names, *_ = self.graph.inputs(value, node)
-        found = tf.make_ndarray(self.source(names).attr["value"].tensor)
+        found = constant(self.source(names))
         return str(found[value.index].decode())
+
+
+def constant(node: Any) -> npt.NDArray[Any]:
+    """The array of a node of the kind Const.
+
+    Raises:
+        WeightsError: If its shape is larger than a network's: one stored number may stand for many.
+    """
+    stored = node.attr["value"].tensor
+    numbers = math.prod(each.size for each in stored.tensor_shape.dim)
+    if numbers > MOST_BYTES // np.dtype(np.float32).itemsize:
+        raise WeightsError(f"its constant {node.name} has {numbers:,} numbers, which no network here has")
+    found: npt.NDArray[Any] = tf.make_ndarray(stored)
+    return found
 
 
 def _first_line(err: Exception) -> str:

@@ -6,13 +6,10 @@ Layers may have any names, so the order of the convolutions is that of the graph
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
-
 from crowdserve.errors import WeightsError
 from crowdserve.nets.published import Array
 from export.foreign.tensorflow_graph import MOST_STEPS, Reference
-from export.foreign.variables import Variables
+from export.foreign.variables import Variables, constant
 from export.graph.chain import Convolution, Pooling, Step
 
 _WITHOUT_EFFECT = {"Identity", "Cast", "StopGradient", "NoOp", "SpaceToBatchND", "Squeeze"}
@@ -114,7 +111,7 @@ class Walk:
         node = self._variables.source(reference)
         if node.op != "Const":
             raise WeightsError(f"its graph computes a dilation ({node.name}); {_EXPECTED}")
-        return int(np.asarray(tf.make_ndarray(node.attr["value"].tensor)).reshape(-1)[0])
+        return int(constant(node).reshape(-1)[0])
 
 
 def _window(node: Any) -> tuple[list[int], list[int]]:

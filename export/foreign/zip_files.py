@@ -1,11 +1,15 @@
-"""Members of zip files that others wrote, within the size that a network can have."""
+"""Zip and HDF5 files that others wrote, within the size that a network can have."""
 
+import tarfile
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
+
+import h5py
 
 from crowdserve.errors import WeightsError
 
@@ -15,23 +19,71 @@ _CHUNK_BYTES = 1 << 20
 
 
 def member_names(path: Path) -> list[str]:
-    """Names of a zip file's members; none if it is no zip file."""
+    """Names of a zip file's members; none if it is no zip file.
+
+    Raises:
+        WeightsError: If it is damaged.
+    """
     if not path.is_file() or not zipfile.is_zipfile(path):
         return []
-    with zipfile.ZipFile(path) as archive:
+    with damage_told(path, "zip file"), zipfile.ZipFile(path) as archive:
         return archive.namelist()
 
 
 def check_inflated_size(path: Path) -> None:
-    """Check that what a zip file inflates to is no more than a network can have; other files pass.
+    """Check that what a zip or HDF5 file inflates to is no more than a network can have; other files pass.
 
     Raises:
-        WeightsError: If it is more.
+        WeightsError: If it is more, or the file is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        total = sum(member.file_size for member in archive.infolist())
+    if zipfile.is_zipfile(path):
+        with damage_told(path, "zip file"), zipfile.ZipFile(path) as archive:
+            _check_size(path, sum(member.file_size for member in archive.infolist()))
+    elif h5py.is_hdf5(path):
+        with damage_told(path, "HDF5 file"), h5py.File(path) as file:
+            check_arrays(path, file)
+
+
+def check_arrays(path: Path, file: h5py.Group) -> None:
+    """Check that the arrays of an HDF5 file are no more than a network can have.
+
+    Args:
+        path: Where it comes from, for the message.
+        file: Its content.
+
+    Raises:
+        WeightsError: If they are more.
+    """
+    sizes = []
+
+    def visit(_: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            sizes.append(item.nbytes)
+
+    file.visititems(visit)
+    _check_size(path, sum(sizes))
+
+
+@contextmanager
+def damage_told(path: Path, kind: str) -> Iterator[None]:
+    """Tell what a reader raises about a damaged file as an error of its own.
+
+    Args:
+        path: The file.
+        kind: What it should be.
+
+    Raises:
+        WeightsError: If the block raises anything that readers raise.
+    """
+    try:
+        yield
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError,
+            tarfile.TarError, zipfile.BadZipFile, zlib.error) as err:  # fmt: skip
+        reason = (str(err).splitlines() or [type(err).__name__])[0][:200]
+        raise WeightsError(f"{path} is damaged or no {kind} ({reason}); fetch it again") from err
+
+
+def _check_size(path: Path, total: int) -> None:
     if total > MOST_BYTES:
         raise WeightsError(f"{path} would inflate to {total / 1e9:.1f} GB; no network here has {MOST_BYTES / 1e9:.1f}")
 
@@ -48,8 +100,8 @@ def checked_name(name: object) -> str:
 
 
 @contextmanager
-def copied(source: IO[bytes], name: str) -> Iterator[Path]:
-    """Yield a copy of a member, in a folder that is deleted at the end.
+def copied(source: IO[bytes], name: str, archive: Path) -> Iterator[Path]:
+    """Yield a copy of a member, in a folder that is deleted at the end; errors in the block name the archive instead.
 
     Raises:
         WeightsError: If it is larger than a network can be, whatever the archive says of it.
@@ -63,4 +115,7 @@ def copied(source: IO[bytes], name: str) -> Iterator[Path]:
                 if size > MOST_BYTES:
                     raise WeightsError(f"{name} has over {MOST_BYTES / 1e9:.1f} GB, which no network here has")
                 file.write(chunk)
-        yield target
+        try:
+            yield target
+        except WeightsError as err:
+            raise WeightsError(str(err).replace(str(target), f"{archive} ({name})")) from err

@@ -8,6 +8,8 @@ import pytest
 from prometheus_client import REGISTRY
 
 from crowdserve.live.board import Board
+from crowdserve.live.division.api import ApiLeases
+from crowdserve.live.division.running import Division
 from crowdserve.live.outputs.metrics import registry_of
 from crowdserve_transformer import metrics as transformer_metrics
 from tests.support.rendering import CHART, Chart, Manifests
@@ -57,7 +59,9 @@ def transformer_series() -> set[str]:
 
 def watcher_series() -> set[str]:
     """Names of the series that `crowdserve watch` serves."""
-    families = registry_of(Board()).collect()
+    board = Board()
+    board.division = Division(ApiLeases(None, "ns", "fleet"), "watcher").facts
+    families = registry_of(board).collect()
     return {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in families}
 
 
@@ -126,6 +130,7 @@ def test_alerts_about_cameras_are_of_the_releases_namespace(chart: Chart) -> Non
         "CrowdserveZoneOverLimit",
         "CrowdserveCameraNotCounted",
         "CrowdserveWatcherSilent",
+        "CrowdserveCamerasNotTaken",
         "CrowdserveWebhookGivenUp",
     }
     (silent,) = (rule["expr"] for rule in cameras["rules"] if rule["alert"] == "CrowdserveWatcherSilent")

@@ -33,9 +33,9 @@ def test_watchers_share_a_name_for_their_leases_and_each_has_its_own(chart: Char
 
 
 def test_they_call_this_releases_service_unless_another_is_named(chart: Chart) -> None:
-    assert container(chart)["command"][-2:] == ["--url", "http://rel-predictor.ns.svc"]
-    named = container(chart, watcher={"serviceUrl": "http://counter.other.svc"})
-    assert named["command"][-1] == "http://counter.other.svc"
+    assert container(chart)["args"] == ["--url", "http://rel-predictor.ns.svc", "--model", "crowdserve"]
+    named = container(chart, watcher={"serviceUrl": "http://counter.other.svc"}, transformer={"modelName": "heads"})
+    assert named["args"] == ["--url", "http://counter.other.svc", "--model", "heads"]
 
 
 def test_the_configuration_is_one_that_watch_reads_with_the_port_that_is_scraped(chart: Chart) -> None:
@@ -47,6 +47,11 @@ def test_the_configuration_is_one_that_watch_reads_with_the_port_that_is_scraped
     assert not [each for each in named.all("ConfigMap") if each["metadata"]["name"] == "rel-watcher"]
 
 
+def test_another_port_would_be_looked_for_in_vain(chart: Chart) -> None:
+    assert "watcher.site.metrics_port is 9200" in chart.refusal("watcher", watcher={"site": {"metrics_port": 9200}})
+    assert chart.render("watcher", watcher={"site": {"metrics_port": 9108}}).all("StatefulSet")
+
+
 def test_exactly_one_place_has_the_cameras(chart: Chart) -> None:
     expected = "exactly one of them has the cameras"
     assert expected in chart.refusal("watcher", watcher={"existingSecret": "x"})
@@ -54,14 +59,12 @@ def test_exactly_one_place_has_the_cameras(chart: Chart) -> None:
     assert "watcher.image.repository is empty" in chart.refusal("watcher", watcher={"image": {"repository": ""}})
 
 
-def test_only_prometheus_and_the_release_reach_them(chart: Chart) -> None:
-    policy = chart.render("watcher").one("NetworkPolicy", "rel-watcher")["spec"]
-    assert [rule["ports"] for rule in policy["ingress"]] == [[{"port": 9108, "protocol": "TCP"}]] * 2
-    assert policy["ingress"][1]["from"] == [MONITORING]
+def test_without_a_console_only_prometheus_reaches_them_unless_they_are_open_to_all(chart: Chart) -> None:
+    (rule,) = chart.render("watcher").one("NetworkPolicy", "rel-watcher")["spec"]["ingress"]
+    assert rule == {"ports": [{"port": 9108, "protocol": "TCP"}], "from": [MONITORING]}
     open_to_all = {"networkPolicy": {"openToAll": True, "clients": [], "monitoring": []}}
-    assert (
-        "from" not in chart.render("watcher", **open_to_all).one("NetworkPolicy", "rel-watcher")["spec"]["ingress"][1]
-    )
+    (rule,) = chart.render("watcher", **open_to_all).one("NetworkPolicy", "rel-watcher")["spec"]["ingress"]
+    assert "from" not in rule
 
 
 def test_every_watcher_may_keep_a_volume(chart: Chart) -> None:

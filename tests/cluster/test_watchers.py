@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,6 @@ class Watching:
 
 
 def _seconds(at: str) -> float:
-    from datetime import datetime
-
     return datetime.fromisoformat(at).timestamp()
 
 

@@ -102,6 +102,28 @@ def test_primaries_and_gamma_of_a_png_say_its_colours() -> None:
         np.testing.assert_array_equal(decode_image(file), np.asarray(PICTURE))
 
 
+IMPOSSIBLE = {
+    "one point": [31270, 32900, *[30000, 60000] * 3],
+    "one line": [31270, 32900, 64000, 33000, 30000, 60000, 47000, 46500],
+    "next to one line": [50000, 0x7FFFFFFF, 50000, 50000, 1, 1, 0x7FFFFFFF, 0x7FFFFFFF],
+    "tiny": [31270, 32900, 1, 2, 3, 1, 2, 2],
+    "white beside them": [31270, 32900, 64000, 33000, 60000, 34000, 62000, 30000],
+    "white without blue": [1, 99999, 64000, 33000, 30000, 60000, 15000, 6000],
+}
+
+
+@pytest.mark.parametrize("points", IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_impossible_primaries_are_passed_over(points: list[int]) -> None:
+    file = with_chunks(encoded(PICTURE, "PNG"), (b"cHRM", struct.pack(">8I", *points)))
+    np.testing.assert_array_equal(decode_image(file), np.asarray(PICTURE))
+
+
+@pytest.mark.parametrize("gamma", [0, 1, 9_999, 1_000_001, 2**32 - 1])
+def test_impossible_gammas_are_passed_over(gamma: int) -> None:
+    file = with_chunks(encoded(PICTURE, "PNG"), (b"gAMA", struct.pack(">I", gamma)))
+    np.testing.assert_array_equal(decode_image(file), np.asarray(PICTURE))
+
+
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_a_white_page_of_high_dynamic_range_is_white(transfer: int) -> None:
     """203 cd/m2 is 58 % of the signal of PQ and 75 % of HLG's; what is brighter cannot be."""

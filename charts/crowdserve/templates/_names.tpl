@@ -65,3 +65,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- define "crowdserve.grpcAddress" -}}
 {{- printf "%s:%d" (include "crowdserve.restAddress" .) (ternary 80 8081 (eq .Values.deploymentMode "Knative")) -}}
 {{- end }}
+
+{{/* URL of the service that counts: this release's own, unless another is named. Takes {root, url}. */}}
+{{- define "crowdserve.serviceUrl" -}}
+{{- .url | default (printf "http://%s" (include "crowdserve.restAddress" .root)) -}}
+{{- end }}

@@ -24,6 +24,12 @@ _D65 = (0.3127, 0.3290)
 _D50_XYZ = (0.9642, 1.0, 0.8249)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _CURVE_POINTS = 1024
+_GAMMAS = (0.1, 10.0)
+"""Beyond them a picture would be black or white."""
+
+_MOST_XYZ = 2.0
+"""Of a primary beside a white of 1; real ones have less than 1."""
+
 _PEAK_CD_M2, _WHITE_CD_M2 = 10_000.0, 203.0
 _HLG_PEAK_CD_M2, _HLG_GAMMA = 1000.0, 1.2
 
@@ -117,9 +123,12 @@ def has_precedence(data: bytes, kind: Kind) -> bool:
     return kind is PNG and _coded(png_codes(data)) is not None
 
 
-def matrix_profile(space: ColourSpace) -> bytes:
-    """An ICC profile of version 2 that describes a colour space."""
-    columns = _to_d50(space).T
+def matrix_profile(space: ColourSpace) -> bytes | None:
+    """An ICC profile of version 2 that describes a colour space; None if its primaries do not add up to its white."""
+    matrix = _to_d50(space)
+    if matrix is None:
+        return None
+    columns = matrix.T
     curve = space.light(np.linspace(0, 1, _CURVE_POINTS))
     samples = np.rint(np.clip(curve, 0, 1) * 65535).astype(">u2").tobytes()
     tags = [(name, _xyz(column)) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), columns, strict=True)]
@@ -137,9 +146,11 @@ def _coded(codes: Codes | None) -> ColourSpace | None:
 def _measured(file: Image.Image) -> ColourSpace | None:
     """The space of a PNG's chunks `cHRM` and `gAMA`; None if it has neither, or says that it is sRGB."""
     points, gamma = file.info.get("chromaticity"), file.info.get("gamma")
+    if gamma is not None and not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
+        gamma = None
     if "srgb" in file.info or (points is None and gamma is None):
         return None
-    light = _power(1 / gamma) if gamma and not 0.44 < gamma < 0.47 else _srgb  # 1/2.2 stands for sRGB's curve
+    light = _srgb if gamma is None or 0.44 < gamma < 0.47 else _power(1 / gamma)  # 1/2.2 stands for sRGB's curve
     white, red, green, blue = _pairs(points) if points else (_D65, *_PRIMARIES[1])
     return ColourSpace(red, green, blue, light, white) if all(y > 0 for _, y in (white, red, green, blue)) else None
 
@@ -159,14 +170,20 @@ def _is_adobe_rgb(file: Image.Image) -> bool:
     return False
 
 
-def _to_d50(space: ColourSpace) -> Floats:
-    """What turns light of the primaries into XYZ, seen under D50 [3, 3]."""
+def _to_d50(space: ColourSpace) -> Floats | None:
+    """What turns light of the primaries into XYZ, seen under D50 [3, 3]; None if they do not add up to the white."""
     primaries = np.array([_xyz_of(point) for point in (space.red, space.green, space.blue)]).T
     white = np.array(_xyz_of(space.white))
-    scaled = primaries * np.linalg.solve(primaries, white)
-    cones = (_BRADFORD @ np.array(_D50_XYZ)) / (_BRADFORD @ white)
-    adapted: Floats = np.linalg.inv(_BRADFORD) @ np.diag(cones) @ _BRADFORD @ scaled
-    return adapted
+    try:
+        shares = np.linalg.solve(primaries, white)
+    except np.linalg.LinAlgError:  # they are on one line
+        return None
+    cones = _BRADFORD @ white
+    if shares.min() <= 0 or cones.min() <= 0:
+        return None
+    adaptation = np.linalg.inv(_BRADFORD) @ np.diag(_BRADFORD @ np.array(_D50_XYZ) / cones) @ _BRADFORD
+    adapted: Floats = adaptation @ (primaries * shares)
+    return adapted if np.abs(adapted).max() <= _MOST_XYZ else None
 
 
 def _xyz_of(point: Point) -> tuple[float, float, float]:

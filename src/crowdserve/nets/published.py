@@ -29,17 +29,6 @@ def expected_shapes() -> list[tuple[int, int, int, int]]:
     return [*shapes, (1, 1, filters[-1], 1)]
 
 
-def read_published_csrnet(path: Path) -> ConvWeights:
-    """Read a published CSRNet.
-
-    Raises:
-        WeightsError: If the file is truncated or of another kind, or its convolutions are not CSRNet's 17.
-    """
-    weights = read_published(path)
-    check_shapes(path, weights, expected_shapes(), "CSRNet")
-    return weights
-
-
 def read_published(path: Path) -> ConvWeights:
     """The convolutions of any network in a file of Keras 2.
 

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import onnxruntime
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from crowdserve.cards import VGG16, find_card
 from crowdserve.cards.records import check_records
@@ -198,6 +200,57 @@ def test_damaged_files_are_refused(name: str, tmp_path: Path) -> None:
         load_csrnet(path.parent if path.suffix == ".pb" else path, CARD.name)
 
 
+def hdf5(write: Callable[[h5py.File], object]) -> bytes:
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        write(file)
+    return content.getvalue()
+
+
+def write_bomb(file: h5py.File) -> None:
+    """Some kilobytes that are 58 GB of zeros."""
+    file.attrs["layer_names"] = [b"layer"]
+    file.create_dataset("layer/kernel", (3, 3, 40_000, 40_000), "f4", chunks=(3, 3, 64, 64), compression="gzip")
+
+
+def in_keras_file(weights: bytes) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("config.json", '{"config": {"layers": []}}')
+        archive.writestr("model.weights.h5", weights)
+    return content.getvalue()
+
+
+ODD_FILES: dict[str, tuple[str, bytes, str]] = {
+    "bomb": ("model.h5", hdf5(write_bomb), r"would inflate to 57\.6 GB"),
+    "bomb inside": ("model.keras", in_keras_file(hdf5(write_bomb)), r"model\.keras would inflate to 57\.6 GB"),
+    "cut": ("model.h5", hdf5(lambda file: file.create_dataset("a", data=np.ones(9999)))[:5000], "damaged or no HDF5"),
+    "array for a group": (
+        "model.weights.h5",
+        hdf5(lambda file: file.create_dataset("layers", data=1)),
+        "damaged or no file of weights",
+    ),
+    "number for names": (
+        "model.h5",
+        hdf5(lambda file: file.attrs.__setitem__("layer_names", 3)),
+        "damaged or no file of Keras 2",
+    ),
+    "wheel of junk": (
+        "a.whl",
+        in_keras_file(b"").replace(b"config.json", b"weights.npz"),
+        r"a\.whl \(weights\.npz\) is not",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_FILES)
+def test_odd_files_are_refused(kind: str, tmp_path: Path) -> None:
+    name, content, message = ODD_FILES[kind]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read_foreign(tmp_path / name, CSRNET)
+
+
 def save_as_tensorflow_1(weights: ConvWeights, path: Path) -> None:
     """A SavedModel of TensorFlow 1: one graph of two outputs, variables by their names."""
     v1, left = tf.compat.v1, iter(weights)
@@ -224,6 +277,42 @@ def test_saved_model_of_tensorflow_1_is_read(csrnet_weights: ConvWeights, tmp_pa
     for got, expected in zip(found.weights, csrnet_weights, strict=True):
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_array_equal(got[1], expected[1])
+
+
+def cut_convolution(node: Any) -> None:
+    if node.op == "Conv2D":
+        del node.input[1:]
+
+
+def cut_read(node: Any) -> None:
+    if node.op in {"Identity", "ReadVariableOp"}:
+        del node.input[:]
+
+
+def enlarge_constant(node: Any) -> None:
+    if node.op == "Const":
+        node.attr["value"].tensor.tensor_shape.dim.add(size=1 << 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (cut_convolution, "damaged or no SavedModel"),
+        (cut_read, "damaged or no SavedModel"),
+        (enlarge_constant, r"its constant .* numbers, which no network here has"),
+    ],
+)
+def test_odd_graphs_are_refused(
+    change: Callable[[Any], None], message: str, csrnet_weights: ConvWeights, tmp_path: Path
+) -> None:
+    save_as_tensorflow_1(csrnet_weights, tmp_path / "csrnet")
+    file = tmp_path / "csrnet" / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for node in model.meta_graphs[0].graph_def.node:
+        change(node)
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(WeightsError, match=message):
+        read_foreign(tmp_path / "csrnet", CSRNET)
 
 
 @pytest.mark.parametrize("name", ["csrnet.onnx", "csrnet.tflite", "frozen.pb", "model.ckpt", "model.plan"])

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import tarfile
 import zipfile
 from argparse import Namespace
@@ -17,7 +18,7 @@ from torch import nn
 from crowdserve.cards import SHANGHAITECH_A, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets.ssdcnet import SSDCNet
-from export.foreign import zip_files
+from export.foreign import torch_file, zip_files
 from export.foreign.chain import CSRNET, VGG16, weights_of_state
 from export.foreign.torch_file import read_state
 from export.foreign.torchserve import MANIFEST, unpacked_weights
@@ -235,7 +236,10 @@ def test_program_that_reads_beside_its_storage_is_refused(tmp_path: Path, net: n
     with zipfile.ZipFile(tmp_path / "whole.pt") as whole, zipfile.ZipFile(tmp_path / "cut.pt", "w") as cut:
         for member in whole.namelist():
             cut.writestr(member, whole.read(member)[: 128 if member.endswith("data/0") else None])
-    with pytest.raises(WeightsError, match=r"cut\.pt is damaged or no TorchScript program \(IndexError"):
+    with pytest.raises(
+        WeightsError,
+        match=r"cut\.pt is damaged or no TorchScript program \(a tensor \(64, 3, 3, 3\) of a storage of 32",
+    ):
         read_state(tmp_path / "cut.pt", FIRST)
 
 
@@ -246,3 +250,47 @@ def test_damaged_safetensors_are_refused(cut: int, net: nn.Module, tmp_path: Pat
     path.write_bytes(path.read_bytes() if cut == 5_000 else path.read_bytes()[:cut])
     with pytest.raises(WeightsError, match=r"model\.safetensors is damaged or no safetensors file .* fetch it again"):
         read_state(path, FIRST)
+
+
+def test_tensors_at_the_same_place_are_refused(tmp_path: Path) -> None:
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    text = json.dumps({FIRST: entry, "aux.bias": entry}).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(WeightsError, match="tensors at the same place"):
+        read_state(path, FIRST)
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({FIRST: torch.zeros(1).expand(1 << 40)}, r"best\.pth holds tensors of 4398\.0 GB; no network here has 2\.1"),
+        ({}, "holds ; expected a dictionary of tensors"),
+    ],
+)
+def test_tensors_larger_than_any_network_are_not_written(
+    state: dict[str, Any],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    torch.save(state, tmp_path / "best.pth")
+    monkeypatch.setattr("sys.argv", ["", str(tmp_path / "best.pth"), str(tmp_path / "tensors.npz"), FIRST])
+    assert torch_file.main() == 1
+    assert re.search(message, capsys.readouterr().err)
+    assert not (tmp_path / "tensors.npz").exists()
+
+
+def test_tensor_of_a_program_is_no_larger_than_its_storage(tmp_path: Path) -> None:
+    class Large(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("large", torch.zeros(1).expand(1 << 40))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    scripted(Large(), tmp_path / "large.pt")
+    with pytest.raises(WeightsError, match=r"a tensor \(1099511627776,\) of a storage of 1\)"):
+        read_state(tmp_path / "large.pt", FIRST)

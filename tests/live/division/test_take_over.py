@@ -12,6 +12,7 @@ from crowdserve.client.service import ServiceClient
 from crowdserve.kubeconfig import custom_objects
 from crowdserve.live.configuration import Configuration, Site
 from crowdserve.live.division.api import ApiLeases
+from crowdserve.live.division.leases import LeasesAway
 from crowdserve.live.division.ranking import winner
 from crowdserve.live.division.running import Division
 from crowdserve.live.division.timing import Timing
@@ -103,6 +104,4 @@ class _Away:
     """No way to the API server."""
 
     def __getattr__(self, name: str) -> Any:
-        from crowdserve.live.division.leases import LeasesAway
-
         raise LeasesAway("cut")

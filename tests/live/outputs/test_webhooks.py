@@ -10,6 +10,7 @@ import pytest
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
 from crowdserve.live.observations import Alert, Message
+from crowdserve.live.outputs import webhooks
 from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import WebhookSender
 from tests.support.cameras import Receiver, running_receiver
@@ -74,6 +75,23 @@ def test_it_gives_up_after_a_while(receiver: Receiver) -> None:
     sending.send(alert(2))
     wait_for(lambda: len(receiver.taken) == 1, 10)
     sending.close()
+
+
+def test_what_had_no_room_is_not_taken_for_on_its_way(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "MAX_WAITING", 1)
+    receiver.status = 500
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    sending.send(alert(1))
+    wait_for(lambda: bool(receiver.refused), 10)  # under way: the next one waits, and has to go for the one after it
+    sending.send(alert(2))
+    sending.send(alert(3))
+    assert outcomes["given_up"] == 1
+    sending.send(alert(2))
+    receiver.status = 200
+    wait_for(lambda: len(receiver.taken) == 2, 10)
+    sending.close()
+    assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["id-1.raised", "id-2.raised"]
 
 
 def test_nothing_secret_is_logged(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

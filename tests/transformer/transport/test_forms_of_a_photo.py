@@ -53,11 +53,12 @@ IMAGE: Part = ("image", "photo.jpg", PHOTO)
 COUNTER: Part = ("counter", None, b"csrnet")
 
 
-def form(*parts: Part) -> Sent:
+def form(*parts: Part, encoded_name: bool = False) -> Sent:
     """Fields of a name, a file name and content."""
     body = b""
     for name, file_name, content in parts:
-        of_file = f'; filename="{file_name}"\r\nContent-Type: application/octet-stream' if file_name else ""
+        named = f"filename*=utf-8''{file_name}" if encoded_name else f'filename="{file_name}"'
+        of_file = f"; {named}\r\nContent-Type: application/octet-stream" if file_name else ""
         head = f'--x-y\r\nContent-Disposition: form-data; name="{name}"{of_file}\r\n\r\n'
         body += head.encode() + content + b"\r\n"
     return body + b"--x-y--\r\n", {"content-type": 'multipart/form-data; boundary="x-y"'}
@@ -90,6 +91,7 @@ FORMS: dict[str, tuple[str, Sent]] = {
     "form": (V2, form(IMAGE)),
     "form with a parameter before": (V2, form(COUNTER, IMAGE)),
     "form with a parameter behind": (V2, form(("file", "a b.jpeg", PHOTO), COUNTER)),
+    "form with an encoded file name": (V2, form(("image", "photo", PHOTO), encoded_name=True)),
     "form to v1": (V1, form(("data", "photo", PHOTO))),
     "gzip of a form": (V2, packed(form(IMAGE), "gzip", gzip.compress)),
     "photo by version": (V2.replace("/infer", "/versions/0.2.0/infer"), (PHOTO, {"content-type": "image/jpeg"})),

@@ -19,6 +19,8 @@ FORM = "multipart/form-data"
 _EXAMPLE = "curl --form image=@photo.jpg --form counter=average"
 _MAX_FIELDS = 32
 _PICTURES = b"image/"
+_ENCODED_NAME = b"filename*="
+"""How older clients name a file whose name has letters beyond ASCII; the parser passes it over."""
 
 
 def decode_form(body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int) -> InferRequest:
@@ -99,8 +101,10 @@ class _Parts:
     def _end(self) -> None:
         content = bytes(self._content)
         self._content = bytearray()
-        _, options = parse_options_header(self._headers.get(b"content-disposition"))
-        if b"filename" in options or self._headers.get(b"content-type", b"").startswith(_PICTURES):
+        disposition = self._headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
+        is_named = b"filename" in options or _ENCODED_NAME in disposition
+        if is_named or self._headers.get(b"content-type", b"").startswith(_PICTURES):
             if len(self.files) == self._max_files:
                 check_batch(self._max_files + 1, self._max_files)
             self.files.append(content)

@@ -202,15 +202,6 @@ class HistoryStore:
             rows = connection.execute(select(ALERTS).order_by(ALERTS.c.raised_at.desc()).limit(number))
             return [_alert(row) for row in rows.mappings()]
 
-    def _lost(self, connection: Connection) -> set[str]:
-        """Cameras of this watcher that another one has claimed; nobody claims one until the transaction is over."""
-        taken = {camera: epoch for camera, epoch in self._epochs.items() if epoch}
-        if not taken:
-            return set()
-        query = select(OWNERS.c.camera, OWNERS.c.epoch).where(OWNERS.c.camera.in_(list(taken)))
-        rows = connection.execute(query.order_by(OWNERS.c.camera).with_for_update(read=True))
-        return {camera for camera, epoch in rows if epoch > taken[camera]}
-
     def close(self) -> None:
         """Close its connections."""
         self._engine.dispose()
@@ -219,6 +210,15 @@ class HistoryStore:
     def engine(self) -> Engine:
         """SQLAlchemy's, for questions of one's own."""
         return self._engine
+
+    def _lost(self, connection: Connection) -> set[str]:
+        """Cameras of this watcher that another one has claimed; nobody claims one until the transaction is over."""
+        taken = {camera: epoch for camera, epoch in self._epochs.items() if epoch}
+        if not taken:
+            return set()
+        query = select(OWNERS.c.camera, OWNERS.c.epoch).where(OWNERS.c.camera.in_(list(taken)))
+        rows = connection.execute(query.order_by(OWNERS.c.camera).with_for_update(read=True))
+        return {camera for camera, epoch in rows if epoch > taken[camera]}
 
 
 def reason(err: SQLAlchemyError) -> str:

@@ -67,6 +67,7 @@ class WebhookSender:
         self._known.add(message.id)
         if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
             self._give_up(oldest)
+            self._known.discard(oldest.id)
         self._waiting.put(message)
 
     def stop(self) -> None:
