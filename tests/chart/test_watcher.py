@@ -1,7 +1,11 @@
 """Watchers of cameras: a StatefulSet that divides them, and what reaches it."""
 
-import yaml
+from pathlib import Path
 
+import yaml
+from typer.testing import CliRunner
+
+from crowdserve.cli.app import app
 from crowdserve.live.configuration import Site
 from tests.support.rendering import Chart, Object
 
@@ -50,6 +54,18 @@ def test_the_configuration_is_one_that_watch_reads_with_the_port_that_is_scraped
 def test_another_port_would_be_looked_for_in_vain(chart: Chart) -> None:
     assert "watcher.site.metrics_port is 9200" in chart.refusal("watcher", watcher={"site": {"metrics_port": 9200}})
     assert chart.render("watcher", watcher={"site": {"metrics_port": 9108}}).all("StatefulSet")
+
+
+def test_the_command_reads_what_is_mounted(chart: Chart, tmp_path: Path) -> None:
+    watcher = container(chart)
+    mounted = tmp_path / "cameras.yaml"
+    mounted.write_text(chart.render("watcher").one("ConfigMap", "rel-watcher")["data"]["cameras.yaml"])
+    program, *words = [*watcher["command"], *watcher["args"]]
+    words[words.index("/config/cameras.yaml")] = str(mounted)
+    secrets = dict.fromkeys(("CAMERA_USER", "CAMERA_PASSWORD", "DB_PASSWORD"), "secret")
+    done = CliRunner().invoke(app, [*words, "--check"], env=secrets)
+    assert program == "crowdserve"
+    assert "2 cameras, no fault found" in done.output
 
 
 def test_exactly_one_place_has_the_cameras(chart: Chart) -> None:

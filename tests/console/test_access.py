@@ -1,3 +1,4 @@
+import asyncio
 import time
 from pathlib import Path
 
@@ -17,6 +18,15 @@ def request(**headers: str) -> Request:
     return Request({"type": "http", "method": "PUT", "path": "/", "headers": [(b"host", b"console.example"), *listed]})
 
 
+def may(guard: Access, sent: Request) -> bool:
+    return asyncio.run(guard.may_change(sent))
+
+
+@pytest.fixture(autouse=True)
+def wrong_ones_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_WRONG_SECONDS", 0.01)
+
+
 def session(of: Access) -> str:
     response = Response()
     of.log_in(response, secure=True)
@@ -27,30 +37,45 @@ def session(of: Access) -> str:
 
 def test_only_the_token_may_change() -> None:
     guard = Access(TOKEN)
-    assert guard.may_change(request(authorization=f"Bearer {TOKEN}"))
-    assert guard.may_change(request(authorization=f"bearer {TOKEN}"))
+    assert may(guard, request(authorization=f"Bearer {TOKEN}"))
+    assert may(guard, request(authorization=f"bearer {TOKEN}"))
     for wrong in ("", "Bearer", "Bearer ", f"Bearer {TOKEN}x", f"Basic {TOKEN}", f"Bearer {TOKEN[:-1]}", "Bearer \xff"):
-        assert not guard.may_change(request(authorization=wrong))
-    assert not guard.may_change(request())
+        assert not may(guard, request(authorization=wrong))
+    assert not may(guard, request())
+
+
+@pytest.mark.parametrize("wrong", ["", "wrong", "späte", "\ud800"])
+def test_wrong_tokens_wait_for_each_other(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "_WRONG_SECONDS", 0.05)
+
+    async def run() -> None:
+        guard = Access(TOKEN)
+        started = time.monotonic()
+        bearer = request(authorization="Bearer wrong")
+        assert await asyncio.gather(guard.is_token(wrong), guard.may_change(bearer)) == [False, False]
+        assert time.monotonic() - started >= 0.1
+        assert await guard.is_token(TOKEN)
+
+    asyncio.run(run())
 
 
 def test_without_a_token_nobody_may() -> None:
     guard = Access(None)
-    assert not guard.may_change(request(authorization="Bearer "))
-    assert not guard.may_change(request(cookie=f"{COOKIE}={int(time.time()) + 60}.{Access('')._signature('x')}"))
+    assert not may(guard, request(authorization="Bearer "))
+    assert not may(guard, request(cookie=f"{COOKIE}={int(time.time()) + 60}.{Access('')._signature('x')}"))
 
 
 def test_a_session_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     guard = Access(TOKEN)
     cookie = session(guard)
-    assert guard.may_change(request(cookie=cookie))
-    assert not Access("another-token-of-16").may_change(request(cookie=cookie))
+    assert may(guard, request(cookie=cookie))
+    assert not may(Access("another-token-of-16"), request(cookie=cookie))
     name, _, value = cookie.partition("=")
     until, _, signature = value.partition(".")
-    assert not guard.may_change(request(cookie=f"{name}={int(until) + 1}.{signature}"))
+    assert not may(guard, request(cookie=f"{name}={int(until) + 1}.{signature}"))
     later = time.time() + access.SESSION_SECONDS + 1
     monkeypatch.setattr(access.time, "time", lambda: later)
-    assert not guard.may_change(request(cookie=cookie))
+    assert not may(guard, request(cookie=cookie))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +91,7 @@ def test_a_session_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_session_is_of_no_use_to_another_site(headers: dict[str, str], allowed: bool) -> None:
     guard = Access(TOKEN)
-    assert guard.may_change(request(cookie=session(guard), **headers)) == allowed
+    assert may(guard, request(cookie=session(guard), **headers)) == allowed
 
 
 def test_the_token_from_a_file_or_a_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from crowdserve.console.cameras import NoCameras
 from crowdserve.console.files import Files
-from tests.support.consoles import AWAY, console_of
+from tests.support.consoles import console_of
 
 PAGES = ("", "camera", "alerts", "count")
 
@@ -78,4 +78,3 @@ def test_a_console_without_cameras_is_read_only_and_says_that_the_service_is_awa
     reply = httpx.post(f"{url}api/count", content=b"photo", trust_env=False)
     assert reply.status_code == 503
     assert "does not answer" in reply.json()["error"]
-    assert AWAY

@@ -49,6 +49,32 @@ def test_original_if_the_site_says_so_and_none() -> None:
     assert hidden.look("a") is None
 
 
+def test_a_picture_is_hidden_from_the_moment_on_that_the_site_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = NewestPictures(Pictures(live="original"))
+    pictures.put("a", 5.0, jpeg())
+
+    def drawn(picture: newest.Newest, form: str) -> bytes:
+        pictures.change(Pictures(), {"a"})  # while the original is drawn
+        return form.encode()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(newest, "_drawn", drawn)
+        pictures.look("a")
+    assert pixels(shown(pictures)).shape == (768, 1024, 3)
+    pictures.change(Pictures(live="none"), {"a"})
+    assert pictures.look("a") is None
+
+
+@pytest.mark.parametrize("form", ["pixelated", "original"])
+def test_what_a_camera_writes_into_its_files_is_not_shown(form: str) -> None:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(jpeg())).save(file, format="JPEG", comment=b"owner and place")
+    assert b"owner and place" in file.getvalue()
+    pictures = NewestPictures(Pictures.model_validate({"live": form}))
+    pictures.put("a", 5.0, file.getvalue())
+    assert b"owner and place" not in shown(pictures)
+
+
 def test_density_lies_where_it_belongs() -> None:
     people = np.zeros((60, 80), np.float32)
     people[:10, :10] = 1.0  # upper left

@@ -44,6 +44,14 @@ def test_a_pixelated_picture_holds_nothing_but_its_cells() -> None:
     assert blocks.std(axis=(1, 3)).max() < 1
 
 
+def test_a_pixelated_picture_has_no_comment_of_its_file() -> None:
+    file = io.BytesIO()
+    with Image.open(PHOTO) as photo:
+        photo.save(file, format="JPEG", comment=b"owner and place")
+    assert b"owner and place" in file.getvalue()
+    assert b"owner and place" not in pixelated(file.getvalue())
+
+
 def test_one_now_and_then_and_for_so_long(tmp_path: Path) -> None:
     pictures, now = store(tmp_path, keep="60s", every="10s"), time.time()
     for at in (now - 100, now - 95, now - 50, now):

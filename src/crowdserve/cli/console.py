@@ -7,7 +7,7 @@ import typer
 from crowdserve.cards import MODEL_NAME
 from crowdserve.cli.options import CaFileOption, ModelOption
 from crowdserve.errors import SetupError
-from crowdserve.network import ANY, join_address, split_address
+from crowdserve.network import REACHED, join_address, split_address
 from crowdserve.terminal import say
 
 
@@ -54,5 +54,5 @@ def console(
     token = read_console_token()
     service = ServiceAddress(url, model or MODEL_NAME, read_token(SERVICE_TOKEN), ca_file)
     pages = Console(JoinedWatchers(watcher, token) if watcher else NoCameras(), service, token)
-    say(f"console  http://{join_address('127.0.0.1' if host == ANY else host, port)}/console/")
+    say(f"console  http://{join_address(REACHED.get(host, host), port)}/console/")
     ConsoleServer(pages).run(sockets)

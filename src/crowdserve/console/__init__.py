@@ -10,6 +10,7 @@ beside.py    the watcher of this process       joined.py    several others, over
 service.py   the service that counts           access.py    who may change something
 api.py       what pages ask for                events.py    what they are told
 files.py     pages, scripts, styles            app.py       all of it, as an ASGI application
+streams.py   answers in pieces
 links.py     another server's answers, passed on      cameras.py   what beside and joined have in common
 
 A page that is slow costs nothing: it is told what is newest when it has taken what came before.

@@ -51,18 +51,18 @@ class Access:
         self.token = token
         self._one = asyncio.Semaphore(1)
 
-    def may_change(self, request: Request) -> bool:
-        """Whether a request comes from somebody who has the token."""
+    async def may_change(self, request: Request) -> bool:
+        """Whether a request comes from somebody who has the token; wrong ones are answered one per second."""
         if self.token is None:
             return False
         kind, _, sent = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
-            return hmac.compare_digest(sent.strip().encode(), self.token.encode())
+            return await self.is_token(sent.strip())
         return self._is_session(request.cookies.get(COOKIE, "")) and not is_from_elsewhere(request)
 
     async def is_token(self, sent: str) -> bool:
         """Whether a text is the token; wrong ones are answered one per second."""
-        if self.token is not None and hmac.compare_digest(sent.encode(), self.token.encode()):
+        if self.token is not None and hmac.compare_digest(sent.encode(errors="replace"), self.token.encode()):
             return True
         async with self._one:
             await asyncio.sleep(_WRONG_SECONDS)

@@ -1,5 +1,6 @@
 """What pages ask for, besides events."""
 
+import asyncio
 import dataclasses
 import json
 from typing import Any
@@ -13,7 +14,7 @@ from crowdserve.console.joined import TAKEN_AT
 from crowdserve.console.service import CountingService
 from crowdserve.errors import CrowdServeError
 
-_MAX_BODY_BYTES = 256 * 2**10
+_MAX_BODY_BYTES, _BODY_SECONDS = 256 * 2**10, 10.0
 _MAX_HISTORY_SECONDS = 31 * 86400
 _HTTPS = "https"
 
@@ -41,7 +42,7 @@ class Api:
     async def session(self, request: Request) -> Response:
         """What the caller may do."""
         changeable = self._cameras.changeable and self._access.token is not None
-        may = changeable and self._access.may_change(request)
+        may = changeable and await self._access.may_change(request)
         return JSONResponse({"changeable": changeable, "may_change": may}, headers={"cache-control": "no-store"})
 
     async def log_in(self, request: Request) -> Response:
@@ -80,7 +81,7 @@ class Api:
 
     async def change_zones(self, request: Request) -> Response:
         """Watch other zones of a camera."""
-        if not self._access.may_change(request):
+        if not await self._access.may_change(request):
             raise Forbidden("changes need the console's token; log in, or send it as a bearer token")
         sent = await _json(request)
         changed = await self._cameras.change_zones(request.path_params["camera"], sent.get("zones"))
@@ -104,10 +105,14 @@ async def _json(request: Request) -> dict[str, Any]:
         Refused: If there is none.
     """
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY_BYTES:
-            raise Refused(f"the body is over {_MAX_BODY_BYTES:,} bytes")
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > _MAX_BODY_BYTES:
+                    raise Refused(f"the body is over {_MAX_BODY_BYTES:,} bytes")
+    except TimeoutError as err:
+        raise Refused(f"the body took over {_BODY_SECONDS:g} seconds") from err
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise Refused("the body is not JSON; send Content-Type: application/json")
     try:

@@ -5,8 +5,9 @@ import json
 import time
 from collections.abc import AsyncIterator
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
+from crowdserve.console.streams import Stream
 from crowdserve.console.wall import Wall
 
 MAX_READERS = 100
@@ -38,9 +39,9 @@ class Events:
             text = f"{self._readers} pages are open already; close some, or try again later"
             return Response(text, 503, {"retry-after": "10"}, "text/plain")
         self._readers += 1
-        return _Told(self._tell(), self._leave)
+        return Stream(self._tell(), self._leave, headers={"cache-control": "no-store"}, media_type="text/event-stream")
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         self._readers -= 1
 
     async def _tell(self) -> AsyncIterator[bytes]:
@@ -54,21 +55,6 @@ class Events:
             yield _event("beat", _now())
             await asyncio.sleep(_REST_SECONDS)
             await self._wall.wait(version, BEAT_SECONDS)
-
-
-class _Told(StreamingResponse):
-    """A response that says when it is over, however it ends."""
-
-    def __init__(self, content: AsyncIterator[bytes], leave: "object") -> None:
-        super().__init__(content, media_type="text/event-stream", headers={"cache-control": "no-store"})
-        self._leave = leave
-
-    async def __call__(self, scope: object, receive: object, send: object) -> None:
-        """Send it."""
-        try:
-            await super().__call__(scope, receive, send)  # type: ignore[arg-type]
-        finally:
-            self._leave()  # type: ignore[operator]
 
 
 def _event(kind: str, text: str) -> bytes:

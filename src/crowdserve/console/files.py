@@ -1,7 +1,6 @@
 """Pages, scripts and styles, as they are sent, and the headers that let a browser load nothing else."""
 
 import hashlib
-import mimetypes
 from collections.abc import Mapping
 from importlib import resources
 
@@ -47,8 +46,7 @@ class Files:
         """
         if name not in self._files:
             raise UnknownCamera(f"there is no page {name!r}")
-        suffix = name[name.rindex(".") :]
-        kind = _TYPES.get(suffix) or mimetypes.types_map.get(suffix, "application/octet-stream")
+        kind = _TYPES[name[name.rindex(".") :]]
         headers = {"etag": self._tags[name], "cache-control": "no-cache"}
         if request.headers.get("if-none-match") == self._tags[name]:
             return Response(status_code=304, headers=headers)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -61,22 +61,22 @@ class Follower:
         async with self._http.stream("GET", f"{self.base}/console/api/events", timeout=limits) as reply:
             reply.raise_for_status()
             kind = ""
-            async for line in reply.aiter_lines():
-                if len(line) > _MAX_EVENT_CHARACTERS:
-                    raise ValueError("an event is too long")
+            async for line in _lines(reply):
                 if line.startswith("event: "):
                     kind = line.removeprefix("event: ")
                 elif line.startswith("data: "):
-                    self._take(kind, json.loads(line.removeprefix("data: ")))
+                    self._take(kind, json.loads(line.removeprefix("data: "), parse_constant=_refuse))
                     backoff.reset()
 
     def _take(self, kind: str, value: Any) -> None:
         if kind == "camera":
-            self.cameras[value["name"]] = value
+            float(value["at"])
+            self.cameras[str(value["name"])] = value
         elif kind == "cameras":
             self.names = list(value["names"])
             self.cameras = {name: view for name, view in self.cameras.items() if name in self.names}
         elif kind == "alert":
+            str(value["id"])
             self.alerts.append(value)
         if kind != "beat" or not self.connected:
             self._set(connected=True)
@@ -85,3 +85,22 @@ class Follower:
         if connected != self.connected:
             self.connected, self.since = connected, time.time()
         self._changed(self)
+
+
+async def _lines(reply: httpx.Response) -> AsyncIterator[str]:
+    """The lines of an answer.
+
+    Raises:
+        ValueError: If one is too long, which is known before it has come.
+    """
+    begun = ""
+    async for text in reply.aiter_text():
+        *lines, begun = (begun + text).split("\n")
+        for line in lines:
+            yield line
+        if len(begun) > _MAX_EVENT_CHARACTERS:
+            raise ValueError("an event is too long")
+
+
+def _refuse(constant: str) -> float:
+    raise ValueError(f"{constant} is no number")

@@ -19,7 +19,9 @@ log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 9108
 TAKEN_AT = "x-taken-at"
-_LOOK_UP_SECONDS = 5.0
+_LOOK_UP_SECONDS, _ANSWER_SECONDS = 5.0, 20.0
+_NO_LIMITS = httpx.Limits(max_keepalive_connections=20)
+"""Every watcher has a connection for its events; how many ask is limited where they are answered."""
 _MAX_WATCHERS = 64
 _MAX_ALERTS = 500
 _FORGOTTEN_SECONDS = 24 * 3600.0
@@ -45,14 +47,15 @@ class JoinedWatchers:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last: dict[str, dict[str, Any]] = {}
         self._wall = Wall()
+        self._http = httpx.AsyncClient(trust_env=False, timeout=_ANSWER_SECONDS, limits=_NO_LIMITS)
 
     async def run(self, wall: Wall) -> None:
         """Keep the wall up to date until cancelled."""
         self._wall = wall
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with self._http:
             try:
                 while True:
-                    await self._look_up(http)
+                    await self._look_up()
                     self._put_watchers()
                     await asyncio.sleep(_LOOK_UP_SECONDS)
             finally:
@@ -80,8 +83,7 @@ class JoinedWatchers:
         owner = self._owner(camera)
         url = f"{owner.base}/console/api/cameras/{quote(camera, safe='')}/{what}"
         try:
-            async with httpx.AsyncClient(trust_env=False, timeout=20.0) as http:
-                reply = await _limited(http, method, url, **sent)
+            reply = await _limited(self._http, method, url, **sent)
         except httpx.HTTPError as err:
             raise WatcherAway(f"the watcher of {camera!r} does not answer ({type(err).__name__})") from err
         if reply.is_success:
@@ -112,7 +114,7 @@ class JoinedWatchers:
             raise WatcherAway(f"the watcher of {camera!r} is away")
         return max(heard, key=lambda each: float(each.cameras[camera]["at"]))
 
-    async def _look_up(self, http: httpx.AsyncClient) -> None:
+    async def _look_up(self) -> None:
         """Follow new addresses, and no longer those that are gone."""
         found: set[str] = set()
         for host, port in self._wanted:
@@ -126,7 +128,7 @@ class JoinedWatchers:
             self._tasks.pop(base).cancel()
             self._followers.pop(base)
         for base in sorted(found - self._followers.keys())[: _MAX_WATCHERS - len(self._followers)]:
-            self._followers[base] = Follower(base, http, self._take)
+            self._followers[base] = Follower(base, self._http, self._take)
             self._tasks[base] = asyncio.create_task(self._followers[base].run())
 
     def _take(self, follower: Follower) -> None:

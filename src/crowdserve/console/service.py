@@ -8,11 +8,12 @@ from urllib.parse import quote
 
 import httpx
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from crowdserve.certificates import tls_context
 from crowdserve.client.service import without_user
 from crowdserve.console.links import ServiceAddress, passed_on
+from crowdserve.console.streams import Stream
 from crowdserve.console.wall import Wall
 from crowdserve.errors import ImageTooLarge, InvalidRequest, Overloaded, TritonUnavailable
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
@@ -75,6 +76,10 @@ class CountingService:
         except BaseException:
             self._counting -= 1
             raise
+        if reply.status_code in {401, 403}:
+            self._counting -= 1
+            await reply.aclose()
+            return JSONResponse({"error": "the service refuses the console's token; set CROWDSERVE_TOKEN"}, 502)
         return self._passed(reply)
 
     async def _sent(self, head: tuple[bytes, dict[str, str]], size: int, photo: AsyncIterator[bytes]) -> httpx.Response:
@@ -88,18 +93,11 @@ class CountingService:
             raise TritonUnavailable(f"the service does not answer ({str(err) or type(err).__name__})") from err
 
     def _passed(self, reply: httpx.Response) -> Response:
-        if reply.status_code in {401, 403}:
-            return JSONResponse({"error": "the service refuses the console's token; set CROWDSERVE_TOKEN"}, 502)
+        async def leave() -> None:
+            self._counting -= 1
+            await reply.aclose()
 
-        async def pieces() -> AsyncIterator[bytes]:
-            try:
-                async for piece in reply.aiter_bytes():
-                    yield piece
-            finally:
-                self._counting -= 1
-                await reply.aclose()
-
-        return StreamingResponse(pieces(), reply.status_code, passed_on(reply, JSON_LENGTH_HEADER))
+        return Stream(reply.aiter_bytes(), leave, reply.status_code, passed_on(reply, JSON_LENGTH_HEADER))
 
     async def _problem(self) -> str:
         """Why the service is not ready; empty if it is."""

@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from crowdserve.console.app import Console
+from crowdserve.live.outputs.connections import http_config
 
 _CONNECTIONS = 300
-_GRACE_SECONDS = 5
 
 
 class ConsoleServer(uvicorn.Server):
@@ -33,18 +33,7 @@ class ConsoleServer(uvicorn.Server):
                 yield
 
         routes = [Route("/healthz", _lives), *console.routes]
-        super().__init__(
-            uvicorn.Config(
-                Starlette(routes=routes, lifespan=life),
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=_GRACE_SECONDS,
-            )
-        )
+        super().__init__(http_config(Starlette(routes=routes, lifespan=life), _CONNECTIONS))
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on these sockets."""

@@ -60,8 +60,9 @@ class NewestPictures:
         with self._turn:
             self._form = pictures.live
             self._shown.clear()
+            shown = cameras if self._form != "none" else set()
             for known in (self._pictures, self._wanted):
-                for name in known.keys() - cameras:
+                for name in known.keys() - shown:
                     del known[name]
 
     def put(self, camera: str, at: float, file: bytes, density: DensityMap | None = None) -> None:
@@ -87,12 +88,12 @@ class NewestPictures:
             if newest is None:
                 return None
             self._wanted[camera] = time.monotonic()
-            known = self._shown.get(camera)
+            known, form = self._shown.get(camera), self._form
         if known is not None and known[0] is newest:
             return newest.at, known[1]
-        drawn = _drawn(newest, self._form)
+        drawn = _drawn(newest, form)
         with self._turn:
-            if self._pictures.get(camera) is newest:
+            if self._pictures.get(camera) is newest and self._form == form:
                 self._shown[camera] = (newest, drawn)
         return newest.at, drawn
 
@@ -118,5 +119,6 @@ def _upright(file: bytes) -> tuple[Image.Image, int]:
             width_px = height_px
         found.file.draft("RGB", (_ORIGINAL_SIDE_PX, _ORIGINAL_SIDE_PX))
         picture = ImageOps.exif_transpose(found.file).convert("RGB")
+        picture.info.clear()  # a JPEG's comment would be kept
     picture.thumbnail((_ORIGINAL_SIDE_PX, _ORIGINAL_SIDE_PX), Image.Resampling.BOX)
     return picture, width_px

@@ -76,6 +76,7 @@ def pixelated(file: bytes) -> bytes:
         scale = CELLS / max(picture.size)
         size = tuple(max(1, round(side * scale)) for side in picture.size)
         cells = picture.convert("RGB").resize((size[0], size[1]), Image.Resampling.BOX)
+    cells.info.clear()  # a JPEG's comment would be kept
     target = io.BytesIO()
     large = (cells.width * _CELL_PX, cells.height * _CELL_PX)
     cells.resize(large, Image.Resampling.NEAREST).save(target, format="JPEG", quality=85, subsampling=0)

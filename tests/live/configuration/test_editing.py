@@ -79,6 +79,27 @@ def test_a_file_that_cannot_be_changed_stays(file: Path, text: str) -> None:
     assert [path.name for path in file.parent.iterdir()] == ["cameras.yaml"]
 
 
+@pytest.mark.parametrize("name", ["yes", "1:30", "2026-11-27", "a: b", "- x", "*a", "#c", "~", "1", "é"])
+def test_a_name_that_yaml_could_take_for_something_else(file: Path, name: str) -> None:
+    changed(file, "b", [{"name": name, "polygon": [[0, 0], [1, 0], [1, 1]]}])
+
+
+def test_zones_that_another_camera_shares_stay(file: Path) -> None:
+    zones = "[{name: gate, polygon: [[0, 0], [1, 0], [1, 1]]}]"
+    first, other = f"{{name: a, source: clip.mp4, zones: &both {zones}}}", "{name: b, source: clip.mp4, zones: *both}"
+    text = f"cameras:\n  - {first}\n  - {other}\n"
+    file.write_text(text)
+    with pytest.raises(SetupError, match="share"):
+        changed(file, "a", [{"name": "door", "polygon": [[0, 0], [1, 0], [1, 1]]}])
+    assert file.read_text() == text
+
+
+def test_a_name_is_no_reference(file: Path) -> None:
+    with pytest.raises(SetupError, match="as it is meant"):
+        changed(file, "b", [{"name": "${PASSWORD}", "polygon": [[0, 0], [1, 0], [1, 1]]}])
+    assert file.read_text() == FILE
+
+
 def test_a_link_is_followed(file: Path, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(file)

@@ -25,6 +25,7 @@ setText(byId("name"), name);
 
 onChange(() => {
   const camera = cameras.get(name);
+  byId("known").hidden = !camera;
   if (!camera) {
     if (names !== null) setText(byId("state"), "No such camera is watched here.");
     return;

@@ -17,7 +17,7 @@ export function sparkline(points) {
 /** The history of a zone, with its table: a gap in the line is a time without counts. */
 export function historyChart({ points, step }, seconds, limit, now, room) {
   if (!points.length) return [el("p", { class: "quiet" }, "No counts are kept of this time.")];
-  const [width, height, left, bottom] = [Math.max(480, room), 240, 48, 24];
+  const [width, height, left, bottom] = [Math.max(280, room), 240, 48, 24];
   const from = now - seconds;
   const top = niceTop(Math.max(1, limit ?? 0, ...points.map(([, , most]) => most)));
   const x = (at) => left + ((at - from) / seconds) * (width - left - 8);

@@ -7,16 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedSeq
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import SingleQuotedScalarString
+from yaml import SafeLoader, ScalarNode
 
 from crowdserve.errors import SetupError
 from crowdserve.live.configuration.reading import read_configuration
+from crowdserve.live.configuration.site import Site
 from crowdserve.live.configuration.zones import WatchedZone
 from crowdserve.live.secrets import Secrets
 from crowdserve.terminal import printable
 from crowdserve.whole_files import replaced
 
 _WIDTH = 120
+_TEXT = "tag:yaml.org,2002:str"
+"""What a plain word is; `yes` and `1:30` are others to who reads the file, by YAML 1.1."""
 
 
 def zones_text(zones: Sequence[WatchedZone]) -> str:
@@ -31,6 +37,7 @@ def write_zones(path: Path, camera: str, zones: Sequence[WatchedZone], secrets: 
         SetupError: If they cannot be kept there; the file is then as it was.
     """
     path = path.resolve()
+    before = read_configuration(path, secrets).site
     try:
         content = _round_trip().load(path.read_text())
         found = [each for each in content["cameras"] if each["name"] == camera]
@@ -40,17 +47,23 @@ def write_zones(path: Path, camera: str, zones: Sequence[WatchedZone], secrets: 
         with replaced(path) as partial:
             partial.write_text(_dumped(content))
             partial.chmod(path.stat().st_mode & 0o7777)
-            _check(partial, camera, zones, secrets)
+            _check(partial, _changed(before, camera, zones), secrets)
     except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError) as err:
         reason = err.strerror if isinstance(err, OSError) and err.strerror else "it is written in an unusual way"
         raise SetupError(f"{printable(path)} cannot be changed: {reason}") from err
 
 
-def _check(partial: Path, camera: str, zones: Sequence[WatchedZone], secrets: Secrets) -> None:
-    """Refuse a file that would not be read as what was meant."""
-    site = read_configuration(partial, secrets).site
-    if not any(each.name == camera and each.zones == tuple(zones) for each in site.cameras):
-        raise SetupError("the zones would not be read as they are meant")
+def _changed(site: Site, camera: str, zones: Sequence[WatchedZone]) -> Site:
+    cameras = [
+        each.model_copy(update={"zones": tuple(zones)}) if each.name == camera else each for each in site.cameras
+    ]
+    return site.model_copy(update={"cameras": tuple(cameras)})
+
+
+def _check(partial: Path, meant: Site, secrets: Secrets) -> None:
+    """Refuse a file that would not be read as what was meant: a list that cameras share would change all of them."""
+    if read_configuration(partial, secrets).site != meant:
+        raise SetupError("the file would not be read as it is meant: a name has ${…}, or cameras share their zones (*)")
     with partial.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -77,6 +90,8 @@ def _merged(before: Any, zones: Sequence[WatchedZone]) -> Any:
 def _described(zone: WatchedZone) -> dict[str, Any]:
     """A zone as a file has it, without what is as by default."""
     found = zone.model_dump(by_alias=True, exclude_defaults=True)
+    if SafeLoader("").resolve(ScalarNode, zone.name, (True, False)) != _TEXT:  # type: ignore[no-untyped-call]
+        found["name"] = SingleQuotedScalarString(zone.name)
     for shape in ("polygon", "polygon_px"):
         if shape in found:
             found[shape] = _flow([_flow(list(corner)) for corner in found[shape]])
@@ -84,8 +99,6 @@ def _described(zone: WatchedZone) -> dict[str, Any]:
 
 
 def _flow(values: list[Any]) -> Any:
-    from ruamel.yaml.comments import CommentedSeq
-
     listed = CommentedSeq(values)
     listed.fa.set_flow_style()
     return listed

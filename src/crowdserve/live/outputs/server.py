@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Route
 
 from crowdserve.errors import SetupError
 from crowdserve.live.board import Board
+from crowdserve.live.outputs.connections import http_config
 from crowdserve.live.outputs.metrics import registry_of
 from crowdserve.network import listen
 
@@ -72,19 +73,7 @@ class _Server:
         self._pages = pages
         self._sockets = sockets
         self._loop = asyncio.new_event_loop()
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                app,
-                ws="none",
-                lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=False,
-                limit_concurrency=_CONNECTIONS,
-                timeout_graceful_shutdown=int(_STOP_SECONDS),
-            )
-        )
+        self._server = uvicorn.Server(http_config(app, _CONNECTIONS))
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
 
     def start(self) -> None:

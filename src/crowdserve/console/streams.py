@@ -1,0 +1,36 @@
+"""Answers in pieces, of which something is to be known at their end."""
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+
+class Stream(StreamingResponse):
+    """A response that says when it is over, however it ends: a client that has gone may never begin to read it.
+
+    Args:
+        content: The pieces.
+        leave: Called at the end.
+        status_code: As of any response.
+        headers: As of any response.
+        media_type: As of any response.
+    """
+
+    def __init__(
+        self,
+        content: AsyncIterable[bytes],
+        leave: Callable[[], Awaitable[None]],
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        media_type: str | None = None,
+    ) -> None:
+        super().__init__(content, status_code, headers, media_type)
+        self._leave = leave
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await self._leave()

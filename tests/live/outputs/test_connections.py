@@ -1,0 +1,93 @@
+"""Clients of the watcher's port that are slow or silent."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from crowdserve.live.board import Board
+from crowdserve.live.outputs import connections
+from crowdserve.live.outputs.server import serving_metrics
+
+SECONDS = 0.5
+LONG_BYTES = 32 * 2**20
+
+
+class Long:
+    """A page that is more than the buffers of a connection hold."""
+
+    def __init__(self) -> None:
+        self.routes: list[BaseRoute] = [Route("/long", self._answer)]
+
+    async def __aenter__(self) -> "Long":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    async def _answer(self, request: Request) -> Response:
+        return Response(bytes(LONG_BYTES))
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(connections, "HEAD_SECONDS", SECONDS)
+        patch.setattr(connections, "PACE_SECONDS", SECONDS)
+        with serving_metrics(Board(), {}, "127.0.0.1", 0, Long()) as served:
+            assert served is not None
+            yield served
+
+
+def read_to_the_end(connection: socket.socket) -> int:
+    size = 0
+    try:
+        while piece := connection.recv(2**20):
+            size += len(piece)
+    except ConnectionResetError:
+        pass
+    return size
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics HT", b"GET /metrics HTTP/1.1\r\nHost: a\r\nX: 1"])
+def test_a_head_that_does_not_come(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        started = time.monotonic()
+        connection.sendall(sent)
+        assert read_to_the_end(connection) == 0
+        assert SECONDS * 0.9 < time.monotonic() - started < 4
+
+
+def test_a_head_that_drips(port: int) -> None:
+    started = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection, suppress(OSError):
+        connection.sendall(b"GET /metrics HTTP/1.1\r\n")
+        while time.monotonic() - started < 10 * SECONDS:
+            connection.sendall(b"X: 1\r\n")
+            time.sleep(0.02)
+    assert SECONDS * 0.9 < time.monotonic() - started < 8 * SECONDS
+
+
+def test_an_answer_that_nobody_takes(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n")
+        time.sleep(3 * SECONDS)
+        assert read_to_the_end(connection) < LONG_BYTES
+
+
+def test_an_answer_that_is_taken_slowly(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(b"GET /long HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        started, size = time.monotonic(), 0
+        while time.monotonic() - started < 2 * SECONDS:
+            size += len(connection.recv(2**18))
+            time.sleep(0.01)
+        assert size + read_to_the_end(connection) > LONG_BYTES
