@@ -131,9 +131,10 @@ def make_plan(
     transformer = sum(part.seconds(demand.sent_megapixels) for part in (loop, decoding))
     triton = moving.seconds(demand.counted_megapixels)
     host_memory = facts["transformer_memory_gb"], device.memory_needed_gb
+    bundle = facts["bundle_gb" if device.is_gpu else "embedded_bundle_gb"]
     if device.is_gpu:
         host_memory = facts["transformer_memory_gb"], facts["triton_host_memory_gb"]
-    others = (*decoding.figures, *moving.figures, *host_memory, device.memory_needed_gb, facts["bundle_gb"])
+    others = (*decoding.figures, *moving.figures, *host_memory, device.memory_needed_gb, bundle)
     return Plan(
         demand=demand,
         device=device,
@@ -146,7 +147,7 @@ def make_plan(
         host_memory_gb=replicas * sum(figure.value for figure in host_memory),
         gpu_memory_gb=device.memory_needed_gb.value if device.is_gpu else None,
         picture_traffic_gb_per_second=demand.photos_per_second * _photo_bytes(demand, facts) / 1e9,
-        bundle_traffic_gb=replicas * facts["bundle_gb"].value,
+        bundle_traffic_gb=replicas * bundle.value,
         price_per_hour=None if price is None else price * replicas * max(1, device.cores),
         figures=tuple(dict.fromkeys((*(figure for limit in limits for figure in limit.figures), *others))),
     )
