@@ -4,5 +4,5 @@ network.py     the network, as somebody would write it: decode, normalise, forwa
 handler.py     TorchServe's handler, with that network
 plain.py       FastAPI with that network
 servers.py     starts either, and stops it
-__main__.py    whole requests of all, in turns with the service
+__main__.py    whole requests of all, after those of the service
 """

@@ -22,10 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.cards import ModelCard
-from crowdserve.cards.records import INT8_FILE, INT8_RECORD, MODEL_FILE, MODEL_SHA256, model_sha256
+from crowdserve.cards.records import INT8_FILE, INT8_RECORD, INT8_SHA256, MODEL_FILE, MODEL_SHA256, model_sha256
 from crowdserve.datasets import Sample, load_to_learn_from, split_samples
 from crowdserve.errors import ParityError, SetupError
 from crowdserve.images import decode_image, fit_within, pad_bottom_right
+from crowdserve.local.precision import choose_precision
 from crowdserve.triton.python_backend.networks import Network, OnnxRuntimeNetwork, OpenVinoNetwork
 from crowdserve.triton.python_backend.turns import usable_cores
 
@@ -65,12 +66,14 @@ def export_int8(folder: Path, card: ModelCard, datasets: Sequence[Path]) -> Path
 
     Raises:
         SetupError: If the network's card does not provide for 8 bits, or there is no model or no photo.
+        PlatformError: If this machine does not compute as the network is served.
         ParityError: If the errors grow by more than the card allows; then nothing is written.
     """
     if card.quantisation is None:
         raise SetupError(f"{card.name} is not served in 8 bits: its card has no quantisation")
     if not (folder / MODEL_FILE).is_file():
         raise SetupError(f"{folder} has no {MODEL_FILE}; name the version folder of a served model")
+    choose_precision("int8")  # what judges the network is what serves it
     parts = split_samples(load_to_learn_from(datasets), SPLIT_SEED)
     chosen = calibration_photos(parts["train"], CALIBRATION_PHOTOS)
     judging = [sample for sample in parts["validate"] if sample.count]
@@ -187,7 +190,7 @@ def _record(
     file = (folder / INT8_FILE).with_suffix(".bin")
     return {
         MODEL_SHA256: model_sha256(folder),
-        "int8_sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        INT8_SHA256: hashlib.sha256(file.read_bytes()).hexdigest(),
         "nncf": nncf.__version__,
         "openvino": openvino.__version__.partition("-")[0],
         "kept_layers": list(card.quantisation.kept_layers),

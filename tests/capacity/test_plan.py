@@ -114,6 +114,25 @@ def test_the_report_is_whole_json_with_units() -> None:
     assert all(row["sources"] for row in report["resources"])
 
 
+@pytest.mark.parametrize(
+    ("device", "memory"),
+    [("l4", "triton_host_memory_gb"), ("cpu", "peak_memory_gb"), ("cpu-fp32", "peak_memory_fp32_gb")],
+)
+def test_every_figure_of_the_answer_is_listed_with_its_origin(device: str, memory: str) -> None:
+    plan = planned(of_cameras(20_000, 5, (1920, 1080)), device)
+    named = {figure.name for figure in plan.figures}
+    assert named >= {"triton_ms", "decoding_ms", "transformer_memory_gb", memory, "bundle_gb", "concurrent_pictures"}
+    text = as_text(plan)
+    assert all(f"  {name} " in text for name in named)
+    assert "e+" not in text
+    assert {each["name"] for each in as_json(plan)["figures"]} == named
+
+
+def test_the_smallest_photo_is_padded_as_the_networks_take_it() -> None:
+    assert Demand(1, 1, 1).counted_megapixels == 64 * 64 / 1e6
+    assert Demand(1, 4096, 100).counted_megapixels == 2048 * 64 / 1e6
+
+
 @pytest.mark.parametrize("name", CPUS)
 def test_cores_of_a_replica_share_the_work(name: str) -> None:
     two, eight = (find_device(name, CSRNET, cores).seconds(CSRNET, 1.0) for cores in (2, 8))
@@ -128,6 +147,10 @@ def test_cores_of_a_replica_share_the_work(name: str) -> None:
         (lambda: find_device("h100", ("other",), 0), "no figures of other on a GPU"),
         (lambda: read_size("1920"), "like 1920x1080"),
         (lambda: read_size("0x10"), "like 1920x1080"),
+        (lambda: read_size("20000x20000"), "more pixels than the 220,000,000 that the service takes"),
+        (lambda: planned(of_cameras(10**13, 5, (1920, 1080))), "2e[+]12 photos/s need over 1,000,000 replicas"),
+        (lambda: planned(of_cameras(1, 1e-320, (1920, 1080))), "inf photos/s need over 1,000,000 replicas"),
+        (lambda: read_seconds("9" * 400, "--every"), "is no time over 0"),
         (lambda: read_seconds("0s", "--every"), "--every '0s' is no time over 0"),
         (lambda: read_seconds("soon", "--wait"), "--wait 'soon'"),
         (lambda: Figures(Path("nowhere.json")), "no file of figures"),

@@ -158,6 +158,21 @@ def test_record_of_another_file_is_refused(repository: Path, name: str, remedy: 
             check_records(repository, [CARD])
 
 
+def test_weights_in_8_bits_of_another_export_are_refused(repository: Path) -> None:
+    folder = repository / CARD.name / "1"
+    weights = folder / "int8.bin"
+    record = {"model_sha256": model_sha256(folder), "int8_sha256": hashlib.sha256(b"weights").hexdigest()}
+    (folder / INT8_RECORD).write_text(json.dumps(record))
+    weights.write_bytes(b"weights")
+    check_records(repository, [CARD])
+    weights.write_bytes(b"others")
+    with pytest.raises(RepositoryError, match=rf"{weights} should have SHA-256 .*; quantise the network again"):
+        check_records(repository, [CARD])
+    weights.unlink()
+    with pytest.raises(RepositoryError, match=rf"{weights} should have .* there is no such file"):
+        check_records(repository, [CARD])
+
+
 def test_evaluation_copied_from_another_network_is_refused(summary: dict[str, Any], repository: Path) -> None:
     kept, other = keep(summary, repository), find_card("csrnet_a")
     folder = repository / other.name / "1"

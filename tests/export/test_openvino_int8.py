@@ -9,7 +9,8 @@ import pytest
 from crowdserve.cards import CARDS, ModelCard
 from crowdserve.cards.records import INT8_FILE, INT8_RECORD
 from crowdserve.datasets import Sample
-from crowdserve.errors import ParityError, SetupError
+from crowdserve.errors import ParityError, PlatformError, SetupError
+from crowdserve.local import precision
 from export.csrnet.openvino_int8 import Loss, calibration_photos, check_losses, export_int8
 from tests.support.paths import REPOSITORY
 
@@ -47,6 +48,13 @@ def test_what_is_not_served_in_8_bits_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="its card has no quantisation"):
         export_int8(tmp_path, CARDS["ssdcnet_shb"], [tmp_path])
     with pytest.raises(SetupError, match=r"has no model.onnx; name the version folder"):
+        export_int8(tmp_path, CARD, [tmp_path])
+
+
+def test_a_machine_that_cannot_judge_is_told_so_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"")
+    monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
+    with pytest.raises(PlatformError, match="precision int8 needs a processor with amx_bf16 or avx512_bf16"):
         export_int8(tmp_path, CARD, [tmp_path])
 
 

@@ -14,7 +14,16 @@ from PIL import Image
 
 from crowdserve.cards import COUNTERS, SceneRoute
 from crowdserve.client.service import ServiceClient, decode_reply, encode_request
-from crowdserve.errors import ImageTooLarge, InvalidRequest, PlatformError, SetupError, TritonFailed, TritonUnavailable
+from crowdserve.errors import (
+    ImageTooLarge,
+    InvalidRequest,
+    PlatformError,
+    RepositoryError,
+    SetupError,
+    TritonFailed,
+    TritonUnavailable,
+)
+from crowdserve.local.precision import has_bf16
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
@@ -139,6 +148,13 @@ def test_missing_classifier_quotes_the_transformer(small_repository: Path, tmp_p
     with pytest.raises(PlatformError, match=r"scene_classifier\.npz is missing"):
         EmbeddedService(tmp_path / "repository", threads=1).__enter__()
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor is refused for another reason")
+def test_a_network_that_is_not_there_in_8_bits_is_named_before_anything_starts(small_repository: Path) -> None:
+    message = r"csrnet_a/1/int8\.xml is missing.*--card csrnet_a --format openvino-int8.* or choose precision bf16"
+    with pytest.raises(RepositoryError, match=message), EmbeddedService(small_repository, precision="int8"):
+        pass
 
 
 def test_service_before_start_reports_not_running(small_repository: Path) -> None:

@@ -1,22 +1,19 @@
-"""The project's networks: the real Triton, in each precision, agrees with onnxruntime on the same files."""
+"""The project's networks: the real Triton agrees with onnxruntime on the same files; in 8 bits: test_eight_bits.py."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
-from tritonclient.http import InferenceServerClient, InferInput
 
 from benchmarks.process_stats import descendants
 from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard, Precision
 from crowdserve.local.precision import has_bf16
 from crowdserve.local.triton import EmbeddedTriton
-from crowdserve.triton.config import RUNTIMES
-from crowdserve.triton.repository import model_versions
 from export.verify.images import PHOTO, check_images, read_photo
-from export.verify.parity import Images, Outputs, compare_outputs
+from export.verify.parity import compare_outputs
+from tests.support.served_networks import bare, served
 
 pytestmark = pytest.mark.e2e
 
@@ -24,10 +21,10 @@ IDLE_BYTES = 60 << 20
 """Memory of a network that nobody has asked: its process, Python, numpy, a runtime; a loaded one has 110 MB or more."""
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
+@pytest.fixture(scope="module", params=["fp32", "bf16"])
 def precision(request: pytest.FixtureRequest) -> Precision:
-    """Each precision that this processor has."""
-    if request.param != "fp32" and not has_bf16():
+    """Each precision of all networks that this processor has."""
+    if request.param == "bf16" and not has_bf16():
         pytest.skip("this processor does not multiply bfloat16 numbers; see test_python_backend.py")
     return request.param
 
@@ -37,21 +34,6 @@ def triton(embedded_repository: Path, precision: Precision) -> Iterator[Embedded
     """The real Triton with the project's models, in one precision."""
     with EmbeddedTriton(embedded_repository, precision=precision) as running:
         yield running
-
-
-def bare(repository: Path, card: ModelCard) -> Callable[[Images], Outputs]:
-    path = repository / card.name / str(model_versions(repository, card.name)[-1]) / "model.onnx"
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [tensor.name for tensor in card.outputs]
-    return lambda images: dict(zip(names, session.run(names, {card.input.name: images}), strict=True))
-
-
-def served(triton: EmbeddedTriton, model: str, images: Images, names: list[str]) -> Outputs:
-    tensor = InferInput("image", images.shape, "UINT8")
-    tensor.set_data_from_numpy(images)
-    with InferenceServerClient(triton.http_url, network_timeout=300) as client:
-        answer = client.infer(model, [tensor])
-    return {name: answer.as_numpy(name) for name in names}
 
 
 def memory_of_networks(triton: EmbeddedTriton) -> list[int]:
@@ -75,17 +57,13 @@ def test_served_network_agrees_with_onnxruntime(
     triton: EmbeddedTriton, precision: Precision, embedded_repository: Path, card: ModelCard
 ) -> None:
     exact = replace(card.tolerance, relative=1e-5, count_people=1e-5 if card.routes else None, outlier_share=0.0)
-    in_int8 = card.quantisation.tolerance if card.quantisation else card.bf16_tolerance
-    tolerances = {"fp32": exact, "bf16": card.bf16_tolerance, "int8": in_int8}
-    wanted = replace(card, tolerance=tolerances[precision])
+    wanted = replace(card, tolerance={"fp32": exact, "bf16": card.bf16_tolerance}[precision])
     names = [tensor.name for tensor in card.outputs]
     images = check_images(read_photo(PHOTO), card.geometry)[-2:]
     found = compare_outputs(
         wanted, bare(embedded_repository, card), lambda batch: served(triton, card.name, batch, names), images
     )
-    if precision == "int8" and card.quantisation:
-        assert max(each.difference for each in found) > 1e-3, "this is the arithmetic of bfloat16 or FP32"
-    elif precision != "fp32" and not card.bf16_tolerance.outlier_share:  # classes may all be the same
+    if precision == "bf16" and not card.bf16_tolerance.outlier_share:  # classes may all be the same
         assert max(each.difference for each in found) > 1e-5, "this is the arithmetic of FP32"
 
 

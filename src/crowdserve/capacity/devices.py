@@ -123,5 +123,5 @@ def _cpu(name: str, families: tuple[str, ...], cores: int) -> Device:
         shared(measured[f"vgg16_{precision}_ms"]),
         {family: Line(*map(shared, line.figures)) for family, line in lines.items()},
         None,
-        measured["peak_memory_gb"],
+        Figures(DEVICES_FILE)["peak_memory_fp32_gb"] if precision == "fp32" else measured["peak_memory_gb"],
     )

@@ -1,6 +1,6 @@
 """Figures that the benchmarks wrote: numbers with their unit and their origin, by name.
 
-cpu.json       `python -m benchmarks.serve --json …`: the service on two cores
+cpu.json       `python -m benchmarks.capacity --json …`: the service on two cores
 gpu.json       `python -m benchmarks.gpu`: the networks on one GPU
 devices.json   data sheets of GPUs, and what nobody has measured
 """
@@ -63,9 +63,8 @@ class Figures:
     """The figures of one file.
 
     Args:
-        path: The file: ``{"source": …, "figures": {name: {"value": …, "unit": …, "origin": …, "source": …}}}``; a
-        figure
-            without a source has that of the file, and one without an origin was measured.
+        path: The file: ``{"source": …, "figures": {name: {"value": …, "unit": …, "origin": …, "source": …}}}``;
+            a figure without a source has that of the file, and one without an origin was measured.
 
     Raises:
         CapacityError: If the file is not there or has another form.

@@ -68,6 +68,7 @@ class Plan:
         picture_traffic_gb_per_second: Photos that come in.
         bundle_traffic_gb: Downloaded when all replicas start at once.
         price_per_hour: Of all devices; None if none was given.
+        figures: All that it is made of.
     """
 
     demand: Demand
@@ -83,11 +84,12 @@ class Plan:
     picture_traffic_gb_per_second: float
     bundle_traffic_gb: float
     price_per_hour: float | None
+    figures: tuple[Figure, ...]
 
     @property
     def is_estimate(self) -> bool:
         """Whether any figure behind it is one."""
-        return any(resource.is_estimate for resource in self.resources)
+        return any(figure.origin == "estimate" for figure in self.figures)
 
 
 def make_plan(
@@ -114,18 +116,24 @@ def make_plan(
     limits = _limits(demand, device, families)
     narrowest = min(limit.photos_per_second for limit in limits)
     service_seconds = device.seconds(families, demand.counted_megapixels)
-    replicas = max(1, math.ceil(demand.photos_per_second / (narrowest * targets.busy_share) - 1e-9))
+    least = demand.photos_per_second / (narrowest * targets.busy_share)
+    if least > MOST_REPLICAS:
+        raise CapacityError(
+            f"{demand.photos_per_second:,.3g} photos/s need over {MOST_REPLICAS:,} replicas; ask for less"
+        )
+    replicas = max(1, math.ceil(least - 1e-9))
     replicas = _enough(demand, service_seconds, replicas, targets.wait_seconds)
     full = tuple(
         Resource(each.name, each.photos_per_second, _share(demand, each, replicas), each.figures) for each in limits
     )
     costs, facts = Figures(CPU_FILE), Figures(DEVICES_FILE)
-    transformer = sum(costs.line(part).seconds(demand.sent_megapixels) for part in ("transformer", "decoding"))
-    triton = costs.line("triton").seconds(demand.counted_megapixels)
-    host_gb = (
-        facts["transformer_memory_gb"].value
-        + (facts["triton_host_memory_gb"] if device.is_gpu else device.memory_needed_gb).value
-    )
+    loop, decoding, moving = (costs.line(part) for part in ("transformer", "decoding", "triton"))
+    transformer = sum(part.seconds(demand.sent_megapixels) for part in (loop, decoding))
+    triton = moving.seconds(demand.counted_megapixels)
+    host_memory = facts["transformer_memory_gb"], device.memory_needed_gb
+    if device.is_gpu:
+        host_memory = facts["transformer_memory_gb"], facts["triton_host_memory_gb"]
+    others = (*decoding.figures, *moving.figures, *host_memory, device.memory_needed_gb, facts["bundle_gb"])
     return Plan(
         demand=demand,
         device=device,
@@ -135,11 +143,12 @@ def make_plan(
         resources=tuple(sorted(full, key=lambda resource: -resource.busy_share)),
         transformer_cores=demand.photos_per_second * transformer / targets.busy_share,
         triton_cores=demand.photos_per_second * triton / targets.busy_share + replicas * device.cores,
-        host_memory_gb=replicas * host_gb,
+        host_memory_gb=replicas * sum(figure.value for figure in host_memory),
         gpu_memory_gb=device.memory_needed_gb.value if device.is_gpu else None,
         picture_traffic_gb_per_second=demand.photos_per_second * _photo_bytes(demand, facts) / 1e9,
         bundle_traffic_gb=replicas * facts["bundle_gb"].value,
         price_per_hour=None if price is None else price * replicas * max(1, device.cores),
+        figures=tuple(dict.fromkeys((*(figure for limit in limits for figure in limit.figures), *others))),
     )
 
 
@@ -170,7 +179,7 @@ def _limits(demand: Demand, device: Device, families: tuple[str, ...]) -> list[R
             f"transformer's places ({places.value:g} photos in progress)",
             places.value / in_progress,
             0.0,
-            (*waiting.figures, *of_networks),
+            (places, *waiting.figures, *of_networks),
         ),
         Resource(
             "network of a node",

@@ -1,5 +1,6 @@
 """The plan as text and as JSON; both say which figures were measured."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +35,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "price_per_million_photos": _per_million(plan),
         "origin": "estimate" if plan.is_estimate else "measured",
         "resources": [_resource(each) for each in plan.resources],
+        "figures": [dataclasses.asdict(figure) for figure in plan.figures],
     }
 
 
@@ -49,7 +51,7 @@ def _resource(resource: Resource) -> dict[str, Any]:
 
 def _lines(plan: Plan) -> Iterator[str]:
     demand, device = plan.demand, plan.device
-    yield f"load      {demand.photos_per_second:,.3g} photos/s of {demand.width_px}x{demand.height_px} px"
+    yield f"load      {_number(demand.photos_per_second)} photos/s of {demand.width_px}x{demand.height_px} px"
     what = f"1 {device.name.upper()}" if device.is_gpu else f"{device.cores} cores"
     yield f"replicas  {plan.replicas:,}, each with {what} and a transformer"
     yield f"cores     {plan.transformer_cores:,.1f} for the transformers, {plan.triton_cores:,.1f} for Triton"
@@ -58,8 +60,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     wait = _seconds(plan.wait_p95_seconds)
     yield f"photo     {_seconds(plan.seconds_a_photo)} in the networks; 95 % wait at most {wait}"
     yield (
-        f"traffic   {plan.picture_traffic_gb_per_second * 8:,.3g} Gbit/s of photos; {plan.bundle_traffic_gb:,.1f} GB "
-        "of models if all replicas start at once"
+        f"traffic   {_number(plan.picture_traffic_gb_per_second * 8)} Gbit/s of photos; {plan.bundle_traffic_gb:,.1f} "
+        "GB of models if all replicas start at once"
     )
     if plan.price_per_hour is not None:
         yield (
@@ -69,20 +71,24 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield "first to be full:"
     for resource in plan.resources:
         yield (
-            f"  {resource.busy_share:4.0%}  {resource.name}, {resource.photos_per_second:,.3g} photos/s per replica "
-            f"({_origin(resource)})"
+            f"  {resource.busy_share:4.0%}  {resource.name}, {_number(resource.photos_per_second)} photos/s per "
+            f"replica ({_origin(resource)})"
         )
     yield "figures:"
-    for figure in dict.fromkeys(figure for resource in plan.resources for figure in resource.figures):
+    for figure in plan.figures:
         yield f"  {_figure(figure)}"
 
 
 def _figure(figure: Figure) -> str:
-    return f"{figure.name} {figure.value:.3g} {figure.unit}, {figure.origin}: {figure.source}"
+    return f"{figure.name} {_number(figure.value)} {figure.unit}, {figure.origin}: {figure.source}"
 
 
 def _origin(resource: Resource) -> str:
     return "estimate" if resource.is_estimate else "measured"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
 def _seconds(seconds: float) -> str:

@@ -29,6 +29,8 @@ EVALUATION_FILE = "evaluation.json"
 INT8_FILE = "int8.xml"
 """The network in 8 bits, for OpenVINO; its weights are in `int8.bin`."""
 INT8_RECORD = "int8.json"
+INT8_SHA256 = "int8_sha256"
+"""In that record: SHA-256 of the weights, `int8.bin`."""
 KEPT_ERRORS = ("all", "true count")
 """Tables of a summary that say nothing about single photos."""
 
@@ -58,7 +60,11 @@ def read_record(repository: Path, card: ModelCard, name: str) -> dict[str, Any] 
 
 def model_sha256(folder: Path) -> str:
     """SHA-256 of the model file in a version folder, in hexadecimal."""
-    with (folder / MODEL_FILE).open("rb") as file:
+    return _file_sha256(folder / MODEL_FILE)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -78,12 +84,16 @@ def check_records(repository: Path, cards: Iterable[ModelCard]) -> None:
             if paths and (folder / MODEL_FILE).is_file():
                 found = model_sha256(folder)
                 for path in paths:
-                    _check_record(path, found, _REMEDIES[path.name].format(family=card.family))
+                    remedy = _REMEDIES[path.name].format(family=card.family)
+                    record = _check_record(path, found, remedy)
+                    if path.name == INT8_RECORD:
+                        _check_weights(path.with_name(INT8_FILE).with_suffix(".bin"), record.get(INT8_SHA256), remedy)
 
 
-def _check_record(path: Path, found: str, remedy: str) -> None:
+def _check_record(path: Path, found: str, remedy: str) -> dict[str, Any]:
     try:
-        recorded = json.loads(path.read_bytes()).get(MODEL_SHA256)
+        record: dict[str, Any] = json.loads(path.read_bytes())
+        recorded = record.get(MODEL_SHA256)
     except (OSError, ValueError, AttributeError) as err:
         raise RepositoryError(f"{path} cannot be read as a record of a model ({err}); {remedy}") from err
     if recorded is None:
@@ -95,6 +105,13 @@ def _check_record(path: Path, found: str, remedy: str) -> None:
         raise RepositoryError(
             f"{path} describes a {MODEL_FILE} with SHA-256 {recorded}, and the one beside it has {found}; {remedy}"
         )
+    return record
+
+
+def _check_weights(path: Path, recorded: str | None, remedy: str) -> None:
+    found = _file_sha256(path) if path.is_file() else "no such file"
+    if recorded != found:
+        raise RepositoryError(f"{path} should have SHA-256 {recorded} by its record, and there is {found}; {remedy}")
 
 
 def wall_seconds(meta: Mapping[str, Any]) -> dict[str, float]:

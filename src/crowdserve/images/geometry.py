@@ -57,13 +57,14 @@ def pad_bottom_right(image: Rgb, *, multiple: int, min_side_px: int = 1) -> Rgb:
     Repeated edges give the network no false border; `crop_density` takes the padding out of the count again.
     """
     height, width = image.shape[:2]
-    bottom, right = (_padded(side, multiple, min_side_px) - side for side in (height, width))
+    bottom, right = (padded_side(side, multiple, min_side_px) - side for side in (height, width))
     if not bottom and not right:
         return image
     return np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="edge")
 
 
-def _padded(side_px: int, multiple: int, min_side_px: int) -> int:
+def padded_side(side_px: int, multiple: int, min_side_px: int) -> int:
+    """A side extended to a multiple of `multiple`, at least `min_side_px`."""
     return -(-max(side_px, min_side_px) // multiple) * multiple
 
 

@@ -14,7 +14,7 @@ from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.local.triton import EmbeddedTriton, answers_ok
 from crowdserve.network import REACHED, join_address
 from crowdserve.scratch import Scratch
-from crowdserve.triton.repository import render_repository
+from crowdserve.triton.repository import check_eight_bits, render_repository
 
 READY_TIMEOUT_SECONDS = 90.0
 TRITON_TIMEOUT_SECONDS = 600
@@ -131,6 +131,8 @@ class EmbeddedService:
         check_transformer()
         self._scratch = scratch = Scratch("service")
         repository = scratch.folder / "repository"
+        if self.precision == "int8":
+            check_eight_bits(self._source)
         render_repository(self._source, repository, "embedded")
         ports = choose_ports(self._host, *self._wanted_ports)
         self._triton = EmbeddedTriton(repository, threads=self._threads, precision=self.precision)

@@ -1,13 +1,13 @@
 """The Triton model repository on disk: rendering a profile of it, checking the committed one.
 
 <model>/config.pbtxt                     generated
-<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes
-it <model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
-<model>/configs/int8.pbtxt               generated, in the embedded profile: those that can in 8 bits, the others in
-bfloat16 <model>/<version>/model.onnx             from the export of the network <model>/<version>/int8.*
-the same in 8 bits, for the embedded profile <model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores
-files that it does not know <ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must
-exist
+<model>/configs/cpu.pbtxt                generated, in the GPU profiles: `tritonserver --model-config-name=cpu` takes it
+<model>/configs/bf16.pbtxt               generated, in the embedded profile: for processors that do bfloat16
+<model>/configs/int8.pbtxt               generated, in the embedded profile: in 8 bits where the card has that
+<model>/<version>/model.onnx             from the export of the network
+<model>/<version>/int8.*                 the same in 8 bits, for the embedded profile alone
+<model>/<version>/scene_classifier.*     beside vgg16's; Triton ignores files that it does not know
+<ensemble>/config.pbtxt, <ensemble>/1/   an ensemble's version folder is empty, but must exist
 """
 
 import difflib
@@ -32,6 +32,22 @@ def model_versions(repository: Path, model: str) -> list[int]:
     folder = repository / model
     names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdecimal())
+
+
+def check_eight_bits(repository: Path) -> None:
+    """Check that the newest version of each network that its card has in 8 bits is there in them.
+
+    Raises:
+        RepositoryError: If it is not.
+    """
+    for card in CARDS.values():
+        versions = model_versions(repository, card.name) if card.quantisation else []
+        if versions and not (file := repository / card.name / str(versions[-1]) / INT8_FILE).is_file():
+            raise RepositoryError(
+                f"{file} is missing, and precision int8 needs it; make it with python -m export.{card.family} "
+                f"{file.parent} --card {card.name} --format openvino-int8 --photos DATASET, or choose precision bf16 "
+                "or fp32"
+            )
 
 
 def render_repository(source: Path, target: Path, profile: Profile) -> None:

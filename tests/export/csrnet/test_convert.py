@@ -119,7 +119,7 @@ def test_only_a_trained_checkpoint_replaces_version_1_by_default(checkpoint_fold
 def test_tflite_file_is_not_evaluated(dataset: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         exporter.main(["none.h5", "--card", CARD.name, "--format", "tflite", "--evaluate", str(dataset)])
-    assert "--evaluate measures what the service runs" in capsys.readouterr().err
+    assert "--evaluate measures a new model in the service" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
