@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crowdserve.console import access
+from crowdserve.console import access, beside, events
 from crowdserve.console.joined import JoinedWatchers
 from crowdserve.local.service import EmbeddedService
 from tests.support.cameras import TestCamera, running_camera
@@ -45,8 +45,11 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.fixture(autouse=True)
-def wrong_tokens_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_rests_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access, "_WRONG_SECONDS", 0.01)
+    monkeypatch.setattr(beside, "_LOOK_SECONDS", 0.2)
+    for module in (beside, events):
+        monkeypatch.setattr(module, "_REST_SECONDS", 0.05)
 
 
 @pytest.fixture
