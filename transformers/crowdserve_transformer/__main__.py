@@ -47,6 +47,7 @@ def _configure_logging(level: str) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True)
     for name in ("crowdserve", "crowdserve_transformer"):
         logging.getLogger(name).setLevel(level)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The cameras of the watcher in this process."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -19,6 +20,8 @@ from crowdserve.live.configuration.reading import checked_zones
 from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.publishing import Publishing
 from crowdserve.live.watcher import Watcher
+
+log = logging.getLogger(__name__)
 
 SPARK_STEP_SECONDS, SPARK_POINTS = 10, 90
 _HISTORY_POINTS = 240
@@ -53,7 +56,10 @@ class WatcherBeside:
         version = -1
         while True:
             version = await asyncio.to_thread(self._publishing.board.wait, version, _LOOK_SECONDS)
-            self._put_all(wall)
+            try:
+                self._put_all(wall)
+            except Exception:  # one camera must not stop the others for good
+                log.exception("the console could not show what has changed")
             await asyncio.sleep(_REST_SECONDS)  # several cameras are put up together
 
     async def picture(self, camera: str) -> tuple[float, bytes]:

@@ -55,8 +55,11 @@ class JoinedWatchers:
         async with self._http:
             try:
                 while True:
-                    await self._look_up()
-                    self._put_watchers()
+                    try:
+                        await self._look_up()
+                        self._put_watchers()
+                    except Exception:  # one watcher must not stop the others for good
+                        log.exception("the console could not show what has changed")
                     await asyncio.sleep(_LOOK_UP_SECONDS)
             finally:
                 for task in self._tasks.values():
