@@ -5,15 +5,15 @@ from pathlib import Path
 
 import onnxruntime
 import pytest
+import torch
 
 from benchmarks.peers.network import FOLDER_VARIABLE
 from benchmarks.photo import jpeg_of
 from crowdserve.images import decode_image
 from tests.support.paths import ROOT
 
-torch = pytest.importorskip("torch")
 
-
+@torch.inference_mode()
 def test_torchserves_handler_counts_what_the_served_network_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.peers.handler import handle
 
