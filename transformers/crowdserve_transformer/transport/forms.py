@@ -24,13 +24,7 @@ _ENCODED_NAME = b"filename*="
 
 
 def decode_form(body: bytes | bytearray, headers: Mapping[str, str], model_name: str, max_files: int) -> InferRequest:
-    """Decode a form of at most `max_files` photos.
-
-    Args:
-        body: The body.
-        headers: HTTP headers with lower-case names.
-        model_name: Name of the model in the URL.
-        max_files: Most files.
+    """Decode a form of at most `max_files` photos; see `decode_infer`.
 
     Raises:
         ImageTooLarge: If there are more files.
@@ -40,7 +34,7 @@ def decode_form(body: bytes | bytearray, headers: Mapping[str, str], model_name:
     try:
         _, options = parse_options_header(headers[CONTENT_TYPE])
         boundary = options.get(b"boundary", b"")
-        _check_parts(body.count(b"--" + boundary) - 1, max_files + _MAX_FIELDS)
+        _check_parts(body.count(b"--" + boundary) - 1 if boundary else 0, max_files + _MAX_FIELDS)
         parser = MultipartParser(boundary, parts.callbacks())
         parser.write(body)  # type: ignore[arg-type]
         parser.finalize()
