@@ -50,6 +50,23 @@ def test_a_signed_bundle_is_whole_and_signed(signed: Path, manifest: Manifest, k
     assert (signed / SIGNATURE_FILE).read_bytes() == before  # so that pushing it again does nothing
 
 
+def test_a_pull_can_demand_a_signature(
+    bundle: Path, keys: tuple[Path, Path], cache: ModelCache, tmp_path: Path
+) -> None:
+    with pytest.raises(BundleError, match=r"has no manifest.json.sig, and a signature by .* is demanded"):
+        pull_bundle(str(bundle), cache, key=keys[1])
+    assert cache.current() is None
+    unsigned = pull_bundle(str(bundle), cache)
+    sign_bundle(bundle, read_private_key(keys[0], lambda: PASSWORD))
+    assert pull_bundle(str(bundle), cache, digest=unsigned.digest, key=keys[1]) == unsigned
+    shutil.rmtree(bundle)
+    check_signature(unsigned.folder, keys[1])
+    assert pull_bundle("elsewhere", cache, digest=unsigned.digest, key=keys[1]) == unsigned  # nothing is asked
+    (tmp_path / "other.pub").write_bytes(public_pem(new_key()))
+    with pytest.raises(BundleError, match="elsewhere is neither a folder nor a file"):
+        pull_bundle("elsewhere", cache, digest=unsigned.digest, key=tmp_path / "other.pub")
+
+
 def test_openssl_reads_the_signature(signed: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")

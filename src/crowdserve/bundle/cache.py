@@ -23,7 +23,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from crowdserve.bundle.manifest import Manifest, read_manifest
-from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.errors import BundleError
 
 MODELS_VARIABLE = "CROWDSERVE_MODELS"
@@ -134,11 +133,10 @@ class ModelCache:
         """Give a whole bundle its name; if somebody else has done so meanwhile, theirs stays.
 
         Args:
-            folder: One of `new_folder`; it was compared with the manifest.
-            manifest: Its manifest, which is written here.
+            folder: One of `new_folder`; it was compared with the manifest, which is in it.
+            manifest: Its manifest.
             address: Where it was pulled from, without secrets.
         """
-        (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
         origin = {"address": address, "pulled": datetime.now(UTC).isoformat()}
         target = self.folder / manifest.digest.removeprefix(_ALGORITHM)
         if self.get(manifest.digest) is None:

@@ -3,6 +3,8 @@
 address ──► manifest ──► is it here? ──yes──► current
                              │no
                              └──► its files, no larger than it says ──► their SHA-256 ──► in place ──► current
+
+Where a signature is demanded, what is here without one by that key counts as not here.
 """
 
 import shutil
@@ -12,8 +14,10 @@ from pathlib import Path
 
 from crowdserve.bundle.cache import CachedBundle, ModelCache
 from crowdserve.bundle.manifest import Manifest, parse_manifest
+from crowdserve.bundle.neighbours import MANIFEST_FILE, SIGNATURE_FILE
 from crowdserve.bundle.placement import Progress
 from crowdserve.bundle.reference import without_secrets
+from crowdserve.bundle.signature import check_signature, read_public_key, write_signature
 from crowdserve.bundle.sources import Source, open_source
 from crowdserve.bundle.unpacking import explained, fetch_files
 from crowdserve.cards import CARDS
@@ -32,6 +36,7 @@ def pull_bundle(
     cache: ModelCache,
     *,
     digest: str | None = None,
+    key: Path | None = None,
     plain_http: bool = False,
     ca_file: Path | None = None,
     watch: Watch = _unwatched,
@@ -42,30 +47,45 @@ def pull_bundle(
         address: As `open_source` takes it.
         cache: Where it goes.
         digest: The ``sha256:…`` that it must have; if that is here, nothing is asked.
+        key: PEM file of the public key that it must be signed with.
         plain_http: Whether a server elsewhere may be spoken to without TLS.
         ca_file: Certificates of authorities to trust besides the usual ones.
         watch: Called if files are fetched.
 
     Raises:
         BundleError: If the bundle is not what its manifest says, cannot be served here, is not the one with `digest`,
-            or did not arrive. Nothing is left behind then.
+            is not signed with `key`, or did not arrive. Nothing is left behind then.
+        PlatformError: If the package for signatures is not installed.
     """
+    if key is not None:
+        read_public_key(key)  # before anything is fetched
     bundle = cache.get(digest) if digest else None
-    if bundle is None:
+    if bundle is None or not _is_signed(bundle, key):
         opened = open_source(address, plain_http=plain_http, ca_file=ca_file)
         with explained(without_secrets(address)), opened as source:
-            bundle = _pull(source, cache, digest, watch)
+            bundle = _pull(source, cache, digest, key, watch)
     with explained(str(cache.folder)):
         cache.use(bundle)
     return bundle
 
 
-def _pull(source: Source, cache: ModelCache, digest: str | None, watch: Watch) -> CachedBundle:
+def _is_signed(bundle: CachedBundle, key: Path | None) -> bool:
+    """Whether a bundle that is here has the signature that is demanded, if one is."""
+    if key is None:
+        return True
+    try:
+        check_signature(bundle.folder, key)
+    except BundleError:
+        return False
+    return True
+
+
+def _pull(source: Source, cache: ModelCache, digest: str | None, key: Path | None, watch: Watch) -> CachedBundle:
     manifest = parse_manifest(source.read_manifest(), f"manifest.json of {source.address}")
     if digest not in (None, manifest.digest):
         raise BundleError(f"{source.address} has the digest {manifest.digest}, expected {digest}; check the address")
     there = cache.get(manifest.digest)
-    if there is not None:
+    if there is not None and _is_signed(there, key):
         return there
     check_usable(manifest, source.address)
     with cache.new_folder() as folder:
@@ -73,6 +93,12 @@ def _pull(source: Source, cache: ModelCache, digest: str | None, watch: Watch) -
         with watch(manifest) as progress:
             fetch_files(source, manifest, folder, progress)
         manifest.check(folder, shown_as=source.address)
+        (folder / MANIFEST_FILE).write_bytes(manifest.to_bytes())
+        if key is not None:
+            check_signature(folder, key, shown_as=source.address)
+        if there is not None:  # pulled before it was signed
+            write_signature(there.folder, (folder / SIGNATURE_FILE).read_bytes())
+            return there
         return cache.place(folder, manifest, source.address)
 
 

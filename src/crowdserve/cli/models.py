@@ -4,6 +4,7 @@ stdout has what a script goes on with: the bundle's digest, or the table.
 """
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,9 @@ def pull(
     digest: Annotated[
         str | None, typer.Option(help="The digest that crowdserve bundle build printed, to be sure it is that bundle.")
     ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Public key, such as cosign.pub, that the bundle must be signed with.")
+    ] = None,
     plain_http: Annotated[
         bool, typer.Option("--plain-http", help="Allow HTTP without TLS to a server or registry on another machine.")
     ] = False,
@@ -55,7 +59,9 @@ def pull(
     def watch(manifest: "Manifest") -> "AbstractContextManager[Progress]":
         return progress_bar(manifest.size_bytes, f"pulling {without_secrets(address)}")
 
-    bundle = pull_bundle(address, ModelCache(), digest=digest, plain_http=plain_http, ca_file=ca_file, watch=watch)
+    bundle = pull_bundle(
+        address, ModelCache(), digest=digest, key=key, plain_http=plain_http, ca_file=ca_file, watch=watch
+    )
     say(f"{printable(bundle.folder)}: {described(bundle.manifest)}", err=True)
     _tell_what_goes_first()
     say(bundle.digest)
