@@ -98,6 +98,15 @@ def test_start_after_an_abort_keeps_the_stable_revision(knative_world: World) ->
     assert NEW not in text
 
 
+def test_requests_of_the_gate_to_a_revision_are_not_those_of_the_public(tagged_world: World) -> None:
+    """Its photos are a tester's also where a URL of its own leads to the canary."""
+    tagged_world.start()
+    address = tagged_world.moves().read().address("canary")
+    assert address is not None
+    assert address.url
+    assert set(address.headers) == {"x-crowdserve-track"}
+
+
 def test_golden_set_without_tags_gives_no_verdict(knative_world: World) -> None:
     knative_world.start()
     reply = knative_world.auto()

@@ -146,3 +146,9 @@ def test_testers_value_of_the_header_is_read_from_the_route(world: World) -> Non
     address = world.moves().read().address("canary")
     assert address is not None
     assert address.headers == {"x-crowdserve-track": TESTERS}
+
+
+def test_requests_of_the_gate_to_stable_are_not_those_of_the_public(world: World) -> None:
+    address = world.moves().read().address("stable")
+    assert address is not None
+    assert set(address.headers) == {"x-crowdserve-track"}

@@ -115,16 +115,19 @@ class Release:
         return f"{self._revision(track)}-deployment-[a-z0-9]+(-[a-z0-9]+)?"
 
     def address(self, track: str) -> Address | None:
-        """Address of one track alone, under the name that callers use; None if no route leads there now."""
+        """Address of one track alone, under the name that callers use; None if no route leads there now.
+
+        The header also says that these are a tester's requests, where it has no part in the route.
+        """
         model, pods = self.stable.model, self.pods(track)
         if self.knative:
             url = self._target(track).get("url")
-            return Address(url, {}, model, pods) if url else None
+            return Address(url, {TRACK_HEADER: track}, model, pods) if url else None
         if track == CANARY:
             decisive = self.splits[0]
             value = decisive.tester_value if isinstance(decisive, RouteSplit) else None
             return Address(None, {TRACK_HEADER: value}, model, pods) if value else None
-        return Address(None, {}, model, pods) if self.weight == 0 else None
+        return Address(None, {TRACK_HEADER: track}, model, pods) if self.weight == 0 else None
 
     def may_get_address(self, track: str) -> bool:
         """Whether an address of one track alone may come by waiting: in Knative mode once KServe has set the tags."""
