@@ -5,6 +5,7 @@ from typer.testing import CliRunner
 
 from crowdserve.cli.app import app
 from crowdserve.console.access import TOKEN_VARIABLE
+from crowdserve.console.hosts import Hosts, UnknownHost, read_console_hosts
 from crowdserve.console.joined import DEFAULT_PORT
 from tests.support.rendering import Chart, Manifests, Object
 
@@ -97,6 +98,8 @@ def test_notes_say_how_to_open_it(chart: Chart, base: str, gateway: bool) -> Non
     assert ("https://count.example.com/console/" in told) is gateway
     assert "read-only" not in told
     assert "read-only without console.tokenSecretName" in notes("--set", "console.tokenSecretName=")
+    if gateway:
+        assert "Set route.hostnames or console.hosts" in notes("--set", "route.hostnames=null")
 
 
 def test_a_route_of_its_own_that_does_not_end_what_pages_are_told(chart: Chart) -> None:
@@ -116,6 +119,29 @@ def test_the_service_and_the_network_policy_lead_to_its_port(chart: Chart) -> No
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     (port,) = container(manifests, "Deployment")["ports"]
     assert any({"port": port["containerPort"], "protocol": "TCP"} in rule["ports"] for rule in policy["ingress"])
+
+
+def test_it_answers_under_the_names_of_its_service_its_gateway_and_those_listed(chart: Chart) -> None:
+    def hosts(manifests: Manifests) -> Hosts:
+        (listed,) = options(container(manifests, "Deployment"), "--console-hosts")
+        return Hosts(read_console_hosts(listed))
+
+    service = ["rel-console", "rel-console.ns", "rel-console.ns.svc", "rel-console.ns.svc.cluster.local"]
+    gateway, other = "count.example.com", "console.example.net"
+    by_default = hosts(chart.render("console"))
+    for name in (*service, gateway, "127.0.0.1:8090", "localhost:8090", "10.1.2.3"):
+        by_default.check(name)
+    listed = hosts(chart.render("console", console={"hosts": [other, "*.example.org"]}, route={"enabled": False}))
+    for name in (*service, other, "a.example.org"):
+        listed.check(name)
+    for of, name in ((by_default, other), (by_default, "evil.example"), (listed, gateway)):
+        with pytest.raises(UnknownHost):
+            of.check(name)
+
+
+@pytest.mark.parametrize("host", ["https://console.example.com", "console.example.com:8443", "a.*.example.com", ""])
+def test_a_host_that_is_no_name(chart: Chart, host: str) -> None:
+    assert "console/hosts" in chart.refusal("console", console={"hosts": [host]})
 
 
 @pytest.mark.parametrize("watcher", ["http://host:1", "user@host"])

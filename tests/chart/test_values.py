@@ -110,6 +110,7 @@ DIGEST = f"sha256:{'4' * 64}"
 CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "console.enabled": ("console", {}, False),
     "console.image.pullPolicy": ("console", {}, "Always"),
+    "console.hosts": ("console", {}, ["console.example.net"]),
     "console.image.digest": ("console", {}, DIGEST),
     "deploymentMode": ("default", {"networkPolicy": {"enabled": False}}, "Knative"),
     "device": ("default", {}, "cpu"),

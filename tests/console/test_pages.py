@@ -1,22 +1,13 @@
 """What a browser gets: pages that load nothing from elsewhere, and little."""
 
 import re
-from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from crowdserve.console.cameras import NoCameras
 from crowdserve.console.files import Files
-from tests.support.consoles import console_of
 
 PAGES = ("", "camera", "alerts", "count")
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with console_of(NoCameras()) as served:
-        yield served
 
 
 def get(url: str, **headers: str) -> httpx.Response:
@@ -28,8 +19,8 @@ def test_all_of_it_is_light() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_and_what_it_loads(url: str, page: str) -> None:
-    reply = get(url + page)
+def test_a_page_and_what_it_loads(console: str, page: str) -> None:
+    reply = get(console + page)
     assert reply.status_code == 200
     assert "'unsafe" not in reply.headers["content-security-policy"]
     assert "default-src 'none'" in reply.headers["content-security-policy"]
@@ -41,7 +32,7 @@ def test_a_page_and_what_it_loads(url: str, page: str) -> None:
     loaded = re.findall(r'(?:src|href)="(static/[^"]+)"', reply.text)
     assert len(loaded) == 3
     for each in loaded:
-        assert get(url + each).status_code == 200
+        assert get(console + each).status_code == 200
 
 
 def test_scripts_import_what_there_is_and_write_no_markup() -> None:
@@ -53,28 +44,28 @@ def test_scripts_import_what_there_is_and_write_no_markup() -> None:
         assert set(re.findall(r'(?:from|import) "\./([^"]+)"', text)) <= scripts.keys()
 
 
-def test_a_browser_that_has_a_file_is_told_so(url: str) -> None:
-    first = get(f"{url}static/console.css")
-    again = get(f"{url}static/console.css", **{"if-none-match": first.headers["etag"]})
+def test_a_browser_that_has_a_file_is_told_so(console: str) -> None:
+    first = get(f"{console}static/console.css")
+    again = get(f"{console}static/console.css", **{"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.parametrize("path", ["static/none.js", "static/..%2Fapp.py", "nothing", "api/nothing"])
-def test_what_there_is_not(url: str, path: str) -> None:
-    reply = get(url + path)
+def test_what_there_is_not(console: str, path: str) -> None:
+    reply = get(console + path)
     assert reply.status_code == 404
     assert reply.headers["content-security-policy"]
 
 
-def test_the_address_without_a_slash(url: str) -> None:
-    reply = get(url.rstrip("/"), host="evil.example")
+def test_the_address_without_a_slash(console: str) -> None:
+    reply = get(console.rstrip("/"), host="evil.example")
     assert (reply.status_code, reply.headers["location"]) == (307, "console/")
 
 
-def test_a_console_without_cameras_is_read_only_and_says_that_the_service_is_away(url: str) -> None:
-    assert get(f"{url}api/session").json() == {"changeable": False, "may_change": False}
-    assert get(f"{url}api/cameras/a/picture").status_code == 404
-    assert get(f"{url}api/cameras/a/history").status_code == 404
-    reply = httpx.post(f"{url}api/count", content=b"photo", trust_env=False)
+def test_a_console_without_cameras_is_read_only_and_says_that_the_service_is_away(console: str) -> None:
+    assert get(f"{console}api/session").json() == {"changeable": False, "may_change": False}
+    assert get(f"{console}api/cameras/a/picture").status_code == 404
+    assert get(f"{console}api/cameras/a/history").status_code == 404
+    reply = httpx.post(f"{console}api/count", content=b"photo", trust_env=False)
     assert reply.status_code == 503
     assert "does not answer" in reply.json()["error"]

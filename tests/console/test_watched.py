@@ -142,7 +142,8 @@ def test_who_may_not_change(watching: Watching, file: Path) -> None:
 
 
 def test_a_session_of_a_browser(watching: Watching) -> None:
-    with httpx.Client(trust_env=False, base_url=watching.url) as browser:
+    origin = watching.url.removesuffix("/console/")
+    with httpx.Client(trust_env=False, base_url=watching.url, headers={"origin": origin}) as browser:
         assert browser.post("api/login", json={"token": "wrong"}).status_code == 403
         assert browser.post("api/login", content=b'{"token": "\\ud800"}', headers=JSON).status_code == 403
         assert browser.post("api/login", json={"token": TOKEN}, headers={"origin": "http://evil"}).status_code == 403
@@ -153,8 +154,11 @@ def test_a_session_of_a_browser(watching: Watching) -> None:
         assert elsewhere.status_code == 403
         assert browser.put(path, content=b'{"zones": []}', headers={"content-type": "text/plain"}).status_code == 400
         assert browser.put(path, json={"zones": [RIGHT]}).status_code == 200
+        (copied,) = browser.cookies.jar
         browser.post("api/logout", json={})
         assert browser.put(path, json={"zones": [RIGHT]}).status_code == 403
+        cookie = {"cookie": f"{copied.name}={copied.value}"}
+        assert browser.put(path, json={"zones": [RIGHT]}, headers=cookie).status_code == 403
 
 
 CANNOT_BE: list[tuple[object, str]] = [

@@ -17,6 +17,7 @@ from starlette.applications import Starlette
 from crowdserve.console.access import read_console_token
 from crowdserve.console.app import Console
 from crowdserve.console.cameras import NoCameras
+from crowdserve.console.hosts import chosen_hosts
 from crowdserve.console.joined import JoinedWatchers
 from crowdserve.console.links import ServiceAddress
 from crowdserve.network import REACHED, join_address
@@ -109,7 +110,8 @@ def _console(settings: Settings) -> Console | None:
     alone = settings.console == "alone"
     cameras = NoCameras() if alone else JoinedWatchers(settings.console.split(","), token)
     reached = join_address(REACHED.get(settings.host, settings.host), settings.http_port)
-    return Console(cameras, ServiceAddress(f"http://{reached}", settings.model_name, use_proxy=False), token)
+    service = ServiceAddress(f"http://{reached}", settings.model_name, use_proxy=False)
+    return Console(cameras, service, token, chosen_hosts(settings.console_hosts, settings.host))
 
 
 def _http_server(app: Starlette, settings: Settings, grace_seconds: float) -> _HttpServer:

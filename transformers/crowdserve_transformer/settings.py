@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
+from crowdserve.console.hosts import read_console_hosts
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
 from crowdserve.network import ANY, join_address, split_address
@@ -66,6 +67,11 @@ def _address(text: str) -> str:
 def _console(text: str) -> str:
     """off, alone, or addresses."""
     return text if text in {"off", "alone"} else ",".join(map(_address, text.split(",")))
+
+
+def _console_hosts(text: str) -> str:
+    """Names of the console."""
+    return ",".join(read_console_hosts(text))
 
 
 def _own_host(text: str) -> str:
@@ -133,6 +139,12 @@ class Settings:
         _console,
         "whether REST has pages at /console: off; alone, to count photos; or the watchers whose cameras they show, "
         "HOST:PORT separated by commas",
+    )
+    console_hosts: str = _setting(
+        "",
+        _console_hosts,
+        "names under which browsers reach those pages, separated by commas, besides addresses and this machine's own: "
+        "console.example.com, or *.example.com",
     )
     predictor_host: str = _setting(
         "127.0.0.1:8000",

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from crowdserve.cards import MODEL_NAME
-from crowdserve.cli.options import CaFileOption, ModelOption
+from crowdserve.cli.options import CaFileOption, ConsoleHostsOption, ModelOption
 from crowdserve.errors import SetupError
 from crowdserve.network import REACHED, join_address, split_address
 from crowdserve.terminal import say
@@ -28,6 +28,7 @@ def console(
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on; :: for all, of IPv6 and IPv4.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the pages.")] = 8090,
+    console_hosts: ConsoleHostsOption = "",
     model: ModelOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
@@ -40,11 +41,13 @@ def console(
     from crowdserve.console.access import read_console_token
     from crowdserve.console.app import Console
     from crowdserve.console.cameras import NoCameras
+    from crowdserve.console.hosts import chosen_hosts
     from crowdserve.console.joined import DEFAULT_PORT, JoinedWatchers
     from crowdserve.console.links import ServiceAddress
     from crowdserve.console.serving import ConsoleServer
     from crowdserve.network import listen
 
+    hosts = chosen_hosts(console_hosts, host)
     try:
         for address in watcher or ():
             split_address(address, DEFAULT_PORT)
@@ -53,6 +56,6 @@ def console(
         raise SetupError(f"the console cannot be served: {err}") from err
     token = read_console_token()
     service = ServiceAddress(url, model or MODEL_NAME, read_token(SERVICE_TOKEN), ca_file)
-    pages = Console(JoinedWatchers(watcher, token) if watcher else NoCameras(), service, token)
+    pages = Console(JoinedWatchers(watcher, token) if watcher else NoCameras(), service, token, hosts)
     say(f"console  http://{join_address(REACHED.get(host, host), port)}/console/")
     ConsoleServer(pages).run(sockets)

@@ -75,6 +75,15 @@ RepositoryOption = Annotated[
         "else what crowdserve models pull brought here.",
     ),
 ]
+ConsoleHostsOption = Annotated[
+    str,
+    typer.Option(
+        envvar="CROWDSERVE_CONSOLE_HOSTS",
+        metavar="NAME,…",
+        help="Names under which browsers reach the console, besides addresses and this machine's own name: "
+        "console.example.com, or *.example.com.",
+    ),
+]
 ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads of one network; every core if left out.")]
 
 PrecisionOption = Annotated[

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from crowdserve.cli.options import PrecisionOption, RepositoryOption, ThreadsOption, find_repository
+from crowdserve.cli.options import ConsoleHostsOption, PrecisionOption, RepositoryOption, ThreadsOption, find_repository
 from crowdserve.network import REACHED, join_address
 from crowdserve.terminal import say
 
@@ -32,6 +32,7 @@ def up(
         Path | None,
         typer.Option(metavar="FILE.yaml", help="Watch these cameras too, as crowdserve watch does; see the console."),
     ] = None,
+    console_hosts: ConsoleHostsOption = "",
     repository: RepositoryOption = None,
     threads: ThreadsOption = None,
     precision: PrecisionOption = None,
@@ -41,10 +42,12 @@ def up(
     It is for trying things out: this Triton is of 2024, gets no fixes, and listens on loopback only, whatever --host
     is.
     """
+    from crowdserve.console.hosts import chosen_hosts
     from crowdserve.local.precision import execution_text
     from crowdserve.local.processes import preferred_port
     from crowdserve.local.service import EmbeddedService
 
+    chosen_hosts(console_hosts, host)
     with _ending_on_signals():
         found = find_repository(repository)
         ports = {
@@ -52,7 +55,7 @@ def up(
             "grpc_port": grpc_port or preferred_port(host, 8081),
         }
         ports["metrics_port"] = metrics_port or preferred_port(host, 8082, *ports.values())
-        watched = _Cameras(cameras) if cameras else None
+        watched = _Cameras(cameras, console_hosts) if cameras else None
         started = EmbeddedService(
             found,
             host=host,
@@ -60,6 +63,7 @@ def up(
             threads=threads,
             precision=precision and precision.value,
             console=watched.address if watched else "alone",
+            console_hosts=console_hosts,
         )
         say(f"starting Triton ({execution_text(started.precision)}) and the transformer …", err=True)
         with started as service:
@@ -72,14 +76,14 @@ def up(
 class _Cameras:
     """The cameras of a configuration, which this process watches; the console asks it at an address of its own."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, hosts: str) -> None:
         from crowdserve.cli.watching.packages import require_packages
         from crowdserve.local.processes import preferred_port
 
         require_packages()
         from crowdserve.live.configuration import read_configuration
 
-        self._file = file
+        self._file, self._hosts = file, hosts
         self._configuration = read_configuration(file)
         site = self._configuration.site
         self._port = site.metrics_port or preferred_port(site.metrics_host, 9108)
@@ -96,7 +100,7 @@ class _Cameras:
         address = ServiceAddress(url, use_proxy=False)
         with (
             ServiceClient(url, use_proxy=False, timeout_seconds=_ANSWER_SECONDS) as client,
-            watching(self._configuration, client, address, file=self._file, port=self._port),
+            watching(self._configuration, client, address, file=self._file, port=self._port, hosts=self._hosts),
         ):
             yield
 

@@ -10,6 +10,7 @@ import typer
 from crowdserve.cards import MODEL_NAME
 from crowdserve.cli.options import (
     CaFileOption,
+    ConsoleHostsOption,
     ModelOption,
     PrecisionOption,
     RepositoryOption,
@@ -72,6 +73,7 @@ def watch(
         str | None,
         typer.Option(envvar="CROWDSERVE_WATCH_METRICS_HOST", help="Serve metrics at this address, whatever FILE says."),
     ] = None,
+    console_hosts: ConsoleHostsOption = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line for each reading.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Check the configuration and end.")] = False,
     repository: RepositoryOption = None,
@@ -119,6 +121,7 @@ def watch(
                 ),
                 file=file,
                 host=metrics_host,
+                hosts=console_hosts,
                 listener=printer.show,
                 division=division,
                 fleet=divide,

@@ -11,6 +11,7 @@ from crowdserve.client.service import ServiceClient
 from crowdserve.console.access import read_console_token
 from crowdserve.console.app import Console
 from crowdserve.console.beside import WatcherBeside
+from crowdserve.console.hosts import chosen_hosts
 from crowdserve.console.links import ServiceAddress
 from crowdserve.live.configuration import Configuration
 from crowdserve.live.division.running import Division
@@ -30,6 +31,7 @@ def watching(
     file: Path | None,
     port: int | None = None,
     host: str | None = None,
+    hosts: str = "",
     listener: Callable[[Reading, list[Alert]], None] | None = None,
     division: Division | None = None,
     fleet: str | None = None,
@@ -43,6 +45,7 @@ def watching(
         file: Where the configuration is from; changed zones are kept there.
         port: Of metrics and console; the site's if None.
         host: Address that they are served at; the site's if None.
+        hosts: Names under which browsers reach the console, separated by commas.
         listener: Is told everything.
         division: Says which cameras are this watcher's; all of them without.
         fleet: What events call the watchers; this machine's name if None.
@@ -51,8 +54,9 @@ def watching(
     owns = division.holds if division is not None else lambda camera: True
     with closing(Publishing(configuration, fleet or socket.gethostname(), listener, owns)) as publishing:
         watcher = Watcher(configuration, client, publishing, division)
-        pages = Console(WatcherBeside(watcher, publishing, file), service, token)
         site = configuration.site
+        names = chosen_hosts(hosts, host or site.metrics_host)
+        pages = Console(WatcherBeside(watcher, publishing, file), service, token, names)
         listened = site.metrics_port if port is None else port
         with (
             serving_metrics(publishing.board, publishing.deliveries, host or site.metrics_host, listened, pages),

@@ -7,7 +7,8 @@
 
 wall.py      what pages show, each part with the version that changed it      views.py   readings and alerts as JSON
 beside.py    the watcher of this process       joined.py    several others, over HTTP; follower.py reads one
-service.py   the service that counts           access.py    who may change something
+service.py   the service that counts           access.py    who may change something; sessions.py   for how long
+hosts.py     names under which it answers
 api.py       what pages ask for                events.py    what they are told
 files.py     pages, scripts, styles            app.py       all of it, as an ASGI application
 streams.py   answers in pieces

@@ -1,22 +1,21 @@
 """Who may change something: whoever has the token, as a bearer, or as a browser that has logged in with it."""
 
 import asyncio
-import hashlib
 import hmac
 import os
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from crowdserve.console.sessions import SESSION_SECONDS, Sessions
 from crowdserve.errors import SetupError
 
 TOKEN_VARIABLE, FILE_VARIABLE = "CROWDSERVE_CONSOLE_TOKEN", "CROWDSERVE_CONSOLE_TOKEN_FILE"
 COOKIE = "crowdserve_console"
-SESSION_SECONDS = 12 * 3600
 _SHORTEST = 16
+_PORTS = {"http": "80", "https": "443"}
 _WRONG_SECONDS = 1.0
 """How long a wrong token waits for its answer; the next one waits for that."""
 
@@ -49,6 +48,7 @@ class Access:
 
     def __init__(self, token: str | None) -> None:
         self.token = token
+        self._sessions = Sessions()
         self._one = asyncio.Semaphore(1)
 
     async def may_change(self, request: Request) -> bool:
@@ -58,7 +58,9 @@ class Access:
         kind, _, sent = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return await self.is_token(sent.strip())
-        return self._is_session(request.cookies.get(COOKIE, "")) and not is_from_elsewhere(request)
+        if not self._sessions.knows(request.cookies.get(_cookie(request), "")):
+            return False
+        return not is_from_elsewhere(request) and (request.method == "GET" or _says_from_where(request))
 
     async def is_token(self, sent: str) -> bool:
         """Whether a text is the token; wrong ones are answered one per second."""
@@ -68,19 +70,16 @@ class Access:
             await asyncio.sleep(_WRONG_SECONDS)
         return False
 
-    def log_in(self, response: Response, *, secure: bool) -> None:
-        """Give a browser a session."""
-        until = str(int(time.time()) + SESSION_SECONDS)
-        value = f"{until}.{self._signature(until)}"
-        response.set_cookie(COOKIE, value, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
+    def log_in(self, request: Request, response: Response, *, secure: bool) -> None:
+        """Give a browser a session, in the place of the one that it has."""
+        self._sessions.end(request.cookies.get(_cookie(request), ""))
+        session = self._sessions.begin()
+        response.set_cookie(_cookie(request), session, SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
 
-    def _is_session(self, cookie: str) -> bool:
-        until, _, signature = cookie.partition(".")
-        signed = hmac.compare_digest(signature.encode(), self._signature(until).encode())
-        return signed and until.isdigit() and time.time() < int(until)
-
-    def _signature(self, text: str) -> str:
-        return hmac.new((self.token or "").encode(), f"console session {text}".encode(), hashlib.sha256).hexdigest()
+    def log_out(self, request: Request, response: Response) -> None:
+        """End a browser's session, and that of whoever has copied its cookie."""
+        self._sessions.end(request.cookies.get(_cookie(request), ""))
+        response.delete_cookie(_cookie(request), httponly=True, samesite="strict")
 
 
 def is_from_elsewhere(request: Request) -> bool:
@@ -89,4 +88,21 @@ def is_from_elsewhere(request: Request) -> bool:
     if site is not None:
         return site != "same-origin"
     origin = request.headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if origin is None:
+        return False
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return True
+    usual = f":{_PORTS.get(parts.scheme, '')}"
+    return parts.netloc.removesuffix(usual) != request.headers.get("host", "").lower().removesuffix(usual)
+
+
+def _says_from_where(request: Request) -> bool:
+    """Whether a request says so, as every browser does of one that changes something."""
+    return "sec-fetch-site" in request.headers or "origin" in request.headers
+
+
+def _cookie(request: Request) -> str:
+    """The cookie's name: a browser shows those of one machine to all of its ports."""
+    return f"{COOKIE}_{request.scope['server'][1]}" if request.scope.get("server") else COOKIE

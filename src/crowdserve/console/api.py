@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from crowdserve.console.access import COOKIE, Access, is_from_elsewhere
+from crowdserve.console.access import Access, is_from_elsewhere
 from crowdserve.console.cameras import Cameras, Refused
 from crowdserve.console.joined import TAKEN_AT
 from crowdserve.console.service import CountingService
@@ -53,14 +53,14 @@ class Api:
             raise Forbidden("this is not the token of this console")
         response = JSONResponse({"may_change": True})
         secure = request.url.scheme == _HTTPS or request.headers.get("x-forwarded-proto") == _HTTPS
-        self._access.log_in(response, secure=secure)
+        self._access.log_in(request, response, secure=secure)
         return response
 
     async def log_out(self, request: Request) -> Response:
-        """Take the session back."""
+        """End the session."""
         _refuse_elsewhere(request)
         response = JSONResponse({"may_change": False})
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+        self._access.log_out(request, response)
         return response
 
     async def picture(self, request: Request) -> Response:

@@ -7,16 +7,17 @@ from functools import wraps
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from crowdserve.console.access import Access
 from crowdserve.console.api import Api
 from crowdserve.console.cameras import Cameras, Refused
 from crowdserve.console.events import Events
 from crowdserve.console.files import HEADERS, Files
+from crowdserve.console.hosts import Hosts, UnknownHost
 from crowdserve.console.links import ServiceAddress
 from crowdserve.console.service import CountingService
 from crowdserve.console.wall import Wall
@@ -36,13 +37,17 @@ class Console:
         cameras: Who knows them.
         service: Where photos are counted.
         token: Lets a caller change something; None for nobody.
+        hosts: Names under which it answers; addresses and this machine's own if None.
 
     Attributes:
         routes: To be added to an application.
     """
 
-    def __init__(self, cameras: Cameras, service: ServiceAddress, token: str | None) -> None:
+    def __init__(
+        self, cameras: Cameras, service: ServiceAddress, token: str | None, hosts: Hosts | None = None
+    ) -> None:
         self._cameras = cameras
+        self._hosts = hosts or Hosts()
         self._service = CountingService(service)
         self._wall = Wall()
         self._events = Events(self._wall)
@@ -50,7 +55,7 @@ class Console:
         api = Api(cameras, self._service, Access(token))
         self.routes: list[BaseRoute] = [
             Route(PATH, _to_the_wall, methods=["GET"]),
-            Mount(PATH, _Guarded(_application(api, self._events, Files()))),
+            Mount(PATH, _Guarded(_application(api, self._events, Files()), self._hosts)),
         ]
 
     async def __aenter__(self) -> "Console":
@@ -64,6 +69,18 @@ class Console:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._service.close()
+
+    def refusal(self, request: HTTPConnection) -> Response | None:
+        """The answer to a browser that asks for something beside the pages by a name that is not this machine's.
+
+        Programs may use any name: nobody leads them here by their own. Every browser says which languages it reads.
+        """
+        try:
+            if "accept-language" in request.headers:
+                self._hosts.check(request.headers.get("host"))
+        except UnknownHost as err:
+            return PlainTextResponse(f"{err}\n", err.http_status)
+        return None
 
     def close(self) -> None:
         """Let open pages go, so that a server that waits for them can end."""
@@ -99,10 +116,11 @@ def _application(api: Api, events: Events, files: Files) -> Starlette:
 
 
 class _Guarded:
-    """Adds the console's headers to whatever it answers."""
+    """Answers under the console's own names alone, and adds its headers to whatever it answers."""
 
-    def __init__(self, app: Starlette) -> None:
+    def __init__(self, app: Starlette, hosts: Hosts) -> None:
         self._app = app
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
@@ -111,7 +129,16 @@ class _Guarded:
                 message["headers"] = [*message.get("headers", ()), *added]
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self._answer(scope)(scope, receive, guarded)
+
+    def _answer(self, scope: Scope) -> ASGIApp:
+        try:
+            self._hosts.check(HTTPConnection(scope).headers.get("host"))
+        except UnknownHost as err:
+            if scope["path"].startswith(f"{PATH}/api/"):
+                return JSONResponse({"error": str(err)}, err.http_status)
+            return PlainTextResponse(f"{err}\n", err.http_status)
+        return self._app
 
 
 def _answering_errors(endpoint: _Endpoint) -> _Endpoint:

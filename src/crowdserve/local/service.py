@@ -37,6 +37,7 @@ class EmbeddedService:
         threads: CPU threads of one network; every core if None.
         precision: Precision of the networks; what this machine does well if None.
         console: The transformer's setting of that name.
+        console_hosts: The same.
 
     Raises:
         PlatformError: If this machine does not compute in that precision.
@@ -59,12 +60,13 @@ class EmbeddedService:
         threads: int | None = None,
         precision: str | None = None,
         console: str = "off",
+        console_hosts: str = "",
     ) -> None:
         self._source = repository
         self._host = host
         self._wanted_ports = (http_port, grpc_port, metrics_port)
         self._threads = threads
-        self._console = console
+        self._console, self._console_hosts = console, console_hosts
         self.precision = choose_precision(precision)
         self._scratch: Scratch | None = None
         self._triton: EmbeddedTriton | None = None
@@ -160,6 +162,7 @@ class EmbeddedService:
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "request_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "console": self._console,
+            "console_hosts": self._console_hosts,
             "drain_seconds": 0,  # there is no load balancer to notice first
             "grace_seconds": _GRACE_SECONDS,
         }

@@ -29,6 +29,9 @@ class Pages(AbstractAsyncContextManager["Pages"], Protocol):
 
     routes: list[BaseRoute]
 
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request for something else that should not get it; None for others."""
+
     def close(self) -> None:
         """Let open connections go."""
 
@@ -101,6 +104,8 @@ def _application(board: Board, deliveries: Mapping[str, int], pages: Pages | Non
     registry = registry_of(board, deliveries)
 
     async def metrics(request: Request) -> Response:
+        if pages is not None and (refusal := pages.refusal(request)) is not None:
+            return refusal
         encode, kind = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": kind})
 
