@@ -4,8 +4,8 @@
 
 The command starts `crowdserve up` with networks that cost nothing, and prints for each picture the peak of the
 transformer's processes beside the memory limit of the chart. Each picture asks the networks of both routes, by both
-counters, and for its density map and heat map, as an unsure scene may. It takes about three minutes on two cores. The exit code
-is 1 if a peak leaves less than a fifth of the limit to spare.
+counters, and for its density map and heat map, as an unsure scene may. It takes about three minutes on two cores. The
+exit code is 1 if a peak leaves less than a fifth of the limit to spare.
 """
 
 import argparse
