@@ -26,6 +26,7 @@ from crowdserve_transformer.counting.passed_on import passed_on
 from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
 from crowdserve_transformer.decoding.decoders import Decoders
+from crowdserve_transformer.inference.shared_memory import SharedMemory
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
@@ -149,5 +150,12 @@ def _backend(settings: Settings, classifier: SceneClassifier, address: str | Non
         ready_timeout_seconds=settings.ready_timeout_seconds,
         use_ssl=settings.predictor_use_ssl,
         connect_to=address,
+        memory=_memory(settings) if address is None else None,
     )
     return Backend(client, classifier, settings.ready_timeout_seconds)
+
+
+def _memory(settings: Settings) -> SharedMemory | None:
+    """What is shared with a Triton on the same machine, whose host is numeric: its own address."""
+    socket = settings.triton_memory_socket
+    return SharedMemory(socket, settings.max_concurrent_pictures) if socket else None

@@ -153,6 +153,12 @@ class Settings:
     )
     predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
     predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
+    triton_memory_socket: str = _setting(
+        "",
+        str,
+        "Unix socket of the gRPC endpoint of a Triton on the same machine, which has nothing but shared memory: photos "
+        "then go there by memory; empty: every photo is sent over HTTP",
+    )
     forward_authorization: bool = _setting(
         False,
         _truth,

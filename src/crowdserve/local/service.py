@@ -158,6 +158,7 @@ class EmbeddedService:
             "grpc_port": grpc_port,
             "metrics_port": metrics_port,
             "predictor_host": self.triton.http_url,
+            "triton_memory_socket": self.triton.memory_socket,
             "repository": repository,
             "triton_timeout_seconds": TRITON_TIMEOUT_SECONDS,
             "request_timeout_seconds": TRITON_TIMEOUT_SECONDS,

@@ -34,6 +34,15 @@ UNSENDABLE = "\n\n"
 """The value that a header would need for the closed APIs. An empty line ends a request's headers, so none can have it:
 there is no key, and nothing to keep secret in the list of processes."""
 
+CLOSED_PROTOCOLS = "inference,metadata,statistics,model-config,model-repository,trace,logging"
+"""All of gRPC but shared memory and health."""
+
+_PORT_OF_SOCKET = 1
+"""Triton ends every address with a port, also that of a Unix socket, where it becomes a part of the path."""
+
+_LONGEST_SOCKET = 100
+"""Most characters of a Unix socket's path; the kernel takes 107."""
+
 _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
 _STOP_GRACE_SECONDS = _EXIT_TIMEOUT_SECONDS + 5.0
 _STUB = "triton_python_backend_stub"
@@ -45,7 +54,8 @@ _ARENAS = "MALLOC_ARENA_MAX"
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
 
-    Several instances can run side by side. There is no gRPC port: the transformer speaks REST with it.
+    Several instances can run side by side. There is no gRPC port: the transformer speaks REST with it. A Unix socket in
+    a folder that only this user can enter has what shares memory with it.
 
     Args:
         repository: A rendered embedded-profile repository.
@@ -76,7 +86,7 @@ class EmbeddedTriton:
         self.precision: Precision = choose_precision(precision)
         self._scratch: Scratch | None = None
         self._process: ChildProcess | None = None
-        self.http_url = self.metrics_url = ""
+        self.http_url = self.metrics_url = self.memory_socket = ""
 
     def __enter__(self) -> "EmbeddedTriton":
         try:
@@ -120,6 +130,8 @@ class EmbeddedTriton:
         backends = link_backends(install, scratch.folder / "backends")
         env = _environment(install, self._threads) | {"CROWDSERVE_TRITON_TURNS": str(scratch.folder / "turns")}
         check_stub(backends / "python" / _STUB, env)
+        socket = str(scratch.folder / f"memory:{_PORT_OF_SOCKET}")
+        self.memory_socket = socket if len(socket) <= _LONGEST_SOCKET else ""
         command = [str(install / "bin" / "tritonserver"), *self._flags(backends, scratch.regions, *ports)]
         self._process = ChildProcess("Triton", command, folder=scratch.folder, env=env, lock=scratch.lock)
 
@@ -148,7 +160,7 @@ class EmbeddedTriton:
             f"--model-config-name={self.precision}",
             f"--http-address={self._host}",
             f"--http-port={http_port}",
-            "--allow-grpc=false",
+            *self._grpc_flags(),
             f"--metrics-port={metrics_port}",
             f"--http-restricted-api={CLOSED_APIS}:nobody={UNSENDABLE}",
             "--model-control-mode=explicit",
@@ -160,6 +172,16 @@ class EmbeddedTriton:
             "--allow-gpu-metrics=false",
             "--log-info=false",  # the log then holds what an error message should show
             "--pinned-memory-pool-byte-size=0",
+        ]
+
+    def _grpc_flags(self) -> list[str]:
+        if not self.memory_socket:
+            return ["--allow-grpc=false"]
+        path, _, port = self.memory_socket.rpartition(":")
+        return [
+            f"--grpc-address=unix:{path}",
+            f"--grpc-port={port}",
+            f"--grpc-restricted-protocol={CLOSED_PROTOCOLS}:nobody={UNSENDABLE}",
         ]
 
 

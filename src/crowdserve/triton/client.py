@@ -10,7 +10,8 @@ a `TritonWrong`. Whether a tensor is one that the model can have computed is for
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from crowdserve.errors import TritonAway, TritonFailed, TritonLate, TritonUnavailable, TritonWrong
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.connections import Reply, ReplyTooLong, TritonConnections
+from crowdserve.triton.memory import Memory, Place
 from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_execution, read_tensors, read_versions
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,9 @@ _AWAY_MESSAGES = ("unknown model", "is not found", "not ready", "unavailable")
 
 _OVERLOAD_STATUSES = {408, 429, 504}
 _OVERLOAD_MESSAGE = "exceeds maximum queue size"
+
+_MEMORY_MESSAGE = "shared memory region"
+"""Part of Triton's message for memory that it does not know."""
 
 _NAMES = {np.dtype(dtype): name for name, dtype in DTYPES.items()}
 
@@ -59,6 +64,10 @@ class TritonAnswer:
     tensors: Mapping[str, npt.NDArray[Any]]
 
 
+class _MemoryUnknown(TritonFailed):
+    """Triton does not know the memory that a request refers to: it was started anew."""
+
+
 class TritonClient:
     """A pool of connections to one Triton; use it within one event loop and close it.
 
@@ -68,6 +77,7 @@ class TritonClient:
         ready_timeout_seconds: Longest wait for one readiness check.
         use_ssl: Whether to speak TLS.
         connect_to: IP address to connect to, where the host has several; otherwise the host is resolved.
+        memory: Memory shared with this Triton, by which it gets photos; None to send them.
     """
 
     def __init__(
@@ -78,9 +88,11 @@ class TritonClient:
         ready_timeout_seconds: float = 2.0,
         use_ssl: bool = False,
         connect_to: str | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.address = address
         self.connect_to = connect_to
+        self._memory = memory
         self._timeout_seconds = timeout_seconds
         self._ready_timeout_seconds = ready_timeout_seconds
         self._use_ssl = use_ssl
@@ -100,6 +112,8 @@ class TritonClient:
 
     async def close(self) -> None:
         """Close all connections; a later call opens new ones."""
+        if self._memory is not None:
+            await self._memory.close()
         if self._opened is not None:
             connections, self._opened = self._opened, None
             await connections.close()
@@ -132,20 +146,24 @@ class TritonClient:
             TritonWrong: If the answer breaks the protocol.
         """
         arrays = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-        head = _head(arrays, outputs, request_id)
-        sent = {
-            **(headers or {}),
-            JSON_LENGTH_HEADER: str(len(head)),
-            "Content-Type": "application/octet-stream",
-            "Accept-Encoding": "identity",  # Triton would spend more time compressing floats than some networks run
-        }
-        reply = await self._call(
-            f"run {model}",
-            f"/v2/models/{quote(model, safe='')}/infer",
-            MAX_HEAD_BYTES + max_bytes,
-            parts=[head, *(array.data.cast("B") for array in arrays.values())],
-            headers=sent,
-        )
+
+        async def ask(places: Mapping[str, Place]) -> Reply:
+            head = _head(arrays, places, outputs, request_id)
+            sent = {
+                **(headers or {}),
+                JSON_LENGTH_HEADER: str(len(head)),
+                "Content-Type": "application/octet-stream",
+                "Accept-Encoding": "identity",  # Triton would take more time to compress floats than some networks run
+            }
+            return await self._call(
+                f"run {model}",
+                f"/v2/models/{quote(model, safe='')}/infer",
+                MAX_HEAD_BYTES + max_bytes,
+                parts=[head, *(array.data.cast("B") for name, array in arrays.items() if name not in places)],
+                headers=sent,
+            )
+
+        reply = await (ask({}) if self._memory is None else _by_memory(self._memory, arrays, ask))
         version, found = self._read(model, reply, lambda whole: read_tensors(whole, outputs))
         return TritonAnswer(version, found)
 
@@ -241,19 +259,44 @@ class TritonClient:
             raise TritonWrong(f"Triton's {model} answered wrongly: {err}") from err
 
 
-def _head(arrays: Mapping[str, npt.NDArray[Any]], outputs: Sequence[str], request_id: str) -> bytes:
+async def _by_memory(
+    memory: Memory, arrays: Mapping[str, npt.NDArray[Any]], ask: Callable[[Mapping[str, Place]], Awaitable[Reply]]
+) -> Reply:
+    """Ask with the arrays in shared memory that have a place there; without, if Triton does not know it."""
+    await memory.open()
+    with ExitStack() as held:
+        found = {name: held.enter_context(memory.placed(array)) for name, array in arrays.items()}
+        places = {name: place for name, place in found.items() if place is not None}
+        try:
+            return await ask(places)
+        except _MemoryUnknown:
+            memory.forget()
+    return await ask({})
+
+
+def _head(
+    arrays: Mapping[str, npt.NDArray[Any]], places: Mapping[str, Place], outputs: Sequence[str], request_id: str
+) -> bytes:
     """The JSON part of an inference request."""
     inputs = [
         {
             "name": name,
             "shape": list(array.shape),
             "datatype": _NAMES[array.dtype],
-            "parameters": {"binary_data_size": array.nbytes},
+            "parameters": _whereabouts(places[name]) if name in places else {"binary_data_size": array.nbytes},
         }
         for name, array in arrays.items()
     ]
     wanted = [{"name": name, "parameters": {"binary_data": True}} for name in outputs]
     return json.dumps({**({"id": request_id} if request_id else {}), "inputs": inputs, "outputs": wanted}).encode()
+
+
+def _whereabouts(place: Place) -> dict[str, str | int]:
+    return {
+        "shared_memory_region": place.region,
+        "shared_memory_offset": place.offset,
+        "shared_memory_byte_size": place.size_bytes,
+    }
 
 
 def _kind_of(err: Exception) -> type[TritonUnavailable]:
@@ -269,6 +312,8 @@ def _error_of(reply: Reply, what: str) -> TritonUnavailable | TritonFailed:
     message = error_text(reply)
     log.warning("%s: Triton answered %d: %s", what, reply.status, message)
     text = "Triton has not loaded a model that is needed, or is overloaded; try again later"
+    if _MEMORY_MESSAGE in message.lower():
+        return _MemoryUnknown(f"Triton could not {what}")
     if reply.status in _OVERLOAD_STATUSES or _OVERLOAD_MESSAGE in message.lower():
         return TritonUnavailable(text)
     if reply.status in _AWAY_STATUSES or any(sign in message.lower() for sign in _AWAY_MESSAGES):

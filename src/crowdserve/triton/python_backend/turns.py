@@ -52,6 +52,9 @@ class Turns:
             fcntl.flock(place, fcntl.LOCK_UN)
 
     def _free_place(self) -> int:
+        if len(self._places) == 1:
+            fcntl.flock(self._places[0], fcntl.LOCK_EX)
+            return self._places[0]
         while True:
             for place in self._places:
                 with suppress(BlockingIOError):
