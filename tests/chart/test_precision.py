@@ -1,23 +1,38 @@
 """The precision in which Triton's networks run on a CPU: the container's script with a stand-in for Triton."""
 
+import json
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.local.precision import BF16_FLAGS
-from crowdserve.triton.config import alternative_configs
-from tests.support.rendering import Chart
+from crowdserve.triton.config import AUTO, RUNTIMES, alternative_configs
+from tests.support.rendering import CHART, Chart
 
 BACKENDS = {"pip": "python", "nvidia": "onnxruntime"}
 """The one backend for CPUs in each of the two images."""
 
 
-def configuration(chart: Chart, folder: Path, image: str, precision: str, flags: str, *, openvino: bool = True) -> str:
+def configuration(
+    chart: Chart,
+    folder: Path,
+    image: str,
+    precision: str,
+    flags: str,
+    *,
+    openvino: bool = True,
+    files: Iterable[str] = alternative_configs("embedded"),
+) -> str:
     """The configuration that the rendered command starts Triton with, or what it says where it starts none."""
     (folder / "backends" / BACKENDS[image]).mkdir(parents=True)
     (folder / "models").mkdir()
+    for file in (*files, *(f"{name}/3/model.py" for name in CARDS)):
+        path = folder / "models" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     (folder / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} avx2\n")
     for name, text in {
         "tritonserver": 'printf "%s\\n" "$@" | sed -n s/--model-config-name=//p',
@@ -53,9 +68,35 @@ def test_auto_takes_fp32_elsewhere(chart: Chart, tmp_path: Path, flags: str, ope
     assert configuration(chart, tmp_path, "pip", "auto", flags, openvino=openvino) == "fp32"
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_chart_takes_what_the_command_takes(chart: Chart) -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    choices = schema["properties"]["triton"]["properties"]["precision"]["enum"]
+    assert choices == [AUTO, *RUNTIMES]
+    for precision in choices:
+        assert f"precision={precision}" in chart.render("cpu", triton={"precision": precision}).triton()["args"][2]
+
+
+@pytest.mark.parametrize("precision", sorted(RUNTIMES))
 def test_a_value_forces_a_precision(chart: Chart, tmp_path: Path, precision: str) -> None:
-    assert configuration(chart, tmp_path, "pip", precision, "avx2" if precision == "bf16" else "amx_bf16") == precision
+    assert configuration(chart, tmp_path, "pip", precision, "amx_bf16") == precision
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+@pytest.mark.parametrize(("flags", "openvino"), [("avx512f avx512_vnni", True), ("amx_bf16", False)])
+def test_a_node_that_cannot_is_refused(
+    chart: Chart, tmp_path: Path, precision: str, flags: str, openvino: bool
+) -> None:
+    """As by `crowdserve up`; counts would come from another arithmetic than the one that was chosen."""
+    said = configuration(chart, tmp_path, "pip", precision, flags, openvino=openvino)
+    assert said.startswith(f"triton.precision {precision} needs a node whose processor has AVX-512-BF16 or AMX")
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_bundle_without_the_configuration_is_refused(chart: Chart, tmp_path: Path, precision: str) -> None:
+    """Triton would take config.pbtxt, which is FP32, and say nothing."""
+    files = [each for each in alternative_configs("embedded") if each != f"csrnet_b/configs/{precision}.pbtxt"]
+    said = configuration(chart, tmp_path, "pip", precision, "amx_bf16", files=files)
+    assert said.startswith(f"triton.precision {precision} needs a bundle of the embedded profile")
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])
@@ -63,14 +104,16 @@ def test_nvidias_image_runs_the_cpu_profile(chart: Chart, tmp_path: Path, precis
     assert configuration(chart, tmp_path, "nvidia", precision, "avx512_bf16") == "cpu"
 
 
-def test_nvidias_image_refuses_bfloat16(chart: Chart, tmp_path: Path) -> None:
-    said = configuration(chart, tmp_path, "nvidia", "bf16", "avx512_bf16")
-    assert "precision bf16 needs the image crowdserve-triton-cpu" in said
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_nvidias_image_refuses_others(chart: Chart, tmp_path: Path, precision: str) -> None:
+    said = configuration(chart, tmp_path, "nvidia", precision, "avx512_bf16")
+    assert f"precision {precision} needs the image crowdserve-triton-cpu" in said
 
 
 def test_configurations_exist() -> None:
     """Without a file of that name Triton takes config.pbtxt, which is the embedded profile's fp32."""
     assert f"{next(iter(CARDS))}/configs/bf16.pbtxt" in alternative_configs("embedded")
+    assert f"{next(iter(CARDS))}/configs/int8.pbtxt" in alternative_configs("embedded")
     assert f"{next(iter(CARDS))}/configs/cpu.pbtxt" in alternative_configs("gpu")
 
 

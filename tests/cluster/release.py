@@ -186,9 +186,14 @@ class Release:
     # requests
 
     def count(self, component: str = "predictor") -> float:
-        """Count the photo once, through the API server to the Service; the first request must be answered.
+        """The photo's count, as of `ask`."""
+        return float(self.ask(component)["count"])
 
-        Only the time in which a pod that is ready enters its Service, some tenths of a second, is waited for.
+    def ask(self, component: str = "predictor") -> dict[str, Any]:
+        """Count the photo once, through the API server to the Service: the first value of each output.
+
+        The first request must be answered. Only the time in which a pod that is ready enters its Service, some tenths
+        of a second, is waited for.
         """
         path = f"services/{self.name}-{component}:80/proxy/v2/models/crowdserve/infer"
 
@@ -198,7 +203,7 @@ class Release:
 
         done = until(reply, "the Service has a pod", 3)
         assert done.returncode == 0, done.stderr
-        return {each["name"]: each["data"][0] for each in json.loads(done.stdout)["outputs"]}["count"]
+        return outputs(done.stdout)
 
     def answers(self) -> bool:
         """Whether the gateway leads to a service that is ready."""
@@ -249,6 +254,11 @@ class Release:
         """Send a number of requests and wait for their answers."""
         running = self.start_load(what, protocol, requests=requests, **options)
         return running.finish(at_once=False)
+
+
+def outputs(reply: str) -> dict[str, Any]:
+    """The first value of each output of an answer."""
+    return {each["name"]: each["data"][0] for each in json.loads(reply)["outputs"]}
 
 
 def merged(values: Values, changes: Values) -> dict[str, Any]:

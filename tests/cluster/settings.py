@@ -20,7 +20,8 @@ class ClusterSettings:
 
     Attributes:
         transformer_image: ``repository:tag`` of the transformer, as nodes have it.
-        triton_image: ``repository:tag`` of a Triton with the python backend, for bundles of the embedded profile.
+        watcher_image: ``repository:tag`` of the watcher and the console.
+        triton_image: ``repository:tag`` of a Triton with the python backend and OpenVINO, for the embedded profile.
         s3_endpoint: URL of an S3 store, as pods reach it.
         s3_upload: URL of the same store, as the tests reach it.
         s3_key: Access key of the store.
@@ -49,6 +50,7 @@ class ClusterSettings:
     """
 
     transformer_image: str = "crowdserve-transformer:0.2.0"
+    watcher_image: str = "crowdserve-watcher:0.2.0"
     triton_image: str = "crowdserve-triton-cpu:0.2.0"
     s3_endpoint: str = "http://s3.store.svc:9000"
     s3_upload: str = "http://127.0.0.1:9000"

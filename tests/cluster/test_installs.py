@@ -2,12 +2,12 @@
 
 import json
 import re
-from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.cluster.bundles import Bundles
+from tests.cluster.claims import offer_volume
 from tests.cluster.conftest import KEDA, METRICS_SERVER, Factory, has
 from tests.cluster.kube import Namespace, run, until
 from tests.cluster.release import CHART, Release, Values, merged
@@ -81,24 +81,8 @@ def test_bundle_on_a_claim(make_release: Factory, settings: ClusterSettings, bun
 def _fill_claim(namespace: Namespace, settings: ClusterSettings, bundles: Bundles) -> None:
     """Make a claim and put the bundle on it, through a pod that mounts it."""
     claim: dict[str, object] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
-    if settings.host_path:
-        path = Path(settings.host_path, namespace.name)
-        path.mkdir(mode=0o777)
-        path.chmod(0o777)
-        volume = {
-            "capacity": {"storage": "1Gi"},
-            "accessModes": ["ReadWriteOnce"],
-            "hostPath": {"path": str(path), "type": "Directory"},
-            "claimRef": {"namespace": namespace.name, "name": "models"},
-            "persistentVolumeReclaimPolicy": "Retain",
-            "storageClassName": "",
-        }
-        namespace.apply(
-            {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace.name}, "spec": volume}
-        )
+    if offer_volume(namespace, settings, "models"):
         claim["storageClassName"] = ""
-    elif not _has_default_class():
-        pytest.skip("the cluster has no default storage class: set CROWDSERVE_CLUSTER_HOST_PATH on a single node")
     namespace.apply(
         {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "models"}, "spec": claim}
     )
@@ -108,12 +92,6 @@ def _fill_claim(namespace: Namespace, settings: ClusterSettings, bundles: Bundle
     command = f'kubectl --namespace {namespace.name} exec -i fill -- python -c "{unpack}" < {bundles.tar()}'
     run("bash", "-c", command)
     namespace.kubectl("delete", "pod", "fill", "--grace-period=1")
-
-
-def _has_default_class() -> bool:
-    classes = json.loads(run("kubectl", "get", "storageclasses", "--output", "json").stdout)["items"]
-    marks = [each["metadata"].get("annotations", {}) for each in classes]
-    return any(each.get("storageclass.kubernetes.io/is-default-class") == "true" for each in marks)
 
 
 def _claim_pod(settings: ClusterSettings) -> dict[str, object]:

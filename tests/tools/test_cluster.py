@@ -125,7 +125,8 @@ def test_environment_names_what_was_made(complete: Machine) -> None:
     found = dict(pair.split("=", 1) for pair in output.decode().split("\0") if "=" in pair)
     found = {name.removeprefix("CROWDSERVE_CLUSTER_"): value for name, value in found.items()}
     assert found["KUBECONFIG"] == f"{complete.folder}/.cluster.kubeconfig"
-    for name, image in (("TRANSFORMER_IMAGE", "crowdserve-transformer"), ("TRITON_IMAGE", "crowdserve-triton-cpu")):
+    for name in ("transformer", "watcher", "triton-cpu"):
+        image, name = f"crowdserve-{name}", f"{name.removesuffix('-cpu').upper()}_IMAGE"
         assert found[name] == f"{image}:{crowdserve.__version__}"
         assert any(call.startswith("kind load docker-image") and found[name] in call for call in complete.calls)
     assert found["GATEWAY_ADDRESS"] == "localhost:18081"

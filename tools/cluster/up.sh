@@ -16,6 +16,7 @@ root=$(cd "$here/../.." && pwd)
 
 version=$(sed -n 's/^__version__ = "\(.*\)"/\1/p' "$root/src/crowdserve/__init__.py")
 transformer=crowdserve-transformer:$version
+watcher=crowdserve-watcher:$version
 triton=crowdserve-triton-cpu:$version
 filled=$(mktemp -d)
 trap 'rm -rf "$filled"' EXIT
@@ -24,7 +25,7 @@ trap 'rm -rf "$filled"' EXIT
 check() {
     require docker kind kubectl helm
     docker info >/dev/null 2>&1 || fail "Docker does not answer: start it, or join the group docker"
-    for image in "$transformer" "$triton"; do
+    for image in "$transformer" "$watcher" "$triton"; do
         docker image inspect "$image" >/dev/null 2>&1 || fail "the image $image is missing: run make images"
     done
 }
@@ -59,7 +60,7 @@ cluster() {
         kind create cluster --config "$filled/kind.yaml" --kubeconfig "$KUBECONFIG" --wait 5m
     fi
     kind export kubeconfig --quiet --name "$CLUSTER" --kubeconfig "$KUBECONFIG"
-    kind load docker-image --name "$CLUSTER" "$transformer" "$triton"
+    kind load docker-image --name "$CLUSTER" "$transformer" "$watcher" "$triton"
     # For storage.uri oci+native://; the other tests do without it.
     if docker image inspect "crowdserve-models:$version" >/dev/null 2>&1; then
         kind load docker-image --name "$CLUSTER" "crowdserve-models:$version"
@@ -120,6 +121,7 @@ environment() {
     local part fault=$here/fault.sh
     printf "export KUBECONFIG='%s'\n" "$KUBECONFIG"
     variable TRANSFORMER_IMAGE "$transformer"
+    variable WATCHER_IMAGE "$watcher"
     variable TRITON_IMAGE "$triton"
     variable S3_ENDPOINT http://s3.store.svc:9000
     variable S3_UPLOAD "http://127.0.0.1:$STORE_PORT"

@@ -1,15 +1,23 @@
-# Choose the configuration of the networks on a CPU. Bundles of the embedded profile have one for bfloat16, which the image
-# from pip runs with OpenVINO: in half the time, on processors that have instructions for it. NVIDIA's image runs onnxruntime
-# in FP32; its ways to OpenVINO were not tried.
+# Choose the configuration of the networks on a CPU. Bundles of the embedded profile have one for bfloat16, and one with CSRNet in
+# 8 bits, which the image from pip runs with OpenVINO: in a half and a quarter of the time, on processors that have instructions
+# for bfloat16. NVIDIA's image runs onnxruntime in FP32; its ways to OpenVINO were not tried.
+refuse() { echo "triton.precision $precision needs $1" >&2; exit 1; }
 if [ "$backend" = python ]; then
   has_bf16() { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo && python -c 'import importlib.util as u; exit(not u.find_spec("openvino"))'; }
-  if [ "$precision" = auto ]; then
-    if has_bf16; then precision=bf16; else precision=fp32; fi
-  fi
+  case $precision in
+    auto) if has_bf16; then precision=bf16; else precision=fp32; fi ;;
+    bf16 | int8)
+      has_bf16 || refuse "a node whose processor has AVX-512-BF16 or AMX, and the image crowdserve-triton-cpu; take auto, or choose nodes"
+      # Triton would take FP32 where a bundle has no configuration of that name.
+      for network in /mnt/models/*/*/model.py; do
+        [ -e "${network%/*/*}/configs/$precision.pbtxt" ] || refuse "a bundle of the embedded profile that a crowdserve with it has built"
+      done
+      ;;
+  esac
   set -- "$@" "--model-config-name=$precision"
-elif [ "$precision" = bf16 ]; then
-  echo "triton.precision bf16 needs the image crowdserve-triton-cpu and a bundle of the embedded profile" >&2
-  exit 1
 else
+  case $precision in
+    bf16 | int8) refuse "the image crowdserve-triton-cpu and a bundle of the embedded profile" ;;
+  esac
   set -- "$@" --model-config-name=cpu
 fi

@@ -134,7 +134,8 @@ class WatcherBeside:
             wall.put("alert", alert.id, alert_view(alert))
         for gone in set(wall.names("alert")) - {alert.id for alert in alerts}:
             wall.drop("alert", gone)
-        wall.put("cameras", "", {"names": names, "watchers": []})
+        still_open = sorted(alert.id for alert in alerts if alert.cleared_at is None)
+        wall.put("cameras", "", {"names": names, "watchers": [], "open": still_open})
 
     def _draw_spark(self, name: str, facts: CameraFacts) -> None:
         reading = facts.reading

@@ -82,7 +82,7 @@ class NoCameras:
 
     async def run(self, wall: Wall) -> None:
         """Say that there is none."""
-        wall.put("cameras", "", {"names": [], "watchers": []})
+        wall.put("cameras", "", {"names": [], "watchers": [], "open": []})
 
     async def picture(self, camera: str) -> tuple[float, bytes]:
         """There is none."""

@@ -32,6 +32,7 @@ class Follower:
         cameras: Its cameras, as it tells them.
         names: The cameras that it watches now.
         alerts: What it has told of alerts since it was last asked for them.
+        open: Ids of its alerts that are not over; None for a watcher that does not list them.
         connected: Whether it is heard.
         since: Since when that is so.
     """
@@ -41,6 +42,7 @@ class Follower:
         self.cameras: dict[str, dict[str, Any]] = {}
         self.names: list[str] = []
         self.alerts: list[dict[str, Any]] = []
+        self.open: set[str] | None = None
         self.connected, self.since = False, time.time()
         self._http = http
         self._changed = changed
@@ -75,8 +77,11 @@ class Follower:
         elif kind == "cameras":
             self.names = list(value["names"])
             self.cameras = {name: view for name, view in self.cameras.items() if name in self.names}
+            self.open = set(map(str, value["open"])) if "open" in value else None
         elif kind == "alert":
-            str(value["id"])
+            name = str(value["id"])
+            if self.open is not None:
+                self.open.add(name)  # the list that says so comes behind it
             self.alerts.append(value)
         if kind != "beat" or not self.connected:
             self._set(connected=True)

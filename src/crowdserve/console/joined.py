@@ -46,6 +46,7 @@ class JoinedWatchers:
         self._followers: dict[str, Follower] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._last: dict[str, dict[str, Any]] = {}
+        self._open: dict[str, str] = {}
         self._wall = Wall()
         self._http = httpx.AsyncClient(trust_env=False, timeout=_ANSWER_SECONDS, limits=_NO_LIMITS)
 
@@ -137,10 +138,25 @@ class JoinedWatchers:
     def _take(self, follower: Follower) -> None:
         for alert in follower.alerts:
             self._wall.put("alert", alert["id"], alert)
+            self._open.pop(alert["id"], None)
+            if alert.get("cleared_at") is None:
+                self._open[alert["id"]] = str(alert.get("camera"))
         follower.alerts.clear()
         for gone in self._wall.names("alert")[:-_MAX_ALERTS]:
-            self._wall.drop("alert", gone)
+            self._drop_alert(gone)
         self._put_watchers()
+
+    def _drop_alert(self, name: str) -> None:
+        self._wall.drop("alert", name)
+        self._open.pop(name, None)
+
+    def _drop_moved_alerts(self) -> None:
+        """Take down what a camera's former watcher has told: whoever has the camera now tells what becomes of it."""
+        telling = [each for each in self._followers.values() if each.connected and each.open is not None]
+        heard = {name for each in telling for name in each.names}
+        told = {name for each in self._followers.values() for name in each.open or ()}
+        for name in [name for name, camera in self._open.items() if camera in heard and name not in told]:
+            self._drop_alert(name)
 
     def _put_watchers(self) -> None:
         now = time.time()
@@ -168,7 +184,8 @@ class JoinedWatchers:
             {"address": each.base.removeprefix("http://"), "connected": each.connected, "since": each.since}
             for each in self._followers.values()
         ]
-        self._wall.put("cameras", "", {"names": sorted(newest), "watchers": watchers})
+        self._drop_moved_alerts()
+        self._wall.put("cameras", "", {"names": sorted(newest), "watchers": watchers, "open": sorted(self._open)})
 
 
 def _rank(view: dict[str, Any]) -> tuple[bool, float]:

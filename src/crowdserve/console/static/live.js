@@ -39,6 +39,10 @@ const takers = {
   cameras(value) {
     ({ names, watchers } = value);
     for (const name of cameras.keys()) if (!names.includes(name)) cameras.delete(name);
+    // What has moved to another watcher is not told to be over.
+    const open = new Set(value.open);
+    for (const alert of alerts.values()) if (alert.cleared_at === null && !open.has(alert.id)) alerts.delete(alert.id);
+    countOpen();
   },
 };
 
@@ -72,6 +76,10 @@ function takeAlert(alert) {
     if (isOpen && !before) setText(byId("announcement"), `Alert: ${alert.camera}, ${alertText(alert)}`);
     if (!isOpen && before?.cleared_at === null) setText(byId("announcement"), `Over: ${alert.camera}, ${alertText(alert)}`);
   }
+  countOpen();
+}
+
+function countOpen() {
   const open = [...alerts.values()].filter((each) => each.cleared_at === null).length;
   const number = byId("open-alerts");
   number.hidden = !open;
