@@ -40,8 +40,8 @@ hostile-test: .venv/development  ## Attack the service with what fills memory an
 openapi-test: .venv/development  ## Send a running service 2,000 requests made from its OpenAPI document; two minutes
 	CROWDSERVE_HOSTILE_TEST=1 .venv/bin/pytest -s tests/hostile/test_openapi_examples.py
 
-live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small; minutes
-	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live
+live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small, PostgreSQL; minutes
+	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live tests/console/test_rezoning.py
 
 # Playwright drives Debian's Chromium; it is used by these tests alone.
 .venv/browser: .venv/development

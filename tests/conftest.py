@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.support.cluster.fixtures",
     "tests.support.frameworks",
     "tests.support.helm",
+    "tests.support.postgres",
     "tests.support.run_guard",
     "tests.support.services",
 ]

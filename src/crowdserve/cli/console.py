@@ -45,6 +45,7 @@ def console(
     from crowdserve.console.joined import DEFAULT_PORT, JoinedWatchers
     from crowdserve.console.links import ServiceAddress
     from crowdserve.console.serving import ConsoleServer
+    from crowdserve.failures import in_words
     from crowdserve.network import listen
 
     hosts = chosen_hosts(console_hosts, host)
@@ -52,8 +53,11 @@ def console(
         for address in watcher or ():
             split_address(address, DEFAULT_PORT)
         sockets = listen(host, port)
-    except (ValueError, OSError) as err:
+    except ValueError as err:
         raise SetupError(f"the console cannot be served: {err}") from err
+    except OSError as err:
+        reason = in_words(err, f"{join_address(host, port)}")
+        raise SetupError(f"the console cannot be served: {reason}") from err
     token = read_console_token()
     service = ServiceAddress(url, model or MODEL_NAME, read_token(SERVICE_TOKEN), ca_file)
     pages = Console(JoinedWatchers(watcher, token) if watcher else NoCameras(), service, token, hosts)

@@ -1,6 +1,7 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,6 +86,7 @@ def watch(
     The configuration is read again when it has changed, and at SIGHUP.
     """
     require_packages()
+    from crowdserve.certificates import CA_FILE
     from crowdserve.cli.options import open_service
     from crowdserve.cli.watched_site import log_without_secrets, watching
     from crowdserve.cli.watching.division import dividing
@@ -108,6 +110,8 @@ def watch(
             say(f"{printable(sources[0])}: {cameras} {'camera' if cameras == 1 else 'cameras'}, no fault found")
             return
         log_without_secrets(configuration)
+        if ca_file is not None:
+            os.environ[CA_FILE] = str(ca_file)  # for the cameras, too
         address, chosen = url or configuration.site.service, precision and precision.value
         printer = Printer(as_json)
         with (

@@ -31,6 +31,7 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
+from crowdserve.failures import in_words
 from crowdserve.protocol.binary import join_bytes, read_values, split_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import IMAGE, ZONE_COUNTS, ZONE_NAMES, count_name
@@ -194,8 +195,9 @@ class ServiceClient:
         except httpx.HTTPError as err:
             if problem := certificate_problem(err, self._ca_file):
                 raise RequestRefused(f"{self._shown}: {problem}") from err
-            reason = str(err) or type(err).__name__
-            raise SetupError(f"no service answers at {self._shown} ({reason}); start one with: crowdserve up") from err
+            raise SetupError(
+                f"no service answers at {self._shown} ({in_words(err)}); start one with: crowdserve up"
+            ) from err
         if reply.status_code != httpx.codes.OK:
             self._check_access(reply)
             raise _ERRORS.get(reply.status_code, TritonFailed)(_message(reply))

@@ -5,6 +5,7 @@
     consoles of other watchers ─────────── joined ─┘    ▲
                           service: ready, counts a photo ┘
 
+rezoning.py  other zones, kept where the next watcher finds them
 wall.py      what pages show, each part with the version that changed it      views.py   readings and alerts as JSON
 beside.py    the watcher of this process       joined.py    several others, over HTTP; follower.py reads one
 service.py   the service that counts           access.py    who may change something; sessions.py   for how long

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from crowdserve.console.sessions import SESSION_SECONDS, Sessions
 from crowdserve.errors import SetupError
+from crowdserve.failures import in_words
 
 TOKEN_VARIABLE, FILE_VARIABLE = "CROWDSERVE_CONSOLE_TOKEN", "CROWDSERVE_CONSOLE_TOKEN_FILE"
 COOKIE = "crowdserve_console"
@@ -30,7 +31,7 @@ def read_console_token() -> str | None:
     try:
         token = (Path(file).read_text() if file else os.environ.get(TOKEN_VARIABLE, "")).strip()
     except (OSError, UnicodeDecodeError) as err:
-        raise SetupError(f"{FILE_VARIABLE} cannot be read: {err}") from err
+        raise SetupError(f"{FILE_VARIABLE} cannot be read: {in_words(err)}") from err
     if not token and not file:
         return None
     if len(token) < _SHORTEST or not token.isascii() or not token.isprintable() or " " in token:

@@ -149,7 +149,7 @@ def _answering_errors(endpoint: _Endpoint) -> _Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)
         except CrowdServeError as err:
-            messages = {"messages": list(err.messages)} if isinstance(err, Refused) else {}
+            messages = {"messages": list(err.messages), "yaml": err.yaml} if isinstance(err, Refused) else {}
             return JSONResponse({"error": str(err)} | messages, err.http_status)
         except Exception:
             log.exception("the console could not answer %s", request.url.path)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
 from contextlib import suppress
@@ -10,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from crowdserve.console.cameras import Changed, Refused, UnknownCamera
+from crowdserve.console.rezoning import Rezoning
 from crowdserve.console.views import alert_view, camera_view
 from crowdserve.console.wall import Wall
-from crowdserve.errors import SetupError
 from crowdserve.live.board import CameraFacts
-from crowdserve.live.configuration import PICTURE, Camera, WatchedZone
-from crowdserve.live.configuration.editing import write_zones, zones_text
+from crowdserve.live.configuration import PICTURE, Camera
 from crowdserve.live.configuration.reading import checked_zones
 from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.publishing import Publishing
@@ -45,10 +43,9 @@ class WatcherBeside:
     def __init__(self, watcher: Watcher, publishing: Publishing, file: Path | None) -> None:
         self._watcher = watcher
         self._publishing = publishing
-        self._file = file
+        self._rezoning = Rezoning(watcher, publishing, file)
         self._sparks: dict[str, deque[tuple[int, float]]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._changing = threading.Lock()
 
     async def run(self, wall: Wall) -> None:
         """Keep the wall up to date until cancelled."""
@@ -83,23 +80,12 @@ class WatcherBeside:
         return {"kept": True, "step": step, "points": [[at, round(mean, 3), round(top, 3)] for at, mean, top in points]}
 
     async def change_zones(self, camera: str, zones: object) -> Changed:
-        """Watch other zones of a camera from now on, and keep them if the file can be written."""
+        """Watch other zones of a camera from now on, and keep them if they can be."""
         try:
             checked = checked_zones(self._camera(camera), zones)
         except ConfigurationError as err:
             raise Refused(*map(self._publishing.hide, err.messages)) from err
-        return await asyncio.to_thread(self._change, camera, checked)
-
-    def _change(self, camera: str, zones: tuple[WatchedZone, ...]) -> Changed:
-        with self._changing:
-            self._watcher.change_zones(camera, zones)
-            if self._file is None:
-                return Changed(False, "the cameras were named on the command line", zones_text(zones))
-            try:
-                write_zones(self._file, camera, zones, self._watcher.configuration.secrets)
-            except SetupError as err:
-                return Changed(False, self._publishing.hide(str(err)), zones_text(zones))
-            return Changed(True)
+        return await asyncio.to_thread(self._rezoning.change, camera, checked)
 
     def _camera(self, name: str) -> Camera:
         for camera in self._watcher.configuration.site.cameras:

@@ -24,13 +24,18 @@ class Refused(CrowdServeError):
 
     Attributes:
         messages: One for each fault.
+        yaml: What was to be changed, to copy; empty if it is wrong.
     """
 
     http_status = 400
 
-    def __init__(self, *messages: str) -> None:
+    def __init__(self, *messages: str, yaml: str = "") -> None:
         super().__init__("; ".join(messages))
         self.messages = messages
+        self.yaml = yaml
+
+
+IN_FILE, IN_HISTORY = "configuration", "history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +43,16 @@ class Changed:
     """What has become of new zones, which are watched now.
 
     Attributes:
-        kept: Whether they are written into the configuration.
-        reason: Why not.
+        kept: Whether they outlive the watcher.
+        reason: Why they are not in the configuration.
         yaml: They, to copy.
+        where: Where they are kept, if they are.
     """
 
     kept: bool
     reason: str = ""
     yaml: str = field(default="", repr=False)
+    where: str = IN_FILE
 
 
 class Cameras(Protocol):

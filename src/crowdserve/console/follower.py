@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.backoff import BackOff
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ class Follower:
             try:
                 await self._follow(backoff)
             except (httpx.HTTPError, ValueError, LookupError, TypeError) as err:
-                log.warning("watcher %s: %s", self.base, str(err) or type(err).__name__)
+                log.warning("watcher %s: %s", self.base, _reason(err))
             self._set(connected=False)
             await asyncio.sleep(backoff.next_seconds())
 
@@ -90,6 +91,12 @@ class Follower:
         if connected != self.connected:
             self.connected, self.since = connected, time.time()
         self._changed(self)
+
+
+def _reason(err: Exception) -> str:
+    if isinstance(err, httpx.HTTPStatusError):
+        return status_in_words(err.response.status_code)
+    return in_words(err) if isinstance(err, httpx.HTTPError) else f"it tells what cannot be understood ({err})"
 
 
 async def _lines(reply: httpx.Response) -> AsyncIterator[str]:

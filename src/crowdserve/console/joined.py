@@ -5,6 +5,7 @@ import logging
 import socket
 import time
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +14,7 @@ import httpx
 from crowdserve.console.cameras import Changed, Refused, UnknownCamera, WatcherAway
 from crowdserve.console.follower import Follower
 from crowdserve.console.wall import Wall
+from crowdserve.failures import in_words
 from crowdserve.network import join_address, split_address
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,8 @@ class JoinedWatchers:
         """Have its watcher watch other zones."""
         headers = {"authorization": f"Bearer {self._token}"}
         reply = await self._asked(camera, "PUT", "zones", json={"zones": zones}, headers=headers)
-        return Changed(**reply.json())
+        known = {each.name for each in fields(Changed)}
+        return Changed(**{name: value for name, value in reply.json().items() if name in known})
 
     async def _asked(self, camera: str, method: str, what: str, **sent: Any) -> httpx.Response:
         owner = self._owner(camera)
@@ -89,9 +92,10 @@ class JoinedWatchers:
         try:
             reply = await _limited(self._http, method, url, **sent)
         except httpx.HTTPError as err:
-            raise WatcherAway(f"the watcher of {camera!r} does not answer ({type(err).__name__})") from err
+            raise WatcherAway(f"the watcher of {camera!r} does not answer ({in_words(err)})") from err
         if reply.is_success:
             return reply
+        told: Any = None
         try:
             told = reply.json()
             messages = told.get("messages") or [str(told["error"])]
@@ -100,7 +104,7 @@ class JoinedWatchers:
         if reply.status_code == UnknownCamera.http_status:
             raise UnknownCamera(messages[0])
         if reply.status_code == Refused.http_status:
-            raise Refused(*map(str, messages))
+            raise Refused(*map(str, messages), yaml=str(told.get("yaml", "")) if isinstance(told, dict) else "")
         raise WatcherAway(f"the watcher of {camera!r} refuses: {messages[0]}")
 
     def _owner(self, camera: str) -> Follower:
@@ -126,7 +130,7 @@ class JoinedWatchers:
                 listed = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
                 found |= {f"http://{join_address(str(each[4][0]), port)}" for each in listed}
             except OSError as err:
-                log.warning("watchers at %s: %s", host, err)
+                log.warning("watchers at %s: %s", host, in_words(err))
                 return  # nobody is given up because a name server is away
         for base in self._followers.keys() - found:
             self._tasks.pop(base).cancel()

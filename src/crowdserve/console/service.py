@@ -16,6 +16,7 @@ from crowdserve.console.links import ServiceAddress, passed_on
 from crowdserve.console.streams import Stream
 from crowdserve.console.wall import Wall
 from crowdserve.errors import ImageTooLarge, InvalidRequest, Overloaded, TritonUnavailable
+from crowdserve.failures import in_words, status_in_words
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import IMAGE
 from crowdserve.protocol.zones import described, read_zones
@@ -90,7 +91,7 @@ class CountingService:
         try:
             return await self._http.send(asked, stream=True)
         except (httpx.HTTPError, TimeoutError) as err:
-            raise TritonUnavailable(f"the service does not answer ({str(err) or type(err).__name__})") from err
+            raise TritonUnavailable(f"the service does not answer ({in_words(err)})") from err
 
     def _passed(self, reply: httpx.Response) -> Response:
         async def leave() -> None:
@@ -104,10 +105,10 @@ class CountingService:
         try:
             reply = await self._http.get(f"{self._url}/ready", timeout=5.0)
         except httpx.HTTPError as err:
-            return f"no service answers at {without_user(self._address.url)} ({str(err) or type(err).__name__})"
+            return f"no service answers at {without_user(self._address.url)} ({in_words(err)})"
         if reply.status_code in {401, 403}:
             return "the service refuses the console's token"
-        return "" if reply.is_success else f"the service is not ready ({reply.status_code})"
+        return "" if reply.is_success else f"the service is not ready ({status_in_words(reply.status_code)})"
 
 
 def _announced_bytes(request: Request) -> int:

@@ -15,6 +15,7 @@ watcher.py     all cameras of a site              camera.py      the loop of one
 capture.py     its frames                         assessment.py  its counts to readings and alerts
 publishing.py  what becomes of them               board.py       the newest of each camera
 secrets.py     what must not be seen              observations.py  what passes between these rooms
+overrides.py   zones that go before the file's
 
 A frame that is late is dropped; nothing is queued before the service.
 """

@@ -117,8 +117,10 @@ class CameraWatch:
             judged = self._health.judge(small_grey(file), frame.at)
             if judged != COUNTABLE:
                 return *self._assessment.not_counted(frame.at, judged, f"the picture is {judged}"), file
-        except (CrowdServeError, OSError) as err:
+        except CrowdServeError as err:
             return *self._assessment.not_counted(frame.at, LOST, f"the frame cannot be read: {err}"), None
+        except (OSError, ValueError, MemoryError):  # of a decoder, whose words are of its insides
+            return *self._assessment.not_counted(frame.at, LOST, "the frame cannot be read: it is damaged"), None
         try:
             found = self._count(file, self.camera, self._zones)
         except SetupError as err:

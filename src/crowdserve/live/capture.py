@@ -71,9 +71,9 @@ class Capture:
                 return
             except SourceLost as err:
                 self._lost(str(err))
-            except Exception as err:  # a fault in one camera's stream must not end its watching
+            except Exception:  # a fault in one camera's stream must not end its watching
                 log.exception("camera %s: reading failed", self._name)
-                self._lost(type(err).__name__)
+                self._lost("it cannot be read, and the watcher's log says why")
 
     def _read(self) -> None:
         frames = self._open()

@@ -16,6 +16,7 @@ from crowdserve.live.newest import NewestPictures
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import OUTCOMES, WebhookSender
+from crowdserve.live.overrides import Overrides
 from crowdserve.live.pictures import PictureStore
 from crowdserve.live.secrets import Secrets
 
@@ -55,6 +56,7 @@ class Publishing:
         self._secrets: Secrets = configuration.secrets
         self._site = configuration.site
         self._store = HistoryStore(self._site.history.url) if self._site.history.url else None
+        self.overrides = Overrides(self._store)
         self._history = self._writer(self._store) if self._store else None
         self._webhooks = [self._sender(webhook) for webhook in self._site.webhooks]
         self._pictures = PictureStore(self._site.pictures)

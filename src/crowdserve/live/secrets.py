@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from crowdserve.failures import in_words
+
 HIDDEN = "***"
 
 _REFERENCE = re.compile(r"\$\{(file:)?([^}]*)\}")
@@ -116,4 +118,4 @@ def _content(path: str) -> str | None:
     try:
         return Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as err:
-        raise ValueError(f"the secret's file cannot be read: {err}") from err
+        raise ValueError(f"the secret's file cannot be read: {in_words(err)}") from err

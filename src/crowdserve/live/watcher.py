@@ -13,11 +13,13 @@ from crowdserve.live.configuration import Camera, Configuration, Site, WatchedZo
 from crowdserve.live.division.running import Division
 from crowdserve.live.observations import Alert, Reading
 from crowdserve.live.publishing import Publishing
+from crowdserve.live.secrets import Secrets
 from crowdserve.protocol.zones import Zone
 
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_AGAIN_SECONDS = 15.0
 _HAND_OVER_SECONDS = 1.0
 """Wait for a camera that is handed over: what it counts then is not published."""
 
@@ -40,11 +42,12 @@ class Watcher:
         division: Division | None = None,
     ) -> None:
         self._configuration = configuration
-        self._site = configuration.site
+        self._site = self._filed = configuration.site
         self._client = client
         self._publishing = publishing
         self._division = division
         self._watches: dict[str, CameraWatch] = {}
+        self._again: threading.Timer | None = None
         self._lock = threading.RLock()
 
     def __enter__(self) -> "Watcher":
@@ -61,6 +64,8 @@ class Watcher:
     def __exit__(self, *_: object) -> None:
         if self._division is not None:
             self._division.pause()
+        if self._again is not None:
+            self._again.cancel()
         _end(self._watches.values(), _STOP_SECONDS)
 
     @property
@@ -85,8 +90,10 @@ class Watcher:
             epochs: By camera, a number that grows with each time that a watcher takes it; 0 without a division.
         """
         with self._lock:
+            names = [camera.name for camera in self._site.cameras if camera.name in epochs]
+            self._publishing.adopt({name: epochs[name] for name in names})
+            self._set(self._laid_over(names), self._configuration.secrets)  # as who had them before has left them
             cameras = [camera for camera in self._site.cameras if camera.name in epochs]
-            self._publishing.adopt({camera.name: epochs[camera.name] for camera in cameras})
             new = {camera.name: self._watch(camera, self._site) for camera in cameras}
             self._put(new)
             for watch in new.values():
@@ -103,39 +110,83 @@ class Watcher:
     def change(self, configuration: Configuration) -> None:
         """Go on with another configuration: cameras that are as they were go on as they are."""
         with self._lock:
-            site = configuration.site
-            same_levels = site.levels == self._site.levels
-            kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
-            changed = [camera for camera in site.cameras if camera.name not in kept and self._is_ours(camera.name)]
-            _end([watch for name, watch in self._watches.items() if name not in kept], _STOP_SECONDS)
-            self._publishing.change(configuration)
-            unknown = {camera.name: 0 for camera in changed if camera.name not in self._watches}
-            self._publishing.adopt(unknown)
-            new = {camera.name: self._watch(camera, site) for camera in changed}
-            gone = self._watches.keys() - {camera.name for camera in site.cameras}
-            self._configuration, self._site = configuration, site
-            self._watches = {name: watch for name, watch in self._watches.items() if name in kept}
-            self._put(new, gone)
-            for watch in new.values():
-                watch.start()
+            self._filed = configuration.site
+            ours = [camera.name for camera in self._filed.cameras if self._is_ours(camera.name)]
+            self._go_on(Configuration(self._laid_over(ours), configuration.secrets))
         if self._division is not None:
-            self._division.divide(camera.name for camera in site.cameras)
+            self._division.divide(camera.name for camera in configuration.site.cameras)
+
+    def _go_on(self, configuration: Configuration) -> None:
+        site = configuration.site
+        same_levels = site.levels == self._site.levels
+        kept = {c.name for c in site.cameras if same_levels and c in self._site.cameras}
+        changed = [camera for camera in site.cameras if camera.name not in kept and self._is_ours(camera.name)]
+        _end([watch for name, watch in self._watches.items() if name not in kept], _STOP_SECONDS)
+        self._publishing.change(configuration)
+        unknown = {camera.name: 0 for camera in changed if camera.name not in self._watches}
+        self._publishing.adopt(unknown)
+        new = {camera.name: self._watch(camera, site) for camera in changed}
+        gone = self._watches.keys() - {camera.name for camera in site.cameras}
+        self._set(site, configuration.secrets)
+        self._watches = {name: watch for name, watch in self._watches.items() if name in kept}
+        self._put(new, gone)
+        for watch in new.values():
+            watch.start()
         log.info("configuration read: %d cameras, %d of them changed", len(site.cameras), len(new))
 
-    def change_zones(self, name: str, zones: Sequence[WatchedZone]) -> None:
-        """Go on with other zones of a camera.
+    def change_zones(self, name: str, zones: Sequence[WatchedZone], *, filed: bool) -> None:
+        """Go on with other zones of a camera; nothing changes if it has been taken out of the configuration.
 
-        Raises:
-            KeyError: If it is not watched.
+        Args:
+            name: It.
+            zones: Its zones.
+            filed: Whether they have been written into the file.
         """
         with self._lock:
-            before = self._configuration
-            changed = {
-                c.name: c.model_copy(update={"zones": tuple(zones)}) for c in before.site.cameras if c.name == name
-            }
-            changed[name]
-            cameras = tuple(changed.get(c.name, c) for c in before.site.cameras)
-            self.change(Configuration(before.site.model_copy(update={"cameras": cameras}), before.secrets))
+            if filed:
+                self._filed = _with_zones(self._filed, name, zones)
+            self._go_on(Configuration(_with_zones(self._site, name, zones), self._configuration.secrets))
+
+    def filed(self, name: str) -> Camera:
+        """A camera as the configuration's file has it.
+
+        Raises:
+            StopIteration: If it is not in there.
+        """
+        return next(camera for camera in self._filed.cameras if camera.name == name)
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether other watchers take cameras of the same configuration."""
+        return self._division is not None
+
+    def watches(self, name: str) -> bool:
+        """Whether a camera is this watcher's now."""
+        return name in self._watches and self._may_count(name)
+
+    def _laid_over(self, names: Iterable[str]) -> Site:
+        """The site as its file has it, some cameras with the zones that were changed in the console."""
+        names = set(names)
+        overrides = self._publishing.overrides
+        changed = overrides.laid_over(camera for camera in self._filed.cameras if camera.name in names)
+        as_before = {camera.name: camera for camera in self._site.cameras if camera.name in self._watches}
+        if overrides.unread and self._again is None:
+            self._again = threading.Timer(_AGAIN_SECONDS, self._lay_over_again)
+            self._again.daemon = True
+            self._again.start()
+        cameras = tuple(changed.get(c.name) or as_before.get(c.name, c) for c in self._filed.cameras)
+        return self._filed.model_copy(update={"cameras": cameras})
+
+    def _lay_over_again(self) -> None:
+        """Take the zones from a history that did not answer before."""
+        with self._lock:
+            self._again = None
+            site = self._laid_over(self._watches)
+            if site != self._site:
+                self._go_on(Configuration(site, self._configuration.secrets))
+
+    def _set(self, site: Site, secrets: Secrets) -> None:
+        self._configuration, self._site = Configuration(site, secrets), site
 
     def _is_ours(self, name: str) -> bool:
         """Whether a camera of the configuration is watched here; one that is new to a division is taken by it."""
@@ -174,6 +225,11 @@ class Watcher:
             return  # somebody else counts it by now
         capture = watch.capture
         self._publishing.publish(reading, alerts, picture, capture.frames_read, capture.reconnects)
+
+
+def _with_zones(site: Site, name: str, zones: Sequence[WatchedZone]) -> Site:
+    changed = [c.model_copy(update={"zones": tuple(zones)}) if c.name == name else c for c in site.cameras]
+    return site.model_copy(update={"cameras": tuple(changed)})
 
 
 def _end(watches: Iterable[CameraWatch], seconds: float) -> None:

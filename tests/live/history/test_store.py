@@ -1,6 +1,5 @@
-"""A history in SQLite, and in the PostgreSQL at CROWDSERVE_POSTGRES if there is one."""
+"""A history in SQLite, and in PostgreSQL if there is one."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,28 +7,16 @@ import pytest
 
 from crowdserve.errors import SetupError
 from crowdserve.live.history.store import HistoryStore
-from crowdserve.live.history.tables import SCHEMA
 from crowdserve.live.observations import Message
 from tests.live.readings import alert, not_counted, reading
+from tests.support.postgres import needs_postgres
 
-POSTGRES = os.environ.get("CROWDSERVE_POSTGRES")
 
-
-@pytest.fixture(
-    params=[
-        "sqlite",
-        pytest.param("postgres", marks=pytest.mark.skipif(not POSTGRES, reason="CROWDSERVE_POSTGRES names none")),
-    ]
-)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=needs_postgres)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/history.db"
-        return
-    assert POSTGRES
-    store = HistoryStore(POSTGRES)
-    SCHEMA.drop_all(store.engine)
-    store.close()
-    yield POSTGRES
+        return f"sqlite:///{tmp_path}/history.db"
+    return str(request.getfixturevalue("empty_postgres"))
 
 
 @pytest.fixture

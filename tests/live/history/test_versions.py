@@ -39,7 +39,7 @@ def version(url: str) -> int:  # noqa: F811
 def test_a_history_of_the_first_version_goes_on(url: str) -> None:  # noqa: F811
     engine = create_engine(url)
     with engine.begin() as connection:
-        for table in ("schema_version", "owners", "outbox", "alerts", "statuses", "counts"):
+        for table in ("schema_version", "zones", "owners", "outbox", "alerts", "statuses", "counts"):
             connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
         blob = "BYTEA" if engine.dialect.name == "postgresql" else "BLOB"
         for statement in FIRST:

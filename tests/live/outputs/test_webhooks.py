@@ -103,7 +103,7 @@ def test_nothing_secret_is_logged(receiver: Receiver, caplog: pytest.LogCaptureF
         sending.send(alert())
         wait_for(lambda: outcomes["failed"] >= 1, 10)
         sending.close()
-    assert "it answered 500" in caplog.text
+    assert "it reports a fault of its own (HTTP 500)" in caplog.text
     for secret in ("pass-word", "hush-hush", SECRET):
         assert secret not in caplog.text
 

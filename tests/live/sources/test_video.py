@@ -134,6 +134,6 @@ def test_rtsp_goes_over_tcp_and_over_udp_where_a_camera_refuses_that(monkeypatch
 
 
 def test_a_device_is_opened_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SourceLost, match=r"Inappropriate ioctl|Invalid argument|not a tty|Not a"):
+    with pytest.raises(SourceLost, match=r"is no device of that kind|does not take what is asked of it"):
         next(open_source("/dev/null", 5))  # by FFmpeg's own reader of such devices, which has no other here
     assert asked(monkeypatch, "/dev/null") == [("v4l2", None)]

@@ -35,15 +35,13 @@ def test_a_camera_that_asks_for_a_password(camera: TestCamera, path: str) -> Non
     camera.password = "p@ss/word"
     address = camera.url.replace("http://", "http://user:p%40ss%2Fword@")
     assert next(open_source(f"{address}/{path}", 0.1)).number == 0
-    with pytest.raises(SourceLost, match="the camera answered 401 Unauthorized"):
+    with pytest.raises(SourceLost, match=r"the camera refuses user and password, or asks for them \(HTTP 401\)"):
         next(open_source(f"{camera.url}/{path}", 0.1))
 
 
 def test_a_camera_that_is_not_there(camera: TestCamera) -> None:
-    with pytest.raises(SourceLost, match="the camera answered 404 Not Found"):
+    with pytest.raises(SourceLost, match=r"the camera has nothing at this path \(HTTP 404\)"):
         next(open_source(f"{camera.url}/nothing", 5))
-    with pytest.raises(SourceLost):
-        next(open_source("http://127.0.0.1:1/stream", 5))
 
 
 def test_a_stream_that_is_cut(camera: TestCamera) -> None:

@@ -12,8 +12,8 @@ import { ZoneForm } from "./zones.js";
 const name = new URLSearchParams(location.search).get("name") ?? "";
 const picture = pictureElement(`Newest picture of ${name}, with density and zones`);
 const none = el("p", { class: "quiet" });
-byId("stage").append(none);
 const stage = new Stage(byId("stage"), picture, (zone, corners) => form.takeCorners(zone, corners));
+byId("stage").querySelector(".canvas").append(none);
 const form = new ZoneForm(byId("zones"), stage, edited, true);
 let editing = false;
 let dirty = false;
@@ -32,7 +32,7 @@ onChange(() => {
   }
   setText(byId("state"), stateText(camera));
   byId("state").classList.toggle("broken", !trusted(camera));
-  setText(none, camera.picture === null ? "no picture yet" : "");
+  setText(none, camera.picture === null ? "no picture" : "");
   setText(byId("taken"), camera.picture === null ? "" : `taken ${moment(camera.picture)}`);
   showPicture(picture, camera);
   stage.show(shapes(camera));
@@ -135,7 +135,7 @@ async function keep() {
     const reply = await fetch(`api/cameras/${encodeURIComponent(name)}/zones`, {
       method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ zones: form.sent }) });
     const told = await reply.json();
-    outcome.replaceChildren(...(reply.ok ? kept(told) : (told.messages ?? [told.error]).map((text) => el("p", { class: "fault" }, text))));
+    outcome.replaceChildren(...(reply.ok ? kept(told) : [...(told.messages ?? [told.error]).map((text) => el("p", { class: "fault" }, text)), yaml(told)]));
     if (reply.ok) dirty = false;
   } catch {
     outcome.replaceChildren(el("p", { class: "fault" }, "The console does not answer; try again when the page says live."));
@@ -146,10 +146,15 @@ async function keep() {
 }
 
 function kept(told) {
-  if (told.kept) return [el("p", {}, "✓ Saved: the zones are watched now, and kept in the configuration.")];
+  if (told.kept && told.where !== "history") return [el("p", {}, "✓ Saved: the zones are watched now, and kept in the configuration.")];
+  if (told.kept) return [
+    el("p", {}, "✓ Saved: the zones are watched now, and kept with the history. They go before those in the configuration until this camera's zones are changed there. To have them there too, copy this:"),
+    yaml(told)];
   return [
     el("p", {}, `The zones are watched now, but not kept: ${told.reason}. A restart forgets them, unless you copy this into the camera's configuration:`),
-    el("pre", { tabindex: "0", "aria-label": "Zones as YAML" }, told.yaml)];
+    yaml(told)];
 }
+
+const yaml = (told) => (told.yaml ? el("pre", { tabindex: "0", "aria-label": "Zones as YAML" }, told.yaml) : "");
 
 addEventListener("beforeunload", (event) => { if (dirty) event.preventDefault(); });

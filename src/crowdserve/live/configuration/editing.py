@@ -13,6 +13,7 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from yaml import SafeLoader, ScalarNode
 
 from crowdserve.errors import SetupError
+from crowdserve.failures import in_words
 from crowdserve.live.configuration.reading import read_configuration
 from crowdserve.live.configuration.site import Site
 from crowdserve.live.configuration.zones import WatchedZone
@@ -49,7 +50,7 @@ def write_zones(path: Path, camera: str, zones: Sequence[WatchedZone], secrets: 
             partial.chmod(path.stat().st_mode & 0o7777)
             _check(partial, _changed(before, camera, zones), secrets)
     except (OSError, UnicodeDecodeError, YAMLError, LookupError, TypeError) as err:
-        reason = err.strerror if isinstance(err, OSError) and err.strerror else "it is written in an unusual way"
+        reason = in_words(err) if isinstance(err, OSError) else "it is written in an unusual way"
         raise SetupError(f"{printable(path)} cannot be changed: {reason}") from err
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from crowdserve.errors import SetupError, quoted
+from crowdserve.failures import in_words
 from crowdserve.live.configuration.document import Document, Place, read_document
 from crowdserve.live.configuration.site import Camera, Site
 from crowdserve.live.configuration.zones import WatchedZone
@@ -41,7 +42,7 @@ def read_configuration(path: Path, secrets: Secrets | None = None) -> Configurat
             data = file.read(MAX_BYTES + 1)
         text = data.decode()
     except (OSError, UnicodeDecodeError) as err:
-        raise SetupError(f"{printable(path)} cannot be read: {err}") from err
+        raise SetupError(f"{printable(path)} cannot be read: {in_words(err)}") from err
     if len(data) > MAX_BYTES:
         raise SetupError(f"{printable(path)} has over {MAX_BYTES:,} bytes; divide the cameras among several watchers")
     secrets = secrets or Secrets()

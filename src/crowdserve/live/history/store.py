@@ -64,7 +64,7 @@ class HistoryStore:
         """
         alerts, messages = list(alerts), list(messages)
         with self._engine.begin() as connection:
-            lost = self._lost(connection)
+            lost = self.lost(connection)
             readings = [reading for reading in readings if reading.camera not in lost]
             counts = [row for reading in readings for row in _count_rows(reading)]
             known = dict(self._status)
@@ -211,7 +211,7 @@ class HistoryStore:
         """SQLAlchemy's, for questions of one's own."""
         return self._engine
 
-    def _lost(self, connection: Connection) -> set[str]:
+    def lost(self, connection: Connection) -> set[str]:
         """Cameras of this watcher that another one has claimed; nobody claims one until the transaction is over."""
         taken = {camera: epoch for camera, epoch in self._epochs.items() if epoch}
         if not taken:

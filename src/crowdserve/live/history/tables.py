@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import BigInteger, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table
 
 SCHEMA = MetaData()
 
@@ -68,6 +68,16 @@ OWNERS = Table(
     Column("seen_at", DateTime, nullable=False),
 )
 """Who may write about a camera: the watcher that has taken it last, by a number that grows with each taking."""
+
+ZONES = Table(
+    "zones",
+    SCHEMA,
+    Column("camera", String(63), primary_key=True),
+    Column("base", String(64), nullable=False),
+    Column("zones", JSON, nullable=False),
+    Column("changed_at", DateTime, nullable=False),
+)
+"""Zones of cameras that were changed in the console, and a digest of those in the file that they take the place of."""
 
 VERSIONS = Table("schema_version", SCHEMA, Column("version", Integer, nullable=False))
 """One row: what these tables are."""

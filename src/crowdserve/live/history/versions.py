@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from crowdserve.errors import SetupError
-from crowdserve.live.history.tables import OUTBOX, OWNERS, SCHEMA, VERSIONS
+from crowdserve.live.history.tables import OUTBOX, OWNERS, SCHEMA, VERSIONS, ZONES
 
 _LOCK = 0x63726F77  # "crow": watchers that start together must not make the tables together
 
@@ -67,5 +67,10 @@ def _owners(connection: Connection) -> None:
         connection.execute(update(OUTBOX).where(OUTBOX.c.id == row.id).values(camera=camera))
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_owners,)
+def _zones(connection: Connection) -> None:
+    """From 2 to 3: zones that were changed in the console."""
+    ZONES.create(connection, checkfirst=True)
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (_owners, _zones)
 NEWEST = len(_STEPS) + 1

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from crowdserve.errors import SetupError
+from crowdserve.failures import in_words
 from crowdserve.live.board import Board
 from crowdserve.live.outputs.connections import http_config
 from crowdserve.live.outputs.metrics import registry_of
@@ -60,7 +61,7 @@ def serving_metrics(
         for each in sockets:
             each.listen(_WAITING)  # whoever connects now waits until the thread runs
     except OSError as err:
-        raise SetupError(f"metrics cannot be served on {host}:{port} ({err.strerror}); set metrics_port") from err
+        raise SetupError(f"metrics cannot be served on {host}:{port} ({in_words(err)}); set metrics_port") from err
     server = _Server(_application(board, deliveries, pages), pages, sockets)
     server.start()
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import httpx
 
+from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
 from crowdserve.live.observations import Message
@@ -104,9 +105,9 @@ class WebhookSender:
         headers = signed_headers(message_id, body, self.webhook.secret, time.time())
         try:
             reply = self._http.post(self.webhook.url, content=body, headers=headers)
-            reason = "" if reply.is_success else f"it answered {reply.status_code} {reply.reason_phrase}"
+            reason = "" if reply.is_success else status_in_words(reply.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as err:
-            reason = str(err) or type(err).__name__
+            reason = in_words(err)
         self._outcomes["failed" if reason else "delivered"] += 1
         if reason:
             log.warning("alert %s could not be delivered to %s: %s", message_id, self._shown, hide_in_urls(reason))

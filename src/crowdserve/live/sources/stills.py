@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from crowdserve.failures import in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import Frame, Pause, still_frame
 
@@ -40,7 +41,7 @@ def _newest(folder: Path) -> tuple[int, str]:
         with os.scandir(folder) as entries:
             return max(filter(None, map(_complete, entries)), default=(0, ""))
     except OSError as err:
-        raise SourceLost(f"{folder} cannot be read: {err.strerror}") from err
+        raise SourceLost(f"{folder} cannot be read: {in_words(err)}") from err
 
 
 def _complete(entry: "os.DirEntry[str]") -> tuple[int, str] | None:

@@ -1,14 +1,18 @@
 """Video with PyAV, which is FFmpeg: streams, files, devices."""
 
+import errno
+import socket
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
 
@@ -28,6 +32,30 @@ _PROTOCOLS = {
 
 _REFUSALS_OF_CALLERS = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTPNotFoundError)
 """What another transport does not change: a camera that locks out wrong passwords is not asked twice."""
+
+
+_SILENT = "the camera has been silent for too long"
+_STATUS_ERRORS = {
+    av.HTTPBadRequestError: 400,
+    av.HTTPUnauthorizedError: 401,
+    av.HTTPForbiddenError: 403,
+    av.HTTPNotFoundError: 404,
+    av.HTTPTooManyRequestsError: 429,
+    av.HTTPServerError: 500,
+}
+_MEANINGS: tuple[tuple[type[Exception], str], ...] = (
+    *((kind, status_in_words(status, "{it}")) for kind, status in _STATUS_ERRORS.items()),
+    (av.HTTPClientError, "{it} does not give what was asked for"),
+    (av.ExitError, _SILENT),
+    (av.error.EOFError, "the stream has ended before its first picture"),
+    (av.InvalidDataError, "{it} sends no video that can be decoded"),
+    (av.DecoderNotFoundError, "{it} sends video of a kind that cannot be decoded here"),
+    (av.DemuxerNotFoundError, "{it} sends no kind of video that is known here"),
+    (av.ProtocolNotFoundError, "the address begins with a protocol that this FFmpeg was built without"),
+    (av.PatchWelcomeError, "{it} sends video of a kind that cannot be decoded here"),
+    (av.error.LookupError, "{it} sends video of a kind that is not known here"),
+)
+"""What errors of FFmpeg mean that are none of the system's; the first that fits counts."""
 
 
 def video_frames(
@@ -57,7 +85,7 @@ def video_frames(
                     yield Frame(time.time(), number, lambda frame=frame: _jpeg(frame))  # type: ignore[misc]
                     number += 1
         except (av.FFmpegError, OSError, ValueError) as err:
-            raise SourceLost(_reason(err)) from err
+            raise SourceLost(_reason(err, address)) from err
         if not is_file:
             raise SourceLost("the stream has ended")
         if not loop or not number:
@@ -83,7 +111,13 @@ def _opened(address: str, is_file: bool) -> InputContainer:
 
 def _container(address: str, options: dict[str, str], form: str | None = None) -> InputContainer:
     chosen: dict[str, Any] = {"format": form} if form else {}
-    container: InputContainer = av.open(address, options=options, timeout=(_OPEN_SECONDS, _READ_SECONDS), **chosen)
+    timeout, started = (_OPEN_SECONDS, _READ_SECONDS), time.monotonic()
+    try:
+        container: InputContainer = av.open(address, options=options, timeout=timeout, **chosen)
+    except av.InvalidDataError as err:  # so FFmpeg says of a camera that takes the connection and says nothing
+        if "://" in address and time.monotonic() - started >= 0.9 * _OPEN_SECONDS:
+            raise SourceLost(_SILENT) from err
+        raise
     if not container.streams.video:
         container.close()
         raise SourceLost("there is no video in it")
@@ -108,12 +142,35 @@ def _decoded(container: InputContainer, every_seconds: float, is_file: bool, pau
 
 
 def _jpeg(frame: VideoFrame) -> bytes:
+    try:
+        return _encoded(frame)
+    except (av.FFmpegError, ValueError, MemoryError) as err:
+        raise SourceLost("the frame is damaged") from err
+
+
+def _encoded(frame: VideoFrame) -> bytes:
     scale = min(1.0, MAX_SIDE_PX / max(frame.width, frame.height))
     width, height = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
     pixels = frame.reformat(width=width, height=height, format="rgb24").to_ndarray()
     return to_jpeg(np.ascontiguousarray(np.rot90(pixels, getattr(frame, "rotation", 0) // 90)))
 
 
-def _reason(err: Exception) -> str:
-    """What FFmpeg says, without the address, which may hold a password."""
-    return getattr(err, "strerror", None) or type(err).__name__
+def _reason(err: Exception, address: str) -> str:
+    """What an error of FFmpeg means; its own text may hold the address with a password."""
+    is_network = "://" in address
+    it = "the camera" if is_network else "the source"
+    if is_network and isinstance(err, OSError) and err.errno == errno.EIO:  # of a name that nobody knows, too
+        return _name_problem(address) or f"the connection to {it} failed"
+    for kind, text in _MEANINGS:
+        if isinstance(err, kind):
+            return text.format(it=it)
+    return in_words(err, it)
+
+
+def _name_problem(address: str) -> str:
+    try:
+        socket.getaddrinfo(urlsplit(address).hostname, None)
+    except (OSError, ValueError) as err:
+        err.__context__ = None  # FFmpeg's error, which says less
+        return in_words(err, "the camera")
+    return ""

@@ -1,11 +1,16 @@
 """HTTP: a stream of JPEG files, a picture that is asked for again and again, or a video for FFmpeg."""
 
+import os
 import time
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from crowdserve.certificates import CA_FILE, tls_context
+from crowdserve.errors import SetupError
+from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import Frame, Pause, still_frame
 from crowdserve.live.sources.mjpeg import jpeg_parts
@@ -46,7 +51,8 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     """
     address, login = _without_login(url)
     try:
-        with httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False) as client:
+        trusted = tls_context(_authorities(), url=address)
+        with httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False, verify=trusted) as client:
             with client.stream("GET", address) as response:
                 kind = _kind_of(response)
                 if kind == "multipart":
@@ -58,8 +64,15 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
             if kind == "image":
                 yield from _snapshots(client, address, every_seconds, pause)
         yield from video_frames(url, every_seconds)
-    except (httpx.HTTPError, httpx.InvalidURL) as err:
-        raise SourceLost(str(err) or type(err).__name__) from err
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as err:
+        raise SourceLost(in_words(err, "the camera")) from err
+    except SetupError as err:
+        raise SourceLost(str(err)) from err
+
+
+def _authorities() -> Path | None:
+    """The file of authorities whose certificates cameras may have besides the usual ones'."""
+    return Path(os.environ[CA_FILE]) if os.environ.get(CA_FILE) else None
 
 
 def _snapshots(client: httpx.Client, url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
@@ -77,7 +90,7 @@ def _snapshots(client: httpx.Client, url: str, every_seconds: float, pause: Paus
 def _kind_of(response: httpx.Response) -> str:
     """multipart, image or another word."""
     if response.status_code != httpx.codes.OK:
-        raise SourceLost(f"the camera answered {response.status_code} {response.reason_phrase}")
+        raise SourceLost(status_in_words(response.status_code, "the camera"))
     kind: str = response.headers.get("content-type", "").partition("/")[0].strip().lower()
     return kind
 
@@ -93,8 +106,11 @@ def _body(response: httpx.Response) -> bytes:
 
 def _without_login(url: str) -> tuple[str, CameraLogin | None]:
     """A URL without user and password, and those."""
-    parts = urlsplit(url)
-    if parts.username is None:
-        return url, None
+    try:
+        parts = urlsplit(url)
+        if parts.username is None:
+            return url, None
+    except ValueError as err:
+        raise SourceLost("the camera's URL cannot be read") from err
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return address, CameraLogin(unquote(parts.username), unquote(parts.password or ""))
