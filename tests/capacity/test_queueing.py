@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from crowdserve.capacity.queueing import BY_CHANCE, Queue, erlang_c
 
 
-def simulated_waits(arrivals: np.ndarray, service_seconds: float, servers: int) -> np.ndarray:
+def simulated_waits(arrivals: np.ndarray, service_seconds: float | np.ndarray, servers: int) -> np.ndarray:
     """The wait of each arrival, first come, first served."""
     free = [0.0] * servers
     waits = []
-    for arrival in arrivals:
+    for arrival, seconds in zip(arrivals, np.broadcast_to(service_seconds, arrivals.shape), strict=True):
         start = max(arrival, heapq.heappop(free))
-        heapq.heappush(free, start + service_seconds)
+        heapq.heappush(free, start + seconds)
         waits.append(start - arrival)
     return np.array(waits[len(waits) // 10 :])
 
@@ -27,6 +27,18 @@ def test_arrivals_by_chance_wait_as_in_a_simulation(servers: int, busy: float) -
     queue = Queue(busy * servers / 0.1, 0.1, servers)
     gaps = np.random.default_rng(1).exponential(1 / queue.arrivals_per_second, 100_000)
     waits = simulated_waits(np.cumsum(gaps), 0.1, servers)
+    assert queue.wait_seconds(0.95) == pytest.approx(np.quantile(waits, 0.95), rel=0.15)
+    assert queue.mean_wait_seconds == pytest.approx(waits.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5], ids="variability {}".format)
+@pytest.mark.parametrize(("servers", "busy"), [(1, 0.8), (2, 0.75)])
+def test_times_that_vary_wait_as_in_a_simulation(servers: int, busy: float, parts: int) -> None:
+    """A service of some parts, each of a time by chance: its variability is one over their number."""
+    queue = Queue(busy * servers / 0.1, 0.1, servers, variability=1 / parts)
+    random = np.random.default_rng(3)
+    gaps = random.exponential(1 / queue.arrivals_per_second, 100_000)
+    waits = simulated_waits(np.cumsum(gaps), random.gamma(parts, 0.1 / parts, len(gaps)), servers)
     assert queue.wait_seconds(0.95) == pytest.approx(np.quantile(waits, 0.95), rel=0.15)
     assert queue.mean_wait_seconds == pytest.approx(waits.mean(), rel=0.15)
 
@@ -54,12 +66,12 @@ def test_more_servers_and_a_better_order_never_wait_longer(servers: int, busy: f
     assert queue.mean_wait_seconds <= by_chance.mean_wait_seconds * (1 + 1e-9)
 
 
-@given(servers=st.integers(1, 50), busy=st.floats(0.05, 0.98))
-def test_the_mean_is_that_of_the_distribution(servers: int, busy: float) -> None:
-    queue = Queue(busy * servers, 1.0, servers, sources=300.0)
+@given(servers=st.integers(1, 50), busy=st.floats(0.05, 0.98), variability=st.sampled_from([0.0, 0.5]))
+def test_the_mean_is_that_of_the_distribution(servers: int, busy: float, variability: float) -> None:
+    queue = Queue(busy * servers, 1.0, servers, 300.0, variability)
     slack = 1 - queue.utilisation
-    x = np.linspace(0, 60 / slack**0.5, 200_001)
-    curve = queue.waiting_share * np.exp(-2 * x * (x / 300 + slack))
+    x = np.linspace(0, 90 / slack**0.5, 200_001)
+    curve = queue.waiting_share * np.exp(-2 * x * (x / 300 + slack) / (1 + variability))
     integral = (curve[:-1] + curve[1:]).sum() / 2 * (x[1] - x[0])
     assert queue.mean_wait_seconds == pytest.approx(integral / servers, rel=1e-3)
 

@@ -1,4 +1,4 @@
-"""Waiting in front of several servers that take a constant time, for arrivals by chance and by the clock.
+"""Waiting in front of several servers, for arrivals by chance and by the clock.
 
 For arrivals by chance this is M/D/c: the share of photos that wait is Erlang's C, and the wait of those that do falls
 off exponentially, twice as fast as with exponential service times (Kingman 1962, heavy traffic). N cameras with
@@ -7,7 +7,10 @@ one that is c times as fast:
 
     P(wait > t) = C · exp(-2x (x / N + 1 - ρ)),   x = t · c / service time
 
-With N without bound it is M/D/c again. `tests/capacity/test_queueing.py` compares both with simulations.
+With N without bound it is M/D/c again. Where the time of service varies, waits are longer by the factor 1 + v (Allen
+and Cunneen), v the variance over the squared mean. A job in several processes that share cores with those of other jobs
+is such a case: had each its turn, v would be 0; were all at work at once, it would wait as with v = 1 (processor
+sharing). `tests/capacity/test_queueing.py` compares both with simulations.
 """
 
 import math
@@ -15,6 +18,9 @@ from dataclasses import dataclass
 
 BY_CHANCE = math.inf
 """Sources of arrivals that know nothing of each other."""
+
+SHARED_CORES = 0.5
+"""Variability of photos that pass through several processes on the same cores: half-way between both cases above."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +31,7 @@ class Queue:
         arrivals_per_second: Photos that come, on average.
         service_seconds: Time that a server takes for one.
         servers: How many serve.
+        variability: Of the time of service: its variance over the square of its mean.
         sources: Cameras that send with one period and phases of their own; `BY_CHANCE` for arrivals without a pattern.
     """
 
@@ -32,6 +39,7 @@ class Queue:
     service_seconds: float
     servers: int
     sources: float = BY_CHANCE
+    variability: float = 0.0
 
     @property
     def utilisation(self) -> float:
@@ -48,6 +56,7 @@ class Queue:
         if self.utilisation >= 1:
             return math.inf
         excess = math.log(self.waiting_share / (1 - share)) if self.waiting_share > 0 else -1.0
+        excess *= 1 + self.variability
         if excess <= 0:
             return 0.0
         slack = 1 - self.utilisation
@@ -67,10 +76,10 @@ class Queue:
             return math.inf
         slack, scale = 1 - self.utilisation, self.service_seconds / self.servers
         if math.isinf(self.sources):
-            return self.waiting_share * scale / (2 * slack)
-        # The integral of exp(-2x²/N - 2(1-ρ)x) over x >= 0.
-        root = math.sqrt(self.sources / 2)
-        argument = slack * root
+            return self.waiting_share * scale * (1 + self.variability) / (2 * slack)
+        # The integral of exp(-(2x²/N + 2(1-ρ)x) / (1+v)) over x >= 0.
+        root = math.sqrt(self.sources * (1 + self.variability) / 2)
+        argument = slack * self.sources / (2 * root)
         mean = self.waiting_share * scale * math.sqrt(math.pi) / 2 * root * _erfcx(argument)
         return min(mean, self._longest_wait_seconds)
 
