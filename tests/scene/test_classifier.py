@@ -4,6 +4,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from imblearn.over_sampling import SMOTE
@@ -15,7 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError
-from crowdserve.scene import array_steps
 from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
 from crowdserve.scene.dense_head import DenseHead
 from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
@@ -48,8 +48,7 @@ def test_files_are_small_and_contain_only_scikit_learn(
     assert {file.suffix for file in tmp_path.iterdir()} == {".json", path.suffix}
     assert path.stat().st_size < 1_000_000
     found = SceneClassifier.load(path, allow_pickle=as_pickle)
-    expected_type = LogisticRegression if as_pickle else array_steps.LogisticRegression
-    assert type(found.estimator) is expected_type
+    assert type(joblib.load(path) if as_pickle else found.estimator) is LogisticRegression
     expected = search.predict_proba(features.astype(np.float64))[:, 1]
     np.testing.assert_allclose(found.probabilities(features)[:, 1], expected, atol=1e-12)
 

@@ -51,7 +51,7 @@ def test_committed_classifier_is_small_and_accurate(committed: SceneClassifier) 
     training = committed.record["training"]
     bounds = {"domain": (0.95, 0.15), "count": (0.85, 0.35), "best-counter": (0.6, 0.69)}
     accuracy, loss = bounds[training["data"]["labels"]["strategy"]]
-    assert type(committed.estimator).__module__ == "crowdserve.scene.array_steps"
+    assert type(committed.estimator).__module__.startswith("sklearn.")
     for figures in training["figures"].values():
         assert figures["balanced_accuracy"] >= accuracy
         assert figures["log_loss"] < loss

@@ -160,11 +160,11 @@ def test_other_scikit_learn_with_equal_results_is_accepted(
 
 
 def test_other_scikit_learn_with_different_results_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
-    path = save(fitted, tmp_path, as_pickle=True)
+    path = save(fitted, tmp_path)
     recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
     change_record(path, scikit_learn="0.24.2", probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
     with pytest.raises(ClassifierError, match=r"0\.24\.2 in training"):
-        SceneClassifier.load(path, allow_pickle=True)
+        SceneClassifier.load(path)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ files ──► classifier ──► P(dense), P(sparse)
 
 files.py             the classifiers beside VGG16's model.onnx, with their records
 array_file.py        arrays out of a file that anybody may have made
-array_steps.py       the steps of these, computed with numpy
 estimator_arrays.py  scikit-learn's classifiers as arrays, and back
 contract.py          facts about the features: recorded in training, compared in serving
 classifier.py        features in, probabilities out

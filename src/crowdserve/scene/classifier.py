@@ -1,7 +1,7 @@
 """The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
 
-A classifier is one of scikit-learn's, or a dense head, both computed with numpy, or a pickle of any of scikit-learn's;
-`crowdserve.scene.files` describes its files beside VGG16's `model.onnx`.
+A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` describes its files
+beside VGG16's `model.onnx`.
 
 A file is hashed first and refused when its hash is not the recorded one. That detects a mixed-up or damaged file; a
 person who can write both files can still forge both. A classifier is read from plain arrays, which can run no code.
@@ -9,7 +9,6 @@ Unpickling can run any, so a pickle is opened only where its caller allows it.
 """
 
 import hashlib
-import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import sklearn
 
 from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.array_file import MAX_FILE_BYTES
 from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, check_summary, recorded_numbers
 from crowdserve.scene.decision import Decision
-from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_bounded, read_record
+from crowdserve.scene.files import SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES, read_bounded, read_record
 
 LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
@@ -113,7 +113,7 @@ class SceneClassifier:
         return cls(estimator, sha256, record, _columns(list(estimator.classes_), path), decision)
 
     def probabilities(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Probabilities of the scenes; about 0.1 ms per photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).
+        """Probabilities of the scenes; about 0.2 ms per photo, on as many threads as BLAS may use (`OMP_NUM_THREADS`).
 
         Args:
             features: [photos, 25088], as Triton's `vgg16` returns them.
@@ -148,9 +148,8 @@ class SceneClassifier:
     def _check_probe(self, path: Path) -> None:
         expected = recorded_numbers(self.record, "probe", path)
         kind, advice = self.record["type"], "train again"
-        if kind == SCIKIT_LEARN:
-            here = importlib.metadata.version("scikit-learn")
-            versions = f"scikit-learn {here} here, {self.record['scikit_learn']} in training"
+        if kind in {SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS}:
+            versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
             advice = f"{versions}: install that version or train again"
         try:
             found = self.probabilities(probe_features())

@@ -1,4 +1,4 @@
-"""scikit-learn's classifiers as plain arrays, a file that can run no code, and what predicts as they do with numpy.
+"""scikit-learn's classifiers as plain arrays, and back: a file that can run no code.
 
 A record lists the steps of a classifier, each of a class named here and with the parameters that its prediction
 depends on; the file has their fitted arrays. An import path is never read from a file.
@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from crowdserve.errors import ClassifierError
-from crowdserve.scene import array_steps
 from crowdserve.scene.array_file import Arrays, read_arrays, write_arrays
 
 MAX_STEPS = 8
 _AGREEMENT = 1e-12
-_CLASSIFIER = "LogisticRegression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class _Part:
     """A class of scikit-learn.
 
     Attributes:
-        make: Makes what predicts as it does, from its arrays and parameters.
+        make: Makes an unfitted object from its parameters.
         axes: Fitted attribute -> its number of axes.
         switches: Parameters that prediction depends on, each true or false.
         fits: Whether the arrays belong together.
@@ -54,20 +56,17 @@ def _is_projection(arrays: Arrays) -> bool:
 
 _PARTS: Mapping[str, _Part] = MappingProxyType(
     {
-        _CLASSIFIER: _Part(
-            array_steps.LogisticRegression, {"coef_": 2, "intercept_": 1, "classes_": 1}, fits=_is_regression
+        "LogisticRegression": _Part(
+            LogisticRegression, {"coef_": 2, "intercept_": 1, "classes_": 1}, fits=_is_regression
         ),
-        "StandardScaler": _Part(array_steps.StandardScaler, {"mean_": 1, "scale_": 1}, fits=_same_length),
-        "MinMaxScaler": _Part(array_steps.MinMaxScaler, {"min_": 1, "scale_": 1}, fits=_same_length),
+        "StandardScaler": _Part(StandardScaler, {"mean_": 1, "scale_": 1}, fits=_same_length),
+        "MinMaxScaler": _Part(MinMaxScaler, {"min_": 1, "scale_": 1}, fits=_same_length),
         "PCA": _Part(
-            array_steps.PCA,
-            {"mean_": 1, "components_": 2, "explained_variance_": 1},
-            switches=("whiten",),
-            fits=_is_projection,
+            PCA, {"mean_": 1, "components_": 2, "explained_variance_": 1}, switches=("whiten",), fits=_is_projection
         ),
     }
 )
-"""Every class that has an equal here, by its name in a record."""
+"""Every class that is rebuilt, by its name in a record."""
 
 Step = dict[str, Any]
 """``{"class": …, "parameters": {…}}``, as a record has it."""
@@ -83,7 +82,7 @@ def to_arrays(estimator: Any, features: npt.NDArray[np.float64]) -> tuple[list[S
     Raises:
         ClassifierError: If it cannot be rebuilt from arrays.
     """
-    parts = _parts_of(estimator)
+    parts = [step for _, step in estimator.steps] if type(estimator) is Pipeline else [estimator]
     unknown = [type(part).__name__ for part in parts if not _is_known(part)]
     if unknown:
         raise ClassifierError(
@@ -111,19 +110,9 @@ def to_arrays(estimator: Any, features: npt.NDArray[np.float64]) -> tuple[list[S
     return steps, content
 
 
-def _parts_of(estimator: Any) -> list[Any]:
-    if type(estimator) is array_steps.Pipeline:
-        return [*estimator.steps, estimator.classifier]
-    return [step for _, step in estimator.steps] if _is_of_sklearn(estimator, "Pipeline") else [estimator]
-
-
 def _is_known(part: Any) -> bool:
-    return any(type(part) is kind.make or _is_of_sklearn(part, name) for name, kind in _PARTS.items())
-
-
-def _is_of_sklearn(value: Any, name: str) -> bool:
-    """Whether it is of scikit-learn's class of that name, and no subclass."""
-    return type(value).__name__ == name and type(value).__module__.partition(".")[0] == "sklearn"
+    kind = _PARTS.get(type(part).__name__)
+    return kind is not None and type(part) is kind.make
 
 
 def _plain(value: Any) -> npt.NDArray[Any]:
@@ -132,7 +121,7 @@ def _plain(value: Any) -> npt.NDArray[Any]:
 
 
 def from_arrays(steps: Any, content: bytes) -> Any:
-    """What predicts as the classifier that steps and a file describe.
+    """The scikit-learn object that steps and a file describe.
 
     Raises:
         ValueError: If they describe none.
@@ -145,10 +134,13 @@ def from_arrays(steps: Any, content: bytes) -> Any:
         for position, (part, switches) in enumerate(parts)
     ]
     widths = [each.n_features_in_ for each in built]
-    given = [widths[0], *(each.n_features_out_ for each in built[:-1])]
+    given = [widths[0], *(_width_after(each) for each in built[:-1])]
     if widths != given:
         raise ValueError(f"its steps take {widths} features and are given {given}")
-    return array_steps.Pipeline(tuple(built[:-1]), built[-1]) if len(built) > 1 else built[0]
+    if len(built) == 1:
+        return built[0]
+    names = [f"{position}-{type(each).__name__.lower()}" for position, each in enumerate(built)]
+    return Pipeline(list(zip(names, built, strict=True)))
 
 
 def _checked_steps(steps: Any) -> Sequence[tuple[_Part, dict[str, bool]]]:
@@ -165,7 +157,7 @@ def _checked_steps(steps: Any) -> Sequence[tuple[_Part, dict[str, bool]]]:
         if not all(isinstance(value, bool) for value in switches.values()):
             raise ValueError(f"its record has parameters of {name} that are neither true nor false")
         found.append((part, switches))
-    if [part is _PARTS[_CLASSIFIER] for part, _ in found] != [False] * (len(found) - 1) + [True]:
+    if any(part.make is LogisticRegression for part, _ in found[:-1]) or found[-1][0].make is not LogisticRegression:
         raise ValueError("its record has steps that do not end in their only classifier")
     return found
 
@@ -175,4 +167,15 @@ def _rebuilt(part: _Part, switches: dict[str, bool], arrays: Arrays) -> Any:
     if texts or not part.fits(arrays):
         shapes = {name: list(array.shape) for name, array in arrays.items()}
         raise ValueError(f"its arrays of a {part.make.__name__} do not fit together: {shapes}")
-    return part.make(**arrays, **switches)
+    built = part.make(**switches)
+    for name, array in arrays.items():
+        setattr(built, name, array)
+    first = arrays["coef_"] if "coef_" in arrays else next(iter(arrays.values()))
+    built.n_features_in_ = int(first.shape[-1])
+    if isinstance(built, PCA):
+        built.n_components_ = int(arrays["components_"].shape[0])
+    return built
+
+
+def _width_after(built: Any) -> int:
+    return int(built.n_components_ if isinstance(built, PCA) else built.n_features_in_)

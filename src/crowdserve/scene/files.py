@@ -18,6 +18,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import joblib
+import sklearn
+from sklearn.pipeline import Pipeline
+
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.dense_head import read_head
 from crowdserve.scene.estimator_arrays import from_arrays
@@ -36,8 +40,6 @@ def unwrap(estimator: Any) -> Any:
         return unwrap(estimator.best_estimator_)
     if not hasattr(estimator, "steps"):
         return estimator
-    from sklearn.pipeline import Pipeline  # which most services never need
-
     steps = [(name, unwrap(step)) for name, step in estimator.steps if _acts_in_prediction(step)]
     return steps[0][1] if len(steps) == 1 else Pipeline(steps)
 
@@ -52,9 +54,6 @@ def unpickle(content: bytes, path: Path) -> Any:
     Raises:
         ClassifierError: If it cannot be read here.
     """
-    import joblib
-    import sklearn
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions; the probe decides

@@ -17,7 +17,6 @@ from sklearn.naive_bayes import GaussianNB
 from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError, DatasetError
 from crowdserve.images import scene_input
-from crowdserve.scene import array_steps
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
 from crowdserve.scene.files import FILE_NAME
@@ -228,7 +227,7 @@ def test_old_pickle_is_imported(scenes: Path, tmp_path: Path, text_labels: bool)
     source.write_bytes(pickle.dumps(old))
     scene_train.main([str(scenes), "--import", str(source), "--output", str(tmp_path / "model")])
     found = SceneClassifier.load(tmp_path / "model" / FILE_NAME)
-    assert type(found.estimator) is array_steps.LogisticRegression
+    assert type(found.estimator) is LogisticRegression
     assert found.record["training"]["figures"]["test"]["accuracy"] == 1
     assert found.record["features"]["assumed"] == "for classify_model.pkl"
 

@@ -1,8 +1,8 @@
 """Selection of one of the scene classifiers beside VGG16 by its name."""
 
 import json
+import pickle
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -32,7 +32,8 @@ def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFac
     version = repository / VGG16.name / "1"
     shutil.copytree(small_repository / VGG16.name / "1", version)
     usual = SceneClassifier.load(record_path(version))
-    turned = replace(usual.estimator, coef_=-usual.estimator.coef_, intercept_=-usual.estimator.intercept_)
+    turned = pickle.loads(pickle.dumps(usual.estimator))
+    turned.coef_, turned.intercept_ = -turned.coef_, -turned.intercept_
     draft = SceneClassifier.from_estimator(turned, "", {}, version)
     save_classifier(draft, version, usual.record["features"], {}, name="turned")
     save_classifier(draft, version, usual.record["features"], {}, name="doubtful", decision=DOUBTFUL)
