@@ -2,9 +2,11 @@
 
 import os
 import resource
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,8 +20,10 @@ from crowdserve.live.secrets import Secrets
 from crowdserve.local.service import EmbeddedService
 from tests.live.test_watch_command import Running, watching
 from tests.support.clips import write_clip
+from tests.support.consoles import OpenPage
+from tests.support.free_ports import free_port
 from tests.support.streams import missing_tools, rtsp_stream, transport_streams
-from tests.support.waiting import wait_for
+from tests.support.waiting import answers, wait_for
 
 pytestmark = [
     pytest.mark.e2e,
@@ -27,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not os.environ.get("CROWDSERVE_LIVE_TEST"), reason="make live-test"),
 ]
 
-CAMERAS, EVERY_SECONDS = 20, 5
+CAMERAS, EVERY_SECONDS, PAGES = 20, 5, 5
 MEASURED_SECONDS = 60
 DAY_ROUNDS = 24 * 3600 // EVERY_SECONDS
 
@@ -64,30 +68,68 @@ def peak_bytes(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
+class Measured:
+    """Cores and memory of a process over a time, and the counts of a watcher."""
+
+    def __init__(self, run: Running, pids: dict[str, int]) -> None:
+        before, started, first = (
+            {name: cpu_seconds(pid) for name, pid in pids.items()},
+            time.monotonic(),
+            len(run.lines),
+        )
+        time.sleep(MEASURED_SECONDS)
+        self.seconds = time.monotonic() - started
+        self.cores = {name: (cpu_seconds(pid) - before[name]) / self.seconds for name, pid in pids.items()}
+        self.peaks = {name: peak_bytes(pid) for name, pid in pids.items()}
+        self.counted = sum(line["status"] == "counted" for line in run.lines[first:])
+
+    def __str__(self) -> str:
+        used = (f"{name} {self.cores[name]:.2f} cores, {peak / 2**20:.0f} MiB" for name, peak in self.peaks.items())
+        return f"{'; '.join(used)}; {self.counted} counts in {self.seconds:.0f} s"
+
+    def check(self) -> None:
+        assert self.counted >= 0.9 * CAMERAS * self.seconds / EVERY_SECONDS - CAMERAS
+        assert self.cores["watcher"] < 1
+        assert self.peaks["watcher"] < 1.5 * 2**30
+
+
+@contextmanager
+def console_beside(service: EmbeddedService, watcher_port: int) -> Iterator[tuple[str, int]]:
+    """`crowdserve console` of one watcher: its URL and its process."""
+    port = free_port()
+    command = [sys.executable, "-m", "crowdserve", "console", "--url", service.http_url, "--port", str(port)]
+    process = subprocess.Popen([*command, "--watcher", f"127.0.0.1:{watcher_port}"])
+    try:
+        wait_for(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+        yield f"http://127.0.0.1:{port}/console/", process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
 def test_twenty_1080p_streams(small_service: EmbeddedService, tmp_path: Path) -> None:
-    """25 frames per second, a keyframe every two seconds, each counted every five."""
+    """25 frames per second, a keyframe every two seconds, each counted every five; then with five open pages, too."""
     write_clip(tmp_path / "clip.ts", frames=150, size=(1920, 1080), rate=25, keyframe_every=50)
-    file = tmp_path / "cameras.yaml"
+    file, port = tmp_path / "cameras.yaml", free_port()
     with transport_streams(tmp_path / "clip.ts", seconds=6) as url:
         cameras = [f"  - {{name: c{n}, source: '{url}/{n}', route: dense}}" for n in range(CAMERAS)]
         file.write_text(
-            "\n".join(["cameras:", *cameras, f"history: {{url: 'sqlite:///{tmp_path}/h.db'}}", "metrics_port: 0"])
+            "\n".join(["cameras:", *cameras, f"history: {{url: 'sqlite:///{tmp_path}/h.db'}}", f"metrics_port: {port}"])
         )
         with watching(small_service, tmp_path / "run", file) as run:
             wait_for(lambda: len({line["camera"] for line in run.lines if line["status"] == "counted"}) == CAMERAS, 120)
-            before, started, first = cpu_seconds(run.process.pid), time.monotonic(), len(run.lines)
-            time.sleep(MEASURED_SECONDS)
-            seconds = time.monotonic() - started
-            cores = (cpu_seconds(run.process.pid) - before) / seconds
-            peak = peak_bytes(run.process.pid)
-            lines = run.lines[first:]
-    counted = sum(line["status"] == "counted" for line in lines)
-    print(
-        f"\n{CAMERAS} streams of 1080p: {cores:.2f} cores, {peak / 2**20:.0f} MiB, {counted} counts in {seconds:.0f} s"
-    )
-    assert counted >= 0.9 * CAMERAS * seconds / EVERY_SECONDS - CAMERAS
-    assert cores < 1
-    assert peak < 1.5 * 2**30
+            alone = Measured(run, {"watcher": run.process.pid})
+            with console_beside(small_service, port) as (wall, console), ExitStack() as stack:
+                pages = [stack.enter_context(OpenPage(wall)) for _ in range(PAGES)]
+                wait_for(lambda: all(page.pictures >= CAMERAS for page in pages), 60)
+                looked_at = Measured(run, {"watcher": run.process.pid, "console": console})
+                seen = sum(page.pictures for page in pages)
+    print(f"\n{CAMERAS} streams of 1080p: {alone}\nwith {PAGES} open pages: {looked_at}, {seen} pictures")
+    alone.check()
+    looked_at.check()
+    assert seen >= 0.5 * PAGES * CAMERAS * MEASURED_SECONDS / EVERY_SECONDS
+    assert looked_at.cores["console"] < 1
+    assert looked_at.peaks["console"] < 2**28
 
 
 def test_a_day_does_not_grow(tmp_path: Path) -> None:

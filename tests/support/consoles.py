@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -58,6 +59,56 @@ def console_of(
     console = Console(cameras, ServiceAddress(service_url, use_proxy=False), token)
     with serving_metrics(board or Board(), {}, "127.0.0.1", 0, console) as port:
         yield f"http://127.0.0.1:{port}/console/"
+
+
+class OpenPage:
+    """The wall, open in a browser, while the block runs: it is told of changes, and asks for each new picture.
+
+    Attributes:
+        changes: How many it was told of.
+        pictures: How many it has got.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.changes = self.pictures = 0
+        self._leaving = False
+        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._look)]
+        self._wanted: dict[str, float] = {}
+
+    def __enter__(self) -> "OpenPage":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._leaving = True
+        for thread in self._threads:
+            thread.join(20)
+
+    def _listen(self) -> None:
+        with (
+            httpx.Client(trust_env=False, timeout=30) as http,
+            http.stream("GET", f"{self._url}api/events") as reply,
+        ):
+            for line in reply.iter_lines():
+                if self._leaving:
+                    return
+                if line.startswith('data: {"name":'):
+                    camera = json.loads(line.removeprefix("data: "))
+                    self.changes += 1
+                    self._wanted[camera["name"]] = camera["picture"]
+
+    def _look(self) -> None:
+        shown: dict[str, float] = {}
+        with httpx.Client(trust_env=False, timeout=30) as http:
+            while not self._leaving:
+                for name, at in list(self._wanted.items()):
+                    if at is not None and shown.get(name) != at and not self._leaving:
+                        shown[name] = at
+                        found = http.get(f"{self._url}api/cameras/{name}/picture")
+                        self.pictures += found.status_code == httpx.codes.OK
+                time.sleep(0.1)
 
 
 class Told:

@@ -6,6 +6,7 @@ document.py  YAML to values, and the line of each
 site.py      what a site can say: cameras, webhooks, history, pictures
 zones.py     what a zone can say: polygon, area, limits
 reading.py   a file to a site
+faults.py    what is wrong with a setting, in words
 """
 
 from crowdserve.live.configuration.reading import Configuration, read_configuration

@@ -9,6 +9,9 @@ import yaml
 from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.secrets import Secrets
 
+_LINE_END, _USUAL = "\n", "tag:yaml.org,2002:"
+_MOST_VALUES, _DEEPEST = 200_000, 50
+
 Place = tuple[str | int, ...]
 """Keys and indices that lead to a value."""
 
@@ -50,30 +53,49 @@ def read_document(text: str, name: str, secrets: Secrets) -> Document:
         line = err.problem_mark.line + 1 if err.problem_mark else 1
         raise ConfigurationError([f"{name}:{line}: not YAML: {err.problem}"]) from err
     except yaml.YAMLError as err:
-        raise ConfigurationError([f"{name}:1: not YAML: {err}"]) from err
+        raise ConfigurationError([f"{name}:1: not YAML: {str(err).partition(_LINE_END)[0]}"]) from err
+    except RecursionError as err:
+        raise ConfigurationError([f"{name}:1: its parts lie too deep in one another"]) from err
     found = Document(None)
     return Document(_Walk(found, secrets).value(root, ()), found.lines, found.faults)
 
 
 class _Walk:
+    """Reads values; a part that stands in many places, or in itself (&, *), must not take more than a file can hold."""
+
     def __init__(self, found: Document, secrets: Secrets) -> None:
         self._found = found
         self._secrets = secrets
+        self._left = _MOST_VALUES
+        self._around: list[yaml.Node] = []
         self._scalars = yaml.constructor.SafeConstructor()
 
     def value(self, node: yaml.Node | None, place: Place) -> Any:
         if node is None:
             return None
         self._found.lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            return self._mapping(node, place)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(each, (*place, index)) for index, each in enumerate(node.value)]
-        return self._scalar(node, place)
+        self._left -= 1
+        if self._left < 0 or node in self._around or len(self._around) > _DEEPEST:
+            self._found.faults.append((place, "a part (&, *) contains itself, or there are too many values"))
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, place)
+        self._around.append(node)
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, place)
+            return [self.value(each, (*place, index)) for index, each in enumerate(node.value) if self._left >= 0]
+        finally:
+            self._around.pop()
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
+            if self._left < 0:
+                break
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._found.faults.append((place, "the name of a setting is a word"))
+                continue
             key = str(key_node.value)
             self._found.lines[(*place, key)] = key_node.start_mark.line + 1
             if key in values:
@@ -85,6 +107,9 @@ class _Walk:
         try:
             value = self._scalars.construct_object(node)
             return self._secrets.filled_in(value) if isinstance(value, str) else value
-        except (ValueError, yaml.YAMLError) as err:
+        except yaml.YAMLError:
+            self._found.faults.append((place, f"{node.tag.removeprefix(_USUAL)} cannot be read; write a plain value"))
+            return None
+        except ValueError as err:
             self._found.faults.append((place, str(err)))
             return None

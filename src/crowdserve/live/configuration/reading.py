@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from crowdserve.errors import SetupError, quoted
+from crowdserve.errors import SetupError
 from crowdserve.failures import in_words
 from crowdserve.live.configuration.document import Document, Place, read_document
+from crowdserve.live.configuration.faults import fault_of
 from crowdserve.live.configuration.site import Camera, Site
 from crowdserve.live.configuration.zones import WatchedZone
 from crowdserve.live.errors import ConfigurationError
@@ -62,7 +62,7 @@ def checked_zones(camera: Camera, zones: object) -> tuple[WatchedZone, ...]:
     try:
         return Camera.model_validate(camera.model_dump(by_alias=True, exclude={"zones"}) | {"zones": zones}).zones
     except ValidationError as err:
-        faults = [_fault(each) for each in err.errors()]
+        faults = [fault_of(each) for each in err.errors()]
         told = [each for number, each in enumerate(faults) if not _is_told(each[0], number, faults)]
         raise ConfigurationError([_path(place) + text for place, text in told]) from err
 
@@ -72,7 +72,7 @@ def _site_of(document: Document, name: str, secrets: Secrets) -> Site:
     try:
         site = Site.model_validate({} if document.content is None else document.content)
     except ValidationError as err:
-        faults += map(_fault, err.errors())
+        faults += map(fault_of, err.errors())
         faults = [(place, text) for number, (place, text) in enumerate(faults) if not _is_told(place, number, faults)]
     if site is None or faults:
         lines = sorted((document.line_of(place), _path(place), text) for place, text in faults)
@@ -86,18 +86,6 @@ def _is_told(place: Place, number: int, faults: list[tuple[Place, str]]) -> bool
         other[: len(place)] == place and (len(other) > len(place) or at < number)
         for at, (other, _) in enumerate(faults)
     )
-
-
-def _fault(error: ErrorDetails) -> tuple[Place, str]:
-    place = tuple(part for part in error["loc"] if part != "[key]")
-    text = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        text = "there is no such setting"
-    elif error["type"] == "missing":
-        text = "this is missing"
-    elif place[-1:] != ("secret",) and not isinstance(error["input"], dict | list | tuple):
-        text = f"{quoted(error['input'])} cannot be: {text}"
-    return place, text
 
 
 def _path(place: Place) -> str:

@@ -29,6 +29,13 @@ def _signing(secret: str) -> str:
     return secret
 
 
+def _database(url: str) -> str:
+    """The URL of a database whose dialect the history speaks."""
+    if not re.match(r"(sqlite|postgresql(\+\w+)?):", url):
+        raise ValueError("expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+    return url
+
+
 def _known(choices: tuple[str, ...]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in choices:
@@ -135,7 +142,7 @@ class History(Strict):
         keep: Seconds for which a count is kept.
     """
 
-    url: str | None = "sqlite:///crowdserve-history.db"
+    url: Annotated[str, AfterValidator(_database)] | None = "sqlite:///crowdserve-history.db"
     keep: Annotated[Seconds, Field(gt=0)] = 30 * 86400.0
 
 

@@ -21,6 +21,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _reaches_in(values: tuple[float, ...]) -> bool:
+    return max(values) > 0 and min(values) < 1
+
+
 class WatchedZone(Strict):
     """A zone and its limits.
 
@@ -51,6 +55,10 @@ class WatchedZone(Strict):
             expected = "none, as it is the whole picture" if self.name == PICTURE else "one of polygon and polygon_px"
             raise ValueError(f"zone {self.name!r} has {len(given)} polygons; expected {expected}")
         self.zone()
+        if self.polygon is not None and not all(map(_reaches_in, zip(*self.polygon, strict=True))):
+            raise ValueError(
+                f"zone {self.name!r} lies outside of the picture, which goes from 0 to 1; correct its corners"
+            )
         return self
 
     def zone(self) -> Zone | None:
