@@ -35,7 +35,8 @@ def configuration(
         path.touch()
     (folder / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} avx2\n")
     for name, text in {
-        "tritonserver": 'printf "%s\\n" "$@" | sed -n s/--model-config-name=//p',
+        "tritonserver": 'printf "%s\\n" "$@" | sed -n s/--model-config-name=//p\n'
+        'printenv GLIBC_TUNABLES > "${0%/*}/tunables" || true',
         "python": f"exit {0 if openvino else 1}",
     }.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n")
@@ -66,6 +67,12 @@ def test_auto_takes_bfloat16_where_the_processor_has_it(chart: Chart, tmp_path: 
 @pytest.mark.parametrize(("flags", "openvino"), [("avx512f my_avx512_bf16x", True), ("avx512_bf16", False)])
 def test_auto_takes_fp32_elsewhere(chart: Chart, tmp_path: Path, flags: str, openvino: bool) -> None:
     assert configuration(chart, tmp_path, "pip", "auto", flags, openvino=openvino) == "fp32"
+
+
+@pytest.mark.parametrize(("precision", "tunables"), [("fp32", "glibc.malloc.hugetlb=1\n"), ("bf16", "")])
+def test_fp32_gets_its_memory_in_huge_pages(chart: Chart, tmp_path: Path, precision: str, tunables: str) -> None:
+    assert configuration(chart, tmp_path, "pip", precision, "avx512_bf16") == precision
+    assert (tmp_path / "tunables").read_text() == tunables
 
 
 def test_the_chart_takes_what_the_command_takes(chart: Chart) -> None:

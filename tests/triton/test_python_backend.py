@@ -45,6 +45,30 @@ def repository(small_repository: Path, tmp_path_factory: pytest.TempPathFactory)
     return target
 
 
+AFTER_A_PHOTO = """
+import sys
+from pathlib import Path
+import numpy as np
+from crowdserve.triton.python_backend.networks import NETWORKS
+
+def megabytes():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("RssAnon:"))) / 1024
+
+network = NETWORKS["fp32"](Path(sys.argv[1]), "image", 1)
+network.run(["count"], np.zeros((64, 64, 3), np.uint8))
+before = megabytes()
+network.run(["count"], np.zeros((480, 640, 3), np.uint8))
+print(megabytes() - before)
+"""
+
+
+def test_in_fp32_a_photo_leaves_no_memory_behind() -> None:
+    """Its first layer alone has 79 MB of activations, twice."""
+    command = [sys.executable, "-c", AFTER_A_PHOTO, REPOSITORY / "csrnet_b" / "1" / "model.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=True)
+    assert float(done.stdout) < 40
+
+
 @needs_bf16
 def test_new_sizes_of_images_take_no_memory_for_good() -> None:
     """OpenVINO would keep what it compiled for each: a megabyte a size."""
@@ -61,6 +85,11 @@ def test_a_network_that_is_not_there_in_8_bits_is_named(tmp_path: Path) -> None:
         FileNotFoundError, match=r"int8.xml is missing; export it with --format openvino-int8, or choose"
     ):
         NETWORKS["int8"](tmp_path / "model.onnx", "image", 1)
+
+
+def test_the_memory_of_fp32_is_in_huge_pages(triton: EmbeddedTriton) -> None:
+    environment = Path(f"/proc/{triton.pid}/environ").read_bytes().split(b"\0")
+    assert b"GLIBC_TUNABLES=glibc.malloc.hugetlb=1" in environment
 
 
 @pytest.mark.skipif(has_bf16(), reason="this processor multiplies bfloat16 numbers")

@@ -14,6 +14,9 @@ if [ "$backend" = python ]; then
       done
       ;;
   esac
+  if [ "$precision" = fp32 ]; then
+    export GLIBC_TUNABLES="${GLIBC_TUNABLES:-glibc.malloc.hugetlb=1}" # memory that is freed after each photo, in huge pages
+  fi
   set -- "$@" "--model-config-name=$precision"
 else
   case $precision in

@@ -51,6 +51,12 @@ _ARENAS = "MALLOC_ARENA_MAX"
 """Variable of glibc: each of Triton's many threads would keep freed memory in an arena of its own, 100 MiB in all."""
 
 
+_TUNABLES = "GLIBC_TUNABLES"
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""Memory of FP32 networks in huge pages where the kernel has them on request: it is freed after each photo, and a
+hundred thousand pages of 4 kB would have to be mapped for the next."""
+
+
 class EmbeddedTriton:
     """Context manager: Triton serves a repository of the embedded profile while the block runs.
 
@@ -128,7 +134,9 @@ class EmbeddedTriton:
         self.http_url, self.metrics_url = (f"{self._host}:{port}" for port in ports)
         self._scratch = scratch = Scratch("triton")
         backends = link_backends(install, scratch.folder / "backends")
-        env = _environment(install, self._threads) | {"CROWDSERVE_TRITON_TURNS": str(scratch.folder / "turns")}
+        env = _environment(install, self._threads, self.precision) | {
+            "CROWDSERVE_TRITON_TURNS": str(scratch.folder / "turns")
+        }
         check_stub(backends / "python" / _STUB, env)
         socket = str(scratch.folder / f"memory:{_PORT_OF_SOCKET}")
         self.memory_socket = socket if len(socket) <= _LONGEST_SOCKET else ""
@@ -254,7 +262,7 @@ def lay_out(folder: Path) -> None:
     backends = link_backends(install, folder / "backends")
     (folder / "bin").symlink_to(install / "bin")
     (folder / "lib").symlink_to(_libraries(install))
-    check_stub(backends / "python" / _STUB, _environment(install, None))
+    check_stub(backends / "python" / _STUB, _environment(install))
 
 
 def check_stub(stub: Path, env: Mapping[str, str]) -> None:
@@ -273,13 +281,15 @@ def check_stub(stub: Path, env: Mapping[str, str]) -> None:
         )
 
 
-def _environment(install: Path, threads: int | None) -> dict[str, str]:
+def _environment(install: Path, threads: int | None = None, precision: Precision | None = None) -> dict[str, str]:
     """This environment with the libraries of the wheel and of this Python first; the stub finds packages by PATH."""
     libraries = [str(_libraries(install)), sysconfig.get_config_var("LIBDIR") or ""]
     env = dict(os.environ)
     env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     env.setdefault(_ARENAS, "2")
+    if precision == "fp32":
+        env.setdefault(_TUNABLES, _HUGE_PAGES)
     if threads is not None:
         env["CROWDSERVE_TRITON_THREADS"] = str(threads)
     return env
