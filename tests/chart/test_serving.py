@@ -22,7 +22,7 @@ SET_BY_THE_CHART = {
     "model_name", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
     "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port", "model_aliases",
     "triton_memory_socket",  # Triton has no such socket in a pod
-    "console",  # which the pods that answer callers do not have
+    "console", "console_hosts",  # which the pods that answer callers do not have
 }  # fmt: skip
 
 
@@ -87,6 +87,7 @@ def test_standalone_transformer_has_its_own_pods_and_download(chart: Chart) -> N
     (container,) = service["transformer"]["containers"]
     assert container["name"] == "kserve-container"
     assert environment(container)["STORAGE_URI"] == service["predictor"]["model"]["storageUri"]
+    assert environment(container)["PROTOCOL"] == service["predictor"]["model"]["protocolVersion"] == "v2"
     assert "containerConcurrency" not in service["transformer"]
     assert service["transformer"]["nodeSelector"] == {"pool": "general"}
     assert service["predictor"]["nodeSelector"] == {"pool": "gpu"}

@@ -22,6 +22,7 @@ env:
   - {name: CROWDSERVE_METRICS_PORT, value: "8082"}
   - {name: CROWDSERVE_MODEL_ALIASES, value: {{ include "crowdserve.modelAliases" . | quote }}}
   {{- if $standalone }}
+  - {name: PROTOCOL, value: v2} # KServe's InferenceGraph asks for it: a transformer speaks v1 to it if nothing is said
   - {name: STORAGE_URI, value: {{ include "crowdserve.storageUri" . | quote }}}
   {{- else }}
   - {name: CROWDSERVE_PREDICTOR_HOST, value: "127.0.0.1:8085"}
