@@ -41,6 +41,7 @@ cameras:
 history: {url: "sqlite:///%s/history.db"}
 metrics_port: null
 """
+ZONES = "[{name: yellow line, polygon: [[0.1, 0.5], [0.9, 0.5], [0.9, 0.9], [0.1, 0.9]], area_m2: 40, limit: 50}]"
 PHOTO = ROOT / "examples/pedestrians.jpg"
 WAIT_MS = 20_000
 DROP = """(bytes) => {
@@ -197,13 +198,31 @@ def test_the_page_says_when_the_watcher_is_gone(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_no_page_is_wider_than_the_window(watching: Watching, browser: "Browser", width: int, scheme: str) -> None:
+def test_no_page_is_wider_than_the_window(
+    camera: TestCamera, small_service: EmbeddedService, tmp_path: Path, browser: "Browser", width: int, scheme: str
+) -> None:
+    file = tmp_path / "cameras.yaml"
+    file.write_text((FILE % (camera.url, tmp_path)).replace("average_over: 1", f"average_over: 1\n    zones: {ZONES}"))
+    with watched(file, small_service.http_url) as watching:
+        look_at_each_page(watching, browser, width, scheme)
+
+
+def look_at_each_page(watching: Watching, browser: "Browser", width: int, scheme: str) -> None:
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     for name in ("", "camera?name=platform", "alerts", "count"):
         page.goto(watching.url + name)
         page.wait_for_selector("text=● live")
+        if name == "":
+            until(page, lambda: is_shown(page, ".card img"))
+        if name == "alerts":
+            page.wait_for_selector("tr:has-text('▲ open')")
+        if name == "count":
+            page.set_input_files("#file", PHOTO)
+            until(page, lambda: is_shown(page, "#result img"))
         if name.startswith("camera"):
+            until(page, lambda: page.locator("polygon.zone.over").is_visible())
+            until(page, lambda: is_shown(page, ".canvas img"))
             page.fill("input[name=token]", TOKEN)
             page.keyboard.press("Enter")
             page.click("text=Add a zone")

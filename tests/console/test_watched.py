@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,15 @@ JSON = {"content-type": "application/json"}
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
-@pytest.fixture(autouse=True)
-def nothing_rests_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "_WRONG_SECONDS", 0.01)
-    monkeypatch.setattr(beside, "_LOOK_SECONDS", 0.2)
-    for module in (beside, events):
-        monkeypatch.setattr(module, "_REST_SECONDS", 0.05)
+@pytest.fixture(autouse=True, scope="module")
+def nothing_rests_for_long() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(access, "_WRONG_SECONDS", 0.01)
+        patch.setattr(beside, "_LOOK_SECONDS", 0.2)
+        for module in (beside, events):
+            patch.setattr(module, "_REST_SECONDS", 0.05)
+        patch.setenv("CAMERA_PASSWORD", PASSWORD)
+        yield
 
 
 @pytest.fixture
@@ -60,11 +64,31 @@ def camera() -> Iterator[TestCamera]:
 
 
 @pytest.fixture
-def file(camera: TestCamera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("CAMERA_PASSWORD", PASSWORD)
+def file(camera: TestCamera, tmp_path: Path) -> Path:
     path = tmp_path / "cameras.yaml"
     path.write_text(FILE % (camera.server_port, tmp_path))
     return path
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A watcher that no test changes."""
+
+    camera: TestCamera
+    file: Path
+    watching: Watching
+
+
+@pytest.fixture(scope="module")
+def shared(
+    nothing_rests_for_long: None, small_service: EmbeddedService, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shared]:
+    folder = tmp_path_factory.mktemp("shared")
+    with running_camera() as camera:
+        camera.password = PASSWORD
+        (folder / "cameras.yaml").write_text(FILE % (camera.server_port, folder))
+        with watched(folder / "cameras.yaml", small_service.http_url) as watching:
+            yield Shared(camera, folder / "cameras.yaml", watching)
 
 
 @pytest.fixture
@@ -96,7 +120,8 @@ def test_what_pages_are_told(watching: Watching, camera: TestCamera) -> None:
         assert secret not in shown
 
 
-def test_the_picture_is_pixelated_and_gets_its_density(watching: Watching) -> None:
+def test_the_picture_is_pixelated_and_gets_its_density(shared: Shared) -> None:
+    watching = shared.watching
     path = f"{watching.url}api/cameras/platform/picture"
     wait_for(lambda: httpx.get(path, trust_env=False).status_code == 200)
     plain = Image.open(io.BytesIO(httpx.get(path, trust_env=False).content))
@@ -134,7 +159,8 @@ def test_without_a_file_the_zones_are_shown_to_copy(file: Path, small_service: E
         assert [zone.name for zone in watching.watcher.configuration.site.cameras[0].zones] == ["right"]
 
 
-def test_who_may_not_change(watching: Watching, file: Path) -> None:
+def test_who_may_not_change(shared: Shared) -> None:
+    watching, file = shared.watching, shared.file
     before = file.read_text()
     for headers in ({}, {"authorization": "Bearer wrong"}, {"cookie": "crowdserve_console=9999999999.0"}):
         assert put(watching.url, [RIGHT], headers).status_code == 403
@@ -172,7 +198,8 @@ CANNOT_BE: list[tuple[object, str]] = [
 ]
 
 
-def test_zones_that_cannot_be(watching: Watching, file: Path) -> None:
+def test_zones_that_cannot_be(shared: Shared) -> None:
+    watching, file = shared.watching, shared.file
     before = file.read_text()
     for zones, message in CANNOT_BE:
         reply = put(watching.url, zones, BEARER)
@@ -181,7 +208,9 @@ def test_zones_that_cannot_be(watching: Watching, file: Path) -> None:
     assert file.read_text() == before
 
 
-def test_history(watching: Watching) -> None:
+def test_history(shared: Shared) -> None:
+    watching = shared.watching
+
     def points(zone: str) -> list[Any]:
         reply = httpx.get(
             f"{watching.url}api/cameras/platform/history", params={"zone": zone, "seconds": 600}, trust_env=False
@@ -197,7 +226,9 @@ def test_history(watching: Watching) -> None:
     assert wrong.status_code == 400
 
 
-def test_a_photo_is_counted_with_its_zones(watching: Watching, camera: TestCamera) -> None:
+def test_a_photo_is_counted_with_its_zones(shared: Shared) -> None:
+    watching, camera = shared.watching, shared.camera
+
     def count(photo: bytes, **asked: str) -> httpx.Response:
         return httpx.post(f"{watching.url}api/count", params=asked, content=photo, trust_env=False, timeout=60)
 

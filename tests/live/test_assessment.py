@@ -78,3 +78,14 @@ def test_calibrations_in_pixels_are_refused() -> None:
         ValueError, match="zone 'gate' is in pixels; give it in fractions, as the calibration, or its area"
     ):
         camera(zones=[zone], calibration={"corners": corners, "width_m": 4, "depth_m": 10})
+
+
+def test_a_clock_that_is_set_neither_hastens_nor_delays_an_alert() -> None:
+    moment = [0.0]
+    assessment = Assessment(camera({"limit": 10, "for": 60}), DEFAULT_LEVELS, clock=lambda: moment[0])
+    raised = []
+    for at in (1000.0, 8000.0, 200.0, 300.0):  # two hours forward, and back
+        _, alerts = assessment.counted(at, {"picture": 20, "left": 20}, 0.1)
+        raised.append([alert.raised_at for alert in alerts])
+        moment[0] += 25
+    assert raised == [[], [], [], [300.0]]

@@ -127,7 +127,7 @@ def test_twenty_1080p_streams(small_service: EmbeddedService, tmp_path: Path) ->
     print(f"\n{CAMERAS} streams of 1080p: {alone}\nwith {PAGES} open pages: {looked_at}, {seen} pictures")
     alone.check()
     looked_at.check()
-    assert seen >= 0.5 * PAGES * CAMERAS * MEASURED_SECONDS / EVERY_SECONDS
+    assert seen >= 2 * PAGES * CAMERAS
     assert looked_at.cores["console"] < 1
     assert looked_at.peaks["console"] < 2**28
 

@@ -129,6 +129,6 @@ class WatcherBeside:
             return
         spark = self._sparks.setdefault(name, deque(maxlen=SPARK_POINTS))
         point = (int(reading.at) // SPARK_STEP_SECONDS * SPARK_STEP_SECONDS, reading.zones[0].average.people)
-        if spark and spark[-1][0] >= point[0]:
+        while spark and spark[-1][0] >= point[0]:  # this point anew, and those of before the clock was set back
             spark.pop()
         spark.append(point)

@@ -28,15 +28,17 @@ class Alarm:
     raised_at: float | None = None
     _since: float | None = None
 
-    def update(self, value: float, at: float) -> Change | None:
+    def update(self, value: float, at: float, moment: float | None = None) -> Change | None:
         """Take a value in.
 
         A gap without values changes nothing: an alert stays, and time over the limit goes on.
 
         Args:
             value: It.
-            at: When, seconds.
+            at: When, seconds since the epoch.
+            moment: The same by a clock that is never set, which says how long it has been; `at` if None.
         """
+        moment = at if moment is None else moment
         if self.raised_at is not None:
             if value >= self.limit * (1 - self.hysteresis):
                 return None
@@ -45,8 +47,8 @@ class Alarm:
         if value < self.limit:
             self._since = None
             return None
-        self._since = at if self._since is None else self._since
-        if at - self._since < self.for_seconds:
+        self._since = moment if self._since is None else self._since
+        if moment - self._since < self.for_seconds:
             return None
         self.raised_at = at
         return Change.RAISED

@@ -1,7 +1,7 @@
 """A camera's counts to readings and alerts: averages, densities, levels, limits."""
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from crowdserve.live.alarms import Alarm, Change
@@ -21,9 +21,18 @@ class Assessment:
         camera: The camera.
         levels: Where each level begins, people per m².
         open_alerts: Alerts of it that an earlier run has raised and not ended.
+        clock: Seconds that are never set forward or back, to tell how long a limit is exceeded; the times of the
+            frames are taken if None.
     """
 
-    def __init__(self, camera: Camera, levels: Mapping[LevelName, float], open_alerts: Iterable[Alert] = ()) -> None:
+    def __init__(
+        self,
+        camera: Camera,
+        levels: Mapping[LevelName, float],
+        open_alerts: Iterable[Alert] = (),
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._clock = clock
         self._camera = camera
         self._levels = levels
         self._areas = camera.areas_m2()
@@ -79,7 +88,7 @@ class Assessment:
 
     def _update(self, name: AlarmName, value: float, at: float) -> list[Alert]:
         alarm = self._alarms.get(name)
-        change = alarm.update(value, at) if alarm is not None else None
+        change = alarm.update(value, at, self._clock() if self._clock else None) if alarm is not None else None
         if alarm is None or change is None:
             return []
         zone, kind = name

@@ -114,7 +114,7 @@ class CameraWatch:
     def _counted(self, frame: Frame) -> tuple[Reading, list[Alert], bytes | None]:
         try:
             file = frame.jpeg()
-            judged = self._health.judge(small_grey(file), frame.at)
+            judged = self._health.judge(small_grey(file), time.monotonic())
             if judged != COUNTABLE:
                 return *self._assessment.not_counted(frame.at, judged, f"the picture is {judged}"), file
         except CrowdServeError as err:

@@ -33,7 +33,7 @@ class Health:
 
         Args:
             picture: A small grey version, always of the same size.
-            at: When it was taken, seconds.
+            at: When, seconds of a clock that is never set.
         """
         if self._last is None or not np.array_equal(picture, self._last):
             self._last, self._same_since = picture, at

@@ -194,7 +194,7 @@ class Watcher:
 
     def _watch(self, camera: Camera, site: Site) -> CameraWatch:
         own = [alert for alert in self._publishing.board.open_alerts() if alert.camera == camera.name]
-        assessment = Assessment(camera, site.levels, own)
+        assessment = Assessment(camera, site.levels, own, time.monotonic)
         publish, may_count = partial(self._publish, camera.name), partial(self._may_count, camera.name)
         return CameraWatch(camera, assessment, self._count, publish, may_count)
 

@@ -2,8 +2,11 @@ import base64
 import hashlib
 import hmac
 import logging
+import socket
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -63,6 +66,33 @@ def test_what_is_not_taken_is_tried_again_with_the_same_id(receiver: Receiver, s
     assert {headers["webhook-id"] for headers, _ in receiver.refused} == {"id-1.raised"}
     assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["id-1.raised", "id-1.cleared"]
     assert outcomes["delivered"] == 2
+
+
+def test_an_answer_without_an_end_is_an_answer() -> None:
+    """Only its head counts: what follows is not read, and takes neither time nor memory."""
+    outcomes: Counter[str] = Counter()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    connection.recv(10_000)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+                    while True:
+                        connection.sendall(bytes(10_000))
+
+        threading.Thread(target=answer, daemon=True).start()
+        webhook = Webhook(url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        sending = WebhookSender(webhook, outcomes)
+        for number in range(2):
+            sending.send(alert(number))
+        wait_for(lambda: outcomes["delivered"] == 2, 5)
+        sending.close()
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_it_gives_up_after_a_while(receiver: Receiver) -> None:

@@ -14,6 +14,7 @@ onChange(() => {
   const text = JSON.stringify(listed);
   if (text === drawn) return;
   drawn = text;
+  byId("log").hidden = !listed.length;
   byId("alerts").replaceChildren(...listed.map(row));
 });
 

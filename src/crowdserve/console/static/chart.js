@@ -22,7 +22,9 @@ export function historyChart({ points, step }, seconds, limit, now, room) {
   const top = niceTop(Math.max(1, limit ?? 0, ...points.map(([, , most]) => most)));
   const x = (at) => left + ((at - from) / seconds) * (width - left - 8);
   const y = (people) => 8 + (1 - people / top) * (height - bottom - 8);
-  const lines = runs(points, step).map((run) => svg("polyline", { class: "line", points: (run.length > 1 ? run : [...run, ...run]).map(([at, mean]) => `${x(at).toFixed(1)},${y(mean).toFixed(1)}`).join(" ") }));
+  const lines = runs(points, step).map((run) => (run.length > 1
+    ? svg("polyline", { class: "line", points: run.map(([at, mean]) => `${x(at).toFixed(1)},${y(mean).toFixed(1)}`).join(" ") })
+    : svg("circle", { class: "point", cx: x(run[0][0]).toFixed(1), cy: y(run[0][1]).toFixed(1), r: 3 })));
   const steps = [0, 0.25, 0.5, 0.75, 1].map((share) => svg("g", {},
     svg("line", { class: "grid", x1: left, x2: width - 8, y1: y(share * top), y2: y(share * top) }),
     svg("text", { x: left - 6, y: y(share * top) + 4, "text-anchor": "end" }, fine(share * top))));

@@ -81,7 +81,7 @@ function result(outputs) {
   const names = outputs.zone_names ?? [];
   return [
     el("p", { class: "count" }, el("span", { class: "people" }, whole(people)), ` ${Math.round(people) === 1 ? "person" : "people"}`),
-    el("p", { class: "quiet" }, `${fine(people)} before rounding; ${text(outputs.scene[0])} scene, ${fine(outputs.scene_probability[0] * 100)} % sure`),
+    el("p", { class: "quiet" }, `${fine(people)} before rounding; ${text(outputs.scene[0])} scene, ${whole(outputs.scene_probability[0] * 100)} % sure`),
     names.length ? zoneTable(names.map(text), outputs.zone_counts) : null,
     el("img", { class: "picture", src: heat, alt: `The photo with its density of people: ${whole(people)} in all` }),
     el("p", { class: "fields" }, el("a", { href: heat, download: "density.png" }, "Save this picture")),

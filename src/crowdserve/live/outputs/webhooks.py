@@ -104,8 +104,8 @@ class WebhookSender:
     def _delivered(self, message_id: str, body: bytes) -> bool:
         headers = signed_headers(message_id, body, self.webhook.secret, time.time())
         try:
-            reply = self._http.post(self.webhook.url, content=body, headers=headers)
-            reason = "" if reply.is_success else status_in_words(reply.status_code)
+            with self._http.stream("POST", self.webhook.url, content=body, headers=headers) as reply:  # its head is all
+                reason = "" if reply.is_success else status_in_words(reply.status_code)
         except (httpx.HTTPError, httpx.InvalidURL) as err:
             reason = in_words(err)
         self._outcomes["failed" if reason else "delivered"] += 1
