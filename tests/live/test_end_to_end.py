@@ -101,6 +101,7 @@ def test_a_zone_over_its_limit(
         # The service goes away, and comes back.
         door.close()
         wait_for(lambda: status() == "uncounted")
+        assert now().detail.startswith("no service answers at its address (it ")
         door.open()
         wait_for(lambda: status() == "counted")
 

@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from crowdserve.certificates import tls_context
-from crowdserve.client.service import without_user
 from crowdserve.console.links import ServiceAddress, passed_on
 from crowdserve.console.streams import Stream
 from crowdserve.console.wall import Wall
@@ -105,7 +104,7 @@ class CountingService:
         try:
             reply = await self._http.get(f"{self._url}/ready", timeout=5.0)
         except httpx.HTTPError as err:
-            return f"no service answers at {without_user(self._address.url)} ({in_words(err)})"
+            return f"no service answers at its address ({in_words(err)})"
         if reply.status_code in {401, 403}:
             return "the service refuses the console's token"
         return "" if reply.is_success else f"the service is not ready ({status_in_words(reply.status_code)})"

@@ -4,9 +4,10 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
-from crowdserve.client.service import PhotoCount, ServiceClient
+from crowdserve.client.service import PhotoCount, ServiceClient, without_user
 from crowdserve.live.assessment import Assessment
 from crowdserve.live.camera import CameraWatch
 from crowdserve.live.configuration import Camera, Configuration, Site, WatchedZone
@@ -223,7 +224,8 @@ class Watcher:
         watch = self._watches.get(name)
         if watch is None or not self._may_count(name):
             return  # somebody else counts it by now
-        capture = watch.capture
+        capture, service = watch.capture, without_user(self._client.url)
+        reading = replace(reading, detail=reading.detail.replace(service, "its address"))  # it is nobody's who looks
         self._publishing.publish(reading, alerts, picture, capture.frames_read, capture.reconnects)
 
 

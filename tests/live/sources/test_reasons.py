@@ -116,3 +116,7 @@ def test_addresses_of_nobody(address: str, expected: str) -> None:
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_text("no video")
     assert reason(str(tmp_path / "clip.mp4")) == "the source sends no video that can be decoded"
+
+
+def test_a_file_that_is_missing_is_not_named(tmp_path: Path) -> None:
+    assert str(tmp_path) not in reason(str(tmp_path / "clip.mp4"))

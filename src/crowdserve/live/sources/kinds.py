@@ -38,4 +38,4 @@ def open_source(
         return folder_frames(path, every_seconds, pause)
     if path.exists():
         return video_frames(address, every_seconds, is_file=path.is_file(), loop=loop, pause=pause)
-    raise SourceLost(f"{address} is no URL, and there is no such file, folder or device")
+    raise SourceLost("the source is no URL, and there is no such file, folder or device")

@@ -32,7 +32,7 @@ def folder_frames(folder: Path, every_seconds: float, pause: Pause) -> Iterator[
             yield still_frame(seen[0] / 1e9, number, file)
             number, looked_until = number + 1, time.monotonic() + _LOST_AFTER * every_seconds
         pause(min(every_seconds / 4, 1.0))
-    raise SourceLost(f"{folder} has had no new picture for {_LOST_AFTER * every_seconds:g} s")
+    raise SourceLost(f"the folder has had no new picture for {_LOST_AFTER * every_seconds:g} s")
 
 
 def _newest(folder: Path) -> tuple[int, str]:
@@ -41,7 +41,7 @@ def _newest(folder: Path) -> tuple[int, str]:
         with os.scandir(folder) as entries:
             return max(filter(None, map(_complete, entries)), default=(0, ""))
     except OSError as err:
-        raise SourceLost(f"{folder} cannot be read: {in_words(err)}") from err
+        raise SourceLost(in_words(err, "the folder")) from err
 
 
 def _complete(entry: "os.DirEntry[str]") -> tuple[int, str] | None:
