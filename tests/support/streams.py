@@ -1,6 +1,7 @@
 """Streams of video for the slow tests: an RTSP server of Debian, MPEG-TS streams over HTTP at their own pace."""
 
 import shutil
+import socket
 import subprocess
 import threading
 import time
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from tests.support.free_ports import free_port
+from tests.support.waiting import wait_for
 
 RTSP_TOOLS = ("rtsp-server-perl", "ffmpeg")
 
@@ -17,6 +19,12 @@ RTSP_TOOLS = ("rtsp-server-perl", "ffmpeg")
 def missing_tools() -> list[str]:
     """Which of the tools of `rtsp_stream` are not installed."""
     return [tool for tool in RTSP_TOOLS if shutil.which(tool) is None]
+
+
+def listens(port: int) -> bool:
+    """Whether a program takes connections at a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -49,7 +57,8 @@ class RtspStream:
         loopback = ("--client_listen_address", "127.0.0.1", "--source_listen_address", "127.0.0.1")
         server = ("rtsp-server-perl", "--clientport", read, "--serverport", published, *loopback, "--loglevel", "0")
         self._start(*server)
-        time.sleep(1.0)
+        for port in self._ports:
+            wait_for(lambda port=port: listens(port))  # type: ignore[misc]
         target = f"rtsp://127.0.0.1:{published}/camera"
         looped = ("-re", "-stream_loop", "-1", "-i", str(self._clip))
         self._start("ffmpeg", "-loglevel", "quiet", *looped, "-c", "copy", "-f", "rtsp", target)
