@@ -32,7 +32,7 @@ test: .venv/development  ## Run every test: no GPU, no cluster, six to eight min
 	done; exit $$failed
 
 cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 minutes on two cores
-	test -n "$$KUBECONFIG" || test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest tests/cluster
+	test -n "$$KUBECONFIG" || test ! -f .cluster.env || . ./.cluster.env; export CROWDSERVE_CLUSTER_TEST=1; .venv/bin/pytest --timeout 900 tests/cluster
 
 hostile-test: .venv/development  ## Attack the service with what fills memory and time; minutes
 	export OMP_NUM_THREADS=1 CROWDSERVE_HOSTILE_TEST=1; .venv/bin/pytest -s tests/hostile

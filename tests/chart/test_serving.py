@@ -145,7 +145,10 @@ def test_revision_liveness_probe_starts_after_the_bundle_check(
 @pytest.mark.parametrize("base", ["knative", "knative-grpc"])
 @pytest.mark.parametrize(
     ("protocol", "check"),
-    [("rest", {"httpGet": {"path": "/v2/health/ready", "port": 8080}}), ("grpc", {"grpc": {"port": 8081}})],
+    [
+        ("rest", {"httpGet": {"path": "/v2/health/ready", "port": 8080}}),
+        ("grpc", {"grpc": {"port": 8081, "service": ""}}),
+    ],
 )
 def test_revision_readiness_probe_asks_the_one_port(chart: Chart, base: str, protocol: str, check: Object) -> None:
     probe = chart.render(base, knative={"protocol": protocol}).transformer()["readinessProbe"]

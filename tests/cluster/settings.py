@@ -36,6 +36,7 @@ class ClusterSettings:
         oci_registry: ``host:port`` of a plain HTTP registry, for the tests and the nodes; empty: none.
         oci_base: Image with a shell that an image of models is built on.
         host_path: A folder that the tests share with the only node, for claims; empty: the default storage class.
+        postgres: SQLAlchemy's URL of a PostgreSQL for histories, as pods reach it; empty: none.
         helm3: Path of a Helm 3; empty: none.
         stop_api: Command that stops the API server; likewise the other commands.
         start_api: Command that starts it again.
@@ -66,6 +67,7 @@ class ClusterSettings:
     oci_registry: str = ""
     oci_base: str = "busybox"
     host_path: str = ""
+    postgres: str = ""
     helm3: str = ""
     stop_api: str = ""
     start_api: str = ""

@@ -1,5 +1,7 @@
 """One release with the service, two watchers and the console: its pages at the gateway, while pods are restarted."""
 
+import itertools
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +19,19 @@ from tests.cluster.settings import ClusterSettings
 
 TOKEN = "a-token-of-the-test-0123"
 EVERY = 4.0
-CAMERAS = {"gate": "snapshot", "hall": "stream", "stairs": "snapshot", "yard": "stream"}
-"""What each serves; two of them are each watcher's."""
 WATCHERS = tuple(f"{NAME}-watcher-{number}" for number in range(2))
+
+
+def camera_of(watcher: str) -> str:
+    """A name, new in a database that is used again, for a camera that is this watcher's."""
+    names = (f"camera-{secrets.token_hex(3)}" for _ in itertools.count())
+    return next(name for name in names if winner(name, WATCHERS) == watcher)
+
+
+CAMERAS = {camera_of(watcher): kind for watcher in WATCHERS for kind in ("snapshot", "stream")}
+"""What each serves; two of them are each watcher's."""
+GATE = next(iter(CAMERAS))
+"""The one with a limit."""
 SCRIPT = Path(__file__).with_name("camera_script.py")
 
 
@@ -37,10 +49,10 @@ def release(shared: Factory, settings: ClusterSettings, photo: Path) -> Release:
     site = {
         "cameras": [
             {"name": name, "source": f"http://cameras:${{CAMERA_PORT}}/{name}/{kind}", "every": EVERY, "route": "dense"}
-            | ({"zones": [limited]} if name == "gate" else {})
+            | ({"zones": [limited]} if name == GATE else {})
             for name, kind in CAMERAS.items()
         ],
-        "history": {"url": "sqlite:////data/history.db"},
+        "history": {"url": settings.postgres or "sqlite:////data/history.db"},
     }
     made.install(
         {
@@ -105,13 +117,13 @@ def test_a_photo_is_counted_by_the_service_of_the_release(page: Page, photo: Pat
 
 def raised(page: Page) -> list[dict[str, object]]:
     """Alerts of the camera with a limit that are not over."""
-    return [each for each in list(page.alerts.values()) if each["camera"] == "gate" and each["cleared_at"] is None]
+    return [each for each in list(page.alerts.values()) if each["camera"] == GATE and each["cleared_at"] is None]
 
 
 def test_an_alert_and_the_history_are_there_after_restarts(page: Page, release: Release) -> None:
-    namespace, owner = release.namespace, winner("gate", WATCHERS)
+    namespace, owner = release.namespace, winner(GATE, WATCHERS)
     until(lambda: raised(page), "the camera's alert is on the wall", 60)
-    first = until(lambda: page.history("gate"), "the camera has a history", 30)[0]
+    first = until(lambda: page.history(GATE), "the camera has a history", 30)[0]
     alert = raised(page)[0]
 
     # The console keeps nothing: it has all of it again from the watchers.
@@ -121,20 +133,23 @@ def test_an_alert_and_the_history_are_there_after_restarts(page: Page, release: 
     begun = page.begun
     until(lambda: page.begun > begun and page.counted_since(0) == set(CAMERAS), "the page is told everything anew", 60)
     until(lambda: alert["id"] in page.alerts, "the alert is there again", 20)
-    assert page.history("gate")[0][:2] == first[:2]
+    assert page.history(GATE)[0][:2] == first[:2]
 
-    # A watcher has its claim: when its cameras are back, so is their history.
+    # A watcher has a claim or they share a PostgreSQL: when its cameras are back, so is their history.
     stopped = time.time()
     namespace.kubectl("delete", "pod", owner, "--wait=true", seconds=60)
     until(lambda: page.counted_since(stopped + 1) == set(CAMERAS), "another watcher counts its cameras", 60)
+    if release.settings.postgres:
+        assert first[:2] in [point[:2] for point in page.history(GATE)]
+        assert [each["id"] for each in raised(page)] == [alert["id"]], "the other watcher goes on with the alert"
     namespace.kubectl("wait", "--for=condition=Ready", f"pod/{owner}", "--timeout=90s", seconds=100)
-    until(lambda: first[:2] in [point[:2] for point in page.history("gate")], "the history is there again", 90, 2)
+    until(lambda: first[:2] in [point[:2] for point in page.history(GATE)], "the history is there again", 90, 2)
     until(lambda: raised(page), "the alert is there again", 30)
     until(lambda: page.counted_since(time.time() - 3 * EVERY) == set(CAMERAS), "every camera is counted again", 60)
 
 
-def test_zones_are_changed_with_the_token_alone(page: Page) -> None:
-    path = "/console/api/cameras/gate/zones"
+def test_zones_are_changed_with_the_token_alone_and_by_watchers_that_share_them(page: Page, release: Release) -> None:
+    path = f"/console/api/cameras/{GATE}/zones"
     polygon = [[0, 0], [1, 0], [1, 0.5], [0, 0.5]]
     zones = {"zones": [{"name": "picture", "limit": 5000}, {"name": "upper", "polygon": polygon}]}
     until(lambda: page.counted_since(time.time() - 3 * EVERY) == set(CAMERAS), "every camera is counted", 60)
@@ -143,6 +158,20 @@ def test_zones_are_changed_with_the_token_alone(page: Page) -> None:
     assert page.http.post("/console/api/login", json={"token": TOKEN}).json() == {"may_change": True}
     assert page.http.get("/console/api/session").json()["may_change"] is True
     changed = page.http.put(path, json=zones)
+    if not release.settings.postgres:
+        assert changed.status_code == 400, changed.text
+        assert "no history in PostgreSQL" in changed.text
+        return
     assert changed.status_code == 200, changed.text
-    until(lambda: "upper" in [zone["name"] for zone in page.newest("gate")["zones"]], "the new zone is counted", 30)
+    until(lambda: counts_upper(page, 0), "the new zone is counted", 30)
     until(lambda: not raised(page), "the alert of the old limit is over", 60)
+    stopped = time.time()
+    release.namespace.kubectl("delete", "pod", winner(GATE, WATCHERS), "--wait=true", seconds=60)
+    until(lambda: counts_upper(page, stopped + 1), "the next watcher counts the new zone", 60)
+    assert not raised(page)
+
+
+def counts_upper(page: Page, moment: float) -> bool:
+    """Whether the zone of the test has a count of a later moment."""
+    view = page.newest(GATE)
+    return GATE in page.counted_since(moment) and "upper" in [zone["name"] for zone in view["zones"]]

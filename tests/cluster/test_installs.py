@@ -165,8 +165,8 @@ def _groups() -> set[str]:
     return {line.partition("/")[0] for line in run("kubectl", "api-versions").stdout.split() if "/" in line}
 
 
-_GIVEN_BY_THE_CLUSTER = {"clusterIPs", "ipFamilies", "ipFamilyPolicy"}
-"""Fields of a Service that depend on the cluster."""
+_GIVEN_BY_THE_CLUSTER = {"clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "status"}
+"""Fields of a Service that depend on the cluster, and the status of a StatefulSet's claims."""
 
 _POD_TEMPLATES = {"template"}
 """Of a Job, whose pods the server completes; GitOps tools know the defaults of Kubernetes' own pods."""

@@ -52,7 +52,7 @@ startupProbe:
 readinessProbe:
   {{- if $onlyGrpc }}
   # Knative replaces any other port here by its one port, and HTTP/1 gets no answer on gRPC's.
-  grpc: {port: 8081}
+  grpc: {port: 8081, service: ""}
   periodSeconds: 5
   timeoutSeconds: 5
   failureThreshold: 2
