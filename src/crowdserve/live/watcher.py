@@ -152,9 +152,9 @@ class Watcher:
         """A camera as the configuration's file has it.
 
         Raises:
-            StopIteration: If it is not in there.
+            KeyError: If it is not in there.
         """
-        return next(camera for camera in self._filed.cameras if camera.name == name)
+        return {camera.name: camera for camera in self._filed.cameras}[name]
 
     @property
     def is_divided(self) -> bool:
