@@ -59,6 +59,7 @@ class SharedMemory:
         self._region: _Region | None = None
         self._is_opening = False
         self._due = 0.0
+        self._has_warned = False
 
     async def open(self) -> None:
         """Share memory, unless that is so, is under way, or failed a moment ago."""
@@ -69,7 +70,9 @@ class SharedMemory:
             self._region = await self._shared()
         except (OSError, grpc.RpcError) as err:
             reason = err.details() if isinstance(err, grpc.aio.AioRpcError) else err
-            log.warning("photos go to Triton through its socket, memory cannot be shared: %s", reason)
+            level = logging.DEBUG if self._has_warned else logging.WARNING
+            log.log(level, "photos go to Triton through its socket, memory cannot be shared: %s", reason)
+            self._has_warned = True
             self._due = time.monotonic() + _RETRY_SECONDS
         finally:
             self._is_opening = False
