@@ -22,11 +22,12 @@ METHODS = (
     "ServerMetadata",
     "ModelMetadata",
     "ModelInfer",
+    "ModelStreamInfer",
     "ModelConfig",
     "ModelStatistics",
     "RepositoryIndex",
 )
-"""The methods of the service, in the protocol's order: nothing that changes it, streams, or uses shared memory."""
+"""The methods of the service, in the protocol's order: nothing that changes it or uses shared memory."""
 
 TARGET = Path(__file__).parents[1] / "transformers/crowdserve_transformer/transport/rpc/protocol.binpb"
 

@@ -7,10 +7,9 @@ import io
 import math
 import pickle
 import zipfile
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,8 @@ _DTYPES = {
     "BoolStorage": "?",
 }  # fmt: skip
 _MOST_PICKLE_BYTES = 16 << 20
+_MOST_MODULES, _MOST_LEVELS = 10_000, 64
+"""A module counts each time that it has another name: a program may share one, and that one another."""
 
 Array = npt.NDArray[Any]
 
@@ -54,12 +55,37 @@ def read_script(path: Path) -> dict[str, Array]:
             (top,) = (name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl"))
             with archive.open(top) as file:
                 module = _Unpickler(file.read(_MOST_PICKLE_BYTES), archive, top.partition("/")[0]).load()
-            return dict(_tensors(module, ""))
+            return dict(_tensors(module))
     except pickle.UnpicklingError as err:
         raise WeightsError(f"{path} is a TorchScript program that is more than tensors and modules ({err})") from err
 
 
-class _Unpickler(pickle.Unpickler):
+class _Dict(dict[Any, Any]):
+    """A dictionary with names for keys: the hash of tuples that share others takes time without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, (str, int)):
+            raise pickle.UnpicklingError(f"a dictionary has a {type(key).__name__} for a key")
+        super().__setitem__(key, value)
+
+
+class _Unpickler(pickle._Unpickler):
+    """Python's own, whose dictionaries can be ours; what hashes its elements is refused."""
+
+    dispatch: ClassVar[Any] = {
+        code: method
+        for code, method in pickle._Unpickler.dispatch.items()
+        if bytes((code,)) not in {pickle.DICT, pickle.ADDITEMS, pickle.FROZENSET}
+    }
+
+    def load_empty_dictionary(self: Any) -> None:
+        self.append(_Dict())
+
+    dispatch[pickle.EMPTY_DICT[0]] = load_empty_dictionary
+
     def __init__(self, content: bytes, archive: zipfile.ZipFile, top: str) -> None:
         super().__init__(io.BytesIO(content))
         self._archive, self._top = archive, top
@@ -72,7 +98,7 @@ class _Unpickler(pickle.Unpickler):
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return _tensor
         if (module, name) == ("collections", "OrderedDict"):
-            return OrderedDict
+            return _Dict
         if module == "torch.jit._pickle" and name in {"build_intlist", "build_doublelist", "build_boollist"}:
             return list
         raise pickle.UnpicklingError(f"it names {module}.{name}")
@@ -84,6 +110,8 @@ class _Unpickler(pickle.Unpickler):
 
 def _tensor(storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Array:
     """A tensor of a storage; its places are computed, so that none outside of the storage is read."""
+    if not all(type(number) is int for number in (offset, *shape, *strides)):
+        raise ValueError("a tensor's shape has other things than whole numbers")
     if math.prod(shape) > storage.size:
         raise ValueError(f"a tensor {shape} of a storage of {storage.size}")
     places = np.asarray(offset)
@@ -92,9 +120,15 @@ def _tensor(storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[
     return np.ascontiguousarray(storage[places])
 
 
-def _tensors(module: Any, prefix: str) -> Iterator[tuple[str, Array]]:
-    for name, value in module.attributes.items():
-        if isinstance(value, np.ndarray):
-            yield prefix + name, value
-        elif isinstance(value, _Module):
-            yield from _tensors(value, f"{prefix}{name}.")
+def _tensors(top: Any) -> Iterator[tuple[str, Array]]:
+    waiting, modules = [("", top)], 0
+    while waiting:
+        prefix, module = waiting.pop()
+        modules += 1
+        if modules > _MOST_MODULES or prefix.count(".") > _MOST_LEVELS:
+            raise ValueError(f"over {_MOST_MODULES:,} modules, or {_MOST_LEVELS} in each other")
+        for name, value in module.attributes.items():
+            if isinstance(value, np.ndarray):
+                yield f"{prefix}{name}", value
+            elif isinstance(value, _Module):
+                waiting.append((f"{prefix}{name}.", value))

@@ -4,21 +4,27 @@ import pytest
 
 import crowdserve
 from crowdserve_transformer.settings import read_settings
+from crowdserve_transformer.transport.rpc.health import HEALTH_SERVICE
 from crowdserve_transformer.transport.rpc.protocol import methods
+from crowdserve_transformer.transport.rpc.reflection import REFLECTION_SERVICES
 from tests.support.rendering import Chart
 
 GATEWAY = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "public", "namespace": "gateways"}
 PATHS = [{"path": {"type": "PathPrefix", "value": path}} for path in ("/v1", "/v2", "/openapi.json", "/docs")]
 PUBLISHED = (
-    "ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "RepositoryIndex", "ServerLive",
-    "ServerMetadata", "ServerReady",
+    "ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "ModelStreamInfer",
+    "RepositoryIndex", "ServerLive", "ServerMetadata", "ServerReady",
 )  # fmt: skip
 METHODS = [
-    {"method": {"type": "Exact", "service": "inference.GRPCInferenceService", "method": method}} for method in PUBLISHED
+    *({"method": {"type": "Exact", "service": "inference.GRPCInferenceService", "method": name}} for name in PUBLISHED),
+    {"method": {"type": "Exact", "service": HEALTH_SERVICE}},
 ]
 CANARY_ONLY = {
     "headers": [{"name": "x-crowdserve-track", "type": "Exact", "value": "5d41402abc4b2a76b9719d911017c592"}]
 }
+MOST_MATCHES = 64
+"""Of a rule, by the CRD of Gateway API 1.2 and later."""
+
 TIMEOUTS = {"request": "120s"}
 
 
@@ -80,6 +86,14 @@ def test_grpc_route_splits_equally_under_its_own_host_name(chart: Chart) -> None
     chosen = chart.render("everything").one("GRPCRoute")
     assert chosen["metadata"]["annotations"] == {"example.com/policy": "keys"}
     assert chosen["spec"]["parentRefs"] == [GATEWAY | {"sectionName": "grpc"}]
+
+
+def test_reflection_is_published_by_a_value(chart: Chart) -> None:
+    rules = chart.render("canary", route={"grpc": {"reflection": True}}).one("GRPCRoute")["spec"]["rules"]
+    for rule in rules:
+        services = [match["method"]["service"] for match in rule["matches"]]
+        assert services[len(METHODS) :] == list(REFLECTION_SERVICES)
+        assert len(services) <= MOST_MATCHES
 
 
 def test_routes_lead_to_a_standalone_transformer(chart: Chart) -> None:

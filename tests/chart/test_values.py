@@ -131,6 +131,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "logger.mode": ("everything", {}, "response"),
     "route.enabled": ("canary", WITHOUT_CANARY, False),
     "route.grpc.enabled": ("canary", {}, False),
+    "route.grpc.reflection": ("canary", {}, True),
     "canary.enabled": ("canary", WITHOUT_CANARY_RULES, False),
     "podMonitor.enabled": ("canary", {}, False),
     "podDisruptionBudget.enabled": ("default", {}, False),

@@ -39,13 +39,13 @@ def url(small_service: EmbeddedService) -> str:
         (b"OPTIONS * HTTP/1.1\r\n\r\n", 404, "there is no OPTIONS"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "not HTTP"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10, 400, "not HTTP"),
-        (head(f"/v2/models/{'a' * 20_000}"), 405, "there is no POST '/v2/models/aaa"),
+        (head(f"/v2/models/{'a' * 20_000}"), 405, "' takes GET, HEAD, not POST"),
         (head(f"/v2/models/{'a' * 20_000}", method="GET"), 404, "aaa"),
         (head("/v2/models/%00%0a%ff%ed%a0%80/ready", method="GET"), 404, "does not exist"),
         (head("/v2/models/crowdserve/versions/" + "9" * 5000, method="GET"), 404, "there is"),
-        (head("/", "Host: [", method="PUT"), 405, "there is no PUT '/'"),
+        (head("/", "Host: [", method="PUT"), 405, "'/' takes GET, HEAD, not PUT"),
         (head("//evil.example/", "Host: [::1", method="GET"), 404, "there is no GET"),
-        (head("/v2/models/", method="GET"), 404, "there is no GET"),
+        (head("/v2/nothing/", method="GET"), 404, "there is no GET"),
     ],
 )
 def test_request_is_refused_by_its_head(url: str, request_head: bytes, status: int, message: str) -> None:

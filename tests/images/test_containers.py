@@ -85,6 +85,29 @@ def test_anything_may_stand_behind_it(name: str) -> None:
         np.testing.assert_array_equal(decode_image(FILES[name] + behind), decode_image(FILES[name]))
 
 
+class TestCodePointsOfColours:
+    """What a file says of its colours; the first two numbers matter here, the third to the decoder."""
+
+    @staticmethod
+    def stating(file: bytes, place: int, code: int) -> bytes:
+        at = file.index(b"colrnclx") + 8 + 2 * place
+        return file[:at] + code.to_bytes(2, "big") + file[at + 2 :]
+
+    @pytest.mark.parametrize(
+        ("name", "place", "code", "stated"),
+        [
+            ("HEIC", 0, 15, "primaries 15, transfer 13, matrix 6"),
+            ("HEIC", 1, 1000, "primaries 1, transfer 1000, matrix 6"),
+            ("HEIC", 2, 14, "primaries 1, transfer 13, matrix 14"),
+            ("AVIF", 2, 14, "primaries 1, transfer 13, matrix 14"),
+        ],
+    )
+    def test_those_that_are_not_decoded_are_named(self, name: str, place: int, code: int, stated: str) -> None:
+        message = rf"the {name} states its colours by code points that are not decoded \({stated}\); convert it to JPEG"
+        with pytest.raises(InvalidImage, match=message):
+            decode_image(self.stating(FILES[name], place, code))
+
+
 class TestJpeg2000Levels:
     def test_large_photo_is_scaled_while_it_is_read(self) -> None:
         large = PICTURE.resize((1536, 1024))

@@ -153,3 +153,35 @@ def test_samples_of_32_bits_without_a_sign_reach_beyond_those_with_one() -> None
     values = (GREYS * ((2**32 - 1) // 255)).astype(np.uint32)
     found = decode_image(tiff_file(TiffPage(values, BLACK_IS_ZERO)))
     assert difference(found, GREYS) <= 1
+
+
+class TestNoData:
+    """Rasters of geographic software have values that stand for none, over land or beyond their border."""
+
+    VALUES = np.linspace(10, 20, 96 * 64, dtype=np.float32).reshape(64, 96)
+
+    def decoded(self, empty: float, *, said: str | None, values: Values = VALUES) -> Rgb:
+        values = values.copy()
+        values[0, :5] = empty
+        return decode_image(encoded(Image.fromarray(values), "TIFF", tiffinfo={42113: said} if said else {}))
+
+    @pytest.mark.parametrize(
+        ("empty", "said"), [(-9999.0, "-9999"), (-3.4028235e38, None), (3.4e38, "3.4e38"), (math.nan, "nan")]
+    )
+    def test_they_are_black_and_leave_the_others_as_they_are(self, empty: float, said: str | None) -> None:
+        found = self.decoded(empty, said=said)
+        assert (found[0, :5] == 0).all()
+        np.testing.assert_allclose(found[1:, :, 0], (self.VALUES[1:] - 10) * 25.5, atol=1)
+
+    def test_whole_numbers_have_them_too(self) -> None:
+        values = (self.VALUES * 200).astype(np.uint16)  # up to 4,000: 12 bits
+        found = self.decoded(65535, said="65535", values=values)
+        assert found[-1, -1, 0] == round(4000 / 4095 * 255)
+
+    @pytest.mark.parametrize(("empty", "said"), [(math.nan, None), (-9999.0, "-9999")])
+    def test_picture_of_nothing_else_is_refused(self, empty: float, said: str | None) -> None:
+        with pytest.raises(InvalidImage, match="has no values"):
+            self.decoded(empty, said=said, values=np.full((64, 96), empty, np.float32))
+
+    def test_words_are_passed_over(self) -> None:
+        assert self.decoded(10.0, said="none").max() == 255

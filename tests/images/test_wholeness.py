@@ -1,5 +1,9 @@
 """JPEGs as cameras send them: without an end marker, with a boundary line before or rubbish behind."""
 
+import io
+import re
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,6 +15,8 @@ from tests.support.paths import PHOTO
 from tests.support.photos import encoded, gray_photo
 
 END = b"\xff\xd9"
+START_OF_SEGMENT = re.compile(rb"\xff[^\x00\xd0-\xd7]")
+READ_AHEAD_BYTES = 13
 HEADERS = b"Content-Type: image/jpeg\r\nContent-Length: 1\r\n\r\n"
 BOUNDARY = b"--myboundary\r\n"
 
@@ -27,6 +33,9 @@ WAYS = {
     "restart markers": {"restart_marker_blocks": 3},
     "restart markers by row": {"restart_marker_rows": 1},
     "progressive": {"progressive": True},
+    "progressive, restart markers": {"progressive": True, "restart_marker_blocks": 5},
+    "progressive, restart markers by row": {"progressive": True, "restart_marker_rows": 1},
+    "progressive, 4:4:4": {"progressive": True, "subsampling": 0},
 }
 FILES = {name: encoded(photo(), "JPEG", **options) for name, options in WAYS.items()}
 
@@ -96,6 +105,79 @@ def test_grey_photo_is_not_taken_for_one_that_lacks_pixels() -> None:
 def test_stream_of_many_frames_is_its_first() -> None:
     frame = FILES["baseline"]
     np.testing.assert_array_equal(decode_image(frame * 200), decode_image(frame))
+
+
+def scans_of(file: bytes) -> list[range]:
+    """Where the data of each scan stand."""
+    starts = [at.end() + int.from_bytes(file[at.end() : at.end() + 2], "big") for at in re.finditer(b"\xff\xda", file)]
+    return [range(start, START_OF_SEGMENT.search(file, start).start()) for start in starts]
+
+
+def in_scans_of_their_own(picture: Image.Image) -> bytes:
+    """A baseline JPEG each component of which has a scan, made of three grey ones."""
+    files = [encoded(band, "JPEG") for band in picture.convert("YCbCr").split()]
+    frame, data = files[0].index(b"\xff\xc0"), [file[scans_of(file)[0].start : -2] for file in files]
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    size = files[0][frame + 4 : frame + 9]
+    head = files[0][:frame] + b"\xff\xc0\0\x11" + size + b"\3" + components
+    tables = files[0][frame + 13 : files[0].index(b"\xff\xda")]
+    return b"".join(
+        [head, tables, *(b"\xff\xda\0\x08\1" + bytes((n, 0, 0, 63, 0)) + data[n - 1] for n in (1, 2, 3)), END]
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_scan_that_is_cut_is_refused_though_an_end_marker_was_appended(way: str) -> None:
+    """Except where it lacks less than the decoder reads ahead: a few blocks of the last scan."""
+    whole = FILES[way]
+    for scan in scans_of(whole):
+        for cut in range(scan.start + 1, scan.stop - READ_AHEAD_BYTES, 7):
+            with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+                decode_image(whole[:cut] + END)
+
+
+@pytest.mark.parametrize("way", [way for way, options in WAYS.items() if "progressive" in options])
+def test_picture_that_ends_after_any_scan_has_all_its_pixels(way: str) -> None:
+    """Those of whole scans, as the decoder shows them; no grey and no noise below some row."""
+    whole = FILES[way]
+    complete, ends = decode_image(whole).astype(int), [scan.stop for scan in scans_of(whole)]
+    for end in ends:
+        seen = decode_image(whole[:end] + END)
+        with Image.open(io.BytesIO(whole[:end] + END)) as file:
+            np.testing.assert_array_equal(seen, np.asarray(file))
+        assert np.abs(seen - complete).mean() < 25
+        if end != ends[-1]:
+            with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+                decode_image(whole[:end])  # nobody says that this is all
+
+
+def test_picture_that_lacks_a_colour_is_refused() -> None:
+    """Each component in a scan of its own: the file ends after the first, or after two of three."""
+    whole = in_scans_of_their_own(photo())
+    assert np.abs(decode_image(whole).astype(int) - np.asarray(photo())).mean() < 8
+    for scan in scans_of(whole)[:-1]:
+        for end in (scan.stop, scan.stop - 20):
+            with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+                decode_image(whole[:end] + END)
+
+
+@pytest.mark.parametrize("side", [1024, 300])
+def test_scaled_photo_is_checked_to_its_last_scan(side: int) -> None:
+    """Scaled down, what is missing of the last scans is hardly seen."""
+    file = encoded(photo(2000, 1500), "JPEG", progressive=True)
+    for share in (0.66, 0.8, 0.97):
+        with (
+            opened(file[: int(len(file) * share)] + END) as image,
+            pytest.raises(InvalidImage, match="the JPEG is truncated"),
+        ):
+            decode_fitted(image, max_side_px=side, with_scene=False)
+
+
+def test_zeros_that_fill_a_file_are_passed_over_quickly() -> None:
+    whole = FILES["baseline"]
+    started = time.process_time()
+    np.testing.assert_array_equal(decode_image(whole[:-2] + bytes(10_000_000)), decode_image(whole))
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize("end", [END, b""])

@@ -18,6 +18,7 @@ Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 {{- range $values.route.paths }}{{ $matches = append $matches (dict "path" (dict "type" "PathPrefix" "value" .)) }}{{ end -}}
 {{- else -}}
 {{- range include "crowdserve.grpcMethods" $ | fromJsonArray }}{{ $matches = append $matches (dict "method" (dict "type" "Exact" "service" "inference.GRPCInferenceService" "method" .)) }}{{ end -}}
+{{- range concat (list "grpc.health.v1.Health") (ternary (include "crowdserve.reflection" $ | fromJsonArray) list $values.route.grpc.reflection) }}{{ $matches = append $matches (dict "method" (dict "type" "Exact" "service" .)) }}{{ end -}}
 {{- end -}}
 {{- $alone := list -}}
 {{- range $matches }}{{ $alone = append $alone (merge (dict) . $header) }}{{ end -}}
@@ -40,7 +41,12 @@ Takes {root, kind, port}; kind is HTTPRoute or GRPCRoute.
 
 {{/* The methods of the service that are for callers: not those that load and unload models. */}}
 {{- define "crowdserve.grpcMethods" -}}
-["ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "RepositoryIndex", "ServerLive", "ServerMetadata", "ServerReady"]
+["ModelConfig", "ModelInfer", "ModelMetadata", "ModelReady", "ModelStatistics", "ModelStreamInfer", "RepositoryIndex", "ServerLive", "ServerMetadata", "ServerReady"]
+{{- end }}
+
+{{/* The services of reflection. */}}
+{{- define "crowdserve.reflection" -}}
+["grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"]
 {{- end }}
 
 {{/* The gateways that a route attaches to. Takes the values' list. */}}

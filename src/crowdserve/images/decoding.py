@@ -119,8 +119,10 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> _Decode
 def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFile.ImageFile:
     if least_size is not None:
         scale_down(image, least_size)
+    if image.jpeg:
+        return whole_jpeg(image.file, image.data, image.jpeg, least_size)
     image.file.load()
-    return whole_jpeg(image.file, image.data, image.jpeg, least_size) if image.jpeg else image.file
+    return image.file
 
 
 def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:

@@ -10,11 +10,12 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from crowdserve.errors import ImageTooLarge, InvalidImage
 from crowdserve.images.formats.av1 import has_deep_samples
+from crowdserve.images.formats.colour_codes import stated_codes
 from crowdserve.images.formats.envelope import envelope_bytes
 from crowdserve.images.formats.jpeg import JpegLayout, ended, jpeg_layout
 from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.png import significant_bits
-from crowdserve.images.formats.signatures import AVIF, JPEG, PNG, TIFF, Kind
+from crowdserve.images.formats.signatures import AVIF, CONVERT, JPEG, PNG, TIFF, Kind
 from crowdserve.images.formats.tiff import Page, beginning_with, best_page
 from crowdserve.images.formats.webp import webp_size
 from crowdserve.images.plugins import open_as
@@ -31,6 +32,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JPEG2000", "BMP", "TIFF", "GI
 
 EXPECTED = "JPEG, PNG, WebP, AVIF, HEIC, JPEG 2000, BMP, TIFF or GIF"
 """The same for messages and documentation."""
+
+_UNKNOWN_COLOURS = ("NCLX", "color conversion", "Conversion from YUV")
+"""What the libraries of HEIC and AVIF say of code points that they do not know."""
+
+_GDAL_NODATA = 42113
 
 _ALL_BITS = (0, 2**16 - 1)
 
@@ -84,11 +90,20 @@ class EncodedImage:
         if self.page is not None:
             is_odd = 8 < self.page.bits < 16
             stated = self.page.sample_range or ((0, 2**self.page.bits - 1) if is_odd else None)
-            return SampleMeaning(stated, self.page.is_white_at_zero, self.page.is_unsigned)
+            return SampleMeaning(stated, self.page.is_white_at_zero, self.page.is_unsigned, self._nodata)
         if self.kind is PNG:
             bits = significant_bits(self.data)
             return SampleMeaning((0, 2**bits - 1) if bits else None)
         return SampleMeaning(_ALL_BITS)  # the decoders of all other deep formats scale to them
+
+    @property
+    def _nodata(self) -> float | None:
+        """The value that stands for none in a TIFF of geographic software."""
+        tags = getattr(self.file, "tag_v2", {})
+        try:
+            return float(str(tags.get(_GDAL_NODATA, "")).rstrip("\0 "))
+        except ValueError:
+            return None
 
 
 @contextmanager
@@ -140,6 +155,8 @@ def _open(data: bytes, kind: Kind) -> EncodedImage:
     layout = jpeg_layout(data) if kind is JPEG else None
     if layout and layout.bits != 8:
         raise InvalidImage(f"the JPEG has {layout.bits} bits per sample, and 8 are decoded; save it with 8")
+    if layout and layout.is_hierarchical:
+        raise InvalidImage("the JPEG is a hierarchical one, which is not decoded; save it as a baseline JPEG")
     page = best_page(data) if kind is TIFF else None
     return EncodedImage(_pillows(data, kind, layout, page), data, kind, layout, page)
 
@@ -171,6 +188,10 @@ def _named_errors(data: bytes, kind: Kind) -> Iterator[None]:
     except Image.DecompressionBombError as err:
         raise ImageTooLarge("the image has over 178,956,970 pixels, Pillow's limit; scale it down") from err
     except Exception as err:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+        if any(text in str(err) for text in _UNKNOWN_COLOURS) and (codes := stated_codes(data)):
+            raise InvalidImage(
+                f"{kind.the_name} states its colours by code points that are not decoded ({codes}); {CONVERT}"
+            ) from err
         raise InvalidImage(
             f"{kind.the_name} is truncated or corrupt: {len(data):,} bytes cannot be decoded whole; send the complete "
             "file"

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from crowdserve.errors import InvalidImage
 from crowdserve.images.strips import by_strips, strips
 
 Range = tuple[float, float]
 """The values that become black and white."""
 
+_MOST = 1e30
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 """Bits that sensors and files have."""
 
@@ -27,11 +29,13 @@ class SampleMeaning:
         stated: The range that they have; passed over if a value is above it.
         is_white_at_zero: Whether zero is white.
         is_unsigned: Whether samples of 32 bits have no sign, which Pillow gives them.
+        nodata: The value that stands for none; it is black.
     """
 
     stated: Range | None = None
     is_white_at_zero: bool = False
     is_unsigned: bool = False
+    nodata: float | None = None
 
     def values(self, image: Image.Image) -> npt.NDArray[np.generic]:
         """The samples of a grey image of mode I;16, I or F."""
@@ -59,22 +63,37 @@ def _used(found: Range, *, is_float: bool) -> Range:
 
 
 def _values_of(image: Image.Image, meaning: SampleMeaning) -> Range:
-    """The least and the largest finite value."""
+    """The least and the largest value, but for those that stand for none.
+
+    Raises:
+        InvalidImage: If there are no others.
+    """
     lows, highs = [], []
     for strip in strips(image):
         values = meaning.values(image.crop(strip))
-        finite = values[np.isfinite(values)]
+        finite = values[_are_there(values, meaning)]
         if finite.size:
             lows.append(float(finite.min()))
             highs.append(float(finite.max()))
-    return (min(lows), max(highs)) if lows else (0.0, 0.0)
+    if not lows:
+        raise InvalidImage("the picture has no values: all of its samples are NaN, infinite or stand for no data")
+    return min(lows), max(highs)
+
+
+def _are_there(values: npt.NDArray[np.generic], meaning: SampleMeaning) -> npt.NDArray[np.bool_]:
+    """Which samples have a value. Floats beyond what any sensor measures stand for none, too: a common sign for it."""
+    there: npt.NDArray[np.bool_] = np.isfinite(values)
+    if meaning.nodata is not None:
+        there &= values != values.dtype.type(meaning.nodata)
+    return there & (np.abs(values) < _MOST) if values.dtype.kind == "f" else there
 
 
 def _scaled_from(black: float, white: float, meaning: SampleMeaning) -> Callable[[Image.Image], Image.Image]:
     factor = 255.0 / (white - black or 1.0)
 
     def convert(strip: Image.Image) -> Image.Image:
-        values = np.nan_to_num((meaning.values(strip).astype(np.float64) - black) * factor)
+        found = meaning.values(strip)
+        values = np.where(_are_there(found, meaning), (found.astype(np.float64) - black) * factor, 0)
         return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
     return convert

@@ -152,3 +152,28 @@ def test_formats_that_are_decoded_are_known_by_the_same_bytes(name: str) -> None
 def test_what_only_looks_like_a_format_is_not_taken_for_it(data: bytes) -> None:
     kind = kind_of(data)
     assert kind is None or kind.name == "a text"
+
+
+JPEG_FILE, PNG_FILE = (encoded(Image.fromarray(SENSOR.astype(np.uint8)), name) for name in ("JPEG", "PNG"))
+MANGLED = {
+    "a JPEG read as UTF-8": (JPEG_FILE.decode("utf-8", "replace").encode(), "as if it were UTF-8 text"),
+    "a JPEG read as Latin-1": (JPEG_FILE.decode("latin-1").encode(), "a JPEG whose bytes were taken for letters"),
+    "a PNG read as Latin-1": (PNG_FILE.decode("latin-1").encode(), "a PNG whose bytes were taken for letters"),
+    "a PNG from Windows": (PNG_FILE.replace(b"\r\n", b"\n"), "a PNG whose line ends were changed"),
+    "a PNG to Windows": (PNG_FILE.replace(b"\n", b"\r\n"), "a PNG whose line ends were changed"),
+    "a JPEG by curl -d": (JPEG_FILE.translate(None, b"\0\r\n"), "a JPEG that lost its zero bytes: .*--data-binary"),
+    "a PNG by curl -d": (PNG_FILE.translate(None, b"\0\r\n"), "a PNG that lost its line ends: .*--data-binary"),
+    "a DIB": (encoded(Image.new("RGB", (9, 9)), "DIB"), "a DIB, a BMP without the header of its file: convert it"),
+    "a hierarchical JPEG": (JPEG_FILE.replace(b"\xff\xc0", b"\xff\xc5", 1), "a hierarchical one, which is not decoded"),
+}
+
+
+@pytest.mark.parametrize("name", MANGLED)
+def test_photos_that_were_taken_for_text_are_named(name: str) -> None:
+    data, message = MANGLED[name]
+    with pytest.raises(InvalidImage, match=message):
+        decode_image(data)
+
+
+def test_mark_of_a_text_before_a_photo_is_passed_over() -> None:
+    np.testing.assert_array_equal(decode_image(b"\xef\xbb\xbf" + JPEG_FILE), decode_image(JPEG_FILE))

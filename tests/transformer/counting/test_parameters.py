@@ -3,7 +3,7 @@ import pytest
 from crowdserve.cards import COUNTERS
 from crowdserve.errors import InvalidRequest
 from crowdserve.protocol.tensors import OUTPUTS, count_name
-from crowdserve_transformer.counting.parameters import KNOWN, parameter_help, read_choices
+from crowdserve_transformer.counting.parameters import KNOWN, flag_of, parameter_help, read_choices
 from crowdserve_transformer.settings import Settings
 
 SETTINGS = Settings(counter="average")
@@ -78,6 +78,14 @@ def test_protocol_parameters_are_ignored(name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "flag"), [("true", True), ("True", True), ("1", True), ("on", True), ("FALSE", False), ("0", False)]
+)
+def test_flags_may_be_texts(text: str, flag: bool) -> None:
+    assert ("heatmap" in read_choices({"heatmap": text}, None, SETTINGS).outputs) is flag
+    assert flag_of({"binary_data_output": f" {text}"}, "binary_data_output") is flag
+
+
+@pytest.mark.parametrize(
     "parameters",
     [
         {"route": "fast"},
@@ -87,6 +95,9 @@ def test_protocol_parameters_are_ignored(name: str) -> None:
         {"counter": 1},
         {"density": 1},
         {"density": "yes"},
+        {"density": ""},
+        {"binary_data_output": "binary"},
+        {"binary_data_output": 1},
         {"heatmap": None},
     ],
 )

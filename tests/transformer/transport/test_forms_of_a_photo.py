@@ -65,6 +65,18 @@ def form(*parts: Part, encoded_name: bool = False) -> Sent:
 
 
 BINARY = binary_body([PHOTO])
+OF_OPENAI = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{TEXT}"}}
+SHARED = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"shared_memory_region": "a"}}
+IN_SHARED_MEMORY = json.dumps({"inputs": [SHARED]}).encode(), JSON
+
+
+def asking(output: str, binary: Any) -> Sent:
+    """A request for one output, in binary or not."""
+    return json.dumps(
+        json_body(PHOTO, outputs=[{"name": output, "parameters": {"binary_data": binary}}])
+    ).encode(), JSON
+
+
 FORMS: dict[str, tuple[str, Sent]] = {
     "gzip": (V2, packed(v2([TEXT]), "gzip", gzip.compress)),
     "gzip in capitals": (V2, packed(v2([TEXT]), "GZIP", gzip.compress)),
@@ -97,6 +109,14 @@ FORMS: dict[str, tuple[str, Sent]] = {
     "photo by version": (V2.replace("/infer", "/versions/0.2.0/infer"), (PHOTO, {"content-type": "image/jpeg"})),
     "photo to v1": (V1, (PHOTO, {"content-type": "image/jpeg"})),
     "raw form to v1": (V1, (PHOTO, RAW)),
+    "a slash at the end": (V2 + "/", v2([TEXT])),
+    "a slash at the end in v1": (V1 + "/", v1(TEXT)),
+    "mark of a text from Windows": (V2, (b"\xef\xbb\xbf" + v2([TEXT])[0], JSON)),
+    "mark in v1": (V1, (b"\xef\xbb\xbf" + v1(TEXT)[0], JSON)),
+    "OpenAI's object": (V2, v2([OF_OPENAI])),
+    "OpenAI's object in v1": (V1, v1(OF_OPENAI)),
+    "form with flags": (V2, form(IMAGE, ("binary_data_output", None, b"false"), ("heatmap", None, b"0"))),
+    "form with a field left empty": (V2, form(IMAGE, ("counter", None, b""), ("zones", None, b" "))),
     "text without a list": (V2, v2(TEXT)),
     "text in a list in a list": (V2, v2([[TEXT]])),
     "data URL": (V2, v2([f"data:image/jpeg;base64,{TEXT}"])),
@@ -137,9 +157,24 @@ def test_photo_is_counted_in_every_form(client: httpx.Client, small_service: Emb
     assert count_of(response) == pytest.approx(expected_count(), rel=1e-5)
 
 
+@pytest.mark.parametrize("said", [False, "false", "0"])
+def test_an_output_is_in_binary_only_if_that_is_said(
+    client: httpx.Client, small_service: EmbeddedService, said: Any
+) -> None:
+    content, headers = asking("count", said)
+    response = client.post(small_service.http_url + V2, content=content, headers=headers)
+    assert count_of(response) == pytest.approx(expected_count(), rel=1e-5)
+
+
 SHORT = gzip.compress(v2([TEXT])[0])
 TWICE = base64.b64encode(TEXT.encode()).decode()
 REFUSED: dict[str, tuple[str, Sent, int, str]] = {
+    "v1 at v2's address": (V2, v1(TEXT), 400, "send it to /v1/models/crowdserve:predict"),
+    "v2 at v1's address": (V1, v2([TEXT]), 400, "send it to /v2/models/crowdserve/infer"),
+    "address of a photo": (V2, v2(["https://example.com/a.jpg"]), 400, "the service fetches nothing"),
+    "shared memory": (V2, IN_SHARED_MEMORY, 400, "in shared memory, which this service does not read"),
+    "form with a flag that is none": (V2, form(IMAGE, ("density", None, b"maybe")), 400, "expected true or false"),
+    "binary by a word": (V2, asking("count", "yes"), 400, "'binary_data' is 'yes'; expected true or false"),
     "brotli": (V2, (b"x", {"content-encoding": "br"}), 415, "'br' is not supported"),
     "zstandard": (V1, (b"x", {"content-encoding": "zstd"}), 415, "with one of gzip, deflate"),
     "gzip twice": (V2, (gzip.compress(SHORT), {"content-encoding": "gzip, gzip"}), 415, "'gzip, gzip' is not"),

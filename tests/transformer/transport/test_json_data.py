@@ -54,7 +54,26 @@ def test_files_may_be_nested_in_rows_of_one() -> None:
     assert files_of([text, text], 2) == files_of([[text], [text]], 2) == [b"file", b"file"]
 
 
-@pytest.mark.parametrize("element", [7, None, True, {"b64": "AAAA"}, [["AAAA"]]])
+@pytest.mark.parametrize(
+    "element",
+    [
+        "YWJj",
+        {"b64": "YWJj"},
+        {"url": "data:image/png;base64,YWJj"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,YWJj", "detail": "low"}},
+    ],
+)
+def test_objects_of_other_services_hold_base64_too(element: object) -> None:
+    assert files_of([element], 1) == [b"abc"]
+
+
+@pytest.mark.parametrize("url", ["https://example.com/a.jpg", " HTTP://example.com/", "s3://bucket/a.jpg"])
+def test_address_of_a_photo_is_named(url: str) -> None:
+    with pytest.raises(InvalidImage, match="the service fetches nothing; send the file's bytes"):
+        files_of([url], 1)
+
+
+@pytest.mark.parametrize("element", [7, None, True, {"b64": 7}, {"url": "https://a"}, [["AAAA"]]])
 def test_non_text_file_is_refused(element: object) -> None:
     with pytest.raises(InvalidRequest, match="expected base64 text"):
         files_of([element], 1)

@@ -13,6 +13,7 @@ from crowdserve_transformer.settings import Settings
 _NAMED = 3
 _OF_THE_MAP = frozenset({"density", "density_shape", "density_cell_px"})
 _OF_THE_SCENE = frozenset({"scene", "scene_probability", "scene_unsure"})
+_FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 _OF_ZONES = (ZONE_NAMES, ZONE_COUNTS)
 KNOWN = ("route", "counter", "density", "heatmap", "zones")
 OF_THE_PROTOCOL = frozenset(
@@ -72,11 +73,12 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
         InvalidRequest: If a parameter or output is unknown, invalid or unavailable.
     """
     _refuse_unknown(parameters)
+    flag_of(parameters, "binary_data_output")  # read when the answer is written
     wanted = tuple(dict.fromkeys(outputs or ()))
     wants_all = set(wanted) >= OUTPUTS.keys()
     counter = _choice(parameters, "counter", COUNTER_CHOICES, "average" if wants_all else settings.counter)
     counters = COUNTERS if counter == "average" else (counter,)
-    optional = [name for name in ("density", "heatmap") if _flag(parameters, name)]
+    optional = [name for name in ("density", "heatmap") if flag_of(parameters, name)]
     available = _available(counters)
     zones = read_zones(parameters["zones"]) if parameters.get("zones") is not None else ()
     if wanted:
@@ -91,6 +93,21 @@ def read_choices(parameters: Mapping[str, Any], outputs: Iterable[str] | None, s
         optional += _OF_ZONES
     names = tuple(dict.fromkeys((*wanted, *optional)))
     return Choices(_choice(parameters, "route", ROUTE_CHOICES, settings.route), counters, names, zones)
+
+
+def flag_of(parameters: Mapping[str, Any], name: str) -> bool:
+    """A parameter that is true or false; false if it is not there.
+
+    Forms have texts only, and some clients of gRPC and CloudEvents send nothing else.
+
+    Raises:
+        InvalidRequest: If it is neither.
+    """
+    value = parameters.get(name, False)
+    flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(flag, bool):
+        raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected true or false")
+    return flag
 
 
 def parameter_help(settings: Settings) -> dict[str, Any]:
@@ -139,11 +156,4 @@ def _choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], 
     value = parameters.get(name, default)
     if not isinstance(value, str) or value not in choices:
         raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected one of {', '.join(choices)}")
-    return value
-
-
-def _flag(parameters: Mapping[str, Any], name: str) -> bool:
-    value = parameters.get(name, False)
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected true or false")
     return value

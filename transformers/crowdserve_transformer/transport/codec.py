@@ -24,9 +24,13 @@ from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.binary import element_spans, join_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import OUTPUTS
+from crowdserve_transformer.counting.parameters import flag_of
 from crowdserve_transformer.counting.request import check_batch
 from crowdserve_transformer.transport.json_data import files_of, pixels_of
 from crowdserve_transformer.transport.json_limits import check_json
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Windows begins texts with it."""
 
 _MAX_INPUTS = 16
 _MAX_SHAPE_LENGTH = 8
@@ -53,6 +57,10 @@ def decode_rest(
     message = _object(parse_json(body if json_length == len(body) else memoryview(body)[:json_length]), "the body")
     binary = memoryview(body if json_length < len(body) else b"")[json_length:]
     del body  # a photo in base64 need not be kept three times
+    if "instances" in message and "inputs" not in message:
+        raise InvalidRequest(
+            f"the body has 'instances', as in v1: send it to /v1/models/{quoted(model_name)[1:-1]}:predict"
+        )
     described_inputs = _objects(message, "inputs")
     if len(described_inputs) > _MAX_INPUTS:
         raise InvalidRequest(f"the request has {len(described_inputs)} inputs; expected exactly one")
@@ -68,8 +76,7 @@ def decode_rest(
         request_id=_optional_text(message, "id"),
         parameters=_object(message.get("parameters") or {}, "parameters"),
         request_outputs=[
-            RequestedOutput(_text(output, "name"), _object(output.get("parameters") or {}, "output parameters"))
-            for output in (_objects(message, "outputs") if message.get("outputs") else [])
+            _requested(output) for output in (_objects(message, "outputs") if message.get("outputs") else [])
         ],
     )
 
@@ -83,6 +90,8 @@ def parse_json(body: bytes | bytearray | memoryview) -> Any:
     """
     if not len(body):
         raise InvalidRequest("the body is empty; send a photo, or JSON with one")
+    if body[:3] == _BYTE_ORDER_MARK:
+        body = memoryview(body)[3:]
     check_json(body)
     collecting = gc.isenabled()
     gc.disable()  # a million small lists would be searched for cycles again and again, at four times the cost
@@ -105,7 +114,7 @@ def encode_rest(response: InferResponse, request: InferRequest) -> tuple[bytes, 
         The body and its headers.
     """
     in_binary = {o.name: o.binary_data for o in request.request_outputs or []}
-    by_default = bool((request.parameters or {}).get("binary_data_output", False))
+    by_default = flag_of(request.parameters or {}, "binary_data_output")
     described, blobs = [], []
     for output in response.outputs:
         entry: dict[str, Any] = {"name": output.name, "datatype": output.datatype, "shape": output.shape}
@@ -186,11 +195,22 @@ def _rest_input(described: Mapping[str, Any], binary: memoryview, max_files: int
         data, binary = from_raw(datatype, binary[:size], max_files), binary[size:]
     elif isinstance(data, list) or (isinstance(data, str) and datatype == "BYTES"):
         data = from_list(datatype, data if isinstance(data, list) else [data], max_files)
+    elif "shared_memory_region" in parameters:
+        raise InvalidRequest(
+            f"input {quoted(name)} is in shared memory, which this service does not read; send its data"
+        )
     else:
         raise InvalidRequest(
             f"input {quoted(name)} has no data; expected a list, or binary_data_size in its parameters"
         )
     return InferInput(name=name, shape=_shape(described, name), datatype=datatype, data=data), binary
+
+
+def _requested(described: Mapping[str, Any]) -> RequestedOutput:
+    parameters = _object(described.get("parameters") or {}, "output parameters")
+    if parameters.get("binary_data") is not None:
+        parameters["binary_data"] = flag_of(parameters, "binary_data")
+    return RequestedOutput(_text(described, "name"), parameters)
 
 
 def _to_json(output: InferOutput) -> Any:

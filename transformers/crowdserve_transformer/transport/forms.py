@@ -107,7 +107,8 @@ class _Parts:
 
     def _keep(self, name: bytes, content: bytes) -> None:
         try:
-            self.parameters[name.decode()] = content.decode().strip()
+            if text := content.decode().strip():  # what is left empty in a page is not chosen
+                self.parameters[name.decode()] = text
         except UnicodeDecodeError as err:
             raise InvalidRequest(
                 f"the field {quoted(name.decode(errors='replace'))} of the form is no UTF-8 text; a photo needs a file "

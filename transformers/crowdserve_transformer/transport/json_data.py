@@ -1,6 +1,7 @@
 """Tensor data inside JSON: files as base64, pixels as lists of numbers."""
 
 import base64
+import re
 import string
 from itertools import chain
 from typing import Any
@@ -15,6 +16,7 @@ from crowdserve_transformer.counting.request import check_batch
 _PIECE_CHARACTERS = 4 * 2**20
 _DATA_URL, _HEAD_CHARACTERS = "data:", 20
 _TO_STANDARD = str.maketrans("-_", "+/", string.whitespace)
+_URL = re.compile(r"\s*(https?|ftp|file|s3|gs)://", re.IGNORECASE)
 _AXES = len(IMAGE_SHAPES["UINT8"])
 
 
@@ -31,11 +33,26 @@ def files_of(data: list[Any], max_files: int) -> list[bytes]:
         check_batch(len(texts), max_files)
     files = []
     for _ in range(len(texts)):
-        element = texts.pop(0)
+        element = text_of(texts.pop(0))
         if not isinstance(element, str):
             raise InvalidRequest(f"a BYTES element is a {type(element).__name__}; expected base64 text")
         files.append(decode_base64(element))
     return files
+
+
+def text_of(value: Any) -> Any:
+    """The base64 in an object as other services take it: `{"b64": …}`, or a `data:` URL as OpenAI's `image_url`.
+
+    Whatever else it is is returned as it is.
+    """
+    match value:
+        case {"b64": str(text)}:
+            return text
+        case {"image_url": {"url": str(url)}} | {"url": str(url)} if (
+            url.lstrip()[: len(_DATA_URL)].lower() == _DATA_URL
+        ):
+            return url
+    return value
 
 
 def decode_base64(text: str) -> bytes:
@@ -50,6 +67,10 @@ def decode_base64(text: str) -> bytes:
         return _decoded(text)
     except ValueError:
         pass
+    if _URL.match(text):
+        raise InvalidImage(
+            f"the image is the URL {quoted(text[:100])}: the service fetches nothing; send the file's bytes"
+        )
     try:
         return _decoded(_standard(text))
     except ValueError as err:

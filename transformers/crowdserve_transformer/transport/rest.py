@@ -10,9 +10,11 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
@@ -27,6 +29,7 @@ from crowdserve_transformer.transport.rest_inference import InferenceEndpoints, 
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 _MAX_INDEX_BYTES = 4096
+_PROTOCOLS = ("/v1/", "/v2/")
 
 
 def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlette:
@@ -67,12 +70,27 @@ def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlet
     ]
     if not plane.model.settings.metrics_port:
         routes.append(metrics_route())
-    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served})
+    app = Starlette(
+        routes=routes, exception_handlers={HTTPException: _not_served}, middleware=[Middleware(_WithoutLastSlash)]
+    )
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
     described = document(app.routes, plane.model.settings)
     app.state.openapi, app.state.docs = orjson.dumps(described), page(described).encode()
     app.router.routes.extend(more)
     return app
+
+
+class _WithoutLastSlash:
+    """Takes a path of the protocols with a slash at its end for the one without, as clients join addresses."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path.endswith("/") and path.startswith(_PROTOCOLS):
+            scope["path"] = path.rstrip("/")
+        await self._app(scope, receive, send)
 
 
 class RestEndpoints(InferenceEndpoints):
@@ -172,7 +190,10 @@ def _refusal(failure: Failure) -> Response:
 async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
+    allowed = (getattr(err, "headers", None) or {}).get("Allow")
     text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
+    if allowed:
+        text = f"{quoted(request.scope['path'])} takes {allowed}, not {quoted(request.method)[1:-1]}"
     headers = {**(getattr(err, "headers", None) or {}), "x-request-id": id_of(request)}
     return JSONResponse({"error": text}, status, headers=headers)
 

@@ -12,7 +12,7 @@ from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.tensors import IMAGE, OUTPUTS
 from crowdserve_transformer.counting.request import check_batch
 from crowdserve_transformer.transport.codec import parse_json
-from crowdserve_transformer.transport.json_data import decode_base64
+from crowdserve_transformer.transport.json_data import decode_base64, text_of
 
 EXAMPLE = '{"instances": [{"image_bytes": {"b64": "<base64 of the file>"}}], "parameters": {}}'
 
@@ -29,6 +29,8 @@ def decode_v1(body: bytes | bytearray, model_name: str, max_files: int) -> Infer
     """
     message = parse_json(body)
     del body
+    if isinstance(message, dict) and "inputs" in message and "instances" not in message:
+        raise InvalidRequest(f"the body has 'inputs', as in v2: send it to /v2/models/{quoted(model_name)[1:-1]}/infer")
     if not isinstance(message, dict) or not isinstance(message.get("instances"), list):
         raise InvalidRequest(f"the body has no list of instances; expected {EXAMPLE}")
     unknown = sorted(set(message) - {"instances", "parameters", "signature_name"})
@@ -90,7 +92,5 @@ def _file(instance: Any, number: int) -> bytes:
 
 
 def _of_object(value: Any) -> str | None:
-    match value:
-        case {"b64": str(text)}:
-            return text
-    return None
+    text = text_of(value) if isinstance(value, dict) else None
+    return text if isinstance(text, str) else None

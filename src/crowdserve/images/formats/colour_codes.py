@@ -1,5 +1,7 @@
 """Code points of ITU-T H.273 by which a PNG, AVIF or HEIC says in which colours it is, without a profile."""
 
+import struct
+
 from crowdserve.images.formats.png import chunks_before_pixels
 
 _OF_BOXES = b"colrnclx"
@@ -16,6 +18,17 @@ def png_codes(data: bytes) -> Codes | None:
 
 def box_codes(data: bytes) -> Codes | None:
     """Those of the first colour box of an AVIF or HEIC that has some; None if none has."""
+    found = _of_boxes(data, 2)
+    return (found[0], found[1]) if found else None
+
+
+def stated_codes(data: bytes) -> str | None:
+    """All code points of that box, for a message."""
+    found = _of_boxes(data, 3)
+    return "primaries {}, transfer {}, matrix {}".format(*found) if found else None
+
+
+def _of_boxes(data: bytes, numbers: int) -> tuple[int, ...] | None:
     at = data.find(_OF_BOXES)
-    codes = data[at + len(_OF_BOXES) : at + len(_OF_BOXES) + 4] if at >= 0 else b""
-    return (int.from_bytes(codes[:2], "big"), int.from_bytes(codes[2:], "big")) if len(codes) == 4 else None
+    found = data[at + len(_OF_BOXES) : at + len(_OF_BOXES) + 2 * numbers] if at >= 0 else b""
+    return struct.unpack(f">{numbers}H", found) if len(found) == 2 * numbers else None

@@ -4,7 +4,7 @@ import re
 
 _LONGEST_BYTES = 8192
 _ENVELOPE = re.compile(
-    rb"""(?:\r?\n)*
+    rb"""(?:\xef\xbb\xbf)?(?:\r?\n)*
     (?:HTTP/[^\r\n]+\r?\n)?
     (?:--[^\r\n]+\r?\n)?
     (?:[A-Za-z][A-Za-z0-9-]*:[^\r\n]*\r?\n)*
@@ -14,6 +14,6 @@ _ENVELOPE = re.compile(
 
 
 def envelope_bytes(data: bytes) -> int:
-    """How many bytes stand before the file itself: those of a line `--boundary` and of headers, if there are any."""
+    """How many bytes stand before the file itself: a mark that text begins with, a line `--boundary`, headers."""
     found = _ENVELOPE.match(data, 0, _LONGEST_BYTES)
     return found.end() if found else 0

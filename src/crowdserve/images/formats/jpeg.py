@@ -8,6 +8,10 @@ END_OF_IMAGE = b"\xff\xd9"
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # less tables, an extension, arithmetic conditioning
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
+_FIRST_ARITHMETIC = 0xC9
+_HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+_RESTART_INTERVAL = 0xDD
 _RESERVED_UP_TO = 0xBF
 _MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
 """A marker, among bytes that are none; less those that have no segment and end nothing."""
@@ -16,6 +20,7 @@ _MOST_ZEROS = 2
 """That a scan ends with; more are what a camera fills its buffer with, or what a download left empty."""
 
 _LAST_COEFFICIENT = 63
+_PIECE_BYTES = 2**16
 
 _NOISE = bytes(0xFE - step * 97 % 0xFD for step in range(128))
 """Bytes without a marker among them."""
@@ -31,8 +36,13 @@ class JpegLayout:
         scans: Its scans, at most.
         bits: Of a sample.
         is_progressive: Whether each scan refines the picture.
+        is_lossless: Whether it is coded pixel by pixel.
+        is_hierarchical: Whether it is a pyramid of pictures, which no decoder in use takes.
+        is_arithmetic: Whether its data are coded arithmetically, which nearly no encoder does.
         components: Of a pixel.
         first_scan_components: Of them, in the first scan.
+        has_restarts: Whether markers divide its scans, at which a decoder can begin anew.
+        last_scan: Where the data of the last scan begin.
     """
 
     end: int
@@ -40,8 +50,14 @@ class JpegLayout:
     scans: int = 0
     bits: int = 8
     is_progressive: bool = False
+    is_lossless: bool = False
+    is_hierarchical: bool = False
+    is_arithmetic: bool = False
     components: int = 0
     first_scan_components: int = 0
+    has_restarts: bool = False
+    last_scan: int = 0
+    _begun: set[int] = field(default_factory=set)
     _refined: set[tuple[int, bool]] = field(default_factory=set)
 
     @property
@@ -50,14 +66,21 @@ class JpegLayout:
         return self.is_progressive or self.first_scan_components < self.components
 
     @property
+    def lacks_colours(self) -> bool:
+        """Whether a component is in no scan, or only in one that refines it: its colour is unknown."""
+        return len(self._begun) < self.components
+
+    @property
     def lacks_scans(self) -> bool:
-        """Whether scans are missing that a progressive picture must end with."""
+        """Whether scans are missing that a progressive picture of full quality ends with."""
         return self.is_progressive and len(self._refined) < 2 * self.components
 
     def add_frame(self, marker: int, segment: bytes) -> None:
         """Take note of the header of the frame."""
         if len(segment) > 7:
-            self.is_progressive = marker in _PROGRESSIVE
+            self.is_progressive, self.is_lossless = marker in _PROGRESSIVE, marker in _LOSSLESS
+            self.is_hierarchical = marker in _HIERARCHICAL
+            self.is_arithmetic = marker >= _FIRST_ARITHMETIC
             self.bits, self.components = segment[2], segment[7]
 
     def add_scan(self, segment: bytes) -> None:
@@ -67,6 +90,8 @@ class JpegLayout:
         if self.scans == 1:
             self.first_scan_components = components
         names, (first, last, precision) = segment[3 : 3 + 2 * components : 2], segment[-3:].rjust(3, b"\0")
+        if first == 0 or self.is_lossless:  # of which the first number is a predictor
+            self._begun |= set(names)
         if precision & 0x0F == 0:  # down to the last bit
             self._refined |= {(name, False) for name in names if first == 0}
             self._refined |= {(name, True) for name in names if last == _LAST_COEFFICIENT}
@@ -86,30 +111,57 @@ def jpeg_layout(data: bytes) -> JpegLayout:
             layout.add_frame(marker, segment)
         elif marker == _START_OF_SCAN:
             layout.add_scan(segment)
+            layout.last_scan = at + len(segment)
+        elif marker == _RESTART_INTERVAL:
+            layout.has_restarts = any(segment[2:])
         at += len(segment)
     return layout
 
 
+def unended(data: bytes, layout: JpegLayout) -> memoryview:
+    """The first picture without its end marker, and without what a camera filled its buffer with."""
+    return memoryview(data)[: _content_bytes(data, layout)]
+
+
 def ended(data: bytes, layout: JpegLayout) -> bytes:
     """The first picture with an end marker."""
-    return _content(data, layout) + END_OF_IMAGE
+    return b"".join([unended(data, layout), END_OF_IMAGE])
+
+
+def next_restart(data: bytes, layout: JpegLayout) -> bytes:
+    """The restart marker that would come next in the last scan, had it another: they come in a cycle of eight."""
+    places = [data.rfind(_restart(number), layout.last_scan, _content_bytes(data, layout)) for number in range(8)]
+    return _restart(places.index(max(places)) + 1 if max(places) >= 0 else 0)
 
 
 def continued(data: bytes, layout: JpegLayout) -> bytes:
     """The first picture with noise before its end marker, which belongs to no pixel if all of them are there.
 
-    Restart markers, which come in a cycle of eight, stand in the noise: it is read wherever a decoder lacks pixels.
+    Restart markers stand in the noise: it is read wherever a decoder lacks pixels.
     """
-    content = _content(data, layout)
-    last = max(range(8), key=lambda restart: content.rfind(_restart(restart)))
-    return content + _NOISE + b"".join(_restart(last + step) + _NOISE for step in range(1, 9)) + END_OF_IMAGE
+    first = next_restart(data, layout)[1]
+    noise = b"".join(_restart(first + step) + _NOISE for step in range(8))
+    return b"".join([unended(data, layout), _NOISE, noise, END_OF_IMAGE])
 
 
 def _restart(number: int) -> bytes:
     return bytes((0xFF, 0xD0 + number % 8))
 
 
-def _content(data: bytes, layout: JpegLayout) -> bytes:
-    content = data[: layout.end - len(END_OF_IMAGE) if layout.has_end else layout.end]
-    padded = len(content) - len(content.rstrip(b"\0"))
-    return content[: len(content) - max(0, padded - _MOST_ZEROS)].rstrip(b"\xff")  # of a marker that was cut in two
+def _content_bytes(data: bytes, layout: JpegLayout) -> int:
+    end = layout.end - len(END_OF_IMAGE) if layout.has_end else layout.end
+    zeros = _length_behind(data, end, b"\0")
+    end -= zeros if zeros > _MOST_ZEROS else 0
+    return end - _length_behind(data, end, b"\xff")  # of a marker that was cut in two
+
+
+def _length_behind(data: bytes, end: int, value: bytes) -> int:
+    """How many bytes before a place have some value."""
+    start = end
+    while start > 0:
+        piece = data[max(0, start - _PIECE_BYTES) : start]
+        kept = len(piece.rstrip(value))
+        start -= len(piece) - kept
+        if kept:
+            break
+    return end - start

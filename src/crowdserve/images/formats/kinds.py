@@ -4,9 +4,11 @@ from crowdserve.images.formats.brands import kind_of_boxes
 from crowdserve.images.formats.signatures import (
     BMP,
     EXTRACT_FRAMES,
+    JPEG,
     LATER,
     PREFIXES,
     RIFF,
+    SEND_WITH_CURL,
     TIFF,
     ZIP,
     Kind,
@@ -25,6 +27,10 @@ _MATROSKA = Kind("a Matroska video (MKV)", EXTRACT_FRAMES)
 _WEBM = Kind("a WebM video", EXTRACT_FRAMES)
 _TRANSPORT_STREAM = Kind("an MPEG-TS video", EXTRACT_FRAMES)
 _OTHER_RIFF = Kind("a RIFF file", "send a photo")
+_WITHOUT_ZEROS = Kind("a JPEG that lost its zero bytes", SEND_WITH_CURL)
+_HEADERS_BYTES = 2048
+"""In which each JPEG has a zero: its first segments have short lengths, or a name that ends with one."""
+
 _ZEROS = Kind("a file of zeros only", "its content was never written: send it again")
 
 
@@ -39,6 +45,8 @@ def _by_signature(data: bytes) -> Kind | None:
         return None
     if found is ZIP and _is_office(data[:4096]):
         return _OFFICE
+    if found is JPEG and len(data) >= _HEADERS_BYTES // 8 and b"\0" not in data[:_HEADERS_BYTES]:
+        return _WITHOUT_ZEROS
     return found or next((kind for at, text, kind in LATER if data[at : at + len(text)] == text), None)
 
 

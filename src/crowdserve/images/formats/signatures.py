@@ -11,6 +11,8 @@ EXTRACT_FRAMES = "extract frames and send each as JPEG, for instance with ffmpeg
 EXPORT_PAGES = "send the photos that it shows as JPEG or PNG"
 UNPACK = "unpack it and send the photos in it"
 SEND_PHOTO = "send a photo"
+SEND_BYTES = "a program read it as text and wrote it again: open it in binary, and send its bytes as they are"
+SEND_WITH_CURL = "send its bytes as they are, with curl by --data-binary, not by -d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a JNG": (b"\x8bJNG\r\n\x1a\n",),
         "a Sun raster picture": (b"\x59\xa6\x6a\x95",),
         "a PNM": tuple(b"P%d" % form + end for form in range(1, 8) for end in (b"\n", b" ", b"\r\n")),
+        "a DIB, a BMP without the header of its file": (b"\x28\0\0\0",),
         "a PCX": (b"\n\x05\x01\x08",),
         "an SGI picture": (b"\x01\xda\0", b"\x01\xda\x01"),
         "an HDF5 file": (b"\x89HDF\r\n\x1a\n",),
@@ -129,6 +132,13 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a program": (b"\x7fELF", b"MZ", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"\0asm"),
         "a Python pickle": tuple(bytes([0x80, protocol, 0x95]) for protocol in (4, 5)),
     },
+    SEND_BYTES: {
+        "a file whose bytes were replaced as if it were UTF-8 text": (b"\xef\xbf\xbd",),
+        "a JPEG whose bytes were taken for letters": (b"\xc3\xbf\xc3\x98\xc3\xbf",),
+        "a PNG whose bytes were taken for letters": (b"\xc2\x89PNG",),
+        "a PNG whose line ends were changed": (b"\x89PNG\n\x1a\n", b"\x89PNG\r\n\x1a\r\n", b"\x89PNG\r\r\n"),
+    },
+    SEND_WITH_CURL: {"a PNG that lost its line ends": (b"\x89PNG\x1a",)},
     "send the photo beside it, without ._": {"an AppleDouble file (._NAME) of macOS": (b"\0\x05\x16\x07",)},
     "send its pixels as a UINT8 tensor, or save it as PNG": {"a NumPy array": (b"\x93NUMPY",)},
 }

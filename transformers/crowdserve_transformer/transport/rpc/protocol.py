@@ -30,6 +30,12 @@ def message_class(name: str) -> Any:
     return GetMessageClass(_POOL.FindMessageTypeByName(f"inference.{name}"))
 
 
+def streamed() -> frozenset[str]:
+    """Names of the methods that answer each message of a stream."""
+    service = _POOL.FindServiceByName(SERVICE)
+    return frozenset(method.name for method in service.methods if method.server_streaming)
+
+
 def methods() -> dict[str, tuple[Any, Any]]:
     """The classes of request and response of each method, by its name."""
     service = _POOL.FindServiceByName(SERVICE)

@@ -10,7 +10,7 @@ from crowdserve_transformer.ports import bind_grpc
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.rpc.health import HEALTH_SERVICE, HealthEndpoints
-from crowdserve_transformer.transport.rpc.protocol import SERVICE, methods
+from crowdserve_transformer.transport.rpc.protocol import SERVICE, methods, streamed
 from crowdserve_transformer.transport.rpc.reflection import REFLECTION_SERVICES, ReflectionEndpoints
 from crowdserve_transformer.transport.rpc.service import GrpcEndpoints
 
@@ -67,8 +67,9 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
 
 
 def _inference(endpoints: GrpcEndpoints) -> dict[str, Any]:
+    one, many = grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
     return {
-        name: grpc.stream_unary_rpc_method_handler(
+        name: (many if name in streamed() else one)(
             getattr(endpoints, name), response_serializer=response.SerializeToString
         )
         for name, (_, response) in methods().items()

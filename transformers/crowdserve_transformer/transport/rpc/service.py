@@ -15,17 +15,20 @@ from crowdserve_transformer.counting.request import request_id
 from crowdserve_transformer.metrics import traffic_of
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane, Observation
 from crowdserve_transformer.transport.deadlines import deadline_of
+from crowdserve_transformer.transport.error_responses import failure_of
 from crowdserve_transformer.transport.rpc.calls import REQUEST_ID, answering_errors, headers_of, taking_names
 from crowdserve_transformer.transport.rpc.codec import decode_grpc, encode_grpc
 from crowdserve_transformer.transport.rpc.compression import ENCODING_KEY, coding_of, inflated, is_worth_compressing
 from crowdserve_transformer.transport.rpc.message import split_message
 from crowdserve_transformer.transport.rpc.protocol import message_class, methods
 from crowdserve_transformer.transport.rpc.reading import MessageReaders
+from crowdserve_transformer.transport.rpc.streams import Streams
 
 _NAMES_SECONDS = 5.0
 """Longest time that a message with a name may take to arrive."""
 
 _ModelInferRequest = message_class("ModelInferRequest")
+_StreamResponse = message_class("ModelStreamInferResponse")
 _RESPONSES = {name: response for name, (_, response) in methods().items()}
 
 
@@ -39,6 +42,7 @@ class GrpcEndpoints:
     def __init__(self, plane: CrowdDataPlane) -> None:
         self._plane = plane
         self._infer_readers = MessageReaders(plane.model.settings.request_timeout_seconds)
+        self._streams = Streams(plane.model.settings.request_timeout_seconds)
         self.readers = MessageReaders(_NAMES_SECONDS)
 
     @taking_names
@@ -100,19 +104,43 @@ class GrpcEndpoints:
             hold = plane.model.budget.answer()
             ANSWER.set(hold)
             context.add_done_callback(lambda _: hold.release())  # when the answer is sent, or given up
-            async with inflated(sent, plane.bodies) as message:
-                response = await self._answer(message, seen, context)
+            response = await self._answer(sent, seen, context)
         coding = coding_of(sent)
         if coding and is_worth_compressing(response.ByteSize()):
             await context.send_initial_metadata(((ENCODING_KEY, coding),))
         return response
 
-    async def _answer(self, message: bytes | bytearray, seen: Observation, context: Any) -> Any:
+    @answering_errors
+    async def ModelStreamInfer(self, messages: AsyncIterator[bytes], context: Any) -> None:
+        """v2 inference, message by message, in order; the error of one is in its answer, and the stream goes on."""
+        with self._streams.one(lambda: self._plane.model.draining) as stream:
+            async for sent in stream.each(messages):
+                hold = self._plane.model.budget.answer()
+                ANSWER.set(hold)
+                with hold:
+                    await stream.send(context, await self._streamed(sent, context))
+
+    async def _streamed(self, sent: bytes, context: Any) -> Any:
+        """The answer to a message of a stream."""
+        plane, seen_id = self._plane, request_id(None, {})
+        try:
+            with plane.observed("v2-grpc", seen_id, _traffic(context)) as seen:
+                plane.admission.check()
+                response = await self._answer(sent, seen, context)
+        except Exception as err:
+            failed = _StreamResponse(error_message=failure_of(err, seen_id).message)
+            failed.infer_response.id = seen.request_id
+            return failed
+        response.parameters["triton_final_response"].bool_param = True
+        return _StreamResponse(infer_response=response)
+
+    async def _answer(self, sent: bytes, seen: Observation, context: Any) -> Any:
         plane = self._plane
         deadline = deadline_of(context.time_remaining(), plane.model.settings.request_timeout_seconds)
-        decode = partial(self._decode, message, seen)
         try:
-            return await plane.answer(seen, headers_of(context), deadline, len(message), decode, encode_grpc)
+            async with inflated(sent, plane.bodies) as message:
+                decode = partial(self._decode, message, seen)
+                return await plane.answer(seen, headers_of(context), deadline, len(message), decode, encode_grpc)
         except asyncio.CancelledError:
             if deadline.of_caller and context.time_remaining() <= 0:
                 raise deadline.error() from None
@@ -124,8 +152,8 @@ class GrpcEndpoints:
             message = _ModelInferRequest.FromString(rest)
         except DecodeError as err:
             raise InvalidRequest("the message is not a ModelInferRequest of the v2 protocol") from err
-        self._plane.require(message.model_name, message.model_version)
         seen.request_id = request_id(message.id, {"x-request-id": seen.request_id})
+        self._plane.require(message.model_name, message.model_version)
         return decode_grpc(message, raw, self._plane.model.settings.max_batch_size)
 
 
