@@ -243,48 +243,44 @@ def test_program_that_reads_beside_its_storage_is_refused(tmp_path: Path, net: n
         read_state(tmp_path / "cut.pt", FIRST)
 
 
-class Level(nn.Module):
-    """A module that has another one twice: its tensors have twice as many names."""
-
-    def __init__(self, below: nn.Module) -> None:
-        super().__init__()
-        self.left = self.right = below
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.left(x) + self.right(x)
+def write_program(path: Path, content: bytes) -> None:
+    """A TorchScript program of some pickled content."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", pickle.PROTO + b"\2" + content + pickle.STOP)
+        archive.writestr("model/code/__torch__.py", "")
 
 
 def test_program_whose_modules_share_others_without_end_is_refused(tmp_path: Path) -> None:
-    """Twelve levels have 8,192 names, thirty a billion."""
-    path, module = tmp_path / "model.pt", nn.Conv2d(1, 1, 1)
-    for _ in range(30):
-        module = Level(module)
-    scripted(module, path)
+    """Each of 40 modules has the one before twice: its tensors would have a trillion names."""
+    module = b"c__torch__\nLevel\n" + pickle.EMPTY_TUPLE + pickle.NEWOBJ + pickle.EMPTY_DICT
+    content = module + pickle.BUILD + pickle.BINPUT + b"\0"
+    for level in range(40):
+        below = pickle.BINGET + bytes((level,))
+        names = [pickle.BINUNICODE + b"\1\0\0\0" + name + below for name in (b"a", b"b")]
+        content += module + pickle.MARK + b"".join(names) + pickle.SETITEMS + pickle.BUILD
+        content += pickle.BINPUT + bytes((level + 1,))
+    write_program(tmp_path / "model.pt", content)
     with pytest.raises(WeightsError, match="over 10,000 modules"):
-        read_state(path, "weight")
+        read_state(tmp_path / "model.pt", "weight")
 
 
-NESTED = b"".join([pickle.PROTO + b"\2", pickle.EMPTY_TUPLE, *[pickle.DUP + pickle.TUPLE2] * 60])
+NESTED = pickle.EMPTY_TUPLE + (pickle.DUP + pickle.TUPLE2) * 60
 """A tuple of twice the same tuple, and so on: its hash takes 2 to the power of 60 steps."""
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.MARK + NESTED[2:] + pickle.NONE + pickle.DICT + pickle.STOP, "damaged"),
-        (pickle.EMPTY_DICT + NESTED[2:] + pickle.NONE + pickle.SETITEM + pickle.STOP, "a tuple for a key"),
-        (pickle.EMPTY_SET + pickle.MARK + NESTED[2:] + pickle.ADDITEMS + pickle.STOP, "damaged"),
-        (b"ctorch._utils\n_rebuild_tensor_v2\n" + NESTED[2:] + pickle.DUP + pickle.DUP + pickle.DUP + b"\x94(h\0" * 0
-         + pickle.TUPLE3 + pickle.REDUCE + pickle.STOP, "damaged"),
+        (pickle.MARK + NESTED + pickle.NONE + pickle.DICT, "damaged"),
+        (pickle.EMPTY_DICT + NESTED + pickle.NONE + pickle.SETITEM, "a tuple for a key"),
+        (pickle.EMPTY_SET + pickle.MARK + NESTED + pickle.ADDITEMS, "damaged"),
     ],
-)  # fmt: skip
+    ids=["dictionary", "item", "set"],
+)
 def test_values_that_share_others_without_end_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
-    path = tmp_path / "model.pt"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("model/data.pkl", pickle.PROTO + b"\2" + content)
-        archive.writestr("model/code/__torch__.py", "")
+    write_program(tmp_path / "model.pt", content)
     with pytest.raises(WeightsError, match=message):
-        read_state(path, "weight")
+        read_state(tmp_path / "model.pt", "weight")
 
 
 @pytest.mark.parametrize("cut", [0, 7, 40, 5_000])

@@ -193,7 +193,8 @@ async def _not_served(request: Request, err: Exception) -> Response:
     allowed = (getattr(err, "headers", None) or {}).get("Allow")
     text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
     if allowed:
-        text = f"{quoted(request.scope['path'])} takes {allowed}, not {quoted(request.method)[1:-1]}"
+        methods = ", ".join(sorted(allowed.split(", ")))
+        text = f"{quoted(request.scope['path'])} takes {methods}, not {quoted(request.method)[1:-1]}"
     headers = {**(getattr(err, "headers", None) or {}), "x-request-id": id_of(request)}
     return JSONResponse({"error": text}, status, headers=headers)
 
