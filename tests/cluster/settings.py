@@ -28,7 +28,7 @@ class ClusterSettings:
         s3_secret: Secret key of the store.
         s3_bucket: Bucket that the tests write to.
         gateway: ``namespace/name`` of a Gateway that takes routes of every namespace.
-        gateway_address: ``host:port`` at which the tests reach it.
+        gateway_address: ``host:port`` at which the tests reach it; rollouts ask there by ``host``, so it has that name.
         host: Host name of REST at the gateway, which the tests can resolve.
         grpc_host: Host name of gRPC at the gateway, which nothing has to resolve.
         prometheus: URL of Prometheus, as the tests reach it.
