@@ -128,6 +128,7 @@ FORMS: dict[str, tuple[str, Sent]] = {
     "URL-safe without padding": (V2, v2([base64.urlsafe_b64encode(PHOTO).decode().rstrip("=")])),
     "lines": (V2, v2([base64.encodebytes(PHOTO).decode()])),
     "lines of Windows, indented": (V2, v2(["  " + base64.encodebytes(PHOTO).decode().replace("\n", "\r\n\t ")])),
+    "query of a gateway": (f"{V2}?key=a&key=b&counter=csrnet", (PHOTO, OCTETS)),
     "v1: other keys": (V1, v1({"image_bytes": {"b64": TEXT}, "camera": 7, "tags": ["a"], "place": {"lat": 1.5}})),
     "v1: b64": (V1, v1({"b64": TEXT})),
     "v1: b64 with other keys": (V1, v1({"b64": TEXT, "key": "7"})),
@@ -157,6 +158,18 @@ def test_photo_is_counted_in_every_form(client: httpx.Client, small_service: Emb
     assert count_of(response) == pytest.approx(expected_count(), rel=1e-5)
 
 
+@pytest.mark.parametrize("sent", [(V2, (PHOTO, OCTETS)), (V2, v2([TEXT])), (V1, v1(TEXT)), (V2, form(IMAGE))])
+def test_parameters_may_be_in_the_query(
+    client: httpx.Client, small_service: EmbeddedService, sent: tuple[str, Sent]
+) -> None:
+    path, (content, headers) = sent
+    query = {"counter": "ssdcnet", "route": "dense", "zones": '[{"name":"all","polygon":[[0,0],[1,0],[1,1],[0,1]]}]'}
+    response = client.post(small_service.http_url + path, content=content, headers=headers, params=query)
+    assert response.status_code == 200, response.text
+    assert all(word in response.text for word in ("count_ssdcnet", "dense", "zone_counts"))
+    assert "count_csrnet" not in response.text
+
+
 @pytest.mark.parametrize("said", [False, "false", "0"])
 def test_an_output_is_in_binary_only_if_that_is_said(
     client: httpx.Client, small_service: EmbeddedService, said: Any
@@ -169,6 +182,10 @@ def test_an_output_is_in_binary_only_if_that_is_said(
 SHORT = gzip.compress(v2([TEXT])[0])
 TWICE = base64.b64encode(TEXT.encode()).decode()
 REFUSED: dict[str, tuple[str, Sent, int, str]] = {
+    "query with another counter": (f"{V2}?counter=mcnn", (PHOTO, OCTETS), 400, "parameter 'counter' is 'mcnn'"),
+    "query with a flag alone": (f"{V2}?density", (PHOTO, OCTETS), 400, "parameter 'density' is ''; expected true or"),
+    "query with two routes": (f"{V1}?route=dense&route=sparse", v1(TEXT), 400, "'route' is in the query twice"),
+    "query and form": (f"{V2}?counter=csrnet", form(IMAGE, COUNTER), 400, "'counter' is in the query and in the body"),
     "v1 at v2's address": (V2, v1(TEXT), 400, "send it to /v1/models/crowdserve:predict"),
     "v2 at v1's address": (V1, v2([TEXT]), 400, "send it to /v2/models/crowdserve/infer"),
     "address of a photo": (V2, v2(["https://example.com/a.jpg"]), 400, "the service fetches nothing"),

@@ -9,6 +9,7 @@ bodies.py           request bodies within size, pace and memory
 inflation.py        compressed ones; answer_coding.py compresses answers
 body_forms.py       whether a body is JSON, binary tensors, a form or a photo
 forms.py            photos and parameters out of a form
+query.py            parameters in the query of a URL
 cloud_events.py     events around requests and answers
 admission.py        how many requests are taken on
 deadlines.py        how long each may take

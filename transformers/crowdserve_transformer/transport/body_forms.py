@@ -83,6 +83,6 @@ def is_picture(body: bytes | bytearray, headers: Mapping[str, str]) -> bool:
 
 
 def of_picture(body: bytes | bytearray, model_name: str) -> InferRequest:
-    """A request for one photo, with every choice left to the service."""
+    """A request for one photo, with every choice left to the service or to the query."""
     image = InferInput(name=IMAGE, shape=[1], datatype="BYTES", data=[bytes(body)])
     return InferRequest(model_name=model_name, infer_inputs=[image])

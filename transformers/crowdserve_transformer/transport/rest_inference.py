@@ -19,6 +19,7 @@ from crowdserve_transformer.transport.deadlines import deadline_of, seconds_of
 from crowdserve_transformer.transport.hang_ups import unless_hung_up
 from crowdserve_transformer.transport.held_response import HeldResponse
 from crowdserve_transformer.transport.inflation import inflater_of
+from crowdserve_transformer.transport.query import joined, parameters_of
 from crowdserve_transformer.transport.v1 import encode_v1
 
 _Decode = Callable[[bytes | bytearray, Mapping[str, str], str, int], InferRequest]
@@ -60,7 +61,7 @@ class InferenceEndpoints:
         with plane.observed(protocol, id_of(request), traffic_of(request.headers)) as seen:
             plane.admission.check()
             deadline = deadline_of(seconds_of(headers), plane.model.settings.request_timeout_seconds)
-            envelope = Envelope(request.headers, name)
+            envelope, in_query = Envelope(request.headers, name), parameters_of(request.query_params.multi_items())
             inflater = inflater_of(request.headers.getlist("content-encoding"))
             with plane.bodies.body(announced_bytes(request)) as body:
                 await plane.bodies.read(body, request.receive, inflater)
@@ -69,7 +70,7 @@ class InferenceEndpoints:
                     headers,
                     deadline,
                     len(body.data),
-                    lambda: decode(*envelope.opened(body.take(), headers), name, most),
+                    lambda: joined(decode(*envelope.opened(body.take(), headers), name, most), in_query),
                     lambda response, sent: envelope.closed(*encode(response, sent)),
                 )
                 return await unless_hung_up(request.receive, answer)

@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 import crowdserve
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER, POD_HEADER
+from crowdserve_transformer.counting.parameters import parameter_help
 from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.transport.deadlines import TIMEOUT_HEADER
@@ -67,7 +68,7 @@ def _operation(route: Route) -> dict[str, Any]:
         "operationId": "_".join(filter(None, re.split(r"\W+", f"{method_of(route).lower()} {route.path}"))),
         "summary": inspect.cleandoc(route.endpoint.__doc__ or name).partition("\n")[0].rstrip("."),
         "tags": [operation.tag],
-        "parameters": [{"$ref": f"#/components/parameters/{each}"} for each in (*in_path, *operation.headers)],
+        "parameters": [{"$ref": f"#/components/parameters/{each}"} for each in (*in_path, *operation.parameters)],
         "responses": operation.responses("name" in in_path),
     }
     if operation.body is not None:
@@ -76,8 +77,9 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _parameters(settings: Settings) -> dict[str, Any]:
-    """Parameters of paths, under their own names, and of headers."""
+    """Parameters of paths and of the query, under their own names, and of headers."""
     return {
+        **_in_query(settings),
         "name": _parameter("path", "name", "Name of the model.", named(settings)),
         "version": _parameter(
             "path", "version", "Version of the model.", {"type": "string", "enum": [crowdserve.__version__]}
@@ -103,6 +105,18 @@ def _parameters(settings: Settings) -> dict[str, Any]:
             {"type": "integer", "minimum": 0, "maximum": settings.max_body_bytes},
         ),
     }
+
+
+def _in_query(settings: Settings) -> dict[str, Any]:
+    """Parameters that a photo as body has no other place for."""
+    found = {}
+    for name, described in parameter_help(settings).items():
+        schema: dict[str, Any] = {"type": "string", "minLength": 1}
+        if "choices" in described:
+            texts = [str(choice).lower() for choice in described["choices"]]
+            schema = {"enum": texts, "default": str(described["default"]).lower()}
+        found[name] = _parameter("query", name, f"The parameter {name}, in place of one in the body.", schema)
+    return found
 
 
 def _title_case(header: str) -> str:

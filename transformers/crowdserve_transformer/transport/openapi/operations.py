@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crowdserve_transformer.counting.parameters import KNOWN
 from crowdserve_transformer.transport.openapi import bodies, statuses
 from crowdserve_transformer.transport.openapi.schemas import ref
 
@@ -19,7 +20,7 @@ class Operation:
         answer: The response of status 200.
         tag: Heading that it stands under.
         body: The request's body; None if it takes none.
-        headers: Names of the header parameters that it reads, among the document's.
+        parameters: Names of the parameters in headers and the query that it reads, among the document's.
         errors: The statuses of its own errors, and when they occur, besides 404 where the path names a model.
         unready: Whether it answers 503 with the body `NotReady`.
     """
@@ -27,7 +28,7 @@ class Operation:
     answer: Mapping[str, Any]
     tag: str
     body: Mapping[str, Any] | None = None
-    headers: tuple[str, ...] = ("RequestId",)
+    parameters: tuple[str, ...] = ("RequestId",)
     errors: Callable[[], Mapping[int, str]] = field(default=dict)
     unready: bool = False
 
@@ -47,14 +48,14 @@ OPERATIONS: Mapping[str, Operation] = {
         bodies.infer_response(),
         "inference",
         body=bodies.infer_request(),
-        headers=("RequestId", "Timeout", "JsonLength"),
+        parameters=("RequestId", "Timeout", "JsonLength", *KNOWN),
         errors=statuses.of_requests,
     ),
     "predict": Operation(
         bodies.predict_response(),
         "inference",
         body=bodies.predict_request(),
-        headers=("RequestId", "Timeout"),
+        parameters=("RequestId", "Timeout", *KNOWN),
         errors=statuses.of_requests,
     ),
     "live": Operation(bodies.answer("The process answers.", ref("Live")), "health"),
@@ -71,5 +72,5 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "openapi": Operation(bodies.answer("This document.", {"type": "object", "required": ["openapi"]}), "metadata"),
     "docs": Operation(bodies.answer("The page.", {"type": "string"}, bodies.HTML), "metadata"),
-    "metrics": Operation(_METRICS, "health", headers=()),  # where they have no port of their own
+    "metrics": Operation(_METRICS, "health", parameters=()),  # where they have no port of their own
 }
