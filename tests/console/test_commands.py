@@ -57,7 +57,7 @@ def test_a_console_whose_watchers_are_away_ends_while_a_page_is_open(tmp_path: P
     ("arguments", "message"),
     [
         (("--watcher", "http://host"), "expected HOST or HOST:PORT"),
-        (("--host", "192.0.2.1"), "cannot be served: there is no way to 192.0.2.1:"),
+        (("--host", "192.0.2.1"), "cannot be served: 192.0.2.1 is no address of this machine"),
         (("--console-hosts", "http://host"), "is no name"),
     ],
 )

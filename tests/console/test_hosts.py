@@ -59,6 +59,15 @@ def test_known(hosts: Hosts, host: str) -> None:
     hosts.check(host)
 
 
+def test_a_machine_whose_name_has_a_domain_is_known_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Box.corp.example")
+    own = Hosts()
+    for host in ("box.corp.example:8080", "box:8080", "box.local"):
+        own.check(host)
+    with pytest.raises(UnknownHost):
+        own.check("box.evil.example")
+
+
 @pytest.mark.parametrize("host", UNKNOWN)
 def test_unknown(hosts: Hosts, host: str | None) -> None:
     with pytest.raises(UnknownHost, match="CROWDSERVE_CONSOLE_HOSTS") as found:

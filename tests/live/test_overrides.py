@@ -65,6 +65,22 @@ def test_a_file_that_goes_back_to_what_it_was_does_not_bring_old_changes_back(
     assert names(second, camera(LEFT)) == ["left"]
 
 
+def test_those_that_the_history_has_not_taken_stay_when_it_answers_again(
+    stores: tuple[HistoryStore, HistoryStore],
+) -> None:
+    first, second = map(Overrides, stores)
+    filed = camera()
+    changed(first, filed, LEFT)
+    first.put(filed, checked_zones(filed, [RIGHT]), keep=False)
+    assert (names(first, filed), names(second, filed)) == (["right"], ["left"])
+    changed(first, filed, LEFT, RIGHT)
+    changed(second, filed, LEFT)
+    assert names(first, filed) == ["left"], "it was taken, and what another watcher has changed since counts"
+    first.put(filed, checked_zones(filed, [RIGHT]), keep=False)
+    assert names(first, camera(LEFT, RIGHT)) == ["left", "right"]
+    assert names(first, filed) == ["left"]
+
+
 def test_who_has_lost_the_camera_changes_nothing(stores: tuple[HistoryStore, HistoryStore]) -> None:
     first, second = map(Overrides, stores)
     stores[0].claim({"gate": 1}, 0)

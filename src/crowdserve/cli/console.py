@@ -46,7 +46,7 @@ def console(
     from crowdserve.console.links import ServiceAddress
     from crowdserve.console.serving import ConsoleServer
     from crowdserve.failures import in_words
-    from crowdserve.network import listen
+    from crowdserve.network import is_elsewhere, listen
 
     hosts = chosen_hosts(console_hosts, host)
     try:
@@ -56,7 +56,8 @@ def console(
     except ValueError as err:
         raise SetupError(f"the console cannot be served: {err}") from err
     except OSError as err:
-        reason = in_words(err, f"{join_address(host, port)}")
+        elsewhere = f"{host} is no address of this machine; :: is all of them"
+        reason = elsewhere if is_elsewhere(err) else in_words(err, join_address(host, port))
         raise SetupError(f"the console cannot be served: {reason}") from err
     token = read_console_token()
     service = ServiceAddress(url, model or MODEL_NAME, read_token(SERVICE_TOKEN), ca_file)

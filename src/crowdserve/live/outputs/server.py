@@ -19,7 +19,7 @@ from crowdserve.failures import in_words
 from crowdserve.live.board import Board
 from crowdserve.live.outputs.connections import http_config
 from crowdserve.live.outputs.metrics import registry_of
-from crowdserve.network import listen
+from crowdserve.network import is_elsewhere, join_address, listen
 
 _STOP_SECONDS = 5.0
 _CONNECTIONS, _WAITING = 200, 128
@@ -61,7 +61,9 @@ def serving_metrics(
         for each in sockets:
             each.listen(_WAITING)  # whoever connects now waits until the thread runs
     except OSError as err:
-        raise SetupError(f"metrics cannot be served on {host}:{port} ({in_words(err)}); set metrics_port") from err
+        elsewhere = "it is no address of this machine; set metrics_host"
+        problem = elsewhere if is_elsewhere(err) else f"{in_words(err)}; set metrics_port"
+        raise SetupError(f"metrics cannot be served on {join_address(host, port)}: {problem}") from err
     server = _Server(_application(board, deliveries, pages), pages, sockets)
     server.start()
     try:
