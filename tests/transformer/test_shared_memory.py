@@ -1,10 +1,11 @@
 """Photos reach a real Triton by memory, and by its socket wherever that cannot be."""
 
 import asyncio
+import fcntl
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,19 @@ async def relay(to: str) -> AsyncIterator[tuple[str, list[int]]]:
     server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
     async with server:
         yield "{}:{}".format(*server.sockets[0].getsockname()), lengths
+
+
+@contextmanager
+def waiting_networks(triton_pid: int) -> Iterator[None]:
+    """No network gets its turn on the cores while the block runs."""
+    variables = Path(f"/proc/{triton_pid}/environ").read_text().split("\0")
+    turns = next(each.partition("=")[2] for each in variables if each.startswith("CROWDSERVE_TRITON_TURNS="))
+    queue = os.open(f"{turns}-queue", os.O_RDWR)
+    try:
+        fcntl.flock(queue, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(queue)  # and unlock it
 
 
 @pytest.fixture
@@ -120,6 +134,48 @@ def test_photos_that_find_no_place_are_sent_and_none_gets_the_pixels_of_another(
     found, sent_bytes = use(work)
     assert found == pytest.approx(list(range(30)), rel=1e-5)
     assert 20 * photo(0).nbytes < sent_bytes < 29 * photo(0).nbytes
+
+
+def test_a_place_is_taken_again_while_triton_is_to_read_it_for_a_photo_that_was_given_up(
+    use: Callable[..., Any], small_service: EmbeddedService
+) -> None:
+    """It waits in Triton behind the first photo, so its place has other pixels when it is read."""
+    triton = small_service.triton
+
+    async def work(client: TritonClient, lengths: list[int]) -> tuple[list[float], int]:
+        await density(client, photo(0))
+        with waiting_networks(triton.pid):
+            first, given_up = (asyncio.create_task(density(client, photo(value))) for value in (10, 20))
+            await asyncio.sleep(0.3)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+            last = asyncio.create_task(density(client, photo(200)))
+            await asyncio.sleep(0.1)
+            with pytest.raises(grpc.RpcError, match="Failed to unregister"):  # Triton would read what is not there
+                await asyncio.to_thread(call, triton.memory_socket, "SystemSharedMemoryUnregister")
+        found = [await first, await last]
+        return [*found, *[await density(client, photo(value)) for value in range(30, 34)]], sum(lengths)
+
+    found, sent_bytes = use(work)
+    assert found == pytest.approx([10, 200, *range(30, 34)], rel=1e-5)
+    assert sent_bytes < 8192  # all went by memory, in two places
+
+
+def test_late_news_of_memory_that_is_gone_does_not_end_what_is_shared_since(small_service: EmbeddedService) -> None:
+    async def regions() -> list[str]:
+        memory, found = SharedMemory(small_service.triton.memory_socket, 1), []
+        for lost in (0, 0, None):
+            await memory.open()
+            with memory.placed(photo(0)) as place:
+                assert place is not None
+                found.append(place.region)
+            if lost is not None:
+                memory.forget(found[lost])
+        await memory.close()
+        return found
+
+    first, second, third = asyncio.run(regions())
+    assert first != second == third
 
 
 def test_a_triton_that_does_not_know_the_memory_gets_it_anew(

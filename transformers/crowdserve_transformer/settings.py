@@ -157,7 +157,8 @@ class Settings:
         "",
         str,
         "Unix socket of the gRPC endpoint of a Triton on the same machine, which has nothing but shared memory: photos "
-        "then go there by memory; empty: every photo is sent over HTTP",
+        "then go there by memory. For one transformer to a Triton, with an IP address as predictor_host; empty: every "
+        "photo is sent over HTTP",
     )
     forward_authorization: bool = _setting(
         False,

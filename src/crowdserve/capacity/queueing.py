@@ -8,9 +8,8 @@ one that is c times as fast:
     P(wait > t) = C · exp(-2x (x / N + 1 - ρ)),   x = t · c / service time
 
 With N without bound it is M/D/c again. Where the time of service varies, waits are longer by the factor 1 + v (Allen
-and Cunneen), v the variance over the squared mean. A job in several processes that share cores with those of other jobs
-is such a case: had each its turn, v would be 0; were all at work at once, it would wait as with v = 1 (processor
-sharing). `tests/capacity/test_queueing.py` compares both with simulations.
+and Cunneen), v the variance over the squared mean. `tests/capacity/test_queueing.py` compares all of it with
+simulations.
 """
 
 import math
@@ -18,9 +17,6 @@ from dataclasses import dataclass
 
 BY_CHANCE = math.inf
 """Sources of arrivals that know nothing of each other."""
-
-SHARED_CORES = 0.5
-"""Variability of photos that pass through several processes on the same cores: half-way between both cases above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,8 @@ async def _by_memory(
         try:
             return await ask(places)
         except _MemoryUnknown:
-            memory.forget()
+            for place in places.values():
+                memory.forget(place.region)
     return await ask({})
 
 

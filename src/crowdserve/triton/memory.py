@@ -31,8 +31,8 @@ class Memory(Protocol):
     def placed(self, tensor: npt.NDArray[Any]) -> AbstractContextManager[Place | None]:
         """Place a tensor while the block runs; None if that cannot be done."""
 
-    def forget(self) -> None:
-        """Triton does not know it."""
+    def forget(self, region: str) -> None:
+        """Triton does not know this memory."""
 
     async def close(self) -> None:
         """Give it back."""

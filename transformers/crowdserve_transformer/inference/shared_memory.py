@@ -46,6 +46,8 @@ _SERVICE = "/inference.GRPCInferenceService"
 class SharedMemory:
     """Memory shared with one Triton; use it within one event loop and close it.
 
+    Sharing begins with taking away what others shared: one transformer to a Triton, or each would send most photos.
+
     Args:
         socket: Path of the Unix socket of Triton's gRPC endpoint.
         places: Photos that fit at once.
@@ -79,7 +81,11 @@ class SharedMemory:
 
     @contextmanager
     def placed(self, tensor: npt.NDArray[Any]) -> Iterator[Place | None]:
-        """Place a copy of a tensor for as long as the block runs; None if it does not fit now, or is small."""
+        """Place a copy of a tensor for as long as the block runs; None if it does not fit now, or is small.
+
+        Triton may read the place later, for a request that was given up: it then finds another photo there, and answers
+        to a connection that is closed. So nothing may give up a request and use its answer.
+        """
         region = self._region
         if region is None or not region.free or not LEAST_BYTES <= tensor.nbytes <= PLACE_BYTES:
             yield None
@@ -90,12 +96,13 @@ class SharedMemory:
         finally:
             region.free.append(number)
 
-    def forget(self) -> None:
-        """Share memory anew: this Triton does not know it, so it is another one."""
-        self._region = None
+    def forget(self, region: str) -> None:
+        """Share memory anew: this Triton does not know that of this name, so it is another one."""
+        if self._region is not None and self._region.name == region:  # or it was shared anew since
+            self._region = None
 
     async def close(self) -> None:
-        """Let Triton give the memory back; the last photos must have been counted."""
+        """Let Triton give the memory back; it keeps what requests that were given up may still read."""
         region, self._region = self._region, None
         if region is not None:
             with suppress(grpc.RpcError):
