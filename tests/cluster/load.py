@@ -2,11 +2,12 @@
 
 import json
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.cluster.kube import until
 
 if TYPE_CHECKING:
     from tests.cluster.release import Release
@@ -92,7 +93,7 @@ class PodLoad:
     seconds: float
 
     def start(self) -> None:
-        """Start it, and wait until it runs."""
+        """Start it, and wait until it sends requests."""
         script = LOAD_SCRIPT.read_text()
         arguments = {
             "protocol": "grpc",
@@ -123,8 +124,8 @@ class PodLoad:
                 },
             }
         )
-        self.release.namespace.kubectl("wait", "--for=jsonpath={.status.phase}=Running", "pod/load", "--timeout=60s")
-        time.sleep(4)  # Python and its imports
+        namespace = self.release.namespace
+        until(lambda: "begins" in namespace.kubectl("logs", "load", check=False).stdout, "the load in a pod begins", 90)
 
     def finish(self) -> Result:
         """Wait until it is over."""

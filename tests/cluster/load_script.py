@@ -52,7 +52,6 @@ class Load:
         self.over = threading.Event()
         self._options = options
         self._photo = photo
-        self._start = time.time()
         self._left = options.requests
         self._lock = threading.Lock()
         self._pods: collections.Counter[str] = collections.Counter()
@@ -61,6 +60,7 @@ class Load:
         self._client = _Rest if options.protocol == "rest" else _Grpc
         if options.protocol == "grpc":
             import kserve.protocol.grpc.grpc_predict_v2_pb2_grpc  # noqa: F401  # takes seconds: before the load begins
+        self._start = time.time()
 
     def work(self) -> None:
         """Send requests until the load is over."""

@@ -16,7 +16,7 @@ from crowdserve.rollout.cluster import connect
 from crowdserve.rollout.errors import ClusterError
 from crowdserve.rollout.resources import DEPLOYMENT
 from tests.support.certificates import write_certificate
-from tests.support.cluster.api_faults import answer, lose_answer
+from tests.support.cluster.api_faults import answer, delay, lose_answer
 from tests.support.cluster.api_server import Handler
 from tests.support.cluster.cluster_objects import NEW, reconcile
 from tests.support.cluster.stoppable import StoppableServer
@@ -203,6 +203,22 @@ def test_time_of_an_outage_is_not_taken_from_the_time_to_get_ready(world: World)
         moves.read()
     assert time.monotonic() - wall >= AWAY_SECONDS
     assert moves.cluster.clock() - begin < AWAY_SECONDS / 2
+
+
+def test_outage_counts_from_the_request_that_a_hanging_server_does_not_answer(world: World) -> None:
+    """One request alone takes its whole time limit, in which nothing gets ready and the user is told nothing."""
+    said: list[str] = []
+    connected = connect(None, say=said.append)
+    connected.get(DEPLOYMENT, "crowd-predictor")
+    connected._answer_seconds = 0.3
+    begin = connected.clock()
+    world.api.disturb("GET", delay(0.6))
+    connected.get(DEPLOYMENT, "crowd-predictor")
+    assert [line.partition(" (")[0].partition(",")[0] for line in said] == [
+        "the API server does not answer", "the API server answers again",
+    ]  # fmt: skip
+    assert connected.clock() - begin < 0.25
+    connected.close()
 
 
 def test_gateway_that_goes_away_amid_the_golden_set_is_waited_for(world: World) -> None:

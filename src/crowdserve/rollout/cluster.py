@@ -157,13 +157,14 @@ class Cluster:
             "_request_timeout": self._answer_seconds,
             **({"dry_run": dry_run} if dry_run else {}),
         }
+        asked = time.monotonic()
         try:
             result = self._ask(
                 "patch", kind, lambda: self._api.patch_namespaced_custom_object(*path, patch.body, **options)
             )
         except AnswerLost as err:
             what = f"patch {kind.plural}/{patch.name} in {self.namespace}"
-            self._patches.wait(what, err, has_answered=bool(self._granted))
+            self._patches.wait(what, err, asked=asked, has_answered=bool(self._granted))
             raise
         self._patches.end()
         if result is None:
@@ -172,10 +173,12 @@ class Cluster:
 
     def _read(self, call: Callable[[], _T], verb: str, kind: Kind, what: str) -> _T | None:
         while True:
+            asked = time.monotonic()
             try:
                 answer = self._ask(verb, kind, call)
             except AnswerLost as err:
-                self._reads.wait(f"{what} in {self.namespace}", err, has_answered=bool(self._granted))
+                where = f"{what} in {self.namespace}"
+                self._reads.wait(where, err, asked=asked, has_answered=bool(self._granted))
             else:
                 self._reads.end()
                 return answer

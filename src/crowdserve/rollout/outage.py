@@ -39,18 +39,19 @@ class Outage:
         ended = self._ended is not None and time.monotonic() - self._ended < LEAST_PATIENCE_SECONDS
         return ended or self._began is not None
 
-    def wait(self, what: str, reason: AnswerLost, *, has_answered: bool) -> None:
+    def wait(self, what: str, reason: AnswerLost, *, asked: float, has_answered: bool) -> None:
         """Pause before the next attempt, longer each time.
 
         Args:
             what: The request.
             reason: Why it has no answer.
+            asked: When it was sent, by the monotonic clock: a server that hangs takes a request's whole time limit.
             has_answered: Whether the server has answered this command before.
 
         Raises:
             ServerAway: If the patience is at its end.
         """
-        self._began = self._began or time.monotonic()
+        self._began = self._began or asked
         patience = self._patience_seconds if has_answered else min(self._patience_seconds, LEAST_PATIENCE_SECONDS)
         away = time.monotonic() - self._began
         if away >= patience:
