@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import WeightsError
-from export.foreign.zip_files import damage_told, member_names
+from export.foreign.zip_files import MOST_BYTES, damage_told, member_names
 
 _DTYPES = {
     "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4",
@@ -73,12 +73,15 @@ class _Dict(dict[Any, Any]):
 
 
 class _Unpickler(pickle._Unpickler):
-    """Python's own, whose dictionaries can be ours; what hashes its elements is refused."""
+    """Python's own, whose dictionaries can be ours.
+
+    What hashes its elements is refused, and so is what takes memory for a length before it reads as much.
+    """
 
     dispatch: ClassVar[Any] = {
         code: method
         for code, method in pickle._Unpickler.dispatch.items()
-        if bytes((code,)) not in {pickle.DICT, pickle.ADDITEMS, pickle.FROZENSET}
+        if bytes((code,)) not in {pickle.DICT, pickle.ADDITEMS, pickle.FROZENSET, pickle.BYTEARRAY8}
     }
 
     def load_empty_dictionary(self: Any) -> None:
@@ -89,6 +92,8 @@ class _Unpickler(pickle._Unpickler):
     def __init__(self, content: bytes, archive: zipfile.ZipFile, top: str) -> None:
         super().__init__(io.BytesIO(content))
         self._archive, self._top = archive, top
+        self._storages: dict[int, bytes] = {}
+        self._tensor_bytes = 0
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -96,28 +101,38 @@ class _Unpickler(pickle._Unpickler):
         if module == "torch" and name in _DTYPES:
             return np.dtype(_DTYPES[name])
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _tensor
+            return self._tensor
         if (module, name) == ("collections", "OrderedDict"):
             return _Dict
         if module == "torch.jit._pickle" and name in {"build_intlist", "build_doublelist", "build_boollist"}:
-            return list
+            return _as_it_is
         raise pickle.UnpicklingError(f"it names {module}.{name}")
 
     def persistent_load(self, pid: Any) -> Array:
-        _, dtype, key, _, _ = pid
-        return np.frombuffer(self._archive.read(f"{self._top}/data/{int(key)}"), dtype)
+        _, dtype, name, _, _ = pid
+        key = int(name)
+        if key not in self._storages:
+            self._storages[key] = self._archive.read(f"{self._top}/data/{key}")
+        return np.frombuffer(self._storages[key], dtype)
+
+    def _tensor(self, storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Array:
+        """A tensor of a storage; its places are computed, so that none outside of the storage is read."""
+        if not all(type(number) is int and number >= 0 for number in (offset, *shape, *strides)):
+            raise ValueError("a tensor's shape has other things than whole numbers")
+        if math.prod(shape) > storage.size:
+            raise ValueError(f"a tensor {shape} of a storage of {storage.size}")
+        self._tensor_bytes += math.prod(shape) * storage.itemsize
+        if self._tensor_bytes > MOST_BYTES:  # many may have one storage
+            raise ValueError(f"its tensors have over {MOST_BYTES / 1e9:.1f} GB")
+        places = np.asarray(offset)
+        for size, stride in zip(shape, strides, strict=True):
+            places = places[..., np.newaxis] + np.arange(size) * stride
+        return np.ascontiguousarray(storage[places])
 
 
-def _tensor(storage: Array, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: Any) -> Array:
-    """A tensor of a storage; its places are computed, so that none outside of the storage is read."""
-    if not all(type(number) is int for number in (offset, *shape, *strides)):
-        raise ValueError("a tensor's shape has other things than whole numbers")
-    if math.prod(shape) > storage.size:
-        raise ValueError(f"a tensor {shape} of a storage of {storage.size}")
-    places = np.asarray(offset)
-    for size, stride in zip(shape, strides, strict=True):
-        places = places[..., np.newaxis] + np.arange(size) * stride
-    return np.ascontiguousarray(storage[places])
+def _as_it_is(values: Any) -> Any:
+    """A list of numbers, which no tensor is; a copy of each would be memory without end."""
+    return values
 
 
 def _tensors(top: Any) -> Iterator[tuple[str, Array]]:

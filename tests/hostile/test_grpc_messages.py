@@ -157,11 +157,12 @@ def test_others_are_answered_meanwhile(small_service: EmbeddedService, make: Cal
 
 
 @timed
-def test_eight_connections_of_unfinished_messages(small_service: EmbeddedService) -> None:
+@pytest.mark.parametrize("method", [METHOD, METHOD.replace("ModelInfer", "ModelStreamInfer")])
+def test_eight_connections_of_unfinished_messages(small_service: EmbeddedService, method: str) -> None:
     """gRPC's core keeps what has arrived: no more of it than a few messages, and others are answered meanwhile."""
     photo = request(raw_input_contents=[raw(gray_photo())]).SerializeToString()
     call(small_service, photo)
-    clients = [HostileGrpcClient(small_service.grpc_url, METHOD) for _ in range(8)]
+    clients = [HostileGrpcClient(small_service.grpc_url, method) for _ in range(8)]
     with watched(small_service.http_url, small_service.transformer.pid) as watch, ThreadPoolExecutor(8) as threads:
 
         def attack(client: HostileGrpcClient) -> int:
@@ -182,7 +183,7 @@ def test_eight_connections_of_unfinished_messages(small_service: EmbeddedService
     for client in clients:
         client.close()
     print(f"{sent / MIB:.0f} MiB sent, {watch.grown_bytes / MIB:.0f} MiB grown, photo {slowest:.2f} s")
-    assert sent > 400 * MIB
+    assert sent > 200 * MIB
     assert watch.grown_bytes < 700 * MIB
     assert slowest < 3
     assert not watch.failures

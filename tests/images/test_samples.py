@@ -178,6 +178,14 @@ class TestNoData:
         found = self.decoded(65535, said="65535", values=values)
         assert found[-1, -1, 0] == round(4000 / 4095 * 255)
 
+    @pytest.mark.parametrize("said", ["nan", "inf", "-9999", "65537.5", "1e300"])
+    def test_one_that_no_sample_can_have_is_passed_over(self, said: str) -> None:
+        values = (self.VALUES * 200).astype(np.uint16)
+        values[-1, :2] = 65536 - 9999, 1  # as which they would be read in 16 bits
+        np.testing.assert_array_equal(
+            self.decoded(2000, said=said, values=values), self.decoded(2000, said=None, values=values)
+        )
+
     @pytest.mark.parametrize(("empty", "said"), [(math.nan, None), (-9999.0, "-9999")])
     def test_picture_of_nothing_else_is_refused(self, empty: float, said: str | None) -> None:
         with pytest.raises(InvalidImage, match="has no values"):

@@ -102,6 +102,35 @@ def test_grey_photo_is_not_taken_for_one_that_lacks_pixels() -> None:
     assert (decode_image(file[:-2]) == 128).all()
 
 
+@pytest.mark.parametrize("value", [0, 128, 255])
+def test_photo_above_a_border_of_one_colour_is_whole(value: int) -> None:
+    """With tables of its own its last blocks are zeros, as many as a camera might have filled its buffer with."""
+    values = np.full((480, 640, 3), value, np.uint8)
+    values[:30] = np.linspace(0, 255, 640)[:, np.newaxis]
+    for options in ({}, {"restart_marker_rows": 1}, {"progressive": True}):
+        for picture in (values, values[100:]):
+            file = encoded(Image.fromarray(picture), "JPEG", optimize=True, **options)
+            with Image.open(io.BytesIO(file)) as expected:
+                np.testing.assert_array_equal(decode_image(file), np.asarray(expected))
+
+
+@pytest.mark.parametrize("ids", [(1, 1, 1), (0, 0, 0), (1, 2, 2), (82, 71, 66)])
+def test_components_may_share_a_name(ids: tuple[int, int, int]) -> None:
+    file = bytearray(FILES["baseline"])
+    frame, scan = file.index(b"\xff\xc0"), file.index(b"\xff\xda")
+    for number, name in enumerate(ids):
+        file[frame + 10 + 3 * number] = file[scan + 5 + 2 * number] = name
+    with Image.open(io.BytesIO(file)) as expected:
+        np.testing.assert_array_equal(decode_image(bytes(file)), np.asarray(expected.convert("RGB")))
+    assert not jpeg_layout(bytes(file)).lacks_colours
+
+
+def test_what_only_progressive_scans_mean_is_passed_over_in_others() -> None:
+    file, scan = FILES["baseline"], FILES["baseline"].index(b"\xff\xda")
+    odd = file[: scan + 11] + b"\x01\x00\x11" + file[scan + 14 :]
+    np.testing.assert_array_equal(decode_image(odd), decode_image(file))
+
+
 def test_stream_of_many_frames_is_its_first() -> None:
     frame = FILES["baseline"]
     np.testing.assert_array_equal(decode_image(frame * 200), decode_image(frame))

@@ -84,7 +84,7 @@ def _are_there(values: npt.NDArray[np.generic], meaning: SampleMeaning) -> npt.N
     """Which samples have a value. Floats beyond what any sensor measures stand for none, too: a common sign for it."""
     there: npt.NDArray[np.bool_] = np.isfinite(values)
     if meaning.nodata is not None:
-        there &= values != values.dtype.type(meaning.nodata)
+        there &= values != np.float64(meaning.nodata)  # not of the samples' type, which may not hold it
     return there & (np.abs(values) < _MOST) if values.dtype.kind == "f" else there
 
 

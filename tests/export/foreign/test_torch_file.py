@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import tarfile
+import tracemalloc
 import zipfile
 from argparse import Namespace
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from torch import nn
 from crowdserve.cards import SHANGHAITECH_A, find_card
 from crowdserve.errors import WeightsError
 from crowdserve.nets.ssdcnet import SSDCNet
-from export.foreign import torch_file, zip_files
+from export.foreign import torch_file, torch_script, zip_files
 from export.foreign.chain import CSRNET, VGG16, weights_of_state
 from export.foreign.torch_file import read_state
 from export.foreign.torchserve import MANIFEST, unpacked_weights
@@ -281,6 +282,35 @@ def test_values_that_share_others_without_end_are_refused(content: bytes, messag
     write_program(tmp_path / "model.pt", content)
     with pytest.raises(WeightsError, match=message):
         read_state(tmp_path / "model.pt", "weight")
+
+
+TEXT = pickle.BINUNICODE + (10**7).to_bytes(4, "little") + b"a" * 10**7 + pickle.BINPUT + b"\0"
+LIST = b"ctorch.jit._pickle\nbuild_intlist\n" + pickle.BINGET + b"\0" + pickle.TUPLE1 + pickle.REDUCE
+
+
+@pytest.mark.parametrize(
+    "content",
+    [pickle.BYTEARRAY8 + (10**9).to_bytes(8, "little"), TEXT + LIST * 20],
+    ids=["length of nothing", "lists of one text"],
+)
+def test_memory_is_not_taken_for_what_is_not_there(content: bytes, tmp_path: Path) -> None:
+    write_program(tmp_path / "model.pt", content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(WeightsError, match="damaged"):
+            read_state(tmp_path / "model.pt", "weight")
+        assert tracemalloc.get_traced_memory()[1] < 200e6
+    finally:
+        tracemalloc.stop()
+
+
+def test_tensors_of_one_storage_are_no_more_than_a_network_has(
+    tmp_path: Path, net: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripted(net, tmp_path / "model.pt")
+    monkeypatch.setattr(torch_script, "MOST_BYTES", 4_000_000)
+    with pytest.raises(WeightsError, match=r"its tensors have over 0\.0 GB"):
+        read_state(tmp_path / "model.pt", FIRST)
 
 
 @pytest.mark.parametrize("cut", [0, 7, 40, 5_000])

@@ -175,5 +175,10 @@ def test_photos_that_were_taken_for_text_are_named(name: str) -> None:
         decode_image(data)
 
 
+def test_long_text_before_the_tables_is_no_sign_of_lost_zeros() -> None:
+    comment = b"\xff\xfe" + (3001).to_bytes(2, "big") + b"a" * 2999
+    np.testing.assert_array_equal(decode_image(JPEG_FILE[:2] + comment + JPEG_FILE[2:]), decode_image(JPEG_FILE))
+
+
 def test_mark_of_a_text_before_a_photo_is_passed_over() -> None:
     np.testing.assert_array_equal(decode_image(b"\xef\xbb\xbf" + JPEG_FILE), decode_image(JPEG_FILE))

@@ -8,7 +8,6 @@ END_OF_IMAGE = b"\xff\xd9"
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # less tables, an extension, arithmetic conditioning
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
-_LOSSLESS = {0xC3, 0xC7, 0xCB, 0xCF}
 _FIRST_ARITHMETIC = 0xC9
 _HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
 _RESTART_INTERVAL = 0xDD
@@ -25,6 +24,9 @@ _PIECE_BYTES = 2**16
 _NOISE = bytes(0xFE - step * 97 % 0xFD for step in range(128))
 """Bytes without a marker among them."""
 
+_Component = tuple[int, int]
+"""Its name, and how many of that name come before it in a scan: some encoders give all of them one."""
+
 
 @dataclass(slots=True)
 class JpegLayout:
@@ -36,7 +38,6 @@ class JpegLayout:
         scans: Its scans, at most.
         bits: Of a sample.
         is_progressive: Whether each scan refines the picture.
-        is_lossless: Whether it is coded pixel by pixel.
         is_hierarchical: Whether it is a pyramid of pictures, which no decoder in use takes.
         is_arithmetic: Whether its data are coded arithmetically, which nearly no encoder does.
         components: Of a pixel.
@@ -50,15 +51,14 @@ class JpegLayout:
     scans: int = 0
     bits: int = 8
     is_progressive: bool = False
-    is_lossless: bool = False
     is_hierarchical: bool = False
     is_arithmetic: bool = False
     components: int = 0
     first_scan_components: int = 0
     has_restarts: bool = False
     last_scan: int = 0
-    _begun: set[int] = field(default_factory=set)
-    _refined: set[tuple[int, bool]] = field(default_factory=set)
+    _begun: set[_Component] = field(default_factory=set)
+    _refined: set[tuple[_Component, bool]] = field(default_factory=set)
 
     @property
     def is_held_whole(self) -> bool:
@@ -78,8 +78,7 @@ class JpegLayout:
     def add_frame(self, marker: int, segment: bytes) -> None:
         """Take note of the header of the frame."""
         if len(segment) > 7:
-            self.is_progressive, self.is_lossless = marker in _PROGRESSIVE, marker in _LOSSLESS
-            self.is_hierarchical = marker in _HIERARCHICAL
+            self.is_progressive, self.is_hierarchical = marker in _PROGRESSIVE, marker in _HIERARCHICAL
             self.is_arithmetic = marker >= _FIRST_ARITHMETIC
             self.bits, self.components = segment[2], segment[7]
 
@@ -89,9 +88,10 @@ class JpegLayout:
         self.scans += 1
         if self.scans == 1:
             self.first_scan_components = components
-        names, (first, last, precision) = segment[3 : 3 + 2 * components : 2], segment[-3:].rjust(3, b"\0")
-        if first == 0 or self.is_lossless:  # of which the first number is a predictor
-            self._begun |= set(names)
+        ids, (first, last, precision) = segment[3 : 3 + 2 * components : 2], segment[-3:].rjust(3, b"\0")
+        names = {(name, ids.count(name, 0, place)) for place, name in enumerate(ids)}
+        if first == 0 or not self.is_progressive:  # where the number has another meaning, or none
+            self._begun |= names
         if precision & 0x0F == 0:  # down to the last bit
             self._refined |= {(name, False) for name in names if first == 0}
             self._refined |= {(name, True) for name in names if last == _LAST_COEFFICIENT}
@@ -119,7 +119,7 @@ def jpeg_layout(data: bytes) -> JpegLayout:
 
 
 def unended(data: bytes, layout: JpegLayout) -> memoryview:
-    """The first picture without its end marker, and without what a camera filled its buffer with."""
+    """The first picture without its end marker, or without what a camera filled its buffer with."""
     return memoryview(data)[: _content_bytes(data, layout)]
 
 
@@ -149,7 +149,9 @@ def _restart(number: int) -> bytes:
 
 
 def _content_bytes(data: bytes, layout: JpegLayout) -> int:
-    end = layout.end - len(END_OF_IMAGE) if layout.has_end else layout.end
+    if layout.has_end:
+        return layout.end - len(END_OF_IMAGE)  # zeros before it may be pixels: those of one colour, in own tables
+    end = layout.end
     zeros = _length_behind(data, end, b"\0")
     end -= zeros if zeros > _MOST_ZEROS else 0
     return end - _length_behind(data, end, b"\xff")  # of a marker that was cut in two

@@ -28,8 +28,8 @@ _WEBM = Kind("a WebM video", EXTRACT_FRAMES)
 _TRANSPORT_STREAM = Kind("an MPEG-TS video", EXTRACT_FRAMES)
 _OTHER_RIFF = Kind("a RIFF file", "send a photo")
 _WITHOUT_ZEROS = Kind("a JPEG that lost its zero bytes", SEND_WITH_CURL)
-_HEADERS_BYTES = 2048
-"""In which each JPEG has a zero: its first segments have short lengths, or a name that ends with one."""
+_TABLES_BYTES = 256
+"""In which a JPEG of short segments has a zero; each one has some, as far as its pixels."""
 
 _ZEROS = Kind("a file of zeros only", "its content was never written: send it again")
 
@@ -45,7 +45,7 @@ def _by_signature(data: bytes) -> Kind | None:
         return None
     if found is ZIP and _is_office(data[:4096]):
         return _OFFICE
-    if found is JPEG and len(data) >= _HEADERS_BYTES // 8 and b"\0" not in data[:_HEADERS_BYTES]:
+    if found is JPEG and len(data) >= _TABLES_BYTES and b"\0" not in data:
         return _WITHOUT_ZEROS
     return found or next((kind for at, text, kind in LATER if data[at : at + len(text)] == text), None)
 

@@ -162,6 +162,25 @@ def test_idle_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:
         asyncio.run(idle(Streams(1)))
 
 
+@pytest.mark.parametrize(("last", "answered"), [("3", ["0", "1", "2", "3"]), (None, ["0"])])
+def test_busy_stream_ends_too_when_the_service_stops(last: str | None, answered: list[str]) -> None:
+    """Between two messages; one that is opened meanwhile has its first one answered."""
+    seen: list[str] = []
+
+    async def ready() -> AsyncIterator[bytes]:
+        for number in range(9):
+            yield b"%d" % number
+
+    async def whole() -> None:
+        with Streams(1).one(lambda: last is None or last in seen) as stream:
+            async for message in stream.each(ready()):
+                seen.append(message.decode())  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(RequestTimedOut, match="the service is stopping"):
+        asyncio.run(whole())
+    assert seen == answered
+
+
 def test_caller_that_takes_no_answer_is_let_go() -> None:
     async def whole() -> None:
         with Streams(0.02).one(lambda: False) as stream:

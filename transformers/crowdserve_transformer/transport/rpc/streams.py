@@ -86,9 +86,13 @@ class Stream:
         Raises:
             DeadlineExceeded: If none comes for long.
             Overloaded: If it gives way to another stream.
-            RequestTimedOut: If the service stops.
+            RequestTimedOut: If the service stops; one that is new then has its first message answered.
         """
+        is_new = True
         while (message := await self._next(messages)) is not None:
+            if not is_new:
+                self._check_service()
+            is_new = False
             yield message
 
     async def send(self, context: Any, answer: Any) -> None:
@@ -121,7 +125,10 @@ class Stream:
     def _check(self) -> None:
         if self._gives_way.is_set():
             raise Overloaded("the stream waited for a message while others waited for its place; open it again")
-        if self._is_stopping():
-            raise RequestTimedOut("the service is stopping; open the stream again")
+        self._check_service()
         if time.monotonic() - self.waits_since > IDLE_SECONDS:
             raise DeadlineExceeded(f"no message came whole within {IDLE_SECONDS:g} seconds; open the stream again")
+
+    def _check_service(self) -> None:
+        if self._is_stopping():
+            raise RequestTimedOut("the service is stopping; open the stream again")
