@@ -22,7 +22,14 @@ from tritonclient.utils import InferenceServerException
 
 from crowdserve.cards import CARDS, ENSEMBLES, VGG16
 from crowdserve.errors import PlatformError
-from crowdserve.local.triton import EmbeddedTriton, check_shared_memory, check_stub, find_triton, lay_out
+from crowdserve.local.triton import (
+    EmbeddedTriton,
+    check_shared_memory,
+    check_stub,
+    find_triton,
+    lay_out,
+    memory_socket,
+)
 from crowdserve.scratch import PREFIX
 from crowdserve.triton.config import repository_configs
 from crowdserve.triton.repository import render_repository
@@ -171,6 +178,13 @@ def test_triton_dies_with_its_parent(repository: Path, end: signal.Signals) -> N
         while any(Path(f"/proc/{pid}").exists() for pid in group):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("part", ["a%20b", "a#b", "a?b", "ä", "x" * 100])
+def test_no_socket_where_grpc_would_listen_elsewhere_or_not_at_all(part: str) -> None:
+    """Such as at /tmp/a, which others can enter, instead of in /tmp/a#b; with /tmp/a%20b Triton would not start."""
+    assert memory_socket(Path("/tmp"))
+    assert not memory_socket(Path("/tmp") / part)
 
 
 def test_laid_out_folder_is_that_of_an_image(tmp_path: Path) -> None:

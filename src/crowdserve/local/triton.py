@@ -9,6 +9,7 @@ import http.client
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -40,8 +41,8 @@ CLOSED_PROTOCOLS = "inference,metadata,statistics,model-config,model-repository,
 _PORT_OF_SOCKET = 1
 """Triton ends every address with a port, also that of a Unix socket, where it becomes a part of the path."""
 
-_LONGEST_SOCKET = 100
-"""Most characters of a Unix socket's path; the kernel takes 107."""
+_SOCKET = re.compile(r"[\w/.:~+-]{1,100}", re.ASCII)
+"""A path that gRPC listens on as it is: %, # and ? mean something in its addresses. The kernel takes 107 bytes."""
 
 _EXIT_TIMEOUT_SECONDS = 5  # for requests in flight
 _STOP_GRACE_SECONDS = _EXIT_TIMEOUT_SECONDS + 5.0
@@ -138,8 +139,7 @@ class EmbeddedTriton:
             "CROWDSERVE_TRITON_TURNS": str(scratch.folder / "turns")
         }
         check_stub(backends / "python" / _STUB, env)
-        socket = str(scratch.folder / f"memory:{_PORT_OF_SOCKET}")
-        self.memory_socket = socket if len(socket) <= _LONGEST_SOCKET else ""
+        self.memory_socket = memory_socket(scratch.folder)
         command = [str(install / "bin" / "tritonserver"), *self._flags(backends, scratch.regions, *ports)]
         self._process = ChildProcess("Triton", command, folder=scratch.folder, env=env, lock=scratch.lock)
 
@@ -191,6 +191,12 @@ class EmbeddedTriton:
             f"--grpc-port={port}",
             f"--grpc-restricted-protocol={CLOSED_PROTOCOLS}:nobody={UNSENDABLE}",
         ]
+
+
+def memory_socket(folder: Path) -> str:
+    """Path of the Unix socket of gRPC in a folder; empty if gRPC would not listen there."""
+    path = str(folder / f"memory:{_PORT_OF_SOCKET}")
+    return path if _SOCKET.fullmatch(path) else ""
 
 
 def served_models(repository: Path) -> list[str]:
