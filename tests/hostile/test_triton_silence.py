@@ -197,14 +197,15 @@ def test_photo_that_a_model_fails_on_makes_nothing_unready(run: Run, relay: Trit
     run(work)
 
 
-def test_metadata_that_does_not_come(run: Run, relay: TritonRelay) -> None:
+@pytest.mark.parametrize("what", ["", "/config"], ids=["metadata", "configuration"])
+def test_description_that_does_not_come(run: Run, relay: TritonRelay, what: str) -> None:
+    """The other one comes meanwhile."""
+
     async def work(client: httpx.AsyncClient) -> None:
         assert await is_ready(client)
-        assert (await status(client, 60))[
-            0
-        ] == 200  # the decoding processes have started, and know no version of csrnet_a
+        assert (await status(client, 60))[0] == 200  # so decoding processes run, and csrnet_a's version is not known
         for model in ("csrnet_a", "vgg16"):
-            relay.deliver[f"models/{model}"] = hang
+            relay.deliver[f"models/{model}{what}"] = hang
         found = await asyncio.gather(*(status(client) for _ in range(20)))
         assert all(code == 503 and seconds < ONCE_SECONDS for code, seconds in found)
         await becomes(client, ready=False, seconds=1)

@@ -2,8 +2,9 @@
 
 A model that gave no answer while a call waited for its whole time-out is not asked any more, and nobody waits for it
 any longer: its breaker is open. One that is slow but answers somebody meanwhile stays closed, whatever a single photo
-takes. A model that fails or answers wrongly is in doubt, since the photo may be the reason. Where it is open or in
-doubt, a probe decides: a photo of the service's own, one at a time.
+takes. A model that fails or answers wrongly is in doubt, since the photo may be the reason, and so is one that nobody
+asked while another was silent. Where it is open or in doubt, a probe decides: a photo of the service's own, one at a
+time.
 """
 
 import asyncio
@@ -33,6 +34,11 @@ class Breaker:
         self._is_doubted = False
         self._probe_due = 0.0
         self._waiting: set[asyncio.Timeout] = set()
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a call waits for its answer."""
+        return bool(self._waiting)
 
     @property
     def needs_probe(self) -> bool:

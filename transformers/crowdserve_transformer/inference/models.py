@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 TRITON_MODELS = (VGG16.name, *(ensemble.name for ensemble in ENSEMBLES.values()))
 """Models that are asked; an ensemble is ready only when its members are."""
 
-METADATA = "metadata"
-"""Triton's own description of a model, which can fail to come like a model's answer."""
+METADATA, CONFIGURATION = "metadata", "configuration"
+"""Triton's own descriptions of a model, each of which can fail to come like a model's answer while the other comes."""
 
 
 class Models:
@@ -32,7 +32,7 @@ class Models:
 
     def __init__(self, client: TritonClient) -> None:
         self._client = client
-        self._breakers = {name: Breaker(name) for name in (*TRITON_MODELS, METADATA)}
+        self._breakers = {name: Breaker(name) for name in (*TRITON_MODELS, METADATA, CONFIGURATION)}
 
     def __str__(self) -> str:
         """The address, for messages."""
@@ -57,7 +57,7 @@ class Models:
         return not self._breakers[model].is_open
 
     def needing_probe(self) -> list[str]:
-        """Models, and `METADATA`, that a probe should decide about now."""
+        """Models, `METADATA` and `CONFIGURATION` that a probe should decide about now."""
         return [name for name, breaker in self._breakers.items() if breaker.needs_probe]
 
     async def run(
@@ -101,9 +101,9 @@ class Models:
         async with self._asking(self._breakers[METADATA], as_probe):
             return await self._client.latest_version(model)
 
-    async def execution(self, model: str) -> str:
+    async def execution(self, model: str, *, as_probe: bool = False) -> str:
         """Runtime and precision of a model, empty if Triton does not say; it raises what `run` does."""
-        async with self._asking(self._breakers[METADATA], as_probe=False):
+        async with self._asking(self._breakers[CONFIGURATION], as_probe):
             return await self._client.execution(model)
 
     @asynccontextmanager
@@ -113,7 +113,7 @@ class Models:
             try:
                 yield
             except TritonLate:
-                self._open_silent(start)
+                self._judge_silent(breaker, start)
                 raise
             except TritonFailed as err:
                 breaker.doubt()
@@ -128,11 +128,18 @@ class Models:
                 if as_probe:
                     breaker.probed()
 
-    def _open_silent(self, since: float) -> None:
-        """Ask no model that has not answered since a call began that got no answer: probes find those that can."""
+    def _judge_silent(self, late: Breaker, since: float) -> None:
+        """Ask no model that was asked, and has not answered, since a call began that got no answer.
+
+        What nobody asked meanwhile may be as silent: probes find out.
+        """
         for breaker in self._breakers.values():
-            if breaker.answered < since:
+            if breaker.answered >= since:
+                continue
+            if breaker is late or breaker.is_asked:
                 self._open(breaker, f"no answer in {time.monotonic() - since:.0f} s")
+            else:
+                breaker.doubt()
 
     def _open(self, breaker: Breaker, reason: str) -> None:
         if not breaker.is_open:

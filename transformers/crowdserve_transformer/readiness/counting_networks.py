@@ -1,4 +1,4 @@
-"""Probes of the counting networks, and of Triton's metadata, where something speaks against them.
+"""Probes of the counting networks, and of Triton's descriptions, where something speaks against them.
 
 They cost too much to run for nothing: a model that answers the requests of callers needs no probe.
 """
@@ -10,7 +10,7 @@ import numpy as np
 
 from crowdserve.cards import ENSEMBLES, VGG16, EnsembleCard
 from crowdserve.errors import CrowdServeError
-from crowdserve_transformer.inference.models import METADATA, Models
+from crowdserve_transformer.inference.models import CONFIGURATION, METADATA, Models
 
 _GRAY = 127
 
@@ -27,12 +27,13 @@ class CountingNetworks:
         self._models = models
         self._wait_seconds = wait_seconds
         self._probes: dict[str, asyncio.Task[None]] = {}
+        self._descriptions = {METADATA: models.latest_version, CONFIGURATION: models.execution}
 
     async def probe(self) -> None:
         """Probe what is in doubt, each model once at a time; wait for that only while all models may be asked."""
         names = {ensemble.name: ensemble for ensemble in ENSEMBLES.values()}
         for name in self._models.needing_probe():
-            if name not in self._probes and (name == METADATA or name in names):
+            if name not in self._probes and (name in names or name in self._descriptions):
                 self._probes[name] = asyncio.create_task(self._run(name, names.get(name)))
         if self._probes and self._models.answer:
             await asyncio.wait(self._probes.values(), timeout=self._wait_seconds)
@@ -48,7 +49,7 @@ class CountingNetworks:
         try:
             with suppress(CrowdServeError):  # the model's breaker knows
                 if ensemble is None:
-                    await self._models.latest_version(VGG16.name, as_probe=True)
+                    await self._descriptions[name](VGG16.name, as_probe=True)
                 else:
                     await self._models.run(name, _photo(ensemble), _outputs(ensemble), as_probe=True)
         finally:
