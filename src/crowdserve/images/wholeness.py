@@ -10,6 +10,7 @@ A picture of several scans may end after any of them: it has all its pixels then
 
 import io
 import zlib
+from contextlib import closing
 
 from PIL import Image, ImageFile
 
@@ -58,25 +59,25 @@ def whole_jpeg(
 
 def _load_whole(file: ImageFile.ImageFile, data: bytes, layout: JpegLayout) -> bool:
     """Load a JPEG as Pillow does, but for its end; whether no scan ends early."""
-    decoder = _Decoder(file)
-    decoder.feed(unended(data, layout))
-    decoder.feed(_READ_AHEAD)
-    if not layout.is_held_whole:
-        return decoder.has_ended
-    is_whole = decoder.passes_over_anything()
-    if is_whole and layout.has_restarts:  # before one of them it does, too, but not behind it
-        decoder.feed(next_restart(data, layout))
+    with closing(_Decoder(file)) as decoder:
+        decoder.feed(unended(data, layout))
+        decoder.feed(_READ_AHEAD)
+        if not layout.is_held_whole:
+            return decoder.has_ended
         is_whole = decoder.passes_over_anything()
-    if is_whole:
-        decoder.feed(END_OF_IMAGE)
-    return is_whole and decoder.has_ended
+        if is_whole and layout.has_restarts:  # before one of them it does, too, but not behind it
+            decoder.feed(next_restart(data, layout))
+            is_whole = decoder.passes_over_anything()
+        if is_whole:
+            decoder.feed(END_OF_IMAGE)
+        return is_whole and decoder.has_ended
 
 
 def _load(file: ImageFile.ImageFile, data: bytes, layout: JpegLayout) -> bool:
     """Load a JPEG that is coded arithmetically, at once: its decoder cannot wait, and takes what is missing for 0."""
-    decoder = _Decoder(file)
-    decoder.feed(ended(data, layout))
-    return decoder.has_ended
+    with closing(_Decoder(file)) as decoder:
+        decoder.feed(ended(data, layout))
+        return decoder.has_ended
 
 
 class _Decoder:
@@ -94,6 +95,11 @@ class _Decoder:
         file.tile = []
         self._left: bytes | memoryview = b""
         self.has_ended = False
+
+    def close(self) -> None:
+        """Free libjpeg's memory now: an error that is kept, or a cycle, would keep all coefficients of the picture."""
+        self._decoder.cleanup()
+        self._left = b""
 
     def passes_over_anything(self) -> bool:
         """Whether it is between scans: in one, a block may end with one byte, but then the next byte is kept."""
