@@ -3,10 +3,8 @@ import hashlib
 import hmac
 import logging
 import socket
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 
@@ -17,6 +15,7 @@ from crowdserve.live.outputs import webhooks
 from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import WebhookSender
 from tests.support.cameras import Receiver, running_receiver
+from tests.support.odd_servers import behaving
 from tests.support.waiting import wait_for
 
 SECRET = "a secret of the test"
@@ -71,28 +70,19 @@ def test_what_is_not_taken_is_tried_again_with_the_same_id(receiver: Receiver, s
 def test_an_answer_without_an_end_is_an_answer() -> None:
     """Only its head counts: what follows is not read, and takes neither time nor memory."""
     outcomes: Counter[str] = Counter()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection, suppress(OSError):
-                    connection.recv(10_000)
-                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
-                    while True:
-                        connection.sendall(bytes(10_000))
+    def answer(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+        while True:
+            connection.sendall(bytes(10_000))
 
-        threading.Thread(target=answer, daemon=True).start()
-        webhook = Webhook(url=f"http://127.0.0.1:{listener.getsockname()[1]}/")
-        sending = WebhookSender(webhook, outcomes)
+    with behaving(answer) as address:
+        sending = WebhookSender(Webhook(url=f"http://{address}/"), outcomes)
         for number in range(2):
             sending.send(alert(number))
         wait_for(lambda: outcomes["delivered"] == 2, 5)
         sending.close()
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_it_gives_up_after_a_while(receiver: Receiver) -> None:

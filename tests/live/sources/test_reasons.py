@@ -3,15 +3,14 @@
 import re
 import socket
 import struct
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.sources import open_source, video, web
+from tests.support.odd_servers import behaving
 
 PASSWORD = "never-to-be-seen"
 INTERNAL = re.compile(r"errno|\bError|Exception|Timeout|httpx|libav|ffmpeg\.|0x|<|never-to-be-seen|user", re.IGNORECASE)
@@ -34,24 +33,6 @@ def silent(connection: socket.socket) -> None:
     connection.settimeout(1)
     while connection.recv(10_000):
         pass
-
-
-@contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection, suppress(OSError):
-                    behave(connection)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def reason(address: str) -> str:
@@ -93,7 +74,7 @@ def test_cameras_that_answer_otherwise(
         for name in ("_OPEN_SECONDS", "_READ_SECONDS"):
             monkeypatch.setattr(video, name, 0.3)
         monkeypatch.setattr(web, "_TIMEOUT", 0.3)
-    with server(behave) as address:
+    with behaving(behave) as address:
         assert expected in reason(f"{scheme}://user:{PASSWORD}@{address}/stream")
 
 
