@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY
 from crowdserve.live.board import Board
 from crowdserve.live.division.api import ApiLeases
 from crowdserve.live.division.running import Division
+from crowdserve.live.observations import HistoryState
 from crowdserve.live.outputs.metrics import registry_of
 from crowdserve_transformer import metrics as transformer_metrics
 from tests.support.rendering import CHART, Chart, Manifests
@@ -61,6 +62,7 @@ def watcher_series() -> set[str]:
     """Names of the series that `crowdserve watch` serves."""
     board = Board()
     board.division = Division(ApiLeases(None, "ns", "fleet"), "watcher").facts
+    board.history = HistoryState
     families = registry_of(board).collect()
     return {f"{family.name}{'_total' if family.type == 'counter' else ''}" for family in families}
 
@@ -131,13 +133,15 @@ def test_alerts_about_cameras_are_of_the_releases_namespace(chart: Chart) -> Non
         "CrowdserveCameraNotCounted",
         "CrowdserveWatcherSilent",
         "CrowdserveCamerasNotTaken",
+        "CrowdserveHistoryNotWritten",
+        "CrowdserveHistoryLost",
         "CrowdserveWebhookGivenUp",
     }
     (silent,) = (rule["expr"] for rule in cameras["rules"] if rule["alert"] == "CrowdserveWatcherSilent")
     assert "last_over_time(" in silent  # the series of a watcher that is gone are stale at once
     for rule in cameras["rules"]:
         assert re.search(r'\{namespace="[\w-]+"', rule["expr"])
-        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= {"camera", "zone"}
+        assert set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])) <= {"camera", "zone", "pod"}
 
 
 def test_alert_thresholds_come_from_values(chart: Chart) -> None:

@@ -18,6 +18,7 @@ from crowdserve.local.service import EmbeddedService
 from tests.support.cameras import TestCamera, running_camera
 from tests.support.consoles import TOKEN, Watching, watched
 from tests.support.paths import ROOT
+from tests.support.sqlite import locked
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -194,6 +195,16 @@ def test_the_page_says_when_the_watcher_is_gone(
         page.goto(watching.url)
         page.wait_for_selector("text=● live")
     page.wait_for_selector("text=not connected since")
+
+
+def test_the_page_says_when_the_history_is_not_written(watching: Watching, tmp_path: Path, page: "Page") -> None:
+    for name in ("", "camera?name=platform", "alerts"):
+        page.goto(watching.url + name)
+        page.wait_for_selector("text=● live")
+        assert page.locator("#history-notice").is_hidden()
+    with locked(tmp_path / "history.db"):
+        page.wait_for_selector("text=The history has not been written since")
+    until(page, lambda: page.locator("#history-notice").is_hidden())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

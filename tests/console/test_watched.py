@@ -5,6 +5,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from PIL import Image
 
 from crowdserve.console import access, beside, events
 from crowdserve.console.joined import JoinedWatchers
+from crowdserve.live.history import writer
 from crowdserve.local.service import EmbeddedService
 from tests.support.cameras import TestCamera, running_camera
 from tests.support.consoles import TOKEN, Told, Watching, console_of, watched
+from tests.support.sqlite import locked
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.e2e
@@ -246,18 +249,49 @@ def test_a_photo_is_counted_with_its_zones(shared: Shared) -> None:
 
 
 def test_a_console_that_joins_watchers(file: Path, small_service: EmbeddedService) -> None:
-    with watched(file, small_service.http_url) as watching:
-        address = watching.url.removeprefix("http://").partition("/")[0]
-        with console_of(JoinedWatchers([address], TOKEN), small_service.http_url) as joined, Told(joined) as told:
-            wait_for(lambda: told.cameras.get("platform", {}).get("status") == "counted")
-            wait_for(lambda: httpx.get(f"{joined}api/cameras/platform/picture", trust_env=False).status_code == 200)
-            assert put(joined, [RIGHT], {}).status_code == 403
-            refused = put(joined, [RIGHT | {"limit": -1}], BEARER)
-            assert (refused.status_code, "limit" in refused.json()["messages"][0]) == (400, True)
-            assert put(joined, [RIGHT], BEARER).json()["kept"] is True
-            wait_for(lambda: "right" in zones_of(told.cameras["platform"]))
-            assert put(joined, [RIGHT], BEARER, camera="other").status_code == 404
-            watching.publishing.board.show([])
-            wait_for(lambda: told.cameras["platform"]["away"] is not None)  # nobody watches it, and the page says so
-            watching.publishing.board.show(["platform"])
-            wait_for(lambda: told.cameras["platform"]["away"] is None)
+    with (
+        watched(file, small_service.http_url) as watching,
+        console_of(JoinedWatchers([address_of(watching)], TOKEN), small_service.http_url) as joined,
+        Told(joined) as told,
+    ):
+        wait_for(lambda: told.cameras.get("platform", {}).get("status") == "counted")
+        wait_for(lambda: httpx.get(f"{joined}api/cameras/platform/picture", trust_env=False).status_code == 200)
+        assert put(joined, [RIGHT], {}).status_code == 403
+        refused = put(joined, [RIGHT | {"limit": -1}], BEARER)
+        assert (refused.status_code, "limit" in refused.json()["messages"][0]) == (400, True)
+        assert put(joined, [RIGHT], BEARER).json()["kept"] is True
+        wait_for(lambda: "right" in zones_of(told.cameras["platform"]))
+        assert put(joined, [RIGHT], BEARER, camera="other").status_code == 404
+        watching.publishing.board.show([])
+        wait_for(lambda: told.cameras["platform"]["away"] is not None)  # nobody watches it, and the page says so
+        watching.publishing.board.show(["platform"])
+        wait_for(lambda: told.cameras["platform"]["away"] is None)
+
+
+def test_a_history_that_is_not_written_is_told(
+    file: Path, small_service: EmbeddedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_LATE_SECONDS", 0.5)
+    with watched(file, small_service.http_url) as watching, ExitStack() as stack:
+        joined = stack.enter_context(console_of(JoinedWatchers([address_of(watching)], TOKEN)))
+        told = [stack.enter_context(Told(url)) for url in (watching.url, joined)]
+        wait_for(lambda: all(histories(each) == [None] for each in told))
+        with locked(tmp_path / "history.db"):
+            wait_for(lambda: all(is_away(histories(each)) for each in told))
+        wait_for(lambda: all(histories(each) == [None] for each in told))
+
+
+def address_of(watching: Watching) -> str:
+    return watching.url.removeprefix("http://").partition("/")[0]
+
+
+def histories(told: Told) -> list[Any]:
+    """What the newest list of cameras says of the watchers' histories; nothing until there is a list of them."""
+    lists = [value for kind, value in told.events if kind == "cameras" and value["names"]]
+    if not lists:
+        return []
+    return [each["history"] for each in lists[-1]["watchers"]] or [lists[-1]["history"]]
+
+
+def is_away(told: list[Any]) -> bool:
+    return [each is not None and time.time() - each["away_since"] < 60 for each in told] == [True]

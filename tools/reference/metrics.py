@@ -5,7 +5,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from crowdserve.live.averaging import Estimate
 from crowdserve.live.board import Board
-from crowdserve.live.observations import Reading, ZoneReading
+from crowdserve.live.observations import HistoryState, Reading, ZoneReading
 from crowdserve.live.outputs.metrics import registry_of
 from crowdserve.pages.markdown import markdown_table
 from crowdserve_transformer import metrics
@@ -35,6 +35,7 @@ def watcher_metrics_table() -> str:
     board = Board()
     board.show(["camera"], {"camera": 5.0})
     board.division = lambda: dict.fromkeys(("watchers", "held", "share"), 1)
+    board.history = HistoryState
     zone = ZoneReading("zone", 1.0, Estimate(1.0, 0.0, 3), 1.0, "free", ())
     board.put(Reading("camera", 0.0, "counted", zones=(zone,)), [])
     rows = []

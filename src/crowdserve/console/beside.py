@@ -10,7 +10,7 @@ from typing import Any
 
 from crowdserve.console.cameras import Changed, Refused, UnknownCamera
 from crowdserve.console.rezoning import Rezoning
-from crowdserve.console.views import alert_view, camera_view
+from crowdserve.console.views import alert_view, camera_view, history_view
 from crowdserve.console.wall import Wall
 from crowdserve.live.board import CameraFacts
 from crowdserve.live.configuration import PICTURE, Camera
@@ -121,7 +121,8 @@ class WatcherBeside:
         for gone in set(wall.names("alert")) - {alert.id for alert in alerts}:
             wall.drop("alert", gone)
         still_open = sorted(alert.id for alert in alerts if alert.cleared_at is None)
-        wall.put("cameras", "", {"names": names, "watchers": [], "open": still_open})
+        history = history_view(self._publishing.board.history())
+        wall.put("cameras", "", {"names": names, "watchers": [], "open": still_open, "history": history})
 
     def _draw_spark(self, name: str, facts: CameraFacts) -> None:
         reading = facts.reading

@@ -89,7 +89,7 @@ class NoCameras:
 
     async def run(self, wall: Wall) -> None:
         """Say that there is none."""
-        wall.put("cameras", "", {"names": [], "watchers": [], "open": []})
+        wall.put("cameras", "", {"names": [], "watchers": [], "open": [], "history": None})
 
     async def picture(self, camera: str) -> tuple[float, bytes]:
         """There is none."""

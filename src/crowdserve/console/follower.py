@@ -33,6 +33,7 @@ class Follower:
         cameras: Its cameras, as it tells them.
         names: The cameras that it watches now.
         alerts: What it has told of alerts since it was last asked for them.
+        history: What is wrong with the writing of its history; None if nothing is.
         open: Ids of its alerts that are not over; None for a watcher that does not list them.
         connected: Whether it is heard.
         since: Since when that is so.
@@ -44,6 +45,7 @@ class Follower:
         self.names: list[str] = []
         self.alerts: list[dict[str, Any]] = []
         self.open: set[str] | None = None
+        self.history: dict[str, Any] | None = None
         self.connected, self.since = False, time.time()
         self._http = http
         self._changed = changed
@@ -79,6 +81,7 @@ class Follower:
             self.names = list(value["names"])
             self.cameras = {name: view for name, view in self.cameras.items() if name in self.names}
             self.open = set(map(str, value["open"])) if "open" in value else None
+            self.history = _history(value.get("history"))
         elif kind == "alert":
             name = str(value["id"])
             if self.open is not None:
@@ -91,6 +94,14 @@ class Follower:
         if connected != self.connected:
             self.connected, self.since = connected, time.time()
         self._changed(self)
+
+
+def _history(told: Any) -> dict[str, Any] | None:
+    """What a watcher tells of its history, as far as it is understood; an older one tells nothing."""
+    if told is None:
+        return None
+    since = told["away_since"]
+    return {"away_since": None if since is None else float(since), "lost": int(told["lost"])}
 
 
 def _reason(err: Exception) -> str:

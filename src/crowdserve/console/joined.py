@@ -185,11 +185,17 @@ class JoinedWatchers:
         for name in set(self._wall.names("camera")) - newest.keys():
             self._wall.drop("camera", name)
         watchers = [
-            {"address": each.base.removeprefix("http://"), "connected": each.connected, "since": each.since}
+            {
+                "address": each.base.removeprefix("http://"),
+                "connected": each.connected,
+                "since": each.since,
+                "history": each.history,
+            }
             for each in self._followers.values()
         ]
         self._drop_moved_alerts()
-        self._wall.put("cameras", "", {"names": sorted(newest), "watchers": watchers, "open": sorted(self._open)})
+        told = {"names": sorted(newest), "watchers": watchers, "open": sorted(self._open), "history": None}
+        self._wall.put("cameras", "", told)
 
 
 def _rank(view: dict[str, Any]) -> tuple[bool, float]:

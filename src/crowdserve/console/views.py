@@ -5,7 +5,7 @@ from typing import Any
 
 from crowdserve.live.board import CameraFacts
 from crowdserve.live.configuration import Camera, WatchedZone
-from crowdserve.live.observations import Alert, Reading, ZoneReading
+from crowdserve.live.observations import Alert, HistoryState, Reading, ZoneReading
 
 _DIGITS = 3
 
@@ -44,6 +44,13 @@ def camera_view(
 def alert_view(alert: Alert) -> dict[str, Any]:
     """An alert."""
     return asdict(alert) | {"value": _rounded(alert.value), "limit": _rounded(alert.limit)}
+
+
+def history_view(state: HistoryState | None) -> dict[str, Any] | None:
+    """What is wrong with the writing of the history; None if nothing is, or there is none."""
+    if state is None or (state.away_since is None and not state.lost):
+        return None
+    return {"away_since": state.away_since, "lost": state.lost}
 
 
 def _zone_view(zone: ZoneReading) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from crowdserve.live.observations import Alert, Reading
+from crowdserve.live.observations import Alert, HistoryState, Reading
 
 _KEPT_ALERTS = 200
 
@@ -32,6 +32,7 @@ class Board:
 
     Attributes:
         every: Seconds from one count to the next, by camera.
+        history: Gives how the writing of the history goes; None if there is none.
         division: Gives how the cameras are divided among watchers: those alive, and cameras held here and due here.
 
     Args:
@@ -48,6 +49,7 @@ class Board:
         self._version = 0
         self.every: dict[str, float] = {}
         self.division: Callable[[], Mapping[str, int]] = dict
+        self.history: Callable[[], HistoryState | None] = lambda: None
 
     def show(self, cameras: Iterable[str], every: Mapping[str, float] | None = None) -> None:
         """Show these cameras and no others; what is known of them is kept.

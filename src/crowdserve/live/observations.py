@@ -104,3 +104,18 @@ class Message:
     body: bytes
     since: float
     camera: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryState:
+    """How the writing of the history goes.
+
+    Attributes:
+        waiting: Readings that are not yet written.
+        lost: Readings that will never be, since the writer began: too many waited, or the database refused them.
+        away_since: Since when the database takes nothing, in seconds since the epoch; None if it does.
+    """
+
+    waiting: int = 0
+    lost: int = 0
+    away_since: float | None = None

@@ -58,6 +58,7 @@ class Publishing:
         self._store = HistoryStore(self._site.history.url) if self._site.history.url else None
         self.overrides = Overrides(self._store)
         self._history = self._writer(self._store) if self._store else None
+        self.board.history = lambda: self._history.state if self._history else None
         self._webhooks = [self._sender(webhook) for webhook in self._site.webhooks]
         self._pictures = PictureStore(self._site.pictures)
         self.newest = NewestPictures(self._site.pictures)
@@ -112,11 +113,6 @@ class Publishing:
     def history(self) -> HistoryStore | None:
         """The history, to read; None if the site keeps none."""
         return self._store
-
-    @property
-    def history_waiting(self) -> int:
-        """How many readings the database has not yet taken."""
-        return self._history.waiting if self._history else 0
 
     @property
     def is_known_elsewhere(self) -> bool:

@@ -1,11 +1,15 @@
 """A history in SQLite, and in PostgreSQL if there is one."""
 
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from crowdserve.errors import SetupError
+from crowdserve.live.history import store as store_module
 from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.observations import Message
 from tests.live.readings import alert, not_counted, reading
@@ -106,3 +110,24 @@ def test_histories_that_cannot_be_opened(url: str) -> None:
     with pytest.raises(SetupError, match="the history") as caught:
         HistoryStore(url)
     assert "pass-word" not in str(caught.value)
+
+
+def test_a_postgresql_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(store_module._NOTICED, "connect_timeout", "2")  # libpq's least
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
+        url = f"postgresql+psycopg://crowd:pass-word@127.0.0.1:{silent.getsockname()[1]}/crowd"
+        before = time.monotonic()
+        with pytest.raises(SetupError, match=r"cannot be opened: .*timeout") as refused:
+            HistoryStore(url)
+    assert time.monotonic() - before < 15
+    assert "pass-word" not in str(refused.value)
+
+
+@needs_postgres
+def test_the_url_may_say_how_long_postgresql_is_waited_for(empty_postgres: str) -> None:
+    with closing(HistoryStore(f"{empty_postgres}?connect_timeout=7")) as store, store.engine.connect() as connection:
+        used = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert {name: used[name] for name in ("connect_timeout", "tcp_user_timeout")} == {
+        "connect_timeout": "7",
+        "tcp_user_timeout": "20000",
+    }

@@ -1,6 +1,7 @@
 from prometheus_client import generate_latest
 
 from crowdserve.live.board import Board
+from crowdserve.live.observations import HistoryState
 from crowdserve.live.outputs.metrics import registry_of
 from tests.live.readings import not_counted, reading
 
@@ -45,3 +46,15 @@ def test_series_of_a_camera_that_is_gone_are_gone() -> None:
     board.show(["b"])
     board.put(reading(), [])
     assert not [name for name in shown(board) if 'camera="a"' in name]
+
+
+def test_whether_the_history_is_written() -> None:
+    board = Board()
+    assert not [name for name in shown(board) if name.startswith("crowdserve_history")]
+    board.history = lambda: HistoryState(waiting=7, lost=2, away_since=1000.0)
+    found = shown(board)
+    assert found["crowdserve_history_up"] == 0
+    assert found["crowdserve_history_waiting"] == 7
+    assert found["crowdserve_history_lost_total"] == 2
+    board.history = HistoryState
+    assert shown(board)["crowdserve_history_up"] == 1

@@ -1,7 +1,7 @@
 // What the server tells: cameras, alerts, the service; and whether it is heard at all.
 
 import { byId, setText } from "./dom.js";
-import { alertText, moment } from "./text.js";
+import { alertText, moment, whole } from "./text.js";
 
 const SILENT_MS = 12000; // a beat comes every five seconds
 const AGAIN_MS = 5000;
@@ -38,6 +38,7 @@ const takers = {
   service: (value) => showService(value),
   cameras(value) {
     ({ names, watchers } = value);
+    showHistories([value.history, ...watchers.filter((each) => each.connected).map((each) => each.history)]);
     for (const name of cameras.keys()) if (!names.includes(name)) cameras.delete(name);
     // What has moved to another watcher is not told to be over.
     const open = new Set(value.open);
@@ -103,6 +104,20 @@ function showService(service) {
   const notice = byId("service");
   notice.hidden = service.ready;
   setText(notice, service.ready ? "" : `Photos are not counted now: ${service.detail}`);
+}
+
+/** Say of the histories that are not written, of one watcher or of several, since when; and what is lost for good. */
+function showHistories(told) {
+  const notice = byId("history-notice");
+  if (!notice) return; // a page without cameras
+  const wrong = told.filter((each) => each);
+  const since = wrong.map((each) => each.away_since).filter((each) => each !== null);
+  const lost = wrong.reduce((sum, each) => sum + each.lost, 0);
+  const texts = [];
+  if (since.length) texts.push(`The history has not been written since ${moment(Math.min(...since))}: what is counted and alerted waits for its database.`);
+  if (lost) texts.push(`${whole(lost)} ${lost === 1 ? "reading is" : "readings are"} lost: the database was away for too long, or refused them.`);
+  notice.hidden = !texts.length;
+  setText(notice, texts.join(" "));
 }
 
 let drawing = false;

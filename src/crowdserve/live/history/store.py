@@ -5,7 +5,20 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import Connection, Engine, Integer, create_engine, delete, event, func, insert, select, update
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    Integer,
+    create_engine,
+    delete,
+    event,
+    func,
+    insert,
+    make_url,
+    select,
+    update,
+)
 from sqlalchemy import cast as cast_column
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
@@ -16,6 +29,19 @@ from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.secrets import hide_in_urls
 
 _ROWS_AT_A_TIME = 5_000
+
+_LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
+_NOTICED = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
+"""Within half a minute a server counts as gone that has gone without a word; the URL may say otherwise. libpq would
+wait for ever for one that does not answer, and minutes or hours for one whose connection leads nowhere.
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
+"""
 
 
 class HistoryStore:
@@ -31,7 +57,7 @@ class HistoryStore:
     def __init__(self, url: str) -> None:
         self.shown = hide_in_urls(url)
         try:
-            self._engine = create_engine(url, pool_pre_ping=True)
+            self._engine = create_engine(_noticing(make_url(url)), pool_pre_ping=True)
             if self._engine.dialect.name == "sqlite":
                 event.listen(self._engine, "connect", _prepare_sqlite)
             prepare(self._engine, self.shown)
@@ -219,6 +245,13 @@ class HistoryStore:
         query = select(OWNERS.c.camera, OWNERS.c.epoch).where(OWNERS.c.camera.in_(list(taken)))
         rows = connection.execute(query.order_by(OWNERS.c.camera).with_for_update(read=True))
         return {camera for camera, epoch in rows if epoch > taken[camera]}
+
+
+def _noticing(url: URL) -> URL:
+    """The URL of a database that is noticed to be gone."""
+    if url.drivername not in _LIBPQ:
+        return url
+    return url.update_query_dict({name: value for name, value in _NOTICED.items() if name not in url.query})
 
 
 def reason(err: SQLAlchemyError) -> str:

@@ -5,13 +5,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.history.store import HistoryStore, reason
-from crowdserve.live.observations import Alert, Message, Reading
+from crowdserve.live.observations import Alert, HistoryState, Message, Reading
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +23,9 @@ _TOGETHER = 500
 _GATHER_SECONDS = 1.0
 _FORGET_EVERY_SECONDS = 600.0
 _LAST_SECONDS = 5.0
+_LATE_SECONDS = 5.0
+"""Time of one write after which the database counts as away: it refuses, or does not answer."""
+
 _ORPHANED_SECONDS = 86400.0
 """Time without any watcher after which a camera's alerts are over: it has been taken out of the configuration."""
 
@@ -59,6 +63,8 @@ class HistoryWriter:
         self._backoff = backoff or BackOff(1.0, 30.0)
         self._ended = ended
         self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._writing_since: float | None = None
+        self._lost = 0
         self._is_wanted = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="history", daemon=True)
@@ -67,7 +73,8 @@ class HistoryWriter:
     def put(self, entry: Entry) -> None:
         """Write an entry soon; if too many wait, the oldest is lost."""
         if self._waiting.qsize() >= _MAX_WAITING:
-            self._waiting.get_nowait()
+            with suppress(queue.Empty):
+                self._lose([self._waiting.get_nowait()])
         self._waiting.put(entry)
 
     def flush(self, seconds: float) -> bool:
@@ -78,9 +85,11 @@ class HistoryWriter:
         return written.wait(seconds)
 
     @property
-    def waiting(self) -> int:
-        """How many readings are not yet written."""
-        return self._waiting.qsize()
+    def state(self) -> HistoryState:
+        """How the writing goes."""
+        since = self._writing_since
+        is_away = since is not None and time.time() - since > _LATE_SECONDS
+        return HistoryState(self._waiting.qsize(), self._lost, since if is_away else None)
 
     def close(self) -> None:
         """Write the rest, and close the store."""
@@ -93,8 +102,10 @@ class HistoryWriter:
         forget_at, is_first = time.monotonic(), True
         while not (self._stopping.is_set() and self._waiting.empty()):
             entries = self._gathered()
+            self._writing_since = time.time()
             if not self._written(entries):
                 return
+            self._writing_since = None
             for entry in entries:
                 if entry.written is not None:
                     entry.written.set()
@@ -124,15 +135,19 @@ class HistoryWriter:
             except (DataError, IntegrityError) as err:  # one of them is refused for what it is, and would be again
                 if len(entries) > 1:
                     return all(self._written([entry]) for entry in entries)
+                self._lose(entries)
                 log.error("history %s: an entry is lost: %s", self._store.shown, reason(err))
                 return True
             except SQLAlchemyError as err:
                 log.warning("history %s: %s; it is tried again", self._store.shown, reason(err))
                 if self._stopping.wait(self._backoff.next_seconds()):
-                    lost = len(entries) + self.waiting
+                    lost = len(entries) + self._waiting.qsize()
                     log.error("history %s: %d readings are lost", self._store.shown, lost)
                     return False
         return True
+
+    def _lose(self, entries: list[Entry]) -> None:
+        self._lost += sum(entry.reading is not None for entry in entries)
 
     def _record(self, entries: list[Entry]) -> None:
         self._store.record(

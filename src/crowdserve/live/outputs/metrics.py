@@ -34,6 +34,7 @@ class BoardCollector(Collector):
         yield from self._of_cameras()
         yield from self._of_zones()
         yield from self._of_the_division()
+        yield from self._of_the_history()
         sent = CounterMetricFamily("crowdserve_webhook_deliveries", "Tries to deliver a message.", labels=("outcome",))
         for outcome, number in sorted(self._deliveries.items()):
             sent.add_metric((outcome,), number)
@@ -47,6 +48,15 @@ class BoardCollector(Collector):
         }
         for name, number in self._board.division().items():
             yield GaugeMetricFamily(f"crowdserve_division_{name}", texts[name], value=number)
+
+    def _of_the_history(self) -> Iterator[Metric]:
+        state = self._board.history()
+        if state is None:
+            return
+        name = "crowdserve_history"
+        yield GaugeMetricFamily(f"{name}_up", "Whether the history is written.", value=float(state.away_since is None))
+        yield GaugeMetricFamily(f"{name}_waiting", "Readings that are not yet written.", value=state.waiting)
+        yield CounterMetricFamily(f"{name}_lost", "Readings that will never be written.", value=state.lost)
 
     def _of_cameras(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("crowdserve_camera_up", "Whether the camera is counted.", labels=_CAMERA)
