@@ -43,9 +43,9 @@ openapi-test: .venv/development  ## Send a running service 2,000 requests made f
 live-test: .venv/development  ## Watch cameras that the test plays: RTSP, twenty 1080p streams, a day in small, PostgreSQL; minutes
 	CROWDSERVE_LIVE_TEST=1 .venv/bin/pytest -s tests/live tests/console/test_rezoning.py
 
-# Playwright drives Debian's Chromium; it is used by these tests alone.
+# Playwright drives Debian's Chromium, and axe looks for what people with a disability cannot use; only these tests use them.
 .venv/browser: .venv/development
-	$(PIP) playwright==1.65.2
+	$(PIP) playwright==1.65.2 axe-playwright-python==0.1.8
 	touch $@
 
 console-test: .venv/browser  ## Use the console in Debian's Chromium: draw zones, read alerts, drop a photo; two minutes

@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.skipif(not os.environ.get("CROWDSERVE_CONSOLE_TEST"), reason="make console-test"),
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="needs playwright"),
+    pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="needs playwright and axe"),
 ]
 
 FILE = """\
@@ -43,6 +43,7 @@ history: {url: "sqlite:///%s/history.db"}
 metrics_port: null
 """
 ZONES = "[{name: yellow line, polygon: [[0.1, 0.5], [0.9, 0.5], [0.9, 0.9], [0.1, 0.9]], area_m2: 40, limit: 50}]"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 PHOTO = ROOT / "examples/pedestrians.jpg"
 WAIT_MS = 20_000
 DROP = """(bytes) => {
@@ -209,7 +210,7 @@ def test_the_page_says_when_the_history_is_not_written(watching: Watching, tmp_p
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_no_page_is_wider_than_the_window(
+def test_every_page_fits_its_window_and_can_be_used_by_everybody(
     camera: TestCamera, small_service: EmbeddedService, tmp_path: Path, browser: "Browser", width: int, scheme: str
 ) -> None:
     file = tmp_path / "cameras.yaml"
@@ -218,8 +219,20 @@ def test_no_page_is_wider_than_the_window(
         look_at_each_page(watching, browser, width, scheme)
 
 
+def inaccessible(page: "Page") -> list[str]:
+    """What axe finds against WCAG 2.2, levels A and AA, and against good practice."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    return [f"{rule['help']}: {node['html']}" for rule in found for node in rule["nodes"]]
+
+
 def look_at_each_page(watching: Watching, browser: "Browser", width: int, scheme: str) -> None:
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+    context = browser.new_context(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,  # type: ignore[arg-type]
+        bypass_csp=True,  # axe is a script from elsewhere
+    )
     page = context.new_page()
     for name in ("", "camera?name=platform", "alerts", "count"):
         page.goto(watching.url + name)
@@ -238,6 +251,7 @@ def look_at_each_page(watching: Watching, browser: "Browser", width: int, scheme
             page.keyboard.press("Enter")
             page.click("text=Add a zone")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert inaccessible(page) == []
         folder = os.environ.get("CROWDSERVE_SCREENSHOTS")
         if folder:
             page.screenshot(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crowdserve.errors import SetupError
-from crowdserve.live.history import store as store_module
+from crowdserve.live.history import engine
 from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.observations import Message
 from tests.live.readings import alert, not_counted, reading
@@ -113,7 +113,7 @@ def test_histories_that_cannot_be_opened(url: str) -> None:
 
 
 def test_a_postgresql_that_does_not_answer_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(store_module._NOTICED, "connect_timeout", "2")  # libpq's least
+    monkeypatch.setitem(engine._NOTICED, "connect_timeout", "2")  # libpq's least
     with socket.create_server(("127.0.0.1", 0)) as silent:  # it takes connections, and says nothing
         url = f"postgresql+psycopg://crowd:pass-word@127.0.0.1:{silent.getsockname()[1]}/crowd"
         before = time.monotonic()

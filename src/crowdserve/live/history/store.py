@@ -5,43 +5,18 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import (
-    URL,
-    Connection,
-    Engine,
-    Integer,
-    create_engine,
-    delete,
-    event,
-    func,
-    insert,
-    make_url,
-    select,
-    update,
-)
+from sqlalchemy import Connection, Engine, Integer, delete, func, insert, select, update
 from sqlalchemy import cast as cast_column
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from crowdserve.errors import SetupError
+from crowdserve.live.history.engine import engine_of
 from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, OWNERS, STATUSES, to_seconds, to_time
 from crowdserve.live.history.versions import prepare
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.secrets import hide_in_urls
 
 _ROWS_AT_A_TIME = 5_000
-
-_LIBPQ = ("postgresql", "postgresql+psycopg", "postgresql+psycopg2")
-_NOTICED = {
-    "connect_timeout": "5",
-    "keepalives_idle": "10",
-    "keepalives_interval": "5",
-    "keepalives_count": "3",
-    "tcp_user_timeout": "20000",
-}
-"""Within half a minute a server counts as gone that has gone without a word; the URL may say otherwise. libpq would
-wait for ever for one that does not answer, and minutes or hours for one whose connection leads nowhere.
-https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
-"""
 
 
 class HistoryStore:
@@ -57,9 +32,7 @@ class HistoryStore:
     def __init__(self, url: str) -> None:
         self.shown = hide_in_urls(url)
         try:
-            self._engine = create_engine(_noticing(make_url(url)), pool_pre_ping=True)
-            if self._engine.dialect.name == "sqlite":
-                event.listen(self._engine, "connect", _prepare_sqlite)
+            self._engine = engine_of(url)
             prepare(self._engine, self.shown)
         except (ArgumentError, NoSuchModuleError, ImportError) as err:
             expected = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
@@ -247,22 +220,9 @@ class HistoryStore:
         return {camera for camera, epoch in rows if epoch > taken[camera]}
 
 
-def _noticing(url: URL) -> URL:
-    """The URL of a database that is noticed to be gone."""
-    if url.drivername not in _LIBPQ:
-        return url
-    return url.update_query_dict({name: value for name, value in _NOTICED.items() if name not in url.query})
-
-
 def reason(err: SQLAlchemyError) -> str:
     """What a database says, in one line, without passwords."""
     return hide_in_urls(str(getattr(err, "orig", None) or err).partition("\n")[0])
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """Readers and the writer at the same time, and as little writing to the disk as is safe."""
-    for setting in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {setting}")
 
 
 def _count_rows(reading: Reading) -> Iterator[dict[str, Any]]:
