@@ -103,7 +103,10 @@ def test_more_significant_bits_than_a_sample_has_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-@pytest.mark.parametrize("name", ["PNG", "PNG, opaque", "TIFF", "TIFF, big-endian", "TIFF, opaque"])
+@pytest.mark.parametrize(
+    "name",
+    ["PNG", "PNG, opaque", "TIFF", "TIFF, big-endian", "TIFF, opaque", "TIFF by planes", "TIFF by planes, big-endian"],
+)
 def test_colours_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> None:
     values = deep(COLOURS, bits)
     data = {
@@ -112,6 +115,8 @@ def test_colours_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> N
         "TIFF": lambda: tiff_file(TiffPage(values, RGB)),
         "TIFF, big-endian": lambda: tiff_file(TiffPage(values, RGB), order=">"),
         "TIFF, opaque": lambda: tiff_file(TiffPage(opaque(values), RGB, {338: ("H", [2])})),
+        "TIFF by planes": lambda: tiff_file(TiffPage(values, RGB, by_planes=True)),
+        "TIFF by planes, big-endian": lambda: tiff_file(TiffPage(values, RGB, by_planes=True), order=">"),
     }[name]()
     assert difference(decode_image(data), COLOURS) <= 1
 
@@ -125,6 +130,16 @@ def test_colours_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> N
 )
 def test_dark_colours_stay_dark_where_the_file_states_their_range(data: bytes) -> None:
     assert difference(decode_image(data), COLOURS * 2 * 255 / 1023) <= 1
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_packed_planes_are_refused_where_their_low_bytes_are_lost(order: str) -> None:
+    def file(bits: int) -> bytes:
+        return tiff_file(TiffPage(deep(COLOURS, bits), RGB, is_packed=True, by_planes=True), order=order)
+
+    assert difference(decode_image(file(16)), COLOURS) <= 1
+    with pytest.raises(InvalidImage, match=r"uses 4,095 of 65,535 values of 16-bit samples; save it with 8 bits"):
+        decode_image(file(12))
 
 
 def test_greys_with_opacity_are_refused_where_their_low_bytes_are_lost() -> None:

@@ -1,6 +1,7 @@
 """TIFF files written tag by tag: what Pillow does not write, and cameras and scanners do."""
 
 import struct
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,12 +22,17 @@ Value = tuple[str, Sequence[float]]
 
 @dataclass(frozen=True)
 class TiffPage:
-    """A page without compression; `tags` add to those that follow from its pixels, `below` are its own pages."""
+    """A page; `tags` add to those that follow from its pixels, `below` are its own pages.
+
+    It is stored without compression unless `is_packed`, pixel by pixel unless it is `by_planes`.
+    """
 
     pixels: npt.NDArray[Any]
     photometric: int = RGB
     tags: Mapping[int, Value] = field(default_factory=dict)
     below: Sequence["TiffPage"] = ()
+    is_packed: bool = False
+    by_planes: bool = False
 
 
 def tiff_file(*pages: TiffPage, order: str = "<", big: bool = False) -> bytes:
@@ -53,11 +59,16 @@ class _Writer:
         """Where the directory of a page stands, and where it says which one follows."""
         height, width, *samples = page.pixels.shape
         bits, channels = 8 * page.pixels.itemsize, (samples or [1])[0]
-        content = page.pixels.astype(f"{self._order}u{page.pixels.itemsize}").tobytes()
+        planes = np.moveaxis(page.pixels, -1, 0) if page.by_planes else [page.pixels]
+        contents = [plane.astype(f"{self._order}{plane.dtype.kind}{plane.itemsize}").tobytes() for plane in planes]
+        if page.is_packed:
+            contents = [zlib.compress(content) for content in contents]
         tags: dict[int, Value] = {
-            256: ("I", [width]), 257: ("I", [height]), 258: ("H", [bits] * channels), 259: ("H", [1]),
-            PHOTOMETRIC: ("H", [page.photometric]), 273: ("I", [self._append(content)]), 277: ("H", [channels]),
-            278: ("I", [height]), 279: ("I", [len(content)]), **page.tags,
+            256: ("I", [width]), 257: ("I", [height]), 258: ("H", [bits] * channels),
+            259: ("H", [8 if page.is_packed else 1]), PHOTOMETRIC: ("H", [page.photometric]),
+            273: ("I", [self._append(content) for content in contents]), 277: ("H", [channels]),
+            278: ("I", [height]), 279: ("I", [len(content) for content in contents]),
+            284: ("H", [2 if page.by_planes else 1]), **page.tags,
         }  # fmt: skip
         if page.below:
             tags[SUB_DIRECTORIES] = ("I", [self._add(inner)[0] for inner in page.below])

@@ -3,6 +3,7 @@
 The file is decoded twice then: read in the other byte order, the low bytes stand where Pillow takes the high ones from.
 """
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -11,12 +12,15 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from crowdserve.errors import InvalidImage
+from crowdserve.images.planes import is_by_planes
 from crowdserve.images.samples import SampleMeaning, range_of_bits
 from crowdserve.images.strips import by_strips, strips
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 _TWICE_DECODED = ("RGB;16", "RGBX;16", "RGBA;16", "CMYK;16")
 _ONCE_DECODED = ("LA;16", "RGBa;16")
+
+_DEEP_PLANE = re.compile(r"[RGBAXCMYK];16[BLN]")
 
 _ENOUGH = 2**14
 """Largest values from here up leave six bits or more to the high byte."""
@@ -25,6 +29,8 @@ _ENOUGH = 2**14
 def deep_layout(file: ImageFile.ImageFile) -> str | None:
     """How the pixels of an opened file with 16-bit colours are stored, as Pillow calls it; None for any other file."""
     found = {_layout_of(tile) for tile in file.tile}
+    if found and all(map(_DEEP_PLANE.fullmatch, found)):
+        return f"{file.mode};16{found.pop()[-1]}"
     layout = found.pop() if len(found) == 1 else ""
     return layout if layout[:-1] in (*_TWICE_DECODED, *_ONCE_DECODED) else None
 
@@ -47,9 +53,10 @@ def eight_bit_colours(
     low_value, white = stated if stated and largest - 255 <= stated[1] else range_of_bits(largest)
     if white >= _ENOUGH:
         return high
-    if layout[:-1] not in _TWICE_DECODED:
-        raise InvalidImage(f"the picture uses {white:,.0f} of 65,535 values of 16-bit samples; save it with 8 bits")
     file = again()
+    is_read_by_libtiff = file.tile[0].codec_name == "libtiff"  # which reads planes in the order of this machine
+    if layout[:-1] not in _TWICE_DECODED or (is_read_by_libtiff and is_by_planes(file)):
+        raise InvalidImage(f"the picture uses {white:,.0f} of 65,535 values of 16-bit samples; save it with 8 bits")
     file.tile = [_in_other_order(tile) for tile in file.tile]
     file.load()
     return _joined(high, file, low_value, white)

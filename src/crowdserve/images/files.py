@@ -18,6 +18,7 @@ from crowdserve.images.formats.png import significant_bits
 from crowdserve.images.formats.signatures import AVIF, CONVERT, JPEG, PNG, TIFF, Kind
 from crowdserve.images.formats.tiff import Page, beginning_with, best_page
 from crowdserve.images.formats.webp import webp_size
+from crowdserve.images.planes import with_deep_planes
 from crowdserve.images.plugins import open_as
 from crowdserve.images.samples import SampleMeaning
 
@@ -168,7 +169,7 @@ def _pillows(data: bytes, kind: Kind, layout: JpegLayout | None, page: Page | No
     if layout and not layout.has_end:
         stream = io.BytesIO(ended(data, layout))
     try:
-        return open_as(kind.pillow, stream)
+        return with_deep_planes(open_as(kind.pillow, stream))
     except UnidentifiedImageError as err:
         if page is None or not page.pixels:
             raise
