@@ -85,6 +85,52 @@ def test_anything_may_stand_behind_it(name: str) -> None:
         np.testing.assert_array_equal(decode_image(FILES[name] + behind), decode_image(FILES[name]))
 
 
+TURNED_BEFORE = {
+    orientation: PICTURE.transpose(turn)
+    for orientation, turn in {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }.items()
+}
+
+
+class TestTurns:
+    """Boxes, `irot` and `imir`, say how an AVIF or HEIC is turned; EXIF and XMP often repeat it, or say what was so."""
+
+    OTHER_TAG = 0x9209
+    """A tag whose number is replaced by the orientation's, as the encoders move that one into the boxes."""
+
+    def boxed(self, file_format: str, orientation: int, in_exif: int) -> bytes:
+        turned = TURNED_BEFORE.get(orientation, PICTURE).copy()
+        exif = Image.Exif()
+        exif[0x0112], exif[self.OTHER_TAG] = orientation, in_exif
+        turned.info["exif"] = exif.tobytes()
+        file = encoded(turned, file_format, exif=exif) if file_format == "AVIF" else encoded(turned, file_format)
+        for order in ("little", "big"):
+            there = self.OTHER_TAG.to_bytes(2, order) + (3).to_bytes(2, order) + (1).to_bytes(4, order)
+            file = file.replace(there, (0x0112).to_bytes(2, order) + there[2:])
+        return file
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    @pytest.mark.parametrize("file_format", ["AVIF", "HEIF"])
+    def test_photo_is_turned_once(self, file_format: str, orientation: int) -> None:
+        for in_exif in (orientation, 1, 6):
+            assert difference(decode_image(self.boxed(file_format, orientation, in_exif))) < 6
+
+    @pytest.mark.parametrize("in_boxes", [1, 6])
+    def test_xmp_turns_nothing(self, in_boxes: int) -> None:
+        xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+        exif = Image.Exif()
+        exif[0x0112] = in_boxes
+        file = encoded(TURNED_BEFORE.get(in_boxes, PICTURE), "AVIF", exif=exif, xmp=xmp)
+        assert difference(decode_image(file)) < 6
+
+
 class TestCodePointsOfColours:
     """What a file says of its colours; the first two numbers matter here, the third to the decoder."""
 

@@ -180,6 +180,17 @@ def test_picture_that_ends_after_any_scan_has_all_its_pixels(way: str) -> None:
                 decode_image(whole[:end])  # nobody says that this is all
 
 
+@pytest.mark.parametrize("way", ["baseline", "restart markers", "progressive"])
+def test_marker_behind_a_cut_scan_does_not_make_it_whole(way: str) -> None:
+    """A decoder takes any marker for the scan's end, and what is missing for black or grey."""
+    whole, comment = FILES[way], b"\xff\xfe\0\6text"
+    np.testing.assert_array_equal(decode_image(whole[:-2] + comment + END), decode_image(whole))
+    scan = scans_of(whole)[-1]
+    for cut in (scan.start + 20, (scan.start + scan.stop) // 2, scan.stop - READ_AHEAD_BYTES - 1):
+        with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+            decode_image(whole[:cut] + comment + END)
+
+
 def test_picture_that_lacks_a_colour_is_refused() -> None:
     """Each component in a scan of its own: the file ends after the first, or after two of three."""
     whole = in_scans_of_their_own(photo())
@@ -226,6 +237,26 @@ def test_motion_jpeg_frame_without_tables_is_decoded() -> None:
     parts = whole.split(b"\xff\xc4")
     tables = b"".join(part[int.from_bytes(part[:2], "big") :] for part in parts[1:])
     np.testing.assert_array_equal(decode_image(parts[0] + tables), decode_image(whole))
+
+
+class TestHeightBehindTheScan:
+    """As line cameras and scanners tell it, in a marker of its own, DNL."""
+
+    @staticmethod
+    def late(whole: bytes, marker: bytes = b"\xff\xdc\0\4") -> bytes:
+        at = re.search(b"\xff[\xc0-\xc2]", whole).start() + 5
+        return whole[:at] + b"\0\0" + whole[at + 2 : -2] + marker + whole[at : at + 2] + END
+
+    @pytest.mark.parametrize("way", ["baseline", "4:4:4", "restart markers"])
+    def test_photo_is_decoded(self, way: str) -> None:
+        np.testing.assert_array_equal(decode_image(self.late(FILES[way])), decode_image(FILES[way]))
+        np.testing.assert_array_equal(decode_image(self.late(FILES[way])[:-2]), decode_image(FILES[way]))
+
+    def test_part_of_it_is_refused(self) -> None:
+        file = self.late(FILES["baseline"])
+        for part in (file[: len(file) // 2], file[: len(file) // 2] + file[-8:], file[:-5], file[:-8] + END):
+            with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+                decode_image(part)
 
 
 class TestLayout:

@@ -126,7 +126,13 @@ def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFil
 
 
 def _turn_of(file: ImageFile.ImageFile) -> Image.Transpose | None:
-    """What makes the image upright; a broken EXIF block is ignored, as the pixels may be intact."""
+    """What makes the image upright; a broken EXIF block is ignored, as the pixels may be intact.
+
+    AVIF and HEIC have boxes for it, which count alone: the decoder of HEIC has turned the image, that of AVIF has
+    written what they say to the EXIF block. XMP, which Pillow asks where that says nothing, may not turn it once more.
+    """
+    if file.format == "AVIF":
+        file.info.pop("xmp", None)
     with suppress(Exception):  # the EXIF parser raises SyntaxError, struct.error, KeyError and more
         return _TURNS.get(file.getexif().get(ExifTags.Base.Orientation, 1))
     return None

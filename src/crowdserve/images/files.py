@@ -12,11 +12,11 @@ from crowdserve.errors import ImageTooLarge, InvalidImage
 from crowdserve.images.formats.av1 import has_deep_samples
 from crowdserve.images.formats.colour_codes import stated_codes
 from crowdserve.images.formats.envelope import envelope_bytes
-from crowdserve.images.formats.jpeg import JpegLayout, ended, jpeg_layout
+from crowdserve.images.formats.jpeg import JpegLayout, ended, jpeg_layout, with_height
 from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.png import significant_bits
 from crowdserve.images.formats.signatures import AVIF, CONVERT, JPEG, PNG, TIFF, Kind
-from crowdserve.images.formats.tiff import Page, beginning_with, best_page
+from crowdserve.images.formats.tiff import Page, beginning_with, best_page, big_endian_bigtiff
 from crowdserve.images.formats.webp import webp_size
 from crowdserve.images.planes import with_deep_planes
 from crowdserve.images.plugins import open_as
@@ -154,11 +154,14 @@ def _unwrapped(data: bytes) -> tuple[bytes, Kind]:
 
 def _open(data: bytes, kind: Kind) -> EncodedImage:
     layout = jpeg_layout(data) if kind is JPEG else None
+    if layout and layout.not_decoded:
+        raise InvalidImage(f"the JPEG is {layout.not_decoded}, which is not decoded; save it as a baseline JPEG")
     if layout and layout.bits != 8:
         raise InvalidImage(f"the JPEG has {layout.bits} bits per sample, and 8 are decoded; save it with 8")
-    if layout and layout.is_hierarchical:
-        raise InvalidImage("the JPEG is a hierarchical one, which is not decoded; save it as a baseline JPEG")
+    data = with_height(data, layout) if layout else data
     page = best_page(data) if kind is TIFF else None
+    if page and (way := page.not_decoded or big_endian_bigtiff(data)):
+        raise InvalidImage(f"the TIFF is {way}, which is not decoded; save it as JPEG or PNG")
     return EncodedImage(_pillows(data, kind, layout, page), data, kind, layout, page)
 
 
@@ -174,8 +177,8 @@ def _pillows(data: bytes, kind: Kind, layout: JpegLayout | None, page: Page | No
         if page is None or not page.pixels:
             raise
         raise InvalidImage(
-            f"the TIFF's largest page, {page.size[0]}x{page.size[1]} px with {page.bits} bits per sample, is stored in "
-            "a way that is not decoded; save it as JPEG or PNG"
+            f"the TIFF's largest page, {page.size[0]}x{page.size[1]} px with {page.bits} bits per sample"
+            f"{' (floats)' if page.has_floats else ''}, is stored in a way that is not decoded; save it as JPEG or PNG"
         ) from err
 
 

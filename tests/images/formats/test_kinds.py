@@ -95,6 +95,10 @@ WRONG = {
     "HEIF of H.264": (boxes(b"mif1", b"mif1", b"avci"), "a HEIF with H.264 inside", "convert"),
     "PSD": (b"8BPS\0\x01" + bytes(40), "a Photoshop document", "convert"),
     "ICO": (encoded(Image.new("RGB", (16, 16)), "ICO"), "an icon (ICO)", "convert"),
+    "TGA": (encoded(Image.new("RGB", (16, 16)), "TGA"), "a TGA", "convert"),
+    "TGA of the first version": (encoded(Image.new("P", (16, 16)), "TGA")[:-26], "a TGA", "convert"),
+    "TGA of runs": (encoded(Image.new("L", (16, 16)), "TGA", compression="tga_rle")[:-26], "a TGA", "convert"),
+    "BLP": (b"BLP2" + bytes(40), "a BLP texture", "convert"),
     "PPM": (encoded(Image.new("RGB", (16, 16), (200, 0, 9)), "PPM"), "a PNM", "convert"),
     "SVG": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing", "convert"),
     "EXR": (b"v/1\x01\x02\0\0\0" + bytes(40), "an OpenEXR picture", "convert"),
@@ -116,6 +120,9 @@ WRONG = {
     "JSON": (b'{"error": "not found"}', "a JSON text", "send a photo"),
     "text": (b"hello, this is no picture", "a text", "send a photo"),
     "text in UTF-16": ("Grüße".encode("utf-16"), "a text", "send a photo"),
+    "a name": (b"photo.jpg", "the name of a file", "--data-binary @NAME"),
+    "a name with its folder": (b"@/tmp/photo-1.HEIC\n", "the name of a file", "--data-binary @NAME"),
+    "fields of a form": (b"image=%2F9j%2F4AAQ&counter=csrnet", "fields of a form", "--form image=@photo.jpg"),
     "URL": (b"https://example.com/photo.jpg\n", "a URL", "the photo's bytes"),
     "data URL": (b"data:image/jpeg;base64," + base64.b64encode(JPEG), "a data URL", "decoded"),
     "base64": (base64.b64encode(JPEG), "base64 text of a JPEG", "decode it"),
@@ -148,7 +155,15 @@ def test_formats_that_are_decoded_are_known_by_the_same_bytes(name: str) -> None
     assert kind.pillow == name
 
 
-@pytest.mark.parametrize("data", [b"BM is how this text begins, and no bitmap does", b"\x8e\x01\x02\x03" * 9])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"BM is how this text begins, and no bitmap does",
+        b"\x8e\x01\x02\x03" * 9,
+        b"\0\0\x02" + bytes(9) + b"\x10\0\x10\0\x18\0" + bytes(99),  # a TGA of 16x16 px would be longer
+        b"\0\0\x02" + bytes(9) + b"\x10\0\x10\0\x19\0" + bytes(999),  # it would have other depths
+    ],
+)
 def test_what_only_looks_like_a_format_is_not_taken_for_it(data: bytes) -> None:
     kind = kind_of(data)
     assert kind is None or kind.name == "a text"
@@ -164,6 +179,11 @@ MANGLED = {
     "a JPEG by curl -d": (JPEG_FILE.translate(None, b"\0\r\n"), "a JPEG that lost its zero bytes: .*--data-binary"),
     "a PNG by curl -d": (PNG_FILE.translate(None, b"\0\r\n"), "a PNG that lost its line ends: .*--data-binary"),
     "a DIB": (encoded(Image.new("RGB", (9, 9)), "DIB"), "a DIB, a BMP without the header of its file: convert it"),
+    "a JPEG-LS": (JPEG_FILE.replace(b"\xff\xc0", b"\xff\xf7", 1), "is a JPEG-LS, which is not decoded"),
+    "a lossless one of arithmetic coding": (
+        JPEG_FILE.replace(b"\xff\xc0", b"\xff\xcb", 1),
+        "is a lossless one of arithmetic coding, which is not decoded",
+    ),
     "a hierarchical JPEG": (JPEG_FILE.replace(b"\xff\xc0", b"\xff\xc5", 1), "a hierarchical one, which is not decoded"),
 }
 
@@ -178,6 +198,11 @@ def test_photos_that_were_taken_for_text_are_named(name: str) -> None:
 def test_long_text_before_the_tables_is_no_sign_of_lost_zeros() -> None:
     comment = b"\xff\xfe" + (3001).to_bytes(2, "big") + b"a" * 2999
     np.testing.assert_array_equal(decode_image(JPEG_FILE[:2] + comment + JPEG_FILE[2:]), decode_image(JPEG_FILE))
+
+
+@pytest.mark.parametrize("file", [JPEG_FILE, PNG_FILE, encoded(Image.new("RGB", (9, 9)), "WEBP")])
+def test_length_of_a_binary_tensor_before_a_photo_is_passed_over(file: bytes) -> None:
+    np.testing.assert_array_equal(decode_image(len(file).to_bytes(4, "little") + file), decode_image(file))
 
 
 def test_mark_of_a_text_before_a_photo_is_passed_over() -> None:

@@ -15,7 +15,7 @@ from tests.support.photos import encoded
 from tools.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, SUB_DIRECTORIES, TiffPage, tiff_file
 
 ORDERS = [("<", False), (">", False), ("<", True)]
-"""Byte orders, and whether it is a BigTIFF; Pillow 13 reads no big-endian BigTIFF."""
+"""Byte orders, and whether it is a BigTIFF."""
 
 
 def picture(width: int, height: int, seed: int = 0) -> Rgb:
@@ -58,6 +58,23 @@ def test_photo_that_is_stored_in_another_way_is_named_rather_than_its_copy_count
     odd = TiffPage(PHOTO, tags={258: ("H", [10, 10, 10])})
     with pytest.raises(InvalidImage, match="largest page, 40x30 px with 10 bits per sample, is stored in a way"):
         decode_image(tiff_file(TiffPage(COPY, tags=SECONDARY), odd))
+
+
+@pytest.mark.parametrize(("number", "name"), [(50001, "WebP"), (34712, "JPEG 2000"), (34887, "LERC"), (50002, "JPEG XL")])
+def test_compression_that_is_not_decoded_is_named(number: int, name: str) -> None:
+    with pytest.raises(InvalidImage, match=f"the TIFF is compressed as {name}, which is not decoded; save it as JPEG"):
+        decode_image(tiff_file(TiffPage(PHOTO, tags={259: ("H", [number])})))
+
+
+def test_big_endian_bigtiff_is_named() -> None:
+    with pytest.raises(InvalidImage, match="the TIFF is a big-endian BigTIFF, which is not decoded; save it as JPEG"):
+        decode_image(tiff_file(TiffPage(PHOTO), order=">", big=True))
+
+
+def test_floats_that_are_not_decoded_are_named() -> None:
+    floats = TiffPage(PHOTO.astype(np.float32), tags={339: ("H", [3, 3, 3])})
+    with pytest.raises(InvalidImage, match=r"40x30 px with 32 bits per sample \(floats\), is stored in a way"):
+        decode_image(tiff_file(floats))
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf])

@@ -1,4 +1,4 @@
-"""What stands before a file that was cut out of a stream or a form: a boundary line, the headers of a part."""
+"""What stands before a file that was cut out of a stream, a form or a tensor: a boundary line, headers, a length."""
 
 import re
 
@@ -13,7 +13,17 @@ _ENVELOPE = re.compile(
 )
 
 
+_LENGTH_BYTES = 4
+"""Of the length before each element of a binary BYTES tensor, little-endian."""
+
+
 def envelope_bytes(data: bytes) -> int:
-    """How many bytes stand before the file itself: a mark that text begins with, a line `--boundary`, headers."""
+    """How many bytes stand before the file itself.
+
+    They are a mark that text begins with, a line `--boundary`, headers; or the length of the rest, where the content of
+    a binary tensor was sent as a file.
+    """
+    if int.from_bytes(data[:_LENGTH_BYTES], "little") == len(data) - _LENGTH_BYTES:
+        return _LENGTH_BYTES
     found = _ENVELOPE.match(data, 0, _LONGEST_BYTES)
     return found.end() if found else 0

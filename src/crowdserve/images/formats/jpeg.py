@@ -6,10 +6,16 @@ from dataclasses import dataclass, field
 END_OF_IMAGE = b"\xff\xd9"
 
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = 0xD8, 0xD9, 0xDA
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # less tables, an extension, arithmetic conditioning
+_JPEG_LS = 0xF7
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {_JPEG_LS}  # less tables, an extension, conditioning
+_NUMBER_OF_LINES = 0xDC
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _FIRST_ARITHMETIC = 0xC9
-_HIERARCHICAL = {0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF}
+_NOT_DECODED = {
+    _JPEG_LS: "a JPEG-LS",
+    0xCB: "a lossless one of arithmetic coding",
+    **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical one"),
+}
 _RESTART_INTERVAL = 0xDD
 _RESERVED_UP_TO = 0xBF
 _MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
@@ -38,12 +44,15 @@ class JpegLayout:
         scans: Its scans, at most.
         bits: Of a sample.
         is_progressive: Whether each scan refines the picture.
-        is_hierarchical: Whether it is a pyramid of pictures, which no decoder in use takes.
+        not_decoded: What it is, if it is coded in a way that no decoder in use takes.
         is_arithmetic: Whether its data are coded arithmetically, which nearly no encoder does.
+        height_at: Where in the file its height stands; 0 if that is known there, as it nearly always is.
+        late_height: The height as it is told behind the first scan, big-endian; empty if it is not.
         components: Of a pixel.
         first_scan_components: Of them, in the first scan.
         has_restarts: Whether markers divide its scans, at which a decoder can begin anew.
         last_scan: Where the data of the last scan begin.
+        content_end: Where they end: at the next marker, whatever it is, or where there is no more of the picture.
     """
 
     end: int
@@ -51,12 +60,15 @@ class JpegLayout:
     scans: int = 0
     bits: int = 8
     is_progressive: bool = False
-    is_hierarchical: bool = False
+    not_decoded: str | None = None
     is_arithmetic: bool = False
+    height_at: int = 0
+    late_height: bytes = b""
     components: int = 0
     first_scan_components: int = 0
     has_restarts: bool = False
     last_scan: int = 0
+    content_end: int = 0
     _begun: set[_Component] = field(default_factory=set)
     _refined: set[tuple[_Component, bool]] = field(default_factory=set)
 
@@ -75,12 +87,13 @@ class JpegLayout:
         """Whether scans are missing that a progressive picture of full quality ends with."""
         return self.is_progressive and len(self._refined) < 2 * self.components
 
-    def add_frame(self, marker: int, segment: bytes) -> None:
-        """Take note of the header of the frame."""
+    def add_frame(self, marker: int, segment: bytes, at: int) -> None:
+        """Take note of the header of the frame, which stands somewhere."""
         if len(segment) > 7:
-            self.is_progressive, self.is_hierarchical = marker in _PROGRESSIVE, marker in _HIERARCHICAL
+            self.is_progressive, self.not_decoded = marker in _PROGRESSIVE, _NOT_DECODED.get(marker)
             self.is_arithmetic = marker >= _FIRST_ARITHMETIC
             self.bits, self.components = segment[2], segment[7]
+            self.height_at = 0 if any(segment[3:5]) else at + 3
 
     def add_scan(self, segment: bytes) -> None:
         """Take note of the header of a scan."""
@@ -102,24 +115,40 @@ def jpeg_layout(data: bytes) -> JpegLayout:
     layout, at = JpegLayout(len(data)), 2
     while found := _MARKER.search(data, at):
         marker, at = found[1][0], found.end()
+        layout.content_end = layout.content_end or (found.start() if layout.scans else 0)
         if marker in {_END_OF_IMAGE, _START_OF_IMAGE} or marker <= _RESERVED_UP_TO:
             layout.has_end = marker == _END_OF_IMAGE
             layout.end = at if layout.has_end else found.start()
             break
         segment = data[at : at + max(2, int.from_bytes(data[at : at + 2], "big"))]
         if marker in _FRAMES:
-            layout.add_frame(marker, segment)
+            layout.add_frame(marker, segment, at)
         elif marker == _START_OF_SCAN:
             layout.add_scan(segment)
-            layout.last_scan = at + len(segment)
+            layout.last_scan, layout.content_end = at + len(segment), 0
+        elif marker == _NUMBER_OF_LINES and layout.scans == 1:
+            layout.late_height = segment[2:4]
         elif marker == _RESTART_INTERVAL:
             layout.has_restarts = any(segment[2:])
         at += len(segment)
+    layout.content_end = layout.content_end or layout.end
     return layout
 
 
+def with_height(data: bytes, layout: JpegLayout) -> bytes:
+    """The file with its height in its frame, where decoders look for it; the file itself if it is there already.
+
+    Encoders that do not know it when they begin, as of line cameras, tell it behind the first scan.
+    """
+    at = layout.height_at
+    return b"".join([data[:at], layout.late_height, data[at + 2 :]]) if at and len(layout.late_height) == 2 else data
+
+
 def unended(data: bytes, layout: JpegLayout) -> memoryview:
-    """The first picture without its end marker, or without what a camera filled its buffer with."""
+    """The first picture without its end marker and what stands before it, or what a camera filled its buffer with.
+
+    A marker after data that are cut would end them, and a decoder makes up what is missing.
+    """
     return memoryview(data)[: _content_bytes(data, layout)]
 
 
@@ -149,9 +178,9 @@ def _restart(number: int) -> bytes:
 
 
 def _content_bytes(data: bytes, layout: JpegLayout) -> int:
-    if layout.has_end:
-        return layout.end - len(END_OF_IMAGE)  # zeros before it may be pixels: those of one colour, in own tables
-    end = layout.end
+    end = layout.content_end
+    if layout.has_end or end < layout.end:
+        return end  # zeros before it may be pixels: those of one colour, in own tables
     zeros = _length_behind(data, end, b"\0")
     end -= zeros if zeros > _MOST_ZEROS else 0
     return end - _length_behind(data, end, b"\xff")  # of a marker that was cut in two

@@ -3,6 +3,7 @@
 from crowdserve.images.formats.brands import kind_of_boxes
 from crowdserve.images.formats.signatures import (
     BMP,
+    CONVERT,
     EXTRACT_FRAMES,
     JPEG,
     LATER,
@@ -13,6 +14,7 @@ from crowdserve.images.formats.signatures import (
     ZIP,
     Kind,
 )
+from crowdserve.images.formats.tga import is_tga
 from crowdserve.images.formats.texts import BASE64_TEXT, decoded_start, kind_of_text
 from crowdserve.images.formats.tiff import HEADERS, raw_kind
 
@@ -26,6 +28,7 @@ _OFFICE = Kind("an Office document", "send the photos in it as JPEG or PNG")
 _MATROSKA = Kind("a Matroska video (MKV)", EXTRACT_FRAMES)
 _WEBM = Kind("a WebM video", EXTRACT_FRAMES)
 _TRANSPORT_STREAM = Kind("an MPEG-TS video", EXTRACT_FRAMES)
+_TGA = Kind("a TGA", CONVERT)
 _OTHER_RIFF = Kind("a RIFF file", "send a photo")
 _WITHOUT_ZEROS = Kind("a JPEG that lost its zero bytes", SEND_WITH_CURL)
 _TABLES_BYTES = 256
@@ -36,7 +39,8 @@ _ZEROS = Kind("a file of zeros only", "its content was never written: send it ag
 
 def kind_of(data: bytes) -> Kind | None:
     """What a file is; None if its first bytes do not tell."""
-    return _by_signature(data) or kind_of_boxes(data) or _by_structure(data) or _text(data)
+    found = _by_signature(data) or kind_of_boxes(data) or _by_structure(data) or _text(data)
+    return found or (_TGA if is_tga(data) else None)
 
 
 def _by_signature(data: bytes) -> Kind | None:

@@ -19,6 +19,14 @@ _STARTS: tuple[tuple[str, Kind], ...] = (
     (r"<\?xml|<[a-z!]", Kind("an XML text", SEND_PHOTO)),
     ("data:", Kind("a data URL", "send what follows its comma, decoded")),
     (r"(https?|ftp|file|s3|gs)://\S+\s*$", Kind("a URL", "the service fetches nothing: send the photo's bytes")),
+    (
+        r"@?[^\s<>|?*=]{1,255}\.(jpe?g|png|webp|gif|bmp|tiff?|heic|heif|avif|jp2)$",
+        Kind("the name of a file", "send the file itself, with curl by --data-binary @NAME"),
+    ),
+    (
+        r"[\w.-]+=[^\s=&]",
+        Kind("fields of a form", "send the photo as a file, with curl by --form image=@photo.jpg"),
+    ),
     ("#extm3u", Kind("a playlist of a video", EXTRACT_FRAMES)),
     ("version https://git-lfs", Kind("a Git LFS pointer", "fetch the photo itself with git lfs pull")),
     (r"/\* xpm", Kind("an XPM", CONVERT)),

@@ -18,8 +18,19 @@ HEADERS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0"}
 MAX_PAGES = 256
 """Pages that are looked at."""
 
-_UNSIGNED = 1
-"""The sample format of whole numbers from zero up."""
+_UNSIGNED, _FLOATS = 1, 3
+"""Sample formats: whole numbers from zero up, floats."""
+
+_NOT_DECODED = {
+    **dict.fromkeys((33003, 33004, 33005, 34712), "JPEG 2000"),
+    **dict.fromkeys((50002, 52546), "JPEG XL"),
+    22610: "JPEG XR",
+    34887: "LERC",
+    34933: "PNG",
+    34934: "JPEG XR",
+    50001: "WebP",
+}
+"""Compressions that libtiff leaves to libraries which Pillow comes without."""
 
 _MINIMUM_IS_WHITE = 0
 """The photometric interpretation of greys whose zero is white."""
@@ -94,6 +105,17 @@ class Page:
         return int(self._first(_BITS, 1))
 
     @property
+    def not_decoded(self) -> str | None:
+        """Its compression, if no decoder in use takes it."""
+        name = _NOT_DECODED.get(int(self._first(_COMPRESSION, 1)))
+        return f"compressed as {name}" if name else None
+
+    @property
+    def has_floats(self) -> bool:
+        """Whether its samples are floats."""
+        return self._first(_SAMPLE_FORMAT, _UNSIGNED) == _FLOATS
+
+    @property
     def is_unsigned(self) -> bool:
         """Whether its samples are whole numbers without a sign."""
         return self._first(_SAMPLE_FORMAT, _UNSIGNED) == _UNSIGNED
@@ -136,6 +158,11 @@ def best_page(data: bytes) -> Page | None:
     found = pages(data)
     whole = [page for page in found if not page.is_secondary and page.pixels] or found
     return max(whole, key=lambda page: page.pixels, default=None)
+
+
+def big_endian_bigtiff(data: bytes) -> str | None:
+    """What a file is that Pillow takes for a classic TIFF; None for others."""
+    return "a big-endian BigTIFF" if data.startswith(b"MM\0+") else None
 
 
 def beginning_with(data: bytes, page: Page) -> io.BytesIO:
