@@ -60,7 +60,9 @@ def test_photo_that_is_stored_in_another_way_is_named_rather_than_its_copy_count
         decode_image(tiff_file(TiffPage(COPY, tags=SECONDARY), odd))
 
 
-@pytest.mark.parametrize(("number", "name"), [(50001, "WebP"), (34712, "JPEG 2000"), (34887, "LERC"), (50002, "JPEG XL")])
+@pytest.mark.parametrize(
+    ("number", "name"), [(50001, "WebP"), (34712, "JPEG 2000"), (34887, "LERC"), (50002, "JPEG XL")]
+)
 def test_compression_that_is_not_decoded_is_named(number: int, name: str) -> None:
     with pytest.raises(InvalidImage, match=f"the TIFF is compressed as {name}, which is not decoded; save it as JPEG"):
         decode_image(tiff_file(TiffPage(PHOTO, tags={259: ("H", [number])})))

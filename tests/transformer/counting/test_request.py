@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from kserve import InferInput, InferRequest
+from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import ImageTooLarge, InvalidRequest
 from crowdserve_transformer.counting.request import read_request
@@ -14,7 +15,7 @@ def request(datatype: str, shape: list[int], data: object, **changes: object) ->
     return InferRequest(**{"model_name": "crowdserve", "infer_inputs": [image], "parameters": {}, **changes})
 
 
-@pytest.mark.parametrize("shape", [[2], [2, 1]])
+@pytest.mark.parametrize("shape", [[2], [2, 1], [-1], [-1, 1]])
 def test_files_are_read(shape: list[int]) -> None:
     assert read_request(request("BYTES", shape, [b"a", b"b"]), SETTINGS, {}).images == (b"a", b"b")
 
@@ -26,6 +27,41 @@ def test_pixels_are_views() -> None:
     assert all(np.shares_memory(image, pixels) for image in images)
 
 
+@pytest.mark.parametrize(("shape", "images"), [([4, 5, 3], 1), ([-1, 4, 5, 3], 1), ([-1, 2, 5, 3], 2)])
+def test_pixels_of_one_image_need_no_axis_for_it_and_any_number_may_be_left_open(shape: list[int], images: int) -> None:
+    found = read_request(request("UINT8", shape, np.arange(60, dtype=np.uint8)), SETTINGS, {}).images
+    assert [image.shape for image in found] == [(4 // images, 5, 3)] * images
+
+
+OF_ONE_TENSOR = [
+    ({"shared_memory_region": "a", "shared_memory_byte_size": 4}, "is in shared memory, which this service does not"),
+    ({"classification": 2}, "asked for as classes, which no output has; leave out classification"),
+    ({"route": "dense"}, "'route' is a parameter of .*; send it in the parameters of the request"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "message"), OF_ONE_TENSOR)
+def test_what_one_tensor_cannot_be_asked_for_is_refused(parameters: dict[str, object], message: str) -> None:
+    output = RequestedOutput("count", dict(parameters))
+    with pytest.raises(InvalidRequest, match=f"output 'count' .*{message}|{message}"):
+        read_request(request("BYTES", [1], [b"a"], request_outputs=[output]), SETTINGS, {})
+    image = InferInput("image", [1], "BYTES", [b"a"], dict(parameters))
+    with pytest.raises(InvalidRequest, match=message):
+        read_request(request("BYTES", [1], [], infer_inputs=[image]), SETTINGS, {})
+
+
+@pytest.mark.parametrize("parameters", [{"content_type": "base64"}, {"classification": 0}, {"binary_data": True}])
+def test_what_means_nothing_here_is_passed_over(parameters: dict[str, object]) -> None:
+    output = RequestedOutput("count", dict(parameters))
+    assert read_request(request("BYTES", [1], [b"a"], request_outputs=[output]), SETTINGS, {}).images == (b"a",)
+
+
+def test_parameters_that_are_null_are_not_set() -> None:
+    nulls = dict.fromkeys(("route", "counter", "density", "heatmap", "zones", "binary_data_output"))
+    chosen = read_request(request("BYTES", [1], [b"a"], parameters=nulls), SETTINGS, {}).choices
+    assert chosen == read_request(request("BYTES", [1], [b"a"]), SETTINGS, {}).choices
+
+
 @pytest.mark.parametrize(
     ("datatype", "shape", "data", "message"),
     [
@@ -35,8 +71,24 @@ def test_pixels_are_views() -> None:
         ("BYTES", [1, 1, 1], [b"a"], "shape"),
         ("BYTES", [0], [], "holds no image"),
         ("BYTES", [2], [b"a"], r"shape \[2\] but 1 elements"),
-        ("UINT8", [4, 5, 3], np.zeros(60, np.uint8), r"expected \[N, height, width, 3\]"),
-        ("UINT8", [1, 4, 5, 4], np.zeros(80, np.uint8), r"expected \[N, height, width, 3\]"),
+        ("FP32", [1, 4, 4, 3], None, "UINT8 .RGB pixels from 0 to 255.: convert it"),
+        ("BYTES", [-1, 2], [b"a", b"b"], r"shape \[-1, 2\]; expected \[N\] or \[N, 1\]"),
+        ("BYTES", [-1], [], "holds no image"),
+        (
+            "UINT8",
+            [1, 4, 5, 4],
+            np.zeros(80, np.uint8),
+            r"expected \[N, height, width, 3\].*: leave the fourth channel",
+        ),
+        ("UINT8", [4, 5, 4], np.zeros(80, np.uint8), "leave the fourth channel out"),
+        ("UINT8", [1, 3, 4, 5], np.zeros(60, np.uint8), "in the last axis: move the colours there"),
+        ("UINT8", [3, 4, 5], np.zeros(60, np.uint8), "move the colours there"),
+        ("UINT8", [4, 5], np.zeros(20, np.uint8), "repeat greys three times"),
+        ("UINT8", [1, 4, 5, 1], np.zeros(20, np.uint8), "repeat greys three times"),
+        ("UINT8", [80], np.zeros(80, np.uint8), "a file's bytes are sent as BYTES"),
+        ("UINT8", [-1, 0, 5, 3], np.zeros(0, np.uint8), r"expected \[N, height, width, 3\]"),
+        ("UINT8", [-1, 4, 5, 3], np.zeros(59, np.uint8), "holds no image"),
+        ("UINT8", [-1, 4, 5, 3], np.zeros(61, np.uint8), "but 61 values; expected 60"),
         ("UINT8", [1, 0, 5, 3], np.zeros(0, np.uint8), r"expected \[N, height, width, 3\]"),
         ("UINT8", [0, 4, 5, 3], np.zeros(0, np.uint8), "holds no image"),
         ("UINT8", [1, 4, 5, 3], np.zeros(59, np.uint8), "but 59 values"),

@@ -30,6 +30,24 @@ def objects(*elements: bytes) -> np.ndarray:
     return array
 
 
+def of_numbers(datatype: str) -> Any:
+    """An input whose contents are of no type that this service takes."""
+    contents = pb.InferTensorContents(int_contents=[1, 2, 3])
+    return pb.ModelInferRequest.InferInputTensor(name="image", datatype=datatype, shape=[1], contents=contents)
+
+
+def asked_for(parameter: str, value: str | int) -> Any:
+    """An output with a parameter of its own."""
+    chosen = {"string_param": value} if isinstance(value, str) else {"int64_param": value}
+    parameters = {parameter: pb.InferParameter(**chosen)}
+    return pb.ModelInferRequest.InferRequestedOutputTensor(name="count", parameters=parameters)
+
+
+SHARED_INPUT = pb.ModelInferRequest.InferInputTensor(
+    name="image", datatype="BYTES", shape=[1], parameters={"shared_memory_region": pb.InferParameter(string_param="a")}
+)
+
+
 class TestTritonHttp:
     @pytest.fixture
     def triton_client(self, small_service: EmbeddedService) -> Any:
@@ -205,11 +223,31 @@ class TestGrpcRefusal:
         [
             ({"raw_input_contents": [b"\x09\0\0\0short"]}, "INVALID_ARGUMENT", "ends early"),
             ({"raw_input_contents": [b"", b""]}, "INVALID_ARGUMENT", "1 inputs but 2 raw_input_contents"),
-            ({"raw_input_contents": []}, "INVALID_ARGUMENT", "0 elements"),
+            (
+                {"raw_input_contents": []},
+                "INVALID_ARGUMENT",
+                "no contents; expected bytes_contents or raw_input_contents",
+            ),
+            (
+                {"inputs": [of_numbers("UINT8")], "raw_input_contents": []},
+                "INVALID_ARGUMENT",
+                "expected uint_contents or",
+            ),
+            (
+                {"inputs": [of_numbers("BYTES")], "raw_input_contents": []},
+                "INVALID_ARGUMENT",
+                "has int_contents; expected",
+            ),
+            ({"inputs": [SHARED_INPUT], "raw_input_contents": []}, "INVALID_ARGUMENT", "'image' is in shared memory"),
+            ({"outputs": [asked_for("shared_memory_region", "a")]}, "INVALID_ARGUMENT", "'count' is in shared memory"),
+            (
+                {"outputs": [asked_for("classification", 1)]},
+                "INVALID_ARGUMENT",
+                "leave out classification (class_count)",
+            ),
             ({"inputs": [], "raw_input_contents": []}, "INVALID_ARGUMENT", "expected exactly one, 'image'"),
             ({"parameters": {"fast": pb.InferParameter(bool_param=True)}}, "INVALID_ARGUMENT", "unknown parameter"),
             ({"parameters": {"route": pb.InferParameter(int64_param=1)}}, "INVALID_ARGUMENT", "one of auto"),
-            ({"parameters": {"route": pb.InferParameter()}}, "INVALID_ARGUMENT", "one of auto"),
             ({"model_name": "other"}, "NOT_FOUND", "'other' does not exist"),
             ({"model_version": "99"}, "NOT_FOUND", "version '99'"),
         ],

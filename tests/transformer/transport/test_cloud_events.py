@@ -153,7 +153,7 @@ def test_what_is_no_event_is_refused(change: dict[str, Any], message: str) -> No
 
 
 def test_other_bodies_and_batches_are_refused() -> None:
-    with pytest.raises(InvalidRequest, match="must be a JSON object, not list"):
+    with pytest.raises(InvalidRequest, match="must be a JSON object, not a list"):
         Envelope(STRUCTURED, "crowdserve").opened(b"[]", STRUCTURED)
     with pytest.raises(UnsupportedMedia, match="each event in a request of its own"):
         Envelope({"content-type": "application/cloudevents-batch+json"}, "crowdserve")

@@ -75,7 +75,7 @@ def test_address_of_a_photo_is_named(url: str) -> None:
 
 @pytest.mark.parametrize("element", [7, None, True, {"b64": 7}, {"url": "https://a"}, [["AAAA"]]])
 def test_non_text_file_is_refused(element: object) -> None:
-    with pytest.raises(InvalidRequest, match="expected base64 text"):
+    with pytest.raises(InvalidRequest, match="expected a text: the bytes of a whole file in base64"):
         files_of([element], 1)
 
 

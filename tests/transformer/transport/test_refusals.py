@@ -54,7 +54,7 @@ def test_malformed_body_is_refused(client: httpx.Client, infer_url: str, content
         ("GET", "/v2/models/crowdserve/versions/99", 404),
         ("POST", "/v2/models/crowdserve/versions/99/infer", 404),
         ("GET", "/v2/models/crowdserve/infer", 405),
-        ("POST", "/v1/models/crowdserve:explain", 405),
+        ("POST", "/v1/models/crowdserve:explain", 404),
         ("POST", "/v2/repository/models/crowdserve/load", 404),
         ("POST", "/v2/repository/models/crowdserve/unload", 404),
         ("GET", "/v2/repository/index", 405),

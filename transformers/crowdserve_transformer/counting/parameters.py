@@ -14,6 +14,7 @@ _NAMED = 3
 _OF_THE_MAP = frozenset({"density", "density_shape", "density_cell_px"})
 _OF_THE_SCENE = frozenset({"scene", "scene_probability", "scene_unsure"})
 _FLAGS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+_SHARED_MEMORY = "shared_memory_"
 _OF_ZONES = (ZONE_NAMES, ZONE_COUNTS)
 KNOWN = ("route", "counter", "density", "heatmap", "zones")
 OF_THE_PROTOCOL = frozenset(
@@ -103,11 +104,36 @@ def flag_of(parameters: Mapping[str, Any], name: str) -> bool:
     Raises:
         InvalidRequest: If it is neither.
     """
-    value = parameters.get(name, False)
+    value = parameters.get(name)
+    if value is None:
+        return False
     flag = _FLAGS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(flag, bool):
         raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected true or false")
     return flag
+
+
+def check_parameters_of(tensor: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse what is asked of one tensor and would not be done.
+
+    Args:
+        tensor: What it is, with its name.
+        parameters: Those of it alone.
+
+    Raises:
+        InvalidRequest: If they name shared memory or classes, or choose what a request chooses as a whole.
+    """
+    if any(name.startswith(_SHARED_MEMORY) for name in parameters):
+        raise InvalidRequest(
+            f"{tensor} is in shared memory, which this service does not read or write; send and take its data in the "
+            "messages"
+        )
+    if parameters.get("classification"):
+        raise InvalidRequest(
+            f"{tensor} is asked for as classes, which no output has; leave out classification (class_count)"
+        )
+    if misplaced := next((name for name in KNOWN if name in parameters), None):
+        raise InvalidRequest(f"{misplaced!r} is a parameter of {tensor}; send it in the parameters of the request")
 
 
 def parameter_help(settings: Settings) -> dict[str, Any]:
@@ -153,7 +179,9 @@ def _refuse_without_zones(wanted: tuple[str, ...], zones: tuple[Zone, ...]) -> N
 
 
 def _choice(parameters: Mapping[str, Any], name: str, choices: tuple[str, ...], default: str) -> str:
-    value = parameters.get(name, default)
+    value = parameters.get(name)
+    if value is None:  # as libraries write what was not set
+        return default
     if not isinstance(value, str) or value not in choices:
         raise InvalidRequest(f"parameter {name!r} is {quoted(value)}; expected one of {', '.join(choices)}")
     return value

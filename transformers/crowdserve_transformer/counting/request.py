@@ -12,9 +12,12 @@ from kserve import InferInput, InferRequest
 from crowdserve.errors import ImageTooLarge, InvalidRequest, quoted
 from crowdserve.images import Rgb
 from crowdserve.protocol.tensors import IMAGE
-from crowdserve_transformer.counting.parameters import Choices, read_choices
+from crowdserve_transformer.counting.parameters import Choices, check_parameters_of, read_choices
 from crowdserve_transformer.counting.passed_on import MAX_ID_CHARACTERS
 from crowdserve_transformer.settings import Settings
+
+_ANY = -1
+_COLOURS, _AXES_OF_ONE = 3, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,10 @@ def read_request(request: InferRequest, settings: Settings, headers: Mapping[str
     Raises:
         InvalidRequest: If the request does not match the service's metadata.
     """
+    for tensor in request.inputs:
+        check_parameters_of(f"input {quoted(tensor.name)}", tensor.parameters or {})
+    for output in request.request_outputs or []:
+        check_parameters_of(f"output {quoted(output.name)}", output.parameters or {})
     outputs = [output.name for output in request.request_outputs or []]
     choices = read_choices(request.parameters or {}, outputs, settings)
     images = _images(_image_input(request.inputs), settings.max_batch_size)
@@ -91,31 +98,58 @@ def _images(tensor: InferInput, max_batch_size: int) -> tuple[bytes | Rgb, ...]:
     if tensor.datatype == "UINT8":
         return _pixels(tensor, max_batch_size)
     raise InvalidRequest(
-        f"input {IMAGE!r} has datatype {quoted(tensor.datatype)}; expected BYTES (encoded files) or UINT8 (RGB pixels)"
+        f"input {IMAGE!r} has datatype {quoted(tensor.datatype)}; expected BYTES (encoded files) or UINT8 (RGB pixels "
+        "from 0 to 255): convert it"
     )
 
 
 def _encoded(tensor: InferInput, max_batch_size: int) -> tuple[bytes, ...]:
-    shape = list(tensor.shape)
+    files: list[bytes] = tensor.data
+    shape = _without_any(list(tensor.shape), len(files))
     if len(shape) not in {1, 2} or (len(shape) == 2 and shape[1] != 1):
         raise InvalidRequest(
-            f"BYTES input {IMAGE!r} has shape {quoted(shape)}; expected [N] or [N, 1], one file per image"
+            f"BYTES input {IMAGE!r} has shape {quoted(list(tensor.shape))}; expected [N] or [N, 1], one file per image"
         )
     check_batch(shape[0], max_batch_size)
-    files: list[bytes] = tensor.data
     if len(files) != shape[0]:
-        raise InvalidRequest(f"input {IMAGE!r} has shape {quoted(shape)} but {len(files)} elements")
+        raise InvalidRequest(
+            f"input {IMAGE!r} has shape {quoted(list(tensor.shape))} but {len(files)} elements; expected one file per "
+            "image"
+        )
     return tuple(files)
 
 
 def _pixels(tensor: InferInput, max_batch_size: int) -> tuple[Rgb, ...]:
-    shape = list(tensor.shape)
-    if len(shape) != 4 or shape[3] != 3 or min(shape[1:]) < 1:
+    values: npt.NDArray[np.uint8] = tensor.data
+    sent = list(tensor.shape)
+    shape = [1, *sent] if len(sent) == _AXES_OF_ONE and sent[-1] == _COLOURS else sent
+    shape = _without_any(shape, values.size // max(1, math.prod(shape[1:])))
+    if len(shape) != _AXES_OF_ONE + 1 or shape[3] != _COLOURS or min(shape[1:]) < 1:
         raise InvalidRequest(
-            f"UINT8 input {IMAGE!r} has shape {quoted(shape)}; expected [N, height, width, 3] with RGB in the last axis"
+            f"UINT8 input {IMAGE!r} has shape {quoted(sent)}; expected [N, height, width, 3], or [height, width, 3] of "
+            f"one image, with RGB in the last axis{_advice_for(sent)}"
         )
     check_batch(shape[0], max_batch_size)
-    values: npt.NDArray[np.uint8] = tensor.data
     if values.size != math.prod(shape):
-        raise InvalidRequest(f"UINT8 input {IMAGE!r} has shape {quoted(shape)} but {values.size:,} values")
+        raise InvalidRequest(
+            f"UINT8 input {IMAGE!r} has shape {quoted(sent)} but {values.size:,} values; expected {math.prod(shape):,}"
+        )
     return tuple(values.reshape(shape))
+
+
+def _without_any(shape: list[int], there: int) -> list[int]:
+    """A shape whose first side may be -1, as in the metadata: as many as there are."""
+    return [there, *shape[1:]] if shape[:1] == [_ANY] else shape
+
+
+def _advice_for(shape: list[int]) -> str:
+    match shape:
+        case [_, 3, _, _] | [3, _, _]:
+            return ": move the colours there"
+        case [*_, 4]:
+            return ": leave the fourth channel out"
+        case [_] | [1, _]:
+            return ": a file's bytes are sent as BYTES"
+        case [_, _] | [_, _, 1] | [_, _, _, 1]:
+            return ": repeat greys three times"
+    return ""

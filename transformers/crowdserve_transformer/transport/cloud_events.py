@@ -15,7 +15,7 @@ from kserve.utils.utils import create_response_cloudevent
 from crowdserve.errors import InvalidRequest, UnsupportedMedia, quoted
 from crowdserve_transformer.transport.caller_headers import CONTENT_TYPE, media_type_of
 from crowdserve_transformer.transport.codec import parse_json
-from crowdserve_transformer.transport.json_data import decode_base64
+from crowdserve_transformer.transport.json_data import decode_base64, json_type
 
 STRUCTURED = "application/cloudevents+json"
 _BATCH = "application/cloudevents-batch+json"
@@ -65,7 +65,7 @@ class Envelope:
         event = parse_json(body)
         del body
         if not isinstance(event, dict):
-            raise InvalidRequest(f"a CloudEvent must be a JSON object, not {type(event).__name__}")
+            raise InvalidRequest(f"a CloudEvent must be a JSON object, not {json_type(event)}")
         _check(event)
         self._attributes = _kept({name: value for name, value in event.items() if name not in (*_DATA, _TYPE_OF_DATA)})
         described = {**headers, CONTENT_TYPE: str(event.get(_TYPE_OF_DATA) or _JSON)}

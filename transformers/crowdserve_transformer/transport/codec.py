@@ -24,13 +24,15 @@ from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.binary import element_spans, join_bytes
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.protocol.tensors import OUTPUTS
-from crowdserve_transformer.counting.parameters import flag_of
+from crowdserve_transformer.counting.parameters import KNOWN, check_parameters_of, flag_of
 from crowdserve_transformer.counting.request import check_batch
-from crowdserve_transformer.transport.json_data import files_of, pixels_of
+from crowdserve_transformer.transport.json_data import files_of, json_type, pixels_of
 from crowdserve_transformer.transport.json_limits import check_json
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Windows begins texts with it."""
+
+EXAMPLE = '{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["<base64 of the file>"]}]}'
 
 _MAX_INPUTS = 16
 _MAX_SHAPE_LENGTH = 8
@@ -62,6 +64,8 @@ def decode_rest(
             f"the body has 'instances', as in v1: send it to /v1/models/{quoted(model_name)[1:-1]}:predict"
         )
     described_inputs = _objects(message, "inputs")
+    if misplaced := next((name for name in KNOWN if name in message), None):
+        raise InvalidRequest(f"{misplaced!r} stands beside 'inputs'; send it in 'parameters' there")
     if len(described_inputs) > _MAX_INPUTS:
         raise InvalidRequest(f"the request has {len(described_inputs)} inputs; expected exactly one")
     inputs = []
@@ -195,15 +199,12 @@ def _rest_input(described: Mapping[str, Any], binary: memoryview, max_files: int
         data, binary = from_raw(datatype, binary[:size], max_files), binary[size:]
     elif isinstance(data, list) or (isinstance(data, str) and datatype == "BYTES"):
         data = from_list(datatype, data if isinstance(data, list) else [data], max_files)
-    elif "shared_memory_region" in parameters:
-        raise InvalidRequest(
-            f"input {quoted(name)} is in shared memory, which this service does not read; send its data"
-        )
     else:
+        check_parameters_of(f"input {quoted(name)}", parameters)
         raise InvalidRequest(
             f"input {quoted(name)} has no data; expected a list, or binary_data_size in its parameters"
         )
-    return InferInput(name=name, shape=_shape(described, name), datatype=datatype, data=data), binary
+    return InferInput(name, _shape(described, name), datatype, data, parameters), binary
 
 
 def _requested(described: Mapping[str, Any]) -> RequestedOutput:
@@ -227,22 +228,26 @@ def _shape(described: Mapping[str, Any], name: str) -> list[int]:
     if (
         not isinstance(shape, list)
         or len(shape) > _MAX_SHAPE_LENGTH
-        or not all(type(side) is int and side >= 0 for side in shape)
+        or not all(type(side) is int and side >= 0 for side in shape[shape[:1] == [-1] :])
     ):
-        raise InvalidRequest(f"input {quoted(name)} has shape {quoted(shape)}; expected a list of whole numbers")
+        raise InvalidRequest(
+            f"input {quoted(name)} has shape {quoted(shape)}; expected a list of whole numbers, such as [1]"
+        )
     return shape
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise InvalidRequest(f"{what} must be a JSON object, not {type(value).__name__}")
+        raise InvalidRequest(f"{what} must be a JSON object, not {json_type(value)}; expected for instance {EXAMPLE}")
     return value
 
 
 def _objects(message: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
     values = message.get(key)
     if not isinstance(values, list):
-        raise InvalidRequest(f"{key!r} is {'missing' if values is None else 'not a list'}; expected a list of objects")
+        raise InvalidRequest(
+            f"{key!r} is {'missing' if values is None else 'not a list'}; expected a list of objects, as in {EXAMPLE}"
+        )
     return [_object(value, f"an element of {key!r}") for value in values]
 
 

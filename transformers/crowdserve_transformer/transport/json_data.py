@@ -17,6 +17,15 @@ _PIECE_CHARACTERS = 4 * 2**20
 _DATA_URL, _HEAD_CHARACTERS = "data:", 20
 _TO_STANDARD = str.maketrans("-_", "+/", string.whitespace)
 _URL = re.compile(r"\s*(https?|ftp|file|s3|gs)://", re.IGNORECASE)
+_JSON_TYPES = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "an object",
+}
 _AXES = len(IMAGE_SHAPES["UINT8"])
 
 
@@ -29,15 +38,22 @@ def files_of(data: list[Any], max_files: int) -> list[bytes]:
     """
     texts = list(chain.from_iterable(row if isinstance(row, list) else [row] for row in data))
     data.clear()
-    if len(texts) > max_files:
+    if len(texts) > max_files and not isinstance(texts[0], (int, float)):  # the bytes of a file, as numbers
         check_batch(len(texts), max_files)
     files = []
     for _ in range(len(texts)):
         element = text_of(texts.pop(0))
         if not isinstance(element, str):
-            raise InvalidRequest(f"a BYTES element is a {type(element).__name__}; expected base64 text")
+            raise InvalidRequest(
+                f"a BYTES element is {json_type(element)}; expected a text: the bytes of a whole file in base64"
+            )
         files.append(decode_base64(element))
     return files
+
+
+def json_type(value: Any) -> str:
+    """What JSON calls the type of a value, with its article."""
+    return _JSON_TYPES.get(type(value), "something else")
 
 
 def text_of(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -30,6 +31,8 @@ from crowdserve_transformer.transport.rest_inference import InferenceEndpoints, 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 _MAX_INDEX_BYTES = 4096
 _PROTOCOLS = ("/v1/", "/v2/")
+_SLASHES = re.compile("//+")
+_VERB = re.compile("/v1/models/[^/:]+:(?!predict$)")
 
 
 def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlette:
@@ -71,7 +74,7 @@ def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlet
     if not plane.model.settings.metrics_port:
         routes.append(metrics_route())
     app = Starlette(
-        routes=routes, exception_handlers={HTTPException: _not_served}, middleware=[Middleware(_WithoutLastSlash)]
+        routes=routes, exception_handlers={HTTPException: _not_served}, middleware=[Middleware(_PlainPaths)]
     )
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
     described = document(app.routes, plane.model.settings)
@@ -80,15 +83,18 @@ def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlet
     return app
 
 
-class _WithoutLastSlash:
-    """Takes a path of the protocols with a slash at its end for the one without, as clients join addresses."""
+class _PlainPaths:
+    """Takes a path of the protocols with a slash too many, at an end or between, for the one without.
+
+    Clients join addresses so.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path.endswith("/") and path.startswith(_PROTOCOLS):
+        path = _SLASHES.sub("/", scope.get("path", ""))
+        if path.startswith(_PROTOCOLS):
             scope["path"] = path.rstrip("/")
         await self._app(scope, receive, send)
 
@@ -191,11 +197,16 @@ async def _not_served(request: Request, err: Exception) -> Response:
     """The answer to a path or method without endpoint."""
     status = err.status_code if isinstance(err, HTTPException) else 404
     allowed = (getattr(err, "headers", None) or {}).get("Allow")
-    text = f"there is no {request.method} {quoted(request.scope['path'])} here; see GET /v2/models"
+    text = (
+        f"there is no {request.method} {quoted(request.scope['path'])} here; photos are sent to POST "
+        "/v2/models/NAME/infer or /v1/models/NAME:predict; see GET /v2/models and GET /docs"
+    )
+    if _VERB.match(request.scope["path"]):  # the path of a model takes it for a name
+        status, allowed = 404, None
     if allowed:
         methods = ", ".join(sorted(allowed.split(", ")))
         text = f"{quoted(request.scope['path'])} takes {methods}, not {quoted(request.method)[1:-1]}"
-    headers = {**(getattr(err, "headers", None) or {}), "x-request-id": id_of(request)}
+    headers = {**({"allow": allowed} if allowed else {}), "x-request-id": id_of(request)}
     return JSONResponse({"error": text}, status, headers=headers)
 
 

@@ -14,8 +14,8 @@ from crowdserve.images.formats.signatures import (
     ZIP,
     Kind,
 )
-from crowdserve.images.formats.tga import is_tga
 from crowdserve.images.formats.texts import BASE64_TEXT, decoded_start, kind_of_text
+from crowdserve.images.formats.tga import is_tga
 from crowdserve.images.formats.tiff import HEADERS, raw_kind
 
 _BMP_HEADER_BYTES = {12, 16, 40, 52, 56, 64, 108, 124}

@@ -66,7 +66,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a DDS texture": (b"DDS ",),
         "a KTX texture": (b"\xabKTX ",),
         "a BLP texture": (b"BLP0", b"BLP1", b"BLP2"),
-        "a Microsoft Paint picture (MSP)": (b"DanM", b"LinS"),
+        "a Microsoft Paint picture (MSP)": (b"DanM",),
         "an IM picture": (b"Image type: ",),
         "an icon (ICO)": tuple(b"\0\0\x01\0" + bytes([images, 0]) for images in range(1, 32)),
         "a cursor (CUR)": tuple(b"\0\0\x02\0" + bytes([images, 0]) for images in range(1, 32)),

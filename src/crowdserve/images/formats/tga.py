@@ -24,4 +24,4 @@ def is_tga(data: bytes) -> bool:
     if has_palette != (kind in _WITH_PALETTE) or (not has_palette and (first or colours or palette_bits)):
         return False
     pixels = 0 if kind & _IN_RUNS else width * height * ((depth + 7) // 8)
-    return len(data) >= _HEADER.size + name + colours * ((palette_bits + 7) // 8) + pixels
+    return bool(len(data) >= _HEADER.size + name + colours * ((palette_bits + 7) // 8) + pixels)

@@ -8,11 +8,13 @@ from kserve import InferInput, InferRequest, InferResponse
 from kserve.protocol.infer_type import RequestedOutput
 
 from crowdserve.errors import InvalidRequest, quoted
+from crowdserve_transformer.counting.parameters import check_parameters_of
 from crowdserve_transformer.counting.request import check_batch
 from crowdserve_transformer.transport.codec import from_raw, to_raw
 from crowdserve_transformer.transport.json_data import pixels_of
 from crowdserve_transformer.transport.rpc.protocol import message_class
 
+_CONTENTS = {"BYTES": "bytes_contents", "UINT8": "uint_contents"}
 _PIECE_VALUES = 2**16
 _Response = message_class("ModelInferResponse")
 
@@ -39,15 +41,13 @@ def decode_grpc(message: Any, raw: Sequence[memoryview], max_files: int) -> Infe
             )
         datatype = tensor.datatype.upper()  # as the SDK does, and REST
         data = from_raw(datatype, raw[index], max_files) if raw else _typed(tensor, datatype, max_files)
-        inputs.append(InferInput(tensor.name, list(tensor.shape), datatype, data))
+        inputs.append(InferInput(tensor.name, list(tensor.shape), datatype, data, _parameters(tensor)))
     return InferRequest(
         model_name=message.model_name,
         infer_inputs=inputs,
         request_id=message.id or None,
-        parameters={
-            name: getattr(p, p.WhichOneof("parameter_choice") or "", None) for name, p in message.parameters.items()
-        },
-        request_outputs=[RequestedOutput(output.name) for output in message.outputs],
+        parameters=_parameters(message),
+        request_outputs=[RequestedOutput(output.name, _parameters(output)) for output in message.outputs],
     )
 
 
@@ -63,7 +63,18 @@ def encode_grpc(response: InferResponse, request: InferRequest) -> Any:
     )
 
 
+def _parameters(described: Any) -> dict[str, Any]:
+    return {name: getattr(p, p.WhichOneof("parameter_choice") or "", None) for name, p in described.parameters.items()}
+
+
 def _typed(tensor: Any, datatype: str, max_files: int) -> Any:
+    check_parameters_of(f"input {quoted(tensor.name)}", _parameters(tensor))
+    sent, wanted = [field.name for field, _ in tensor.contents.ListFields()], _CONTENTS.get(datatype)
+    if wanted and sent != [wanted]:
+        found = " and ".join(sent) or "no contents"
+        raise InvalidRequest(
+            f"input {quoted(tensor.name)} of datatype {datatype} has {found}; expected {wanted} or raw_input_contents"
+        )
     if datatype == "BYTES":
         files = tensor.contents.bytes_contents
         if len(files) > max_files:
