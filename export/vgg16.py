@@ -23,7 +23,7 @@ from crowdserve.errors import CrowdServeError, WeightsError
 from crowdserve.images import Rgb
 from crowdserve.nets.normalisation import normalise
 from crowdserve.nets.vgg16 import build_vgg16, fill, port_vgg16_weights
-from crowdserve.scene.files import record_path
+from crowdserve.scene.names import record_path
 from export.command import default_version
 from export.foreign.chain import VGG16 as VGG16_CHAIN
 from export.foreign.checkpoint import is_foreign, read_foreign

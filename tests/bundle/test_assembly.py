@@ -21,7 +21,7 @@ from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.cards.records import model_sha256
 from crowdserve.errors import BundleError, RepositoryError
 from crowdserve.local.triton import EmbeddedTriton
-from crowdserve.scene.files import STEM
+from crowdserve.scene.names import STEM
 from crowdserve.triton.config import PROFILES, Profile, repository_configs
 from crowdserve.triton.repository import render_repository
 from tests.support.paths import UNREADABLE

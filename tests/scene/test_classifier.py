@@ -18,7 +18,8 @@ from crowdserve.cards import ROUTES
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.classifier import LABELS, SceneClassifier, probe_features
 from crowdserve.scene.dense_head import DenseHead
-from crowdserve.scene.files import FILE_NAME, find_classifier, unwrap
+from crowdserve.scene.files import unwrap
+from crowdserve.scene.names import FILE_NAME, find_classifier
 from tests.support.classifiers import CONTRACT, save
 from training.scene.save import save_classifier
 

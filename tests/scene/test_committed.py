@@ -11,7 +11,7 @@ from crowdserve.errors import ClassifierError
 from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import check_contract, feature_facts, probe_photo
-from crowdserve.scene.files import classifier_names, find_classifier
+from crowdserve.scene.names import classifier_names, find_classifier
 from tests.support.paths import ROOT
 
 REPOSITORY = ROOT / "model_repository" / VGG16.name / "1"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import feature_facts
-from crowdserve.scene.files import FILE_NAME, STEM, unwrap
+from crowdserve.scene.files import unwrap
+from crowdserve.scene.names import FILE_NAME, STEM
 from training.scene.save import save_classifier
 
 CONTRACT = {**feature_facts(), "onnx_sha256": "0" * 64, "probe_summary": [1.0] * 64}

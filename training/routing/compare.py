@@ -28,7 +28,7 @@ from crowdserve.errors import SetupError
 from crowdserve.evaluation.metrics import count_errors
 from crowdserve.pages.markdown import markdown_table
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve.scene.files import classifier_name
+from crowdserve.scene.names import classifier_name
 from training.routing.policies import (
     HeldOut,
     Weights,

@@ -18,14 +18,8 @@ from crowdserve.scene.contract import check_contract
 from crowdserve.scene.decision import Decision
 from crowdserve.scene.dense_head import DenseHead, write_head
 from crowdserve.scene.estimator_arrays import to_arrays
-from crowdserve.scene.files import (
-    DEFAULT_NAME,
-    DENSE_HEAD,
-    SCIKIT_LEARN,
-    SCIKIT_LEARN_ARRAYS,
-    TYPES,
-    record_path,
-)
+from crowdserve.scene.files import DENSE_HEAD, SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES
+from crowdserve.scene.names import DEFAULT_NAME, record_path
 
 
 def save_classifier(

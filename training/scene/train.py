@@ -32,7 +32,8 @@ from threadpoolctl import threadpool_limits
 
 from crowdserve.errors import DatasetError, SetupError
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve.scene.files import DEFAULT_NAME, check_name, read_record, unpickle, unwrap
+from crowdserve.scene.files import read_record, unpickle, unwrap
+from crowdserve.scene.names import DEFAULT_NAME, check_name
 from training.scene.dataset import MANIFEST
 from training.scene.feature_set import SPLITS, FeatureSet, load_features
 from training.scene.features import DEFAULT_ONNX, FeatureExtractor

@@ -13,9 +13,8 @@ import threadpoolctl
 
 from crowdserve.errors import SetupError
 from crowdserve_transformer.allocator import keep_freed_memory
-from crowdserve_transformer.model import load_classifier
-from crowdserve_transformer.readiness.repository import verify_repository, wait_for_repository
-from crowdserve_transformer.server import serve
+from crowdserve_transformer.ports import check_ports
+from crowdserve_transformer.readiness.repository import find_record, verify_repository, wait_for_repository
 from crowdserve_transformer.settings import read_settings
 
 try:
@@ -32,8 +31,14 @@ def main() -> int:
         settings = read_settings(sys.argv[1:], os.environ)
         _configure_logging(settings.log_level)
         keep_freed_memory()
+        check_ports(settings)
         wait_for_repository(settings, os.environ)
         verify_repository(settings)
+        find_record(settings)
+        # These import all that serves, which takes seconds; what is wrong with the settings has been said before.
+        from crowdserve_transformer.model import load_classifier
+        from crowdserve_transformer.server import serve
+
         # The classifier is one small matrix product per photo; more BLAS threads would only spin.
         with threadpoolctl.threadpool_limits(limits=1):
             loops.run(serve(settings, load_classifier(settings)))

@@ -8,13 +8,11 @@ from typing import Any
 from kserve import InferRequest, InferResponse, Model
 
 import crowdserve
-from crowdserve.cards import COUNTERS, VGG16
-from crowdserve.errors import CrowdServeError, SetupError
+from crowdserve.cards import COUNTERS
+from crowdserve.errors import CrowdServeError
 from crowdserve.protocol.tensors import FILES_IN_A_COLUMN, IMAGE, OUTPUTS
 from crowdserve.scene.classifier import SceneClassifier
-from crowdserve.scene.files import find_classifier
 from crowdserve.triton.client import TritonClient
-from crowdserve.triton.repository import model_versions
 from crowdserve_transformer.backends.addresses import Resolve, resolve_host
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.pool import TritonPool
@@ -27,6 +25,7 @@ from crowdserve_transformer.counting.request import CountRequest, read_request
 from crowdserve_transformer.counting.response import write_response
 from crowdserve_transformer.decoding.decoders import Decoders
 from crowdserve_transformer.inference.shared_memory import SharedMemory
+from crowdserve_transformer.readiness.repository import find_record
 from crowdserve_transformer.settings import Settings
 from crowdserve_transformer.threads import Threads
 
@@ -134,12 +133,7 @@ def load_classifier(settings: Settings) -> SceneClassifier:
     Raises:
         SetupError: If there is none with that name, or it is not the recorded one.
     """
-    folder = settings.repository / VGG16.name
-    versions = model_versions(settings.repository, VGG16.name)
-    if not versions:
-        raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
-    record = find_classifier(folder / str(versions[-1]), settings.scene_classifier)
-    return SceneClassifier.load(record, allow_pickle=settings.allow_pickle)
+    return SceneClassifier.load(find_record(settings), allow_pickle=settings.allow_pickle)
 
 
 def _backend(settings: Settings, classifier: SceneClassifier, address: str | None) -> Backend:

@@ -3,21 +3,37 @@
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-
-import grpc  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING
 
 from crowdserve.errors import SetupError
 from crowdserve.network import is_elsewhere, join_address, listen
 from crowdserve_transformer.settings import Settings
 
+if TYPE_CHECKING:
+    import grpc  # type: ignore[import-untyped]
+
+_LISTENERS = {"http_port": "REST", "grpc_port": "gRPC", "metrics_port": "the metrics server"}
+"""Who listens, by the port's setting; a port of 0 is none."""
+
+
+def check_ports(settings: Settings) -> None:
+    """Check that every port can be had, all at once, before anything is done that takes longer.
+
+    Raises:
+        SetupError: If one cannot; the message says which setting is to change.
+    """
+    with ExitStack() as bound:
+        for setting in _LISTENERS:
+            if getattr(settings, setting):
+                bound.enter_context(bound_sockets(settings, setting))
+
 
 @contextmanager
-def bound_sockets(settings: Settings, what: str, setting: str) -> Iterator[list[socket.socket]]:
+def bound_sockets(settings: Settings, setting: str) -> Iterator[list[socket.socket]]:
     """Sockets bound to a port at every address of the host, closed at the end.
 
     Args:
         settings: The host and the port.
-        what: Who listens, for a message.
         setting: Name of the port's setting.
 
     Raises:
@@ -33,7 +49,7 @@ def bound_sockets(settings: Settings, what: str, setting: str) -> Iterator[list[
             else f"free it or set --{setting}"
         )
         raise SetupError(
-            f"{what} cannot listen on {join_address(settings.host, port)} ({err.strerror}); {remedy}"
+            f"{_LISTENERS[setting]} cannot listen on {join_address(settings.host, port)} ({err.strerror}); {remedy}"
         ) from err
     with ExitStack() as opened:
         for each in sockets:
@@ -41,13 +57,13 @@ def bound_sockets(settings: Settings, what: str, setting: str) -> Iterator[list[
         yield sockets
 
 
-def bind_grpc(server: grpc.aio.Server, settings: Settings) -> None:
+def bind_grpc(server: "grpc.aio.Server", settings: Settings) -> None:
     """Bind a gRPC server to its port, at every address of the host.
 
     Raises:
         SetupError: If the port cannot be had.
     """
-    with bound_sockets(settings, "gRPC", "grpc_port"):
+    with bound_sockets(settings, "grpc_port"):
         pass  # gRPC itself does not say why it cannot listen
     address = join_address(settings.host, settings.grpc_port)
     try:

@@ -60,7 +60,7 @@ async def serve(settings: Settings, classifier: SceneClassifier) -> None:
     plane = CrowdDataPlane(model)
     stop, hurry = asyncio.Event(), asyncio.Event()
     _handle_signals(stop, hurry)
-    with bound_sockets(settings, "REST", "http_port") as sockets:
+    with bound_sockets(settings, "http_port") as sockets:
         grpc_server = create_server(plane)
         console = _console(settings)
         rest_server = _http_server(
@@ -92,7 +92,7 @@ async def _metrics_served(settings: Settings) -> AsyncIterator[None]:
     if not settings.metrics_port:
         yield
         return
-    with bound_sockets(settings, "the metrics server", "metrics_port") as sockets:
+    with bound_sockets(settings, "metrics_port") as sockets:
         server = _http_server(create_metrics_app(), settings, _METRICS_GRACE_SECONDS)
         serving = asyncio.create_task(server.serve(sockets=sockets))
         try:

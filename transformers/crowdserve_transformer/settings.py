@@ -13,7 +13,7 @@ from crowdserve.console.hosts import read_console_hosts
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
 from crowdserve.network import ANY, join_address, split_address
-from crowdserve.scene.files import DEFAULT_NAME, check_name
+from crowdserve.scene.names import DEFAULT_NAME, check_name
 
 DEFAULT_PREDICTOR_PORT = 80
 """Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""

@@ -10,7 +10,6 @@ A record holds the classifier's type, the SHA-256 of its file, its feature contr
 
 import io
 import json
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,11 +24,6 @@ from sklearn.pipeline import Pipeline
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.dense_head import read_head
 from crowdserve.scene.estimator_arrays import from_arrays
-
-STEM = "scene_classifier"
-DEFAULT_NAME = "default"
-FILE_NAME = f"{STEM}.npz"
-"""The default classifier's file, unless it is a pickle."""
 
 MAX_RECORD_BYTES = 1 << 20
 
@@ -116,44 +110,6 @@ TYPES: Mapping[str, ClassifierType] = MappingProxyType(
     }
 )
 """Types by name; a record without a type is of the first."""
-
-
-def check_name(name: str) -> str:
-    """Check a name that a classifier can be selected by, and return it.
-
-    Raises:
-        ValueError: If it does not consist of lower-case letters, digits and hyphens.
-    """
-    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise ValueError("expected a name of lower-case letters, digits and hyphens, such as count")
-    return name
-
-
-def record_path(folder: Path, name: str = DEFAULT_NAME) -> Path:
-    """Path of a classifier's record."""
-    return folder / (f"{STEM}.json" if name == DEFAULT_NAME else f"{STEM}.{name}.json")
-
-
-def classifier_names(folder: Path) -> list[str]:
-    """Names of the classifiers in a folder."""
-    return sorted(classifier_name(path) for path in folder.glob(f"{STEM}*.json"))
-
-
-def classifier_name(record: Path) -> str:
-    """The name of the classifier that a record describes."""
-    return record.stem.removeprefix(STEM).removeprefix(".") or DEFAULT_NAME
-
-
-def find_classifier(folder: Path, name: str) -> Path:
-    """Path of the record of the classifier called `name`.
-
-    Raises:
-        ClassifierError: If the folder has others, but none of that name.
-    """
-    path, names = record_path(folder, name), classifier_names(folder)
-    if names and name not in names:
-        raise ClassifierError(f"{folder} has no scene classifier {name!r}; it has {', '.join(names)}")
-    return path
 
 
 def read_record(path: Path) -> dict[str, Any]:

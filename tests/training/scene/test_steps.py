@@ -19,7 +19,7 @@ from crowdserve.errors import ClassifierError, DatasetError
 from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
-from crowdserve.scene.files import FILE_NAME
+from crowdserve.scene.names import FILE_NAME
 from tests.support.classifiers import change_record
 from training.scene import dataset as scene_dataset
 from training.scene import dense_head as scene_head

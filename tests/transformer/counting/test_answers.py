@@ -16,7 +16,7 @@ from PIL import Image
 from crowdserve.cards import CARDS, COUNTERS, ENSEMBLES, ROUTES, VGG16, SceneRoute
 from crowdserve.local.service import EmbeddedService
 from crowdserve.protocol.tensors import OUTPUTS, count_name
-from crowdserve.scene.files import FILE_NAME
+from crowdserve.scene.names import FILE_NAME
 from tests.support.photos import expected_count, gray_photo
 from tests.support.requests import infer, json_body
 from tests.support.versions import told

@@ -1,4 +1,7 @@
-"""Checks of the model repository at start: wait if KServe brings it late, compare it with its manifest."""
+"""Checks of the model repository at start: wait if KServe brings it late, compare it with its manifest.
+
+Nothing is imported for them that takes long: what is wrong is said at once.
+"""
 
 import logging
 import time
@@ -8,7 +11,10 @@ from pathlib import Path
 from crowdserve.bundle.manifest import read_manifest
 from crowdserve.bundle.neighbours import MANIFEST_FILE
 from crowdserve.bundle.signature import check_signature
+from crowdserve.cards import VGG16
 from crowdserve.errors import BundleError, SetupError
+from crowdserve.scene.names import find_classifier
+from crowdserve.triton.repository import model_versions
 from crowdserve_transformer.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -68,3 +74,16 @@ def verify_repository(settings: Settings) -> None:
     manifest.check(settings.repository)
     seconds = time.perf_counter() - start
     log.info("bundle %s verified in %.1f s: %d files", manifest.digest, seconds, len(manifest.files))
+
+
+def find_record(settings: Settings) -> Path:
+    """The record of the selected scene classifier, beside the highest version of VGG16.
+
+    Raises:
+        SetupError: If there is no VGG16, or there are classifiers and none has that name.
+    """
+    folder = settings.repository / VGG16.name
+    versions = model_versions(settings.repository, VGG16.name)
+    if not versions:
+        raise SetupError(f"{folder} has no version folder; set --repository to the Triton model repository")
+    return find_classifier(folder / str(versions[-1]), settings.scene_classifier)
