@@ -1,4 +1,7 @@
-"""Repositories, networks, a dataset and running services for the tests of several folders."""
+"""Repositories, networks, a dataset and running services for the tests of several folders.
+
+Every process of a run loads this module first, xdist's own too: what takes long to import, a fixture imports.
+"""
 
 import os
 from collections.abc import Iterator
@@ -12,10 +15,8 @@ from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.config import PRECISION_VARIABLE
 from crowdserve.triton.repository import render_repository
-from tests.support.datasets import write_dotted_photos
 from tests.support.paths import REPOSITORY
 from tests.support.weights import PUBLISHED_LAYOUTS, ConvWeights, random_csrnet_weights
-from tools.stub_models import write_small_repository
 
 if TYPE_CHECKING:
     from crowdserve.nets.ssdcnet import SSDCNet
@@ -66,12 +67,16 @@ def ssdcnet() -> "SSDCNet":
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eleven labelled photos in the layout of UCF_CC_50; see `write_dotted_photos`."""
+    from tests.support.datasets import write_dotted_photos
+
     return write_dotted_photos(tmp_path_factory.mktemp("ucf"))
 
 
 @pytest.fixture(scope="session")
 def small_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Real models that obey the cards and give predictable counts in milliseconds; see `write_small_repository`."""
+    from tools.stub_models import write_small_repository
+
     repository = tmp_path_factory.mktemp("small") / "repository"
     write_small_repository(repository)
     return repository

@@ -19,6 +19,9 @@ CRASH_SECONDS = 20.0
 
 _TEARDOWN_SECONDS = 30.0
 
+_WORKER_SECONDS = 1
+"""Time for the workers to end once the run has ended: one that sleeps never does, and xdist would wait 10 seconds."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run-minutes", type=float, default=MINUTES, help="end a longer run as failed (%(default)s)")
@@ -55,6 +58,8 @@ class RunGuard:
 
     def _exit(self, signum: int, frame: FrameType | None) -> None:
         running = ", ".join(self._running) or "no test"
+        if session := self._config.pluginmanager.get_plugin("dsession"):
+            session.nodemanager.EXIT_TIMEOUT = _WORKER_SECONDS
         pytest.exit(f"{self._reason}; running: {running}", returncode=pytest.ExitCode.TESTS_FAILED.value)
 
     def pytest_sessionstart(self) -> None:

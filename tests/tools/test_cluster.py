@@ -11,7 +11,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.prometheus_operator.v1 import Prometheus
 
 import crowdserve
 from tests.support.paths import ROOT
@@ -172,6 +171,8 @@ def test_versions_are_pinned_and_those_of_the_chart_and_the_workflow() -> None:
 
 
 def test_manifests_fit_kubernetes(complete: Machine) -> None:
+    from cloudcoil.models.prometheus_operator.v1 import Prometheus  # takes a second
+
     assert complete.run("up.sh").returncode == 0
     documents = [each for file in ("store.yaml", "prometheus.yaml") for each in complete.read(file)]
     for found in documents:

@@ -1,5 +1,6 @@
 """A transformer that starts before Triton, survives its restart, and stops without losing a request."""
 
+import asyncio
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.protocol.headers import POD_HEADER
 from crowdserve.triton.repository import render_repository
+from tests.support.in_process import INFER, READY, in_process
 from tests.support.photos import expected_count, gray_photo
 from tests.support.requests import json_body
 from tests.support.transformers import StartTransformer
@@ -88,32 +90,37 @@ def test_service_follows_triton_down_and_up(
         assert "Traceback" not in running.process.log.read_text()
 
 
-def test_missing_model_makes_the_service_unready_without_failing(
-    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
-) -> None:
+def test_missing_model_makes_the_service_unready_without_failing(small_repository: Path, tmp_path: Path) -> None:
     """A Triton that serves only some of the models, as while a cluster is being set up."""
     render_repository(small_repository, tmp_path / "repository", "embedded")
     for name in ("crowd_dense", "csrnet_a"):
         (tmp_path / "repository" / name).rename(tmp_path / name)
-    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton, start_transformer(triton.http_url) as running:
-        assert client.get(f"{running.http_url}/v2/health/ready").status_code == 503
-        url = f"{running.http_url}/v2/models/crowdserve/infer"
-        assert client.post(url, json=json_body(gray_photo(200))).status_code == 503
-        assert client.post(url, json=json_body(gray_photo(60))).status_code == 200
+
+    async def check(triton: str) -> None:
+        async with in_process(triton, small_repository) as client:
+            assert (await client.get(READY)).status_code == 503
+            assert (await client.post(INFER, json=json_body(gray_photo(200)))).status_code == 503
+            assert (await client.post(INFER, json=json_body(gray_photo(60)))).status_code == 200
+
+    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton:
+        asyncio.run(check(triton.http_url))
 
 
-def test_versions_match_those_of_triton(
-    client: httpx.Client, start_transformer: StartTransformer, small_repository: Path, tmp_path: Path
-) -> None:
+def test_versions_match_those_of_triton(small_repository: Path, tmp_path: Path) -> None:
     render_repository(small_repository, tmp_path / "repository", "embedded")
     for name, version in (("csrnet_a", "12"), ("vgg16", "3")):
         (tmp_path / "repository" / name / "1").rename(tmp_path / "repository" / name / version)
-    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton, start_transformer(triton.http_url) as running:
-        url = f"{running.http_url}/v2/models/crowdserve/infer"
-        response = client.post(url, json=json_body(gray_photo(), parameters={"route": "blend", "counter": "average"}))
-        (models,) = (json.loads(o["data"][0]) for o in response.json()["outputs"] if o["name"] == "models")
-        del models["scene_classifier"]
-        assert models == {**dict.fromkeys(CARDS, told()), "vgg16": told(3), "csrnet_a": told(12)}
+    body = json_body(gray_photo(), parameters={"route": "blend", "counter": "average"})
+
+    async def ask(triton: str) -> httpx.Response:
+        async with in_process(triton, small_repository) as client:
+            return await client.post(INFER, json=body)
+
+    with EmbeddedTriton(tmp_path / "repository", threads=1) as triton:
+        response = asyncio.run(ask(triton.http_url))
+    (models,) = (json.loads(o["data"][0]) for o in response.json()["outputs"] if o["name"] == "models")
+    del models["scene_classifier"]
+    assert models == {**dict.fromkeys(CARDS, told()), "vgg16": told(3), "csrnet_a": told(12)}
 
 
 def in_flight(client: httpx.Client, metrics_url: str) -> int:

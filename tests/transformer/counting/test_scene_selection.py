@@ -1,5 +1,6 @@
 """Selection of one of the scene classifiers beside VGG16 by its name."""
 
+import asyncio
 import json
 import pickle
 import shutil
@@ -13,12 +14,12 @@ from crowdserve.errors import ClassifierError
 from crowdserve.local.service import EmbeddedService
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.decision import Decision
-from crowdserve.scene.files import record_path
+from crowdserve.scene.names import record_path
 from crowdserve_transformer.model import load_classifier
 from crowdserve_transformer.settings import Settings
+from tests.support.in_process import INFER, in_process
 from tests.support.photos import expected_count, gray_photo
 from tests.support.requests import json_body, outputs_of
-from tests.support.transformers import StartTransformer
 from training.scene.save import save_classifier
 
 NAMES = ("default", "turned")
@@ -55,16 +56,17 @@ def test_unknown_classifier_lists_known_ones(two_classifiers: Path) -> None:
 
 @pytest.mark.e2e
 def test_selected_classifier_decides_the_route(
-    small_service: EmbeddedService, two_classifiers: Path, start_transformer: StartTransformer, client: httpx.Client
+    small_service: EmbeddedService, two_classifiers: Path, client: httpx.Client
 ) -> None:
     version = two_classifiers / VGG16.name / "1"
     sha256 = json.loads(record_path(version, "turned").read_text())["sha256"]
     body = json_body(gray_photo(200), parameters={"counter": "csrnet"})
-    path = "/v2/models/crowdserve/infer"
-    usual = outputs_of(client.post(f"{small_service.http_url}{path}", json=body))
-    settings = {"repository": two_classifiers, "scene_classifier": "turned"}
-    with start_transformer(small_service.triton.http_url, **settings) as running:
-        turned = outputs_of(client.post(f"{running.http_url}{path}", json=body))
+
+    async def ask() -> dict[str, list]:
+        async with in_process(small_service.triton.http_url, two_classifiers, scene_classifier="turned") as other:
+            return outputs_of(await other.post(INFER, json=body))
+
+    usual, turned = outputs_of(client.post(f"{small_service.http_url}{INFER}", json=body)), asyncio.run(ask())
     assert (usual["scene"], turned["scene"]) == (["dense"], ["sparse"])
     assert turned["count"][0] == pytest.approx(usual["count"][0] / 4, rel=1e-3)
     assert json.loads(turned["models"][0])["scene_classifier"] == sha256[:12]
@@ -72,19 +74,21 @@ def test_selected_classifier_decides_the_route(
 
 @pytest.mark.e2e
 def test_both_routes_are_asked_where_the_classifier_is_unsure(
-    small_service: EmbeddedService, two_classifiers: Path, start_transformer: StartTransformer, client: httpx.Client
+    small_service: EmbeddedService, two_classifiers: Path
 ) -> None:
     """The networks for sparse scenes see a quarter of the people; up to `nobody` that is nobody."""
-    path = "/v2/models/crowdserve/infer"
-    settings = {"repository": two_classifiers, "scene_classifier": "doubtful"}
-    with start_transformer(small_service.triton.http_url, **settings) as running:
 
-        def ask(width: int, **parameters: object) -> dict[str, list]:
-            body = json_body(gray_photo(200, width, 64), parameters={"counter": "csrnet", **parameters})
-            return outputs_of(client.post(f"{running.http_url}{path}", json=body))
+    async def ask(*asked: tuple[int, dict[str, str]]) -> list[dict[str, list]]:
+        async with in_process(small_service.triton.http_url, two_classifiers, scene_classifier="doubtful") as client:
+            bodies = [
+                json_body(gray_photo(200, width, 64), parameters={"counter": "csrnet", **parameters})
+                for width, parameters in asked
+            ]
+            return [outputs_of(await client.post(INFER, json=body)) for body in bodies]
 
-        crowd, nobody, forced = ask(640), ask(64), ask(640, route="sparse")
-        blended = ask(640, route="blend")
+    crowd, nobody, forced, blended = asyncio.run(
+        ask((640, {}), (64, {}), (640, {"route": "sparse"}), (640, {"route": "blend"}))
+    )
     assert (crowd["scene"], crowd["route"], crowd["scene_unsure"]) == (["dense"], ["dense"], [True])
     assert crowd["count"] == pytest.approx([expected_count(200, 640, 64, route="dense")], rel=1e-5)
     assert crowd["scene_probability"][0] < 0.5  # the turned classifier would have lost three of four
