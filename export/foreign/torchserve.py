@@ -7,7 +7,7 @@ file, which TorchServe runs, are not touched.
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -58,16 +58,22 @@ def _opened(path: Path) -> Iterator[_Open]:
         with damage_told(path, _KIND):
             tar = tarfile.open(path)  # noqa: SIM115 - the next line closes it
         with tar:
-            yield lambda name: _regular(tar, name)
+            with damage_told(path, _KIND):
+                top = _top(tar.getnames())
+            yield lambda name: _regular(tar, top + name)
+
+
+def _top(names: Iterable[str]) -> str:
+    """What stands before each name of a tar file: nothing, `./`, or a folder, as torch-model-archiver writes it."""
+    found = (name.removesuffix(MANIFEST) for name in names if name.endswith(MANIFEST))
+    return next((top for top in found if top == "" or (top.endswith("/") and top.count("/") == 1)), "")
 
 
 def _regular(tar: tarfile.TarFile, name: str) -> IO[bytes]:
-    for known in (name, f"./{name}"):
-        if known in tar.getnames() and tar.getmember(known).isfile():
-            found = tar.extractfile(known)
-            if found is not None:
-                return found
-    raise KeyError(name)
+    found = tar.extractfile(name) if tar.getmember(name).isfile() else None
+    if found is None:
+        raise KeyError(name)
+    return found
 
 
 def _serialized_file(path: Path, open_member: _Open) -> str:

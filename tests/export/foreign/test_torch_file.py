@@ -105,17 +105,17 @@ def test_head_of_a_vgg16_is_left_out() -> None:
     assert len(weights_of_state(Path("vgg16.pth"), state, VGG16)) == 13
 
 
-def archive(folder: Path, weights: Path, *, name: str = "best_epoch.pth", compressed: bool = False) -> Path:
-    """A model archive as torch-model-archiver writes it; its handler would run."""
-    mar = folder / ("ssdcnet.tar.gz" if compressed else "ssdcnet.mar")
+def archive(folder: Path, weights: Path, *, name: str = "best_epoch.pth", top: str | None = None) -> Path:
+    """A model archive as torch-model-archiver writes it, a tar file if names have a `top`; its handler would run."""
+    mar = folder / ("ssdcnet.mar" if top is None else "ssdcnet.tar.gz")
     manifest = json.dumps({"model": {"modelName": "ssdcnet", "serializedFile": name, "handler": "handler.py"}})
     (folder / "handler.py").write_text("raise SystemExit('the handler was run')")
     (folder / "MANIFEST.json").write_text(manifest)
     files = {MANIFEST: folder / "MANIFEST.json", "handler.py": folder / "handler.py", "best_epoch.pth": weights}
-    if compressed:
+    if top is not None:
         with tarfile.open(mar, "w:gz", compresslevel=1) as tar:
             for member, file in files.items():
-                tar.add(file, f"./{member}")
+                tar.add(file, f"{top}{member}")
         return mar
     with zipfile.ZipFile(mar, "w") as content:
         for member, file in files.items():
@@ -141,16 +141,17 @@ def test_archive_of_torchserve_is_the_network(kind: str, ssdcnet: SSDCNet, tmp_p
     assert loaded.meta["file"] == "ssdcnet.mar"
 
 
-def test_archives_in_other_forms_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("top", ["", "./", "ssdcnet/"])  # the last as torch-model-archiver 0.12 --archive-format tgz
+def test_archives_in_other_forms_are_read(top: str, tmp_path: Path) -> None:
     weights = tmp_path / "weights"
     weights.write_bytes(b"of a network")
-    path = archive(tmp_path, weights, compressed=True)
+    path = archive(tmp_path, weights, top=top)
     with unpacked_weights(path) as file:
         assert file.read_bytes() == b"of a network"
     folder = tmp_path / "unpacked"
     with tarfile.open(path) as tar:
         tar.extractall(folder, filter="data")
-    with unpacked_weights(folder) as file:
+    with unpacked_weights(folder / top) as file:
         assert file.read_bytes() == b"of a network"
     with zipfile.ZipFile(archive(tmp_path, weights)) as mar:
         assert mar.testzip() is None
