@@ -60,6 +60,13 @@ def test_argo_cd_sees_no_difference_during_a_rollout(chart: Chart) -> None:
         assert without(one, expressions) == without(other, expressions)
 
 
+def test_argo_cd_applies_what_a_rollout_does_not_own() -> None:
+    """With RespectIgnoreDifferences it keeps whole lists that hold an ignored field: containers, rules of routes."""
+    options = OBJECTS["Application"]["spec"]["syncPolicy"]["syncOptions"]
+    assert "RespectIgnoreDifferences=true" not in options
+    assert "ApplyOutOfSyncOnly=true" in options  # else a commit elsewhere undoes a rollout
+
+
 @needs_jq
 @pytest.mark.parametrize(
     "values",
