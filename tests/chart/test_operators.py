@@ -1,6 +1,9 @@
 """What operators' clusters ask for: one row each, with the values that they set and what is rendered of them.
 
-The files beside this one hold what a row cannot: rules of a network policy, a fit into quotas, a rollout under Argo CD.
+The files beside this one hold what a row cannot: rules of a network policy, a fit into quotas, a rollout under Argo CD
+and Flux (test_gitops.py). What operators bring beside values is tested where it is read: folders and videos in
+tests/cli/test_folders.py, private authorities in tests/test_certificates.py and tests/bundle/test_private_authority.py,
+checkpoints and archives of others in tests/export/foreign.
 """
 
 from collections.abc import Callable
@@ -12,6 +15,9 @@ from tests.support.rendering import Chart, Manifests
 
 Values = dict[str, Any]
 KEDA = {"authModes": ["bearer"], "authenticationRef": {"name": "prometheus", "kind": "ClusterTriggerAuthentication"}}
+
+CA = {"configMap": {"name": "authority", "key": "ca.crt"}}
+CA_FILE = {"name": "CROWDSERVE_CA_FILE", "value": "/etc/authority/ca.crt"}
 
 
 def triggers(manifests: Manifests) -> list[Any]:
@@ -51,6 +57,36 @@ def users(manifests: Manifests) -> set[Any]:
     return {pod.get("securityContext", {}).get("runAsUser") for _, pod in manifests.pod_specs()}
 
 
+def authorities(manifests: Manifests) -> list[Any]:
+    """Where scrapes and watchers find the certificate of a private authority."""
+    scraped = [
+        endpoint["tlsConfig"]["ca"]
+        for monitor in manifests.all("PodMonitor")
+        for endpoint in monitor["spec"]["podMetricsEndpoints"]
+    ]
+    watchers = manifests.one("StatefulSet")["spec"]["template"]["spec"]["containers"][0]
+    return [*scraped, *(each["value"] for each in watchers["env"] if each["name"] == "CROWDSERVE_CA_FILE")]
+
+
+def time_limits(manifests: Manifests) -> tuple[set[Any], list[Any]]:
+    """Time-outs of the route's rules, which some gateways ignore, and the service's own."""
+    rules = manifests.one("HTTPRoute")["spec"]["rules"]
+    env = manifests.transformer()["env"]
+    own = [each["value"] for each in env if each["name"] == "CROWDSERVE_REQUEST_TIMEOUT_SECONDS"]
+    return {rule["timeouts"]["request"] for rule in rules}, own
+
+
+def rollout_fields(manifests: Manifests) -> list[Any]:
+    """Fields that a controller of a repository would take back from a rollout, from KServe or from an autoscaler."""
+    return [
+        (each["kind"], field)
+        for kind in ("HTTPRoute", "GRPCRoute", "InferenceService", "ServingRuntime")
+        for each in manifests.all(kind)
+        for field in ("status", "crowdserve.io/rollout", "replicas")
+        if field in each or field in each["metadata"].get("annotations", {}) or field in each["spec"]
+    ]
+
+
 ROWS: dict[str, tuple[str, Values, Callable[[Manifests], Any], Callable[[Any], bool]]] = {
     "KEDA with an authenticated Prometheus": (
         "keda",
@@ -85,6 +121,19 @@ ROWS: dict[str, tuple[str, Values, Callable[[Manifests], Any], Callable[[Any], b
             for match in rule["matches"]
         },
         lambda found: {"grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"} <= found,
+    ),
+    "Argo CD and Flux": ("canary", {}, rollout_fields, lambda found: found == []),
+    "Traefik, which ignores a route's time-outs": (
+        "canary",
+        {"requestTimeoutSeconds": 300, "transformer": {"settings": {"requestTimeoutSeconds": 290}}},
+        time_limits,
+        lambda found: found == ({"300s"}, ["290"]),
+    ),
+    "a private certificate authority": (
+        "watcher",
+        {"podMonitor": {"enabled": True, "scheme": "https", "tlsConfig": {"ca": CA}}, "watcher": {"env": [CA_FILE]}},
+        authorities,
+        lambda found: CA in found and found[-1] == CA_FILE["value"],
     ),
     "KServe's logger": (
         "default",
