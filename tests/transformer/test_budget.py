@@ -175,3 +175,12 @@ def test_answers_get_half_of_all_bytes_at_once_and_pictures_wait_for_them() -> N
 async def picture_of(budget: Budget, needed_bytes: int) -> None:
     async with budget.picture(needed_bytes):
         pass
+
+
+def test_picture_now_takes_bytes_only_if_it_need_not_wait() -> None:
+    small = budget(1000)
+    with small.picture_now(700) as hold:
+        assert (hold.held_bytes, small.used_bytes) == (700, 700)
+        assert small.picture_now(400).held_bytes == 0
+        assert small.used_bytes == 700
+    assert small.used_bytes == 0

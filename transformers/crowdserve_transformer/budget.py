@@ -101,6 +101,12 @@ class Budget:
         finally:
             hold.release()
 
+    def picture_now(self, needed_bytes: int) -> Hold:
+        """A hold of bytes for a picture; of none if it would have to wait for them."""
+        taken_bytes = needed_bytes if self._may_take(needed_bytes, is_first=not self._waiting) else 0
+        self.used_bytes += taken_bytes
+        return Hold(self.give_back, taken_bytes)
+
     def take_for_body(self, more_bytes: int) -> None:
         """Take bytes for a body at once.
 

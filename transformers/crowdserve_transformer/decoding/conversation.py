@@ -9,11 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from enum import Enum, auto
 
 import numpy as np
-import orjson
 
 from crowdserve.errors import CrowdServeError
 from crowdserve.images import SCENE_SIDE_PX, FittedImage
@@ -23,6 +21,7 @@ from crowdserve_transformer.decoding.messages import (
     Job,
     Permit,
     decoded_of,
+    encoded,
     header_of,
 )
 
@@ -65,6 +64,7 @@ class Conversation:
         self._reader = reader
         self._writer = writer
         self._owed = _Owed.NOTHING
+        self._job: Job | None = None
 
     @property
     def owes_nothing(self) -> bool:
@@ -79,15 +79,16 @@ class Conversation:
             ValueError: If the process says something else.
             EOFError, ConnectionError: If it has ended.
         """
-        self._owed = _Owed.HEADER
-        self._writer.writelines([_line(job), data])
+        self._owed, self._job = _Owed.HEADER, job
+        self._writer.writelines([encoded(job), data])
         await self._writer.drain()
-        return header_of(await self._next_line())
+        return await self._header(job)
 
     def permit(self, cpu_seconds: float | None) -> None:
-        """Let it decode the file that it was asked about; None: leave it."""
-        self._owed = _Owed.NOTHING if cpu_seconds is None else _Owed.PIXELS
-        self._writer.write(_line(Permit(cpu_seconds)))
+        """Let it decode the file that it was asked about, if the job did not allow it; None: leave it."""
+        if self._owed is _Owed.NOTHING:
+            self._owed = _Owed.NOTHING if cpu_seconds is None else _Owed.PIXELS
+            self._writer.write(encoded(Permit(cpu_seconds)))
 
     async def take(self, max_side_px: int) -> FittedImage:
         """Wait for the pixels, with the scene classifier's input if it was wanted.
@@ -109,14 +110,12 @@ class Conversation:
         Raises:
             ValueError, EOFError, ConnectionError: As `ask`.
         """
-        was_owed = self._owed
-        if was_owed is _Owed.NOTHING:
-            return
-        line = await self._next_line()
-        if was_owed is _Owed.HEADER:
-            with suppress(CrowdServeError):
-                header_of(line)
+        with suppress(CrowdServeError):
+            if self._owed is _Owed.HEADER and self._job is not None:
+                await self._header(self._job)
                 self.permit(None)
+            if self._owed is _Owed.PIXELS:
+                await self._next_line()
 
     async def end(self) -> int:
         """Kill the process if it still runs; returns its exit code."""
@@ -129,6 +128,13 @@ class Conversation:
             code = self.process.wait()
             self._memory.close()
         return code
+
+    async def _header(self, job: Job) -> Header:
+        """The header that it owes; the pixels are owed then if the job allows them."""
+        header = header_of(await self._next_line())
+        if job.allows(header):
+            self._owed = _Owed.PIXELS
+        return header
 
     async def _next_line(self) -> bytes:
         line = await self._reader.readline()
@@ -172,7 +178,3 @@ def _memory_file(size_bytes: int) -> Iterator[int]:
     with os.fdopen(os.memfd_create("pixels"), "r+b") if has_memory_files else tempfile.TemporaryFile() as file:
         file.truncate(size_bytes)
         yield file.fileno()
-
-
-def _line(message: Job | Permit) -> bytes:
-    return orjson.dumps(asdict(message)) + b"\n"

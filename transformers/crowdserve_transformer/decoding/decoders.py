@@ -3,18 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 from crowdserve.images import FittedImage
 from crowdserve_transformer.budget import Budget, Hold
-from crowdserve_transformer.decoding.messages import Header, Job
+from crowdserve_transformer.decoding.messages import SMALL_SHARE, Header, Job
 from crowdserve_transformer.decoding.process import DecodingProcess
 from crowdserve_transformer.turns import Turns
 
-_SMALL_SHARE = 0.1
-"""Photos up to this share of the largest are small."""
-
-_ORDINARY_SCANS = 10
-"""Of a progressive JPEG; one with more takes as much time as a photo with more pixels."""
+_ORDINARY_BYTES = 48 * 2**20
+"""What a photo of two megapixels takes: it need not be asked about, which would cost two turns on the cores."""
 
 _COPIES = 4
 """Of a decoded photo at most: itself, padded, on its way to Triton, as a heat map."""
@@ -90,7 +88,15 @@ class Decoders:
             ImageTooLarge: If it is over a limit, or takes more processor time or memory than it may.
             Overloaded: If too many photos wait for memory.
         """
-        job = Job(len(data), self._max_pixels, self._max_whole_pixels, max_side_px, with_scene)
+        job = Job(
+            file_bytes=len(data),
+            max_pixels=self._max_pixels,
+            max_whole_pixels=self._max_whole_pixels,
+            max_side_px=max_side_px,
+            with_scene=with_scene,
+            granted_bytes=0,
+            cpu_seconds=self._cpu_seconds * SMALL_SHARE,
+        )
         async with AsyncExitStack() as held:
             found = await self._decode(data, job, held, place, is_large=False)
             if found is None:
@@ -111,13 +117,19 @@ class Decoders:
         async def permission(header: Header) -> float | None:
             nonlocal hold, pixels
             pixels = header.pixels
-            share = pixels / (self._max_whole_pixels if header.is_held_whole else self._max_pixels)
-            if share * max(1.0, header.scans / _ORDINARY_SCANS) > _SMALL_SHARE and not is_large:
+            if job.allows(header):
+                hold.shrink(header.needed_bytes)
+                return job.cpu_seconds
+            hold.release()
+            if not is_large and not job.is_small(header):
                 return None
             hold = await held.enter_async_context(self._budget.picture(header.needed_bytes))
-            return self._cpu_seconds * max(_SMALL_SHARE, share)
+            return self._cpu_seconds * max(SMALL_SHARE, job.share(header))
 
         async with self._process(place) as process:
+            if not is_large:
+                hold = held.enter_context(self._budget.picture_now(_ORDINARY_BYTES))
+                job = replace(job, granted_bytes=hold.held_bytes)
             found = await process.decode(data, job, permission)
         if found is None:
             return None

@@ -1,8 +1,9 @@
 """What the server and a decoding process say to each other: JSON lines, and after a job its file.
 
-server   {"file_bytes": …, "max_pixels": …, "max_whole_pixels": …, "max_side_px": …, "with_scene": …} <file>
+server   {"file_bytes": …, "max_pixels": …, "max_whole_pixels": …, "max_side_px": …, "with_scene": …,
+          "granted_bytes": …, "cpu_seconds": …} <file>
 process  {"pixels": …, "needed_bytes": …, "scans": …, "is_held_whole": …}          the header is good
-server   {"cpu_seconds": …}                                                        or {} to leave it
+server   {"cpu_seconds": …}                  or {} to leave it; nothing if the job allowed it already: most photos' way
 process  {"size": [width, height], "sent_size": …, "has_scene": …}                 the pixels are in the shared memory
    or    {"error": "InvalidImage", "message": …}                                   at any time instead
 
@@ -19,15 +20,11 @@ LONGEST_LINE_BYTES = 8192
 _ERRORS: dict[str, type[CrowdServeError]] = {kind.__name__: kind for kind in (InvalidImage, ImageTooLarge)}
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What to do with the file that follows."""
+SMALL_SHARE = 0.1
+"""Photos up to this share of the largest are small."""
 
-    file_bytes: int
-    max_pixels: int
-    max_whole_pixels: int
-    max_side_px: int
-    with_scene: bool
+_ORDINARY_SCANS = 10
+"""Of a progressive JPEG; one with more takes as much time as a photo with more pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,41 @@ class Header:
     needed_bytes: int
     scans: int = 1
     is_held_whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What to do with the file that follows.
+
+    Attributes:
+        file_bytes: Its length.
+        max_pixels: Largest photo.
+        max_whole_pixels: Largest photo of which all pixels are in memory at once.
+        max_side_px: Longest side to fit it within.
+        with_scene: Whether the scene classifier's input is wanted.
+        granted_bytes: Memory that it may take without being asked about.
+        cpu_seconds: Processor time that it may take then.
+    """
+
+    file_bytes: int
+    max_pixels: int
+    max_whole_pixels: int
+    max_side_px: int
+    with_scene: bool
+    granted_bytes: int
+    cpu_seconds: float
+
+    def share(self, header: Header) -> float:
+        """The part of the largest photo of its kind that a photo is."""
+        return header.pixels / (self.max_whole_pixels if header.is_held_whole else self.max_pixels)
+
+    def is_small(self, header: Header) -> bool:
+        """Whether a photo takes little time."""
+        return self.share(header) * max(1.0, header.scans / _ORDINARY_SCANS) <= SMALL_SHARE
+
+    def allows(self, header: Header) -> bool:
+        """Whether a photo is decoded without being asked about."""
+        return header.needed_bytes <= self.granted_bytes and self.is_small(header)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +99,19 @@ class Decoded:
     size: tuple[int, int]
     sent_size: tuple[int, int]
     has_scene: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """What is wrong with a file: the name of an error, and its message."""
+
+    error: str
+    message: str
+
+
+def encoded(message: Job | Header | Permit | Decoded | Failed) -> bytes:
+    """A message as it is sent."""
+    return orjson.dumps(message, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def header_of(line: bytes) -> Header:

@@ -5,16 +5,16 @@ that has used up its processor time, and memory over what the header promised is
 """
 
 import mmap
+import os
 import resource
 import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from functools import cache
 from io import BufferedRWPair
 from pathlib import Path
-from typing import Any
 
 import orjson
 from PIL import Image
@@ -22,7 +22,7 @@ from PIL import Image
 from crowdserve.errors import CrowdServeError, ImageTooLarge
 from crowdserve.images import FittedImage, decode_fitted, decoding_bytes, load_decoders, opened, opening_bytes
 from crowdserve_transformer.allocator import keep_freed_memory
-from crowdserve_transformer.decoding.messages import Decoded, Header, Job
+from crowdserve_transformer.decoding.messages import Decoded, Failed, Header, Job, encoded
 
 HEADER_CPU_SECONDS, HEADER_CPU_SECONDS_PER_BYTE = 0.5, 1e-8
 """Processor time for reading a header: a file of millions of tiny blocks takes Pillow longer than its pixels would."""
@@ -31,6 +31,8 @@ SLACK_BYTES = 64 * 2**20
 """Memory over what the header promises, for fragments and for reading the header."""
 
 _KEPT_BYTES = 48 * 2**20
+
+_SIZES_BYTES = 256
 
 
 def main() -> None:
@@ -57,32 +59,33 @@ def _be_modest() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
 
 
-def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
+def _answer(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> Decoded | Failed | None:
     """What to say about a file; None if the server leaves it."""
     try:
         header_seconds = HEADER_CPU_SECONDS + HEADER_CPU_SECONDS_PER_BYTE * len(data)
         with _cpu_limit(header_seconds), _memory_limit(SLACK_BYTES + 2 * len(data) + opening_bytes(data)):
             return _decode(stream, memory, job, data)
     except CrowdServeError as err:
-        return {"error": type(err).__name__, "message": str(err)}
+        return Failed(type(err).__name__, str(err))
     except MemoryError:
-        kind, text = ImageTooLarge.__name__, "decoding the image takes more memory than its header says"
-        return {"error": kind, "message": f"{text}; save it anew as a baseline JPEG"}
+        text = "decoding the image takes more memory than its header says; save it anew as a baseline JPEG"
+        return Failed(ImageTooLarge.__name__, text)
 
 
-def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> dict[str, Any] | None:
+def _decode(stream: BufferedRWPair, memory: mmap.mmap, job: Job, data: bytes) -> Decoded | None:
     with opened(data, max_pixels=job.max_pixels, max_whole_pixels=job.max_whole_pixels) as image:
         needed_bytes = decoding_bytes(image, max_side_px=job.max_side_px)
         pixels = image.file.width * image.file.height
-        _say(stream, asdict(Header(pixels, needed_bytes, image.scans, image.is_held_whole)))
-        seconds = orjson.loads(stream.readline()).get("cpu_seconds")
+        header = Header(pixels, needed_bytes, image.scans, image.is_held_whole)
+        _say(stream, header)
+        seconds = job.cpu_seconds if job.allows(header) else orjson.loads(stream.readline()).get("cpu_seconds")
         if seconds is None:
             return None
         with _cpu_limit(seconds), _memory_limit(needed_bytes + SLACK_BYTES):
             fitted = decode_fitted(image, max_side_px=job.max_side_px, with_scene=job.with_scene)
     _write(memory, fitted)
     height, width = fitted.image.shape[:2]
-    return asdict(Decoded((width, height), fitted.sent_size, fitted.scene is not None))
+    return Decoded((width, height), fitted.sent_size, fitted.scene is not None)
 
 
 def _write(memory: mmap.mmap, fitted: FittedImage) -> None:
@@ -115,14 +118,22 @@ def _memory_limit(more_bytes: int) -> Iterator[None]:
 
 
 def _address_space_bytes() -> int | None:
+    """What this process has now; None where the system does not say."""
+    sizes = _sizes_file()
+    return int(os.pread(sizes, _SIZES_BYTES, 0).split()[0]) * resource.getpagesize() if sizes is not None else None
+
+
+@cache
+def _sizes_file() -> int | None:
+    """The descriptor of the kernel's file with this process's sizes, open for good: it is read twice for each photo."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
 
 
-def _say(stream: BufferedRWPair, message: dict[str, Any]) -> None:
-    stream.write(orjson.dumps(message) + b"\n")
+def _say(stream: BufferedRWPair, message: Header | Decoded | Failed) -> None:
+    stream.write(encoded(message))
     stream.flush()
 
 
