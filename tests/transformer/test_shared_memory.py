@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 import pytest
 
-from crowdserve.cards import ENSEMBLES
+from crowdserve.cards import ENSEMBLES, VGG16
 from crowdserve.local.service import EmbeddedService
 from crowdserve.triton.client import TritonClient
 from crowdserve_transformer.inference.shared_memory import FOLDER, LEAST_BYTES, PLACE_BYTES, SharedMemory
@@ -111,6 +111,19 @@ def test_a_photo_goes_by_memory(use: Callable[..., Any], small_service: Embedded
     assert b"crowdserve-" in status
     assert names() <= before  # the file has no name any more
     assert b"crowdserve-" not in call(small_service.triton.memory_socket, "SystemSharedMemoryStatus")
+
+
+def test_scene_classifiers_input_goes_by_memory(use: Callable[..., Any]) -> None:
+    image = photo(51, *VGG16.input.axes[:2])
+
+    async def work(client: TritonClient, lengths: list[int]) -> tuple[float, int]:
+        features = VGG16.outputs[0].name
+        answer = await client.infer(VGG16.name, {VGG16.input.name: image}, [features])
+        return float(answer.tensors[features].mean()), sum(lengths)
+
+    found, sent_bytes = use(work)
+    assert found == pytest.approx(51 / 255, rel=1e-5)
+    assert sent_bytes < 4096
 
 
 @pytest.mark.parametrize("side", [(64, 64), (1152, 2048)], ids=["small", "large"])
