@@ -146,6 +146,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "autoscaling.keda.authModes": ("keda", {}, ["bearer"]),
     "autoscaling.keda.authenticationRef.kind": ("keda", {}, "TriggerAuthentication"),
     "podMonitor.scheme": ("canary", {}, "https"),
+    "transformer.settings.corsOrigins": ("default", {}, "https://pages.example"),
     "transformer.settings.forwardAuthorization": ("default", {}, True),
     "prometheusRule.enabled": ("canary", {}, False),
     "dashboard.enabled": ("default", {}, True),

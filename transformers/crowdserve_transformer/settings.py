@@ -15,6 +15,8 @@ from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
 from crowdserve.network import ANY, join_address, split_address
 from crowdserve.scene.names import DEFAULT_NAME, check_name
 
+_ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
+
 DEFAULT_PREDICTOR_PORT = 80
 """Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""
 
@@ -89,6 +91,13 @@ def _names(text: str) -> str:
     return ",".join(names)
 
 
+def _origins(text: str) -> str:
+    origins = [origin for each in text.split(",") if (origin := each.strip())]
+    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
+        raise ValueError("expected origins as browsers write them, https://example.com or with a port, or *")
+    return ",".join(origins)
+
+
 def _digest(text: str) -> str:
     if text and not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
         raise ValueError("expected sha256: and 64 hexadecimal digits in lower case, or nothing")
@@ -145,6 +154,12 @@ class Settings:
         _console_hosts,
         "names under which browsers reach those pages, separated by commas, besides addresses and this machine's own: "
         "console.example.com, or *.example.com",
+    )
+    cors_origins: str = _setting(
+        "",
+        _origins,
+        "origins whose pages may send requests from a browser and read the answers, separated by commas: "
+        "https://example.com, or * for every page; none if empty",
     )
     predictor_host: str = _setting(
         "127.0.0.1:8000",
@@ -270,6 +285,11 @@ class Settings:
     def model_names(self) -> tuple[str, ...]:
         """Every name that the model answers to; its own comes first."""
         return (self.model_name, *filter(None, self.model_aliases.split(",")))
+
+    @property
+    def page_origins(self) -> tuple[str, ...]:
+        """Origins whose pages may read answers."""
+        return tuple(filter(None, self.cors_origins.split(",")))
 
     @property
     def pixel_limit(self) -> int:

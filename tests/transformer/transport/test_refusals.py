@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from crowdserve.local.service import EmbeddedService
+from tests.support.attacks import said
 from tests.support.photos import gray_photo
 from tests.support.requests import json_body
 
@@ -69,3 +70,18 @@ def test_unknown_paths_are_refused(
     assert response.json()["error"]
     assert response.headers["x-request-id"] == "of-the-caller"
     assert client.get(f"{small_service.http_url}/v2/models/crowdserve/ready").status_code == 200
+
+
+def test_client_that_begins_with_http2_is_told_so_in_http2(small_service: EmbeddedService) -> None:
+    answer = said(small_service.http_url, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0)))
+    assert answer[:9] == bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))  # no settings
+    length, kind = int.from_bytes(answer[9:12], "big"), answer[12]
+    assert (kind, len(answer)) == (7, 18 + length)  # GOAWAY, and nothing behind it
+    assert answer[22:26] == (0xD).to_bytes(4, "big")  # HTTP_1_1_REQUIRED
+    assert b"this port speaks HTTP/1.1" in answer
+
+
+@pytest.mark.parametrize("body", [b"PRI * HTTP/2.0\r\n\r\n"])
+def test_the_same_bytes_as_a_photo_are_a_photo(client: httpx.Client, infer_url: str, body: bytes) -> None:
+    response = client.post(infer_url, content=body, headers={"content-type": "image/jpeg"})
+    assert (response.status_code, "are a text" in response.text) == (400, True)

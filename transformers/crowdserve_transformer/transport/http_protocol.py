@@ -18,6 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, Connections
+from crowdserve_transformer.transport.http2_refusal import PREFACE, REFUSAL
 
 _LINGER_SECONDS = 3.0
 _MAX_IN_ADVANCE = 16
@@ -95,7 +96,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._feed(self._head_without_offer() + piece[offer.args[0] :])
             return
         except httptools.HttpParserError:
-            self._refuse(*self._refusal)
+            self._refuse(*self._refusal, is_http2=piece.startswith(PREFACE))
             return
         if before == self._state == "head":
             self._fed_bytes += len(piece)
@@ -226,7 +227,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def _too_long(self) -> str:
         return f"the headers are over {self._limits.header_bytes:,} bytes"
 
-    def _refuse(self, status: int, text: str) -> None:
+    def _refuse(self, status: int, text: str, *, is_http2: bool = False) -> None:
         """Answer instead of the application if no answer has begun; then throw away what still comes, for a while."""
         self._deaf = True
         self.flow.resume_reading()
@@ -238,7 +239,9 @@ class GuardedProtocol(HttpToolsProtocol):
             is_begun = self.cycle is not None and not self.cycle.response_complete
             if is_begun:
                 self.cycle.keep_alive = False
-        if not is_begun:
+        if is_http2:
+            self.transport.write(REFUSAL)
+        elif not is_begun:
             self._write_error(status, text)
         self._until = time.monotonic() + (KEEP_ALIVE_SECONDS if is_begun else _LINGER_SECONDS)
 

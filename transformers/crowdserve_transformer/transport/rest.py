@@ -21,6 +21,7 @@ from crowdserve.errors import InvalidRequest, quoted
 from crowdserve.protocol.headers import POD_HEADER, pod_name
 from crowdserve_transformer.transport.answer_coding import coded
 from crowdserve_transformer.transport.codec import parse_json
+from crowdserve_transformer.transport.cors import SharedWithPages
 from crowdserve_transformer.transport.dataplane import CrowdDataPlane
 from crowdserve_transformer.transport.error_responses import Failure, failure_of
 from crowdserve_transformer.transport.metrics_endpoint import metrics_route
@@ -73,9 +74,9 @@ def create_app(plane: CrowdDataPlane, more: Sequence[BaseRoute] = ()) -> Starlet
     ]
     if not plane.model.settings.metrics_port:
         routes.append(metrics_route())
-    app = Starlette(
-        routes=routes, exception_handlers={HTTPException: _not_served}, middleware=[Middleware(_PlainPaths)]
-    )
+    plain, origins = Middleware(_PlainPaths), plane.model.settings.page_origins
+    shared = [Middleware(SharedWithPages, origins)] if origins else []
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _not_served}, middleware=[plain, *shared])
     app.router.redirect_slashes = False  # a redirect would repeat the caller's Host
     described = document(app.routes, plane.model.settings)
     app.state.openapi, app.state.docs = orjson.dumps(described), page(described).encode()

@@ -16,7 +16,7 @@ from crowdserve.errors import DeadlineExceeded, Overloaded, RequestTimedOut
 from crowdserve.local.service import EmbeddedService
 from crowdserve_transformer.transport.rpc import streams
 from crowdserve_transformer.transport.rpc.protocol import message_class
-from crowdserve_transformer.transport.rpc.streams import STREAMS, Streams
+from crowdserve_transformer.transport.rpc.streams import READING, STREAMS, Streams
 from tests.support.photos import expected_count, gray_photo
 
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
@@ -92,7 +92,7 @@ def test_streams_that_stay_are_few_and_do_not_hold_up_other_calls(small_service:
         done.wait(20)
 
     with grpc.insecure_channel(small_service.grpc_url) as channel:
-        calls = [channel.stream_stream(METHOD)(staying(), timeout=60) for _ in range(STREAMS)]
+        calls = [channel.stream_stream(METHOD)(staying(), timeout=60) for _ in range(READING)]
         try:
             for call in calls:
                 assert not Answer.FromString(next(call)).error_message
@@ -137,20 +137,56 @@ async def opened(among: Streams, number: int) -> list["asyncio.Task[None]"]:
 
 
 def test_one_more_is_refused_and_the_longest_idle_one_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_LOOK_SECONDS", 0.01)
+
     async def whole() -> None:
         among = Streams(1)
-        tasks = await opened(among, STREAMS)
-        with pytest.raises(Overloaded, match=f"{STREAMS} streams are open already"):
-            await idle(among)
-        monkeypatch.setattr(streams, "GIVES_WAY_SECONDS", 0.0)
+        tasks = await opened(among, READING)
         newest = (await opened(among, 1))[0]
+        await asyncio.sleep(0.05)
+        assert not any(task.done() for task in tasks)
+        monkeypatch.setattr(streams, "GIVES_WAY_SECONDS", 0.1)
         with pytest.raises(Overloaded, match="others waited for its place; open it again"):
             await tasks[0]
         assert not any(task.done() for task in (*tasks[1:], newest))
-        for task in (*tasks, newest):
+        monkeypatch.setattr(streams, "GIVES_WAY_SECONDS", 60.0)
+        more = await opened(among, STREAMS - READING)
+        with pytest.raises(Overloaded, match=f"{STREAMS} streams are open already"):
+            await idle(among)
+        for task in (*tasks, newest, *more):
             task.cancel()
+        await asyncio.gather(*tasks, newest, *more, return_exceptions=True)
+        assert (await opened(among, READING))[0].done() is False  # every place is free again
 
     asyncio.run(whole())
+
+
+def test_busy_streams_take_turns() -> None:
+    """More than may read at once, each with its next message as soon as the one before is answered."""
+    answered = [0] * (2 * READING)
+
+    async def messages() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.001)
+            yield b"message"
+
+    async def busy(among: Streams, number: int) -> None:
+        with among.one(lambda: False) as stream:
+            async for _ in stream.each(messages()):
+                answered[number] += 1
+                await asyncio.sleep(0.001)
+
+    async def whole() -> None:
+        among = Streams(1)
+        tasks = [asyncio.create_task(busy(among, number)) for number in range(len(answered))]
+        while max(answered) < 20:
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    asyncio.run(whole())
+    assert min(answered) > 10
 
 
 def test_idle_streams_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,23 +1,26 @@
-"""Streams of messages, each of which is a request: few at once, and none that waits for long.
+"""Streams of messages, each of which is a request: few read at once, in turn, and none of them for long.
 
-While a stream waits for a message, gRPC's core gathers it, whatever its size. So there are as few streams as messages
-that may arrive at once, and the one that has waited longest gives way to a new one.
+While a stream waits for a message, gRPC's core gathers it, whatever its size. So as few wait as messages may arrive at
+once. The others stand in line, after each message anew, and what has waited longest for one gives way to them.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from crowdserve.errors import DeadlineExceeded, Overloaded, RequestTimedOut
 from crowdserve_transformer.transport.rpc.reading import READERS
 
-STREAMS = READERS
+STREAMS = 32
 """Most streams at once."""
 
+READING = READERS
+"""Most that wait for a message at once."""
+
 GIVES_WAY_SECONDS = 5.0
-"""How long a stream waits for a message before it gives way to another one, if there are as many as there may be."""
+"""How long a stream waits for a message before it gives way, if others stand in line."""
 
 IDLE_SECONDS = 60.0
 """Longest time until the next message of a stream is there."""
@@ -34,7 +37,8 @@ class Streams:
 
     def __init__(self, send_seconds: float) -> None:
         self._send_seconds = send_seconds
-        self._open: list[Stream] = []
+        self._open = 0
+        self._turns = _Turns()
 
     @contextmanager
     def one(self, is_stopping: Callable[[], bool]) -> Iterator["Stream"]:
@@ -44,37 +48,62 @@ class Streams:
             is_stopping: Whether the service stops, and its streams have to end.
 
         Raises:
-            Overloaded: If there are as many as there may be, and none waits.
+            Overloaded: If there are as many as there may be.
         """
-        if len(self._open) >= STREAMS:
-            self._make_room()
-        stream = Stream(self._send_seconds, is_stopping)
-        self._open.append(stream)
+        if self._open >= STREAMS:
+            raise Overloaded(f"{STREAMS} streams are open already; close one, call ModelInfer, or try again later")
+        self._open += 1
         try:
-            yield stream
+            yield Stream(self._send_seconds, is_stopping, self._turns)
         finally:
-            if stream in self._open:
-                self._open.remove(stream)
+            self._open -= 1
+
+
+class _Turns:
+    """Places to wait for a message, first come, first served."""
+
+    def __init__(self) -> None:
+        self._places = asyncio.Semaphore(READING)
+        self._reading: dict[Stream, float] = {}
+
+    @asynccontextmanager
+    async def one(self, stream: "Stream") -> AsyncIterator[float]:
+        """A place for a stream, and since when it has it, by the monotonic clock."""
+        await self._place(stream)
+        try:
+            self._reading[stream] = time.monotonic()
+            yield self._reading[stream]
+        finally:
+            self._reading.pop(stream, None)
+            self._places.release()
+
+    async def _place(self, stream: "Stream") -> None:
+        acquiring = asyncio.ensure_future(self._places.acquire())
+        try:
+            while not acquiring.done():
+                await asyncio.wait({acquiring}, timeout=_LOOK_SECONDS)
+                if not acquiring.done():
+                    stream.check_service()
+                    self._make_room()
+        except BaseException:
+            if acquiring.done():
+                self._places.release()
+            acquiring.cancel()
+            raise
 
     def _make_room(self) -> None:
-        longest = min(self._open, key=lambda stream: stream.waits_since)
-        if time.monotonic() - longest.waits_since < GIVES_WAY_SECONDS:
-            raise Overloaded(f"{STREAMS} streams are open already; close one, call ModelInfer, or try again later")
-        self._open.remove(longest)
-        longest.give_way()
+        longest = next(iter(self._reading), None)  # a dict keeps the order of arrival
+        if longest is not None and time.monotonic() - self._reading[longest] >= GIVES_WAY_SECONDS:
+            del self._reading[longest]
+            longest.give_way()
 
 
 class Stream:
-    """One stream.
+    """One stream."""
 
-    Attributes:
-        waits_since: Since when it waits for a message, by the monotonic clock; infinite while it works on one.
-    """
-
-    def __init__(self, send_seconds: float, is_stopping: Callable[[], bool]) -> None:
-        self._send_seconds, self._is_stopping = send_seconds, is_stopping
+    def __init__(self, send_seconds: float, is_stopping: Callable[[], bool], turns: _Turns) -> None:
+        self._send_seconds, self._is_stopping, self._turns = send_seconds, is_stopping, turns
         self._gives_way = asyncio.Event()
-        self.waits_since = time.monotonic()
 
     def give_way(self) -> None:
         """End it."""
@@ -91,7 +120,7 @@ class Stream:
         is_new = True
         while (message := await self._next(messages)) is not None:
             if not is_new:
-                self._check_service()
+                self.check_service()
             is_new = False
             yield message
 
@@ -108,27 +137,31 @@ class Stream:
             raise DeadlineExceeded(f"the answer was not taken within {self._send_seconds:g} seconds") from None
 
     async def _next(self, messages: AsyncIterator[bytes]) -> bytes | None:
-        self.waits_since = time.monotonic()
-        coming = asyncio.ensure_future(anext(messages, None))
-        yielding = asyncio.ensure_future(self._gives_way.wait())
-        try:
-            while not coming.done():
-                await asyncio.wait({coming, yielding}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    self._check()
-            return coming.result()
-        finally:
-            self.waits_since = float("inf")
-            coming.cancel()
-            yielding.cancel()
+        async with self._turns.one(self) as since:
+            coming = asyncio.ensure_future(anext(messages, None))
+            yielding = asyncio.ensure_future(self._gives_way.wait())
+            try:
+                while not coming.done():
+                    await asyncio.wait({coming, yielding}, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                    if not coming.done():
+                        self._check(since)
+                return coming.result()
+            finally:
+                coming.cancel()
+                yielding.cancel()
 
-    def _check(self) -> None:
+    def _check(self, since: float) -> None:
         if self._gives_way.is_set():
             raise Overloaded("the stream waited for a message while others waited for its place; open it again")
-        self._check_service()
-        if time.monotonic() - self.waits_since > IDLE_SECONDS:
+        self.check_service()
+        if time.monotonic() - since > IDLE_SECONDS:
             raise DeadlineExceeded(f"no message came whole within {IDLE_SECONDS:g} seconds; open the stream again")
 
-    def _check_service(self) -> None:
+    def check_service(self) -> None:
+        """Check that it may go on.
+
+        Raises:
+            RequestTimedOut: If the service stops.
+        """
         if self._is_stopping():
             raise RequestTimedOut("the service is stopping; open the stream again")
