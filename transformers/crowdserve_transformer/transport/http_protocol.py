@@ -18,7 +18,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from crowdserve_transformer.transport.connections import KEEP_ALIVE_SECONDS, Connections
-from crowdserve_transformer.transport.http2_refusal import PREFACE, REFUSAL
+from crowdserve_transformer.transport.http2_refusal import PREFACE, go_away
 
 _LINGER_SECONDS = 3.0
 _MAX_IN_ADVANCE = 16
@@ -240,7 +240,7 @@ class GuardedProtocol(HttpToolsProtocol):
             if is_begun:
                 self.cycle.keep_alive = False
         if is_http2:
-            self.transport.write(REFUSAL)
+            self.transport.write(go_away())
         elif not is_begun:
             self._write_error(status, text)
         self._until = time.monotonic() + (KEEP_ALIVE_SECONDS if is_begun else _LINGER_SECONDS)
