@@ -48,6 +48,11 @@ def tls_context(ca_file: Path | None = None, *, url: str = "https://") -> ssl.SS
     return context
 
 
+def named_ca_file() -> Path | None:
+    """The file of authorities that the environment names; None if it names none."""
+    return Path(os.environ[CA_FILE]) if os.environ.get(CA_FILE) else None
+
+
 def read_authorities(ca_file: Path) -> str | bytes:
     """The certificates of a file: the text of PEM, or the bytes of DER.
 

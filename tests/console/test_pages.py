@@ -69,3 +69,9 @@ def test_a_console_without_cameras_is_read_only_and_says_that_the_service_is_awa
     reply = httpx.post(f"{console}api/count", content=b"photo", trust_env=False)
     assert reply.status_code == 503
     assert "does not answer" in reply.json()["error"]
+
+
+def test_no_proxy_holds_back_what_a_page_is_told(console: str) -> None:
+    with httpx.stream("GET", f"{console}api/events", trust_env=False) as reply:
+        assert reply.headers["x-accel-buffering"] == "no"
+        assert "no-transform" in reply.headers["cache-control"]

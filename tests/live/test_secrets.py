@@ -43,7 +43,7 @@ def test_secrets_of_one_configuration_stay_hidden_in_the_next() -> None:
     assert new.hide("first-secret second-secret") == "*** ***"
 
 
-@pytest.mark.parametrize("text", ["${MISSING}", "${EMPTY}", "${}", "${file:/does/not/exist}"])
+@pytest.mark.parametrize("text", ["${MISSING}", "${EMPTY}", "${file:/does/not/exist}"])
 def test_what_has_no_value(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not set; export|cannot be read"):
         Secrets({"EMPTY": ""}).filled_in(text)
@@ -67,3 +67,13 @@ def test_log_records_and_tracebacks_hide_them() -> None:
     assert "rtsp://camera/1?key=***" in text
     assert password not in text
     assert "7f" not in text
+
+
+@pytest.mark.parametrize("text", ["${}", "${X:-y}", "${ X }", "x${X", "${file:}"])
+def test_what_is_no_reference(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is no reference; expected \$\{NAME\} or"):
+        Secrets({"X": "value"}).filled_in(text)
+
+
+def test_a_dollar_before_stands_for_the_text_itself() -> None:
+    assert Secrets({"X": "value"}).filled_in("$${X} $$ ${X}") == "${X} $$ value"

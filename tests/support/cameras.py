@@ -130,6 +130,7 @@ class Receiver(ThreadingHTTPServer):
         taken: Headers and body of each message that was answered with 2xx.
         refused: Of each that was not.
         status: What it answers.
+        retry_after: The header of that name; empty for none.
     """
 
     daemon_threads = True
@@ -139,6 +140,7 @@ class Receiver(ThreadingHTTPServer):
         self.taken: list[tuple[dict[str, str], bytes]] = []
         self.refused: list[tuple[dict[str, str], bytes]] = []
         self.status = 204
+        self.retry_after = ""
         self.url = f"http://127.0.0.1:{self.server_port}/hook?token=hush-hush"
 
 
@@ -154,6 +156,8 @@ class _ReceiverHandler(BaseHTTPRequestHandler):
         (self.server.taken if self.server.status < 300 else self.server.refused).append(message)
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
+        if self.server.retry_after:
+            self.send_header("Retry-After", self.server.retry_after)
         self.end_headers()
 
 

@@ -1,5 +1,7 @@
 """Video clips that tests make."""
 
+from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,8 +17,13 @@ def write_clip(
     rate: int = 10,
     keyframe_every: int = 10,
     codec: str = "libx264",
+    times: Sequence[int] | None = None,
 ) -> None:
-    """A clip of a brightness that rises by two with each frame, over a fixed texture."""
+    """A clip of a brightness that rises by two with each frame, over a fixed texture.
+
+    Args:
+        times: When each frame is shown, in frames; one after the other if None.
+    """
     width, height = size
     texture = np.random.default_rng(0).uniform(-30, 30, (height // 8, width // 8))
     texture = np.kron(texture, np.ones((8, 8)))[..., np.newaxis]
@@ -28,7 +35,10 @@ def write_clip(
         for number in range(frames):
             pixels = np.clip(40 + 2 * number + texture, 0, 255).astype(np.uint8)
             picture = Image.fromarray(np.broadcast_to(pixels, (height, width, 3)).copy())
-            for packet in stream.encode(av.VideoFrame.from_image(picture)):
+            frame = av.VideoFrame.from_image(picture)
+            if times is not None:
+                frame.pts, frame.time_base = times[number], Fraction(1, rate)
+            for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)

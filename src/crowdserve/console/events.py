@@ -14,6 +14,8 @@ MAX_READERS = 100
 BEAT_SECONDS = 5.0
 _REST_SECONDS = 0.3
 _AGAIN_MILLISECONDS = 2000
+_AS_IT_COMES = {"cache-control": "no-store, no-transform", "x-accel-buffering": "no"}
+"""A proxy that gathers an answer before it passes it on, as nginx does, would keep pages waiting for ever."""
 
 
 class Events:
@@ -39,7 +41,7 @@ class Events:
             text = f"{self._readers} pages are open already; close some, or try again later"
             return Response(text, 503, {"retry-after": "10"}, "text/plain")
         self._readers += 1
-        return Stream(self._tell(), self._leave, headers={"cache-control": "no-store"}, media_type="text/event-stream")
+        return Stream(self._tell(), self._leave, headers=_AS_IT_COMES, media_type="text/event-stream")
 
     async def _leave(self) -> None:
         self._readers -= 1

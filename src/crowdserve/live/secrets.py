@@ -15,7 +15,8 @@ from crowdserve.failures import in_words
 
 HIDDEN = "***"
 
-_REFERENCE = re.compile(r"\$\{(file:)?([^}]*)\}")
+_REFERENCE = re.compile(r"(?P<escaped>\$?)\$\{(?:(?P<file>file:)?(?P<name>[^}]*)\})?")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _URL = re.compile(r"\b([A-Za-z][A-Za-z0-9+.-]*://)([^\s'\"<>]*)")
 _QUERY = re.compile(r"([?&;][^=&;#]*=)[^&;#]*")
 _ENCODED = "whsec_"
@@ -39,7 +40,7 @@ class Secrets:
         self.files: set[str] = set()
 
     def filled_in(self, text: str) -> str:
-        """A text with the values of its references.
+        """A text with the values of its references; `$${` stands for `${` itself.
 
         Raises:
             ValueError: If one has no value.
@@ -57,7 +58,13 @@ class Secrets:
         self._values |= others._values
 
     def _value(self, reference: "re.Match[str]") -> str:
-        from_file, name = reference.groups()
+        if reference["escaped"]:
+            return reference[0][1:]
+        from_file, name = reference["file"], reference["name"]
+        if name is None or not (name if from_file else _NAME.fullmatch(name)):
+            raise ValueError(
+                f"{reference[0]} is no reference; expected ${{NAME}} or ${{file:/path}}, and $${{ for ${{ itself"
+            )
         if from_file:
             self.files.add(name)
         value = _content(name) if from_file else self._environment.get(name)

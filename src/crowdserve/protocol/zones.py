@@ -163,10 +163,14 @@ def _corner(name: str, sent: object, limit: float) -> Corner:
         x, y = sent
         if abs(x) <= limit and abs(y) <= limit:  # which no NaN is
             return float(x), float(y)
-    hole = " (a zone is one ring; lead its edge to a hole and back, or count the hole as a zone of its own)"
+        advice = " of the picture's sides; for its pixels, write 'polygon_px'" if limit == MAX_FRACTION else ""
+    elif isinstance(sent, Sequence) and not isinstance(sent, str):
+        advice = " (a zone is one ring; lead its edge to a hole and back, or count the hole as a zone of its own)"
+    else:
+        advice = ""
     raise InvalidRequest(
         f"a corner of zone {quoted(name)} is {quoted(sent)}; expected [x, y], two numbers of at most "
-        f"{limit:,.0f}{hole if isinstance(sent, Sequence) and not isinstance(sent, str) else ''}"
+        f"{limit:,.0f}{advice}"
     )
 
 

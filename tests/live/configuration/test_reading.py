@@ -85,7 +85,30 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
         (CAMERA + "    route: fast\n", ["4: cameras[1].route: 'fast' cannot be: expected one of auto, dense"]),
         ("cameras:\n", ["1: cameras: nothing stands here; expected a list"]),
         ("cameras: [5]", ["1: cameras[1]: 5 cannot be: expected settings, each as name: value"]),
-        ("cameras: [{name: a, source: 6}]", ["1: cameras[1].source: 6 cannot be: expected a text; put a number"]),
+        ("cameras: [{name: 6, source: b}]", ["1: cameras[1].name: 6 cannot be: expected a text; put a number"]),
+        ("cameras: [{name: 2026-05-01, source: b}]", ["1: cameras[1].name: '2026-05-01' cannot be: expected a text"]),
+        ("cameras: [{name: a, source: [6]}]", ["1: cameras[1].source: expected a text"]),
+        (
+            "cameras: [{name: a, source: 'rstp://u:pw@h/x'}]",
+            ["1: cameras[1].source: the source begins with no protocol"],
+        ),
+        ("cameras: [{name: a, source: 'rtsp://u:p/w@h/x'}]", ["1: cameras[1].source: the source's URL cannot be read"]),
+        ("cameras: [{name: a, source: ' b'}]", ["1: cameras[1].source: the source has blanks around it"]),
+        ("cameras: [{name: a, source: b, every: 999999999d}]", ["1: cameras[1].every: '999999999d' cannot be"]),
+        (
+            "cameras: [{name: a, source: b, frozen_after: 0}]",
+            ["1: cameras[1].frozen_after: 0 cannot be: expected more"],
+        ),
+        ("cameras: [{name: a, source: b}]\nmetrics_port: off", ["2: metrics_port: false cannot be: expected a number"]),
+        (
+            "cameras: [{name: a, source: b, zones: [{name: picture, limit: yes}]}]",
+            ["1: cameras[1].zones[1].limit: true cannot be"],
+        ),
+        (
+            "cameras: [{name: a, source: b, zones: [{name: picture, density_limit: 2}]}]",
+            ["1: cameras[1]: zone 'picture' has a density_limit and no area, so that"],
+        ),
+        ("cameras: [{<<: 5, name: a, source: b}]", ["1: cameras[1]: << takes settings from another part"]),
         ("cameras: [&x {name: a, source: *x}]", ["1: cameras[1].source: a part (&, *) contains itself"]),
         ("a: &a [*a]", ["1: a[1]: a part (&, *) contains itself", "1: cameras: this is missing"]),
         ("cameras: " + "[" * 500, ["1: "]),
@@ -225,3 +248,15 @@ def test_no_fault_is_told_in_words_of_a_library(tmp_path: Path) -> None:
                 assert not re.search(
                     r"Input should|valid (tuple|dict)|instance of|pydantic|None|True|Tuple|String should", message
                 )
+
+
+def test_parts_of_a_file_are_taken_by_others(tmp_path: Path) -> None:
+    site = read(
+        tmp_path,
+        "x-usual: &usual {every: 7s, lost_after: 9s}\nx-slow: &slow {every: 60s, loop: true}\n"
+        "cameras:\n  - {<<: *usual, name: a, source: 0}\n"
+        "  - {name: b, source: b, <<: [*slow, *usual], lost_after: 8s}\n",
+    )
+    first, second = site.cameras
+    assert (first.every, first.lost_after, first.source) == (7, 9, "0")
+    assert (second.every, second.lost_after, second.loop) == (60, 8, True)

@@ -3,11 +3,15 @@ import hashlib
 import hmac
 import logging
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
+from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
+from crowdserve.certificates import CA_FILE
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
 from crowdserve.live.observations import Alert, Message
@@ -15,7 +19,9 @@ from crowdserve.live.outputs import webhooks
 from crowdserve.live.outputs.events import message_of
 from crowdserve.live.outputs.webhooks import WebhookSender
 from tests.support.cameras import Receiver, running_receiver
+from tests.support.certificates import Authority
 from tests.support.odd_servers import behaving
+from tests.support.tls import tls_in_front_of
 from tests.support.waiting import wait_for
 
 SECRET = "a secret of the test"
@@ -65,6 +71,44 @@ def test_what_is_not_taken_is_tried_again_with_the_same_id(receiver: Receiver, s
     assert {headers["webhook-id"] for headers, _ in receiver.refused} == {"id-1.raised"}
     assert [headers["webhook-id"] for headers, _ in receiver.taken] == ["id-1.raised", "id-1.cleared"]
     assert outcomes["delivered"] == 2
+
+
+@pytest.mark.parametrize("asked", ["1", "date", "nonsense", "99999999999999999999"])
+def test_a_taker_that_asks_to_be_left_alone(receiver: Receiver, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "_LONGEST_ASKED_SECONDS", 0.8)
+    receiver.status = 429
+    receiver.retry_after = formatdate(time.time() + 2, usegmt=True) if asked == "date" else asked
+    sending = sender(receiver, Counter())
+    sending.send(alert())
+    wait_for(lambda: len(receiver.refused) == 1, 10)
+    time.sleep(0.3)
+    assert (len(receiver.refused) > 1) == (asked == "nonsense")
+    receiver.status = 200
+    wait_for(lambda: len(receiver.taken) == 1, 10)
+    sending.close()
+
+
+def test_a_taker_whose_certificate_is_of_an_own_authority(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv(CA_FILE, str(authority.file))
+    with tls_in_front_of(f"127.0.0.1:{receiver.server_port}", authority.issue("127.0.0.1")) as url:
+        sending = WebhookSender(Webhook.model_validate({"url": url, "secret": SECRET}), Counter())
+        sending.send(alert())
+        wait_for(lambda: len(receiver.taken) == 1, 10)
+        sending.close()
+
+
+def test_a_taker_that_is_gone_keeps_no_later_message_waiting(receiver: Receiver) -> None:
+    receiver.status = 410
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    sending.send(alert(1))
+    sending.send(alert(2))
+    wait_for(lambda: outcomes["given_up"] == 2, 10)
+    sending.close()
+    assert [headers["webhook-id"] for headers, _ in receiver.refused] == ["id-1.raised", "id-2.raised"]
 
 
 def test_an_answer_without_an_end_is_an_answer() -> None:

@@ -1,9 +1,11 @@
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.sources.mjpeg import MAX_FILE_BYTES, jpeg_parts
+from crowdserve.live.sources.mjpeg import MAX_FILE_BYTES, jpeg_files, jpeg_parts
 
 KIND = "multipart/x-mixed-replace; boundary=frame"
 files = st.lists(
@@ -45,6 +47,65 @@ def test_parts_without_lengths(contents: list[bytes], size: int) -> None:
 def test_boundaries_as_cameras_write_them(boundary: str) -> None:
     body = stream([b"one"], with_lengths=True)
     assert next(jpeg_parts([body], f"multipart/x-mixed-replace;boundary={boundary}")) == b"one"
+
+
+JPEGS = [b"\xff\xd8\xff\xe0 %d \xff\xd9 of a small one \xff\xd9" % number for number in range(4)]
+
+
+def parts(
+    *contents: bytes, boundary: bytes = b"--frame", length: int | None = None, kind: bytes = b"image/jpeg"
+) -> bytes:
+    """Parts whose lengths are wrong by so many bytes; without lengths if that is None."""
+    told = [b"" if length is None else b"Content-Length: %d\r\n" % max(0, len(each) + length) for each in contents]
+    heads = [boundary + b"\r\nContent-Type: " + kind + b"\r\n" + each + b"\r\n" for each in told]
+    return b"".join(head + each + b"\r\n" for head, each in zip(heads, contents, strict=True))
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("length", [-20, -5, 2, 9, 30, -1000])
+def test_jpegs_with_a_wrong_length(length: int, size: int) -> None:
+    body = parts(*JPEGS, length=length) + b"--frame--\r\n"
+    assert list(jpeg_parts(in_pieces(body, size), KIND)) == JPEGS
+
+
+def test_a_length_that_is_right_does_not_wait_for_the_next_picture() -> None:
+    def coming() -> Iterator[bytes]:
+        yield parts(JPEGS[0], length=0)
+        pytest.fail("the picture was there already")
+
+    assert next(jpeg_parts(coming(), KIND)) == JPEGS[0]
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (b"frame", "frame"),
+        (b"----frame", "frame"),
+        (b"--frame", "--frame"),
+        (b"--frame", "'frame'"),
+        (b"--other", "frame"),
+        (b"--frame", ""),
+    ],
+)
+def test_boundaries_that_are_not_as_they_are_told(written: bytes, told: str, size: int) -> None:
+    kind = f"multipart/x-mixed-replace; boundary={told}" if told else "multipart/x-mixed-replace"
+    body = parts(*JPEGS, boundary=written) + written + b"\r\n"
+    assert list(jpeg_parts(in_pieces(body, size), kind)) == JPEGS
+
+
+def test_events_and_sound_between_the_pictures_are_none() -> None:
+    event, sound = parts(b'{"motion": 1}', length=0, kind=b"application/json"), parts(bytes(160), kind=b"audio/basic")
+    body = b"preamble\r\n" + b"".join(event + sound + parts(each, length=0) for each in JPEGS)
+    assert list(jpeg_parts([body], KIND)) == JPEGS
+    unnamed = parts(JPEGS[0], length=0, kind=b"application/octet-stream")
+    assert list(jpeg_parts([unnamed], KIND)) == [JPEGS[0]]
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+@pytest.mark.parametrize("between", [b"", b"\r\n", bytes(3)])
+def test_files_one_behind_the_other(between: bytes, size: int) -> None:
+    assert list(jpeg_files(in_pieces(between.join(JPEGS), size))) == JPEGS
 
 
 def test_a_stream_of_nothing_else_takes_no_more_memory_than_a_picture() -> None:

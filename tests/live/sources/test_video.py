@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
@@ -28,7 +28,7 @@ def clip(tmp_path: Path) -> Path:
 def test_a_file_is_played_at_its_pace_to_its_end(clip: Path) -> None:
     frames: list[Frame] = []
     started = time.monotonic()
-    with pytest.raises(SourceEnded, match="the file has been played"):
+    with pytest.raises(SourceEnded, match="it has been played"):
         frames.extend(open_source(str(clip), 5))  # what came before the error stays
     assert 7 / 25 <= time.monotonic() - started < 3
     assert [frame.number for frame in frames] == list(range(8))
@@ -40,6 +40,42 @@ def test_a_file_in_a_loop(clip: Path) -> None:
     frames = list(islice(open_source(str(clip), 5, loop=True), 12))
     assert [frame.number for frame in frames] == list(range(12))
     assert brightness(frames[8]) == pytest.approx(brightness(frames[0]), abs=1)
+
+
+@pytest.mark.parametrize("times", [range(93_600, 93_606), [0, 1, 2, 90_000, 90_001, 90_002]])
+def test_a_recording_whose_clock_begins_anywhere_or_jumps(times: Sequence[int], tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mkv", frames=6, rate=20, times=[at * 20 if at > 80_000 else at for at in times])
+    started, frames = time.monotonic(), []
+    with pytest.raises(SourceEnded):
+        frames.extend(open_source(str(tmp_path / "clip.mkv"), 5, pause=lambda seconds: time.sleep(min(seconds, 3))))
+    assert len(frames) == 6
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("name", ["12:30.mp4", "data:x.mp4", "a b ü%d.mp4", "~x.mp4"])
+def test_names_that_look_like_something_else(clip: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip.rename(clip.with_name(name))
+    monkeypatch.chdir(clip.parent)
+    assert next(open_source(name, 5)).number == 0
+
+
+def test_a_home_and_a_url_of_a_file(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip.rename(clip.with_name("a clip.mp4"))
+    monkeypatch.setenv("HOME", str(clip.parent))
+    for address in ("~/a clip.mp4", f"file://{clip.parent}/a%20clip.mp4"):
+        assert next(open_source(address, 5)).number == 0
+
+
+def test_packets_that_are_damaged_are_left_out(tmp_path: Path) -> None:
+    write_clip(tmp_path / "clip.mkv", frames=10, rate=100, codec="libvpx")
+    content = bytearray((tmp_path / "clip.mkv").read_bytes())
+    for at in range(len(content) // 3, len(content) // 2, 50):
+        content[at : at + 8] = b"\xff" * 8
+    (tmp_path / "clip.mkv").write_bytes(content)
+    frames: list[Frame] = []
+    with pytest.raises(SourceEnded, match="it has been played"):
+        frames.extend(open_source(str(tmp_path / "clip.mkv"), 5))
+    assert 3 <= len(frames) <= 10
 
 
 def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
@@ -69,6 +105,17 @@ def test_hls(tmp_path: Path, served: str) -> None:
     write_clip(tmp_path / "list.m3u8", frames=20)
     frame = next(open_source(f"{served}/list.m3u8", 5))
     assert brightness(frame) == pytest.approx(40, abs=3)
+
+
+@pytest.mark.parametrize("name", ["list.m3u8", "clip.mp4", "clip.mkv"])
+def test_a_recording_of_a_web_server_is_played_once_at_its_pace(name: str, tmp_path: Path, served: str) -> None:
+    write_clip(tmp_path / name, frames=8, rate=25)
+    frames: list[Frame] = []
+    started = time.monotonic()
+    with pytest.raises(SourceEnded, match="it has been played"):
+        frames.extend(open_source(f"{served}/{name}", 5))
+    assert len(frames) == 8
+    assert time.monotonic() - started >= 7 / 25
 
 
 def test_a_playlist_from_the_network_opens_no_file_of_this_machine(tmp_path: Path, served: str) -> None:

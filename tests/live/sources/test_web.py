@@ -1,12 +1,19 @@
-from collections.abc import Iterator
+import io
+import socket
+import time
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import pytest
+from PIL import Image
 
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import small_grey
-from crowdserve.live.sources import open_source
-from tests.support.cameras import TestCamera, running_camera
+from crowdserve.live.sources import open_source, web
+from tests.support.cameras import TestCamera, noisy_jpeg, running_camera
+from tests.support.odd_servers import behaving
+
+PICTURE = noisy_jpeg(60, 60)
 
 
 @pytest.fixture
@@ -50,3 +57,74 @@ def test_a_stream_that_is_cut(camera: TestCamera) -> None:
     camera.cut = True
     with pytest.raises(SourceLost):
         list(frames)
+
+
+def answering(kind: str | None, body: bytes) -> Callable[[socket.socket], None]:
+    head = f"HTTP/1.0 200 OK\r\n{f'Content-Type: {kind}' if kind else 'X-None: 1'}\r\n\r\n"
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(head.encode() + body)
+
+    return answer
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(file, format="PNG")
+    return file.getvalue()
+
+
+PARTS = b"".join(b"--x\r\n\r\n" + noisy_jpeg(60, number) + b"\r\n" for number in (60, 200)) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    "kind", ["application/octet-stream", None, "text/plain", "text/html", "video/jpeg", "image/jpg"]
+)
+@pytest.mark.parametrize("picture", [noisy_jpeg(60, 60), png()], ids=["jpeg", "png"])
+def test_first_bytes_say_what_a_snapshot_is(kind: str | None, picture: bytes) -> None:
+    with behaving(answering(kind, picture)) as address:
+        frames = list(islice(open_source(f"http://{address}/", 0.02), 3))
+    assert [frame.jpeg() for frame in frames] == [picture] * 3
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", None, "multipart/x-mixed-replace", "image/jpeg"])
+@pytest.mark.parametrize("body", [PARTS, noisy_jpeg(60, 60) + noisy_jpeg(60, 200)], ids=["parts", "files"])
+def test_first_bytes_say_what_a_stream_is(kind: str | None, body: bytes) -> None:
+    if kind == "multipart/x-mixed-replace" and body is not PARTS:
+        return
+    found = []
+    with behaving(answering(kind, body)) as address, pytest.raises(SourceLost, match="the stream has ended"):
+        found.extend(frame.jpeg() for frame in open_source(f"http://{address}/", 0.02))
+    assert found == [noisy_jpeg(60, 60), noisy_jpeg(60, 200)]
+
+
+def test_a_redirect_on_the_same_host_keeps_the_password() -> None:
+    asked: list[bytes] = []
+
+    def redirect(connection: socket.socket) -> None:
+        asked.append(connection.recv(10_000))
+        if b"GET /now" not in asked[-1]:
+            connection.sendall(b"HTTP/1.0 302 Found\r\nLocation: /now.jpg\r\n\r\n")
+        elif b"Authorization: Basic" not in asked[-1]:
+            connection.sendall(b'HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm="x"\r\n\r\n')
+        else:
+            connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + PICTURE)
+
+    with behaving(redirect) as address:
+        frames = list(islice(open_source(f"http://user:secret@{address}/", 0.02), 2))
+    assert [frame.jpeg() for frame in frames] == [PICTURE] * 2
+
+
+@pytest.mark.parametrize("begin", [b"\xff\xd8\xff", b"--x\r\n\r\n\xff\xd8\xff", b""])
+def test_a_picture_that_comes_byte_by_byte_is_given_up(begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def drip(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + begin)
+        while True:
+            connection.sendall(b"\0")
+            time.sleep(0.01)
+
+    monkeypatch.setattr(web, "_PICTURE_SECONDS", 0.1)
+    with behaving(drip) as address, pytest.raises(SourceLost, match=r"the camera takes over 0.1 s for a picture"):
+        next(open_source(f"http://{address}/", 0.02))

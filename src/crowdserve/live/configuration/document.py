@@ -10,6 +10,7 @@ from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.secrets import Secrets
 
 _LINE_END, _USUAL = "\n", "tag:yaml.org,2002:"
+_MERGE = f"{_USUAL}merge"
 _MOST_VALUES, _DEEPEST = 200_000, 50
 
 Place = tuple[str | int, ...]
@@ -90,18 +91,32 @@ class _Walk:
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        merged: list[dict[str, Any]] = []
         for key_node, value_node in node.value:
             if self._left < 0:
                 break
             if not isinstance(key_node, yaml.ScalarNode):
                 self._found.faults.append((place, "the name of a setting is a word"))
                 continue
+            if key_node.tag == _MERGE:
+                merged += self._merged(value_node, place)
+                continue
             key = str(key_node.value)
             self._found.lines[(*place, key)] = key_node.start_mark.line + 1
             if key in values:
                 self._found.faults.append(((*place, key), "this name stands here twice"))
             values[key] = self.value(value_node, (*place, key))
+        for each in merged:
+            values = each | values
         return values
+
+    def _merged(self, node: yaml.Node, place: Place) -> list[dict[str, Any]]:
+        """What `<<` takes from elsewhere: one mapping, or several, of which the first goes before the others."""
+        found = [self.value(each, place) for each in (node.value if isinstance(node, yaml.SequenceNode) else [node])]
+        if not all(isinstance(each, dict) for each in found):
+            self._found.faults.append((place, "<< takes settings from another part; expected * and its name"))
+            return []
+        return found
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         try:

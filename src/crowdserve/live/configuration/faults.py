@@ -1,6 +1,7 @@
 """What is wrong with a setting, in words of the file and not of the library that has checked it."""
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -8,7 +9,9 @@ from pydantic_core import ErrorDetails
 from crowdserve.errors import quoted
 from crowdserve.live.configuration.document import Place
 
-_SECRET = "secret"
+_NOT_SHOWN = ("secret", "source")
+"""Settings that may hold a password, at a place where none is looked for."""
+
 _SETTINGS = "expected settings, each as name: value"
 _LIST = "expected a list"
 _NUMBER, _WHOLE = "expected a number", "expected a whole number"
@@ -63,7 +66,7 @@ def fault_of(error: ErrorDetails) -> tuple[Place, str]:
         return (*place, inside), rest  # of several settings together
     if value is None:
         return place, f"nothing stands here; {text}"
-    if place[-1:] == (_SECRET,) or isinstance(value, dict | list | tuple):
+    if place[-1:] in {(name,) for name in _NOT_SHOWN} or isinstance(value, dict | list | tuple):
         return place, text
-    shown = str(value).lower() if isinstance(value, bool) else quoted(value)
+    shown = str(value).lower() if isinstance(value, bool) else quoted(str(value) if isinstance(value, date) else value)
     return place, f"{shown} cannot be: {text}"

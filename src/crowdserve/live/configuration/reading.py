@@ -16,6 +16,7 @@ from crowdserve.live.secrets import Secrets
 from crowdserve.terminal import printable
 
 MAX_BYTES = 2**20
+_OWN = "x-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def checked_zones(camera: Camera, zones: object) -> tuple[WatchedZone, ...]:
 def _site_of(document: Document, name: str, secrets: Secrets) -> Site:
     faults, site = list(document.faults), None
     try:
-        site = Site.model_validate({} if document.content is None else document.content)
+        site = Site.model_validate(_without_own_names(document.content))
     except ValidationError as err:
         faults += map(fault_of, err.errors())
         faults = [(place, text) for number, (place, text) in enumerate(faults) if not _is_told(place, number, faults)]
@@ -78,6 +79,13 @@ def _site_of(document: Document, name: str, secrets: Secrets) -> Site:
         lines = sorted((document.line_of(place), _path(place), text) for place, text in faults)
         raise ConfigurationError([secrets.hide(f"{name}:{line}: {where}{text}") for line, where, text in lines])
     return site
+
+
+def _without_own_names(content: object) -> object:
+    """What a file says without `x-…`, where parts stand that others take (&, *, <<)."""
+    if isinstance(content, dict):
+        return {name: value for name, value in content.items() if not name.startswith(_OWN)}
+    return {} if content is None else content
 
 
 def _is_told(place: Place, number: int, faults: list[tuple[Place, str]]) -> bool:

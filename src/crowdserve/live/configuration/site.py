@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
+from crowdserve.live.addresses import fault_of_address
 from crowdserve.live.calibration import GroundPlane
-from crowdserve.live.configuration.zones import PICTURE, Point, Seconds, Strict, WatchedZone
+from crowdserve.live.configuration.zones import PICTURE, Number, Point, Seconds, Strict, WatchedZone, Whole
 from crowdserve.live.levels import DEFAULT_LEVELS, LevelName
 from crowdserve.live.secrets import signing_key
 
@@ -36,6 +37,19 @@ def _database(url: str) -> str:
     return url
 
 
+def _as_text(source: object) -> object:
+    """The number of a video device, as text."""
+    return str(source) if type(source) is int and source >= 0 else source
+
+
+def _readable(source: str) -> str:
+    """The address of a source that can be one."""
+    fault = fault_of_address(source)
+    if fault:
+        raise ValueError(fault)
+    return source
+
+
 def _known(choices: tuple[str, ...]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in choices:
@@ -55,8 +69,8 @@ class Calibration(Strict):
     """
 
     corners: tuple[Point, Point, Point, Point]
-    width_m: float = Field(gt=0)
-    depth_m: float = Field(gt=0)
+    width_m: Number = Field(gt=0)
+    depth_m: Number = Field(gt=0)
 
 
 class Camera(Strict):
@@ -64,7 +78,7 @@ class Camera(Strict):
 
     Attributes:
         name: What it is called, in metrics and messages.
-        source: rtsp://…, http(s)://… (MJPEG, HLS, a snapshot), a video file, a folder, /dev/video0.
+        source: rtsp://…, http(s)://… (MJPEG, HLS, a snapshot), a video file, a folder, /dev/video0 or 0.
         every: Seconds from one count to the next.
         route: As in a request.
         counter: As in a request.
@@ -77,21 +91,27 @@ class Camera(Strict):
     """
 
     name: Annotated[str, AfterValidator(_named)]
-    source: str = Field(min_length=1, max_length=2048)
+    source: Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=2048), AfterValidator(_readable)]
     every: Annotated[Seconds, Field(gt=0)] = 5.0
     route: Annotated[str, _known(ROUTE_CHOICES)] | None = None
     counter: Annotated[str, _known(COUNTER_CHOICES)] | None = None
     zones: tuple[WatchedZone, ...] = Field(default=(), max_length=MAX_ZONES)
     calibration: Calibration | None = None
-    average_over: int = Field(default=5, ge=1, le=100)
-    frozen_after: Seconds = 60.0
+    average_over: Whole = Field(default=5, ge=1, le=100)
+    frozen_after: Annotated[Seconds, Field(gt=0)] = 60.0
     lost_after: Seconds = 60.0
     loop: bool = False
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "Camera":
         _check_unique([zone.name for zone in self.zones], "zones")
-        self.areas_m2()
+        areas = self.areas_m2()
+        for zone in self.zones:
+            if zone.density_limit is not None and zone.name not in areas:
+                raise ValueError(
+                    f"zone {zone.name!r} has a density_limit and no area, so that it would never be over it; add its "
+                    "area_m2, or a calibration of the camera"
+                )
         return self
 
     def areas_m2(self) -> dict[str, float]:
@@ -180,11 +200,11 @@ class Site(Strict):
 
     service: str | None = Field(default=None, pattern=r"^https?://")
     cameras: tuple[Camera, ...] = Field(min_length=1, max_length=MAX_SITE_CAMERAS)
-    levels: dict[LevelName, Annotated[float, Field(gt=0)]] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
+    levels: dict[LevelName, Annotated[Number, Field(gt=0)]] = Field(default_factory=lambda: dict(DEFAULT_LEVELS))
     webhooks: tuple[Webhook, ...] = Field(default=(), max_length=8)
     history: History = History()
     pictures: Pictures = Pictures()
-    metrics_port: int | None = Field(default=9108, ge=0, le=65535)
+    metrics_port: Whole | None = Field(default=9108, ge=0, le=65535)
     metrics_host: str = "127.0.0.1"
 
     @model_validator(mode="after")

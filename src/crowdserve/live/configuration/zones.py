@@ -11,8 +11,21 @@ from crowdserve.protocol.zones import Zone, make_zone
 PICTURE = "picture"
 """The name of the zone that is the whole picture; it needs no polygon."""
 
-Seconds = Annotated[float, BeforeValidator(seconds_of), Field(ge=0)]
-Point = tuple[float, float]
+_LONGEST_SECONDS = 100 * 365.25 * 86400
+"""A century: what is longer is a mistake, and more than clocks of the system take."""
+
+
+def _no_truth(value: object) -> object:
+    """Anything but `true`, `no`, `off`: YAML has more words for those than people expect."""
+    if isinstance(value, bool):
+        raise ValueError("expected a number; for none, write null or leave it out")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_no_truth)]
+Whole = Annotated[int, BeforeValidator(_no_truth)]
+Seconds = Annotated[float, BeforeValidator(seconds_of), Field(ge=0, le=_LONGEST_SECONDS)]
+Point = tuple[Number, Number]
 
 
 class Strict(BaseModel):
@@ -42,11 +55,11 @@ class WatchedZone(Strict):
     name: str
     polygon: tuple[Point, ...] | None = None
     polygon_px: tuple[Point, ...] | None = None
-    area_m2: float | None = Field(default=None, gt=0)
-    limit: float | None = Field(default=None, gt=0)
-    density_limit: float | None = Field(default=None, gt=0)
+    area_m2: Number | None = Field(default=None, gt=0)
+    limit: Number | None = Field(default=None, gt=0)
+    density_limit: Number | None = Field(default=None, gt=0)
     for_seconds: Seconds = Field(default=0.0, alias="for")
-    hysteresis: float = Field(default=0.1, ge=0, lt=1)
+    hysteresis: Number = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _has_one_shape(self) -> "WatchedZone":

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 
 import httpx
 
+from crowdserve.certificates import named_ca_file, tls_context
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.backoff import BackOff
 from crowdserve.live.configuration import Webhook
@@ -24,6 +26,9 @@ MAX_WAITING = 10_000
 OUTCOMES = ("delivered", "failed", "given_up")
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_LONGEST_ASKED_SECONDS = 3600.0
+"""Longest wait that a taker can ask for by Retry-After: it may mean to, and alerts are not for tomorrow."""
+
 _LAST_SECONDS = 3.0
 """Time for what is still to be sent when the watcher stops."""
 
@@ -58,7 +63,8 @@ class WebhookSender:
         self._known: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
-        self._http = httpx.Client(timeout=_TIMEOUT)
+        self._is_gone, self._wait_seconds = False, 0.0
+        self._http = httpx.Client(timeout=_TIMEOUT, verify=tls_context(named_ca_file(), url=webhook.url))
         self._thread.start()
 
     def send(self, message: Message) -> None:
@@ -85,10 +91,10 @@ class WebhookSender:
         with self._http:
             while (message := self._waiting.get()) is not None:
                 while self._may_send(message) and not self._delivered(message.id, message.body):
-                    if time.time() - message.since > self.webhook.give_up_after:
+                    if self._is_gone or time.time() - message.since > self.webhook.give_up_after:
                         self._give_up(message)
                         break
-                    if self._stopping.wait(self._backoff.next_seconds()):
+                    if self._stopping.wait(max(self._backoff.next_seconds(), self._wait_seconds)):
                         log.error("alert %s and later ones are still to be delivered to %s", message.id, self._shown)
                         return
                 else:
@@ -103,9 +109,12 @@ class WebhookSender:
 
     def _delivered(self, message_id: str, body: bytes) -> bool:
         headers = signed_headers(message_id, body, self.webhook.secret, time.time())
+        self._is_gone, self._wait_seconds = False, 0.0
         try:
             with self._http.stream("POST", self.webhook.url, content=body, headers=headers) as reply:  # its head is all
                 reason = "" if reply.is_success else status_in_words(reply.status_code)
+                self._is_gone = reply.status_code == httpx.codes.GONE
+                self._wait_seconds = _asked_seconds(reply)
         except (httpx.HTTPError, httpx.InvalidURL) as err:
             reason = in_words(err)
         self._outcomes["failed" if reason else "delivered"] += 1
@@ -114,3 +123,15 @@ class WebhookSender:
             return False
         self._backoff.reset()
         return True
+
+
+def _asked_seconds(reply: httpx.Response) -> float:
+    """How long a taker asks to be left alone, in seconds or until a moment; 0 if it does not."""
+    asked = reply.headers.get("retry-after", "").strip()
+    if reply.is_success or not asked:
+        return 0.0
+    try:
+        seconds = float(asked) if asked.isdecimal() else parsedate_to_datetime(asked).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0
+    return min(max(0.0, seconds), _LONGEST_ASKED_SECONDS)

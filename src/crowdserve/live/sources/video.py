@@ -17,6 +17,12 @@ from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
+_MOST_GAP_SECONDS = 60.0
+"""Longest time from one frame of a recording to the next; more, or less than none, is another count of its clock."""
+
+_MOST_DAMAGED = 250
+"""Packets, one behind the other, that cannot be decoded before a stream counts as lost."""
+
 _PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls,crypto",
@@ -63,8 +69,8 @@ def video_frames(
 ) -> Iterator[Frame]:
     """The frames of a video.
 
-    A file is played at its own pace. Of a stream only keyframes are decoded, unless they come more rarely than frames
-    are wanted: that costs a tenth.
+    A file, and a recording of a web server, is played at its own pace. Of a stream only keyframes are decoded, unless
+    they come more rarely than frames are wanted: that costs a tenth.
 
     Args:
         address: A URL, a file or a device.
@@ -77,19 +83,20 @@ def video_frames(
         SourceLost: When there are no frames any more.
         SourceEnded: At the end of a file.
     """
-    number = 0
+    number, is_recorded = 0, is_file
     while True:
         try:
             with _opened(address, is_file) as container:
-                for frame in _decoded(container, every_seconds, is_file, pause):
+                is_recorded = is_file or _is_recorded(container, address)
+                for frame in _decoded(container, every_seconds, is_recorded, pause):
                     yield Frame(time.time(), number, lambda frame=frame: _jpeg(frame))  # type: ignore[misc]
                     number += 1
         except (av.FFmpegError, OSError, ValueError) as err:
             raise SourceLost(_reason(err, address)) from err
-        if not is_file:
+        if not is_recorded:
             raise SourceLost("the stream has ended")
         if not loop or not number:
-            raise SourceEnded("the file has been played" if number else "the file has no frame")
+            raise SourceEnded("it has been played" if number else "it has no frame that can be decoded")
 
 
 def _opened(address: str, is_file: bool) -> InputContainer:
@@ -99,7 +106,9 @@ def _opened(address: str, is_file: bool) -> InputContainer:
     if scheme in _PROTOCOLS:
         options["protocol_whitelist"] = _PROTOCOLS[scheme]
     if not scheme.startswith("rtsp"):
-        return _container(address, options, form=None if scheme or is_file else "v4l2")
+        if is_file:  # a name may look like a protocol
+            return _container(f"file:{address}", options)
+        return _container(address, options, form=None if scheme else "v4l2")
     options["allowed_media_types"] = "video"
     try:
         return _container(address, options | {"rtsp_transport": "tcp"})
@@ -124,21 +133,54 @@ def _container(address: str, options: dict[str, str], form: str | None = None) -
     return container
 
 
-def _decoded(container: InputContainer, every_seconds: float, is_file: bool, pause: Pause) -> Iterator[VideoFrame]:
+def _is_recorded(container: InputContainer, address: str) -> bool:
+    """Whether what comes from a web server has an end: it comes faster than it was taken, and is played like a file."""
+    return address.startswith(("http://", "https://")) and bool(container.duration)
+
+
+def _decoded(container: InputContainer, every_seconds: float, is_recorded: bool, pause: Pause) -> Iterator[VideoFrame]:
     stream = container.streams.video[0]
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
-    only_keyframes = not is_file
+    only_keyframes = not is_recorded
     stream.codec_context.skip_frame = "NONKEY" if only_keyframes else "DEFAULT"
-    started, last_keyframe = time.monotonic(), time.monotonic()
+    last_keyframe, damaged, pace = time.monotonic(), 0, _Pace(pause)
     for packet in container.demux(stream):
         if packet.is_keyframe:
             last_keyframe = time.monotonic()
         elif only_keyframes and time.monotonic() - last_keyframe > every_seconds:
             only_keyframes, stream.codec_context.skip_frame = False, "DEFAULT"
-        for frame in packet.decode():
-            if is_file and frame.time is not None:
-                pause(max(0.0, started + frame.time - time.monotonic()))
+        try:
+            frames = packet.decode()
+        except av.InvalidDataError:  # of a packet that was lost on the way, or a bad block of a disk
+            damaged += 1
+            if damaged > _MOST_DAMAGED:
+                raise
+            continue
+        for frame in frames:
+            damaged = 0
+            if is_recorded and frame.time is not None:
+                pace.keep(frame.time)
             yield frame
+
+
+class _Pace:
+    """The pace of a recording, whose clock begins anywhere, and may jump.
+
+    Args:
+        pause: Waits.
+    """
+
+    def __init__(self, pause: Pause) -> None:
+        self._pause = pause
+        self._begun = 0.0
+        self._last: float | None = None
+
+    def keep(self, at: float) -> None:
+        """Wait until a frame is due, which was taken at that moment by the recording's clock."""
+        if self._last is None or not 0 <= at - self._last <= _MOST_GAP_SECONDS:
+            self._begun = time.monotonic() - at
+        self._last = at
+        self._pause(max(0.0, self._begun + at - time.monotonic()))
 
 
 def _jpeg(frame: VideoFrame) -> bytes:

@@ -1,23 +1,33 @@
-"""HTTP: a stream of JPEG files, a picture that is asked for again and again, or a video for FFmpeg."""
+"""HTTP: a stream of JPEG files, a picture that is asked for again and again, or a video for FFmpeg.
 
-import os
+What an answer is, its first bytes say: many cameras name another media type, or none.
+"""
+
+import re
 import time
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, count
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from crowdserve.certificates import CA_FILE, tls_context
+from crowdserve.certificates import named_ca_file, tls_context
 from crowdserve.errors import SetupError
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import Frame, Pause, still_frame
-from crowdserve.live.sources.mjpeg import jpeg_parts
+from crowdserve.live.sources.mjpeg import is_decoded, jpeg_files, jpeg_parts
 from crowdserve.live.sources.stills import MAX_FILE_BYTES
 from crowdserve.live.sources.video import video_frames
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_PICTURE_SECONDS = 60.0
+"""Longest time for one picture: a camera may send a byte every now and then, and is then as good as lost."""
+
+_HEAD_BYTES, _MOST_REDIRECTS = 512, 5
+_PARTS, _PICTURE, _VIDEO = "parts", "picture", "video"
+_HTML = re.compile(rb"\s*(<!doctype html|<html|<head)", re.IGNORECASE)
 
 
 class CameraLogin(httpx.Auth):
@@ -42,62 +52,128 @@ class CameraLogin(httpx.Auth):
 
 
 def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
-    """The frames at an HTTP address; its media type says what they are.
+    """The frames at an HTTP address.
 
-    Redirects are not followed, so that a password reaches no host but the one that was named.
+    Redirects are followed on the same host and port alone, so that a password reaches nobody but who was named.
 
     Raises:
         SourceLost: When there are no frames any more.
     """
     address, login = _without_login(url)
+    numbers, due = count(), 0.0
     try:
-        trusted = tls_context(_authorities(), url=address)
+        trusted = tls_context(named_ca_file(), url=address)
         with httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False, verify=trusted) as client:
-            with client.stream("GET", address) as response:
-                kind = _kind_of(response)
-                if kind == "multipart":
-                    for number, file in enumerate(jpeg_parts(response.iter_raw(), response.headers["content-type"])):
+            while True:
+                with _answer(client, address) as answer:
+                    if answer.kind == _VIDEO:
+                        found = str(answer.response.url)
+                        break
+                    first = number = next(numbers)
+                    for file, number in zip(answer.files(), chain((first,), numbers), strict=False):
                         yield still_frame(time.time(), number, file)
-                    raise SourceLost("the stream has ended")
-                if kind == "image":
-                    yield still_frame(time.time(), 0, _body(response))
-            if kind == "image":
-                yield from _snapshots(client, address, every_seconds, pause)
-        yield from video_frames(url, every_seconds)
+                    if answer.kind == _PARTS or number > first:
+                        raise SourceLost("the stream has ended")
+                due = max(due, time.monotonic()) if first else time.monotonic() + every_seconds
+                pause(max(0.0, due - time.monotonic()))
+                due += every_seconds
+        yield from video_frames(_with_login(found, url), every_seconds, pause=pause)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as err:
         raise SourceLost(in_words(err, "the camera")) from err
     except SetupError as err:
         raise SourceLost(str(err)) from err
 
 
-def _authorities() -> Path | None:
-    """The file of authorities whose certificates cameras may have besides the usual ones'."""
-    return Path(os.environ[CA_FILE]) if os.environ.get(CA_FILE) else None
-
-
-def _snapshots(client: httpx.Client, url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
-    number, due = 1, time.monotonic() + every_seconds
-    while True:
-        pause(max(0.0, due - time.monotonic()))
-        due = max(due + every_seconds, time.monotonic())
+@contextmanager
+def _answer(client: httpx.Client, url: str) -> Iterator["_Answer"]:
+    """A camera's answer, behind its redirects."""
+    for _ in range(_MOST_REDIRECTS):
         with client.stream("GET", url) as response:
-            if _kind_of(response) != "image":
-                raise SourceLost("the camera has stopped to answer with a picture")
-            yield still_frame(time.time(), number, _body(response))
-        number += 1
+            if (target := _same_origin(response)) is None:
+                if response.status_code != httpx.codes.OK:
+                    raise SourceLost(status_in_words(response.status_code, "the camera"))
+                yield _Answer(response)
+                return
+        url = target
+    raise SourceLost("the camera redirects again and again")
 
 
-def _kind_of(response: httpx.Response) -> str:
-    """multipart, image or another word."""
-    if response.status_code != httpx.codes.OK:
-        raise SourceLost(status_in_words(response.status_code, "the camera"))
-    kind: str = response.headers.get("content-type", "").partition("/")[0].strip().lower()
-    return kind
+def _same_origin(response: httpx.Response) -> str | None:
+    """Where a redirect leads that stays on its host and port."""
+    target = response.next_request.url if response.next_request is not None else None
+    if target is None or (target.scheme, target.host, target.port) != _origin(response.url):
+        return None
+    return str(target)
 
 
-def _body(response: httpx.Response) -> bytes:
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
+
+
+class _Answer:
+    """What a camera answers.
+
+    Args:
+        response: Its head; the body is read as it is asked for.
+
+    Attributes:
+        response: It.
+        kind: One of `_PARTS`, `_PICTURE`, `_VIDEO`.
+
+    Raises:
+        SourceLost: If it is none of them.
+    """
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._type: str = response.headers.get("content-type", "").strip()
+        self._since = time.monotonic()
+        self._coming = response.iter_bytes()
+        self._head = b""
+        for piece in self._in_time():
+            self._head += piece
+            if len(self._head) >= _HEAD_BYTES:
+                break
+        self.kind = self._found()
+
+    def files(self) -> Iterator[bytes]:
+        """The pictures in it, as they come."""
+        pieces = chain((self._head,), self._in_time())
+        if self.kind == _PARTS:
+            found = jpeg_parts(pieces, self._type)
+        elif "content-length" in self.response.headers:
+            found = iter((_body(pieces),))
+        else:
+            found = jpeg_files(pieces)
+        for file in found:
+            self._since = time.monotonic()
+            yield file
+
+    def _found(self) -> str:
+        main = self._type.partition("/")[0].lower()
+        if main == "multipart" or self._head.lstrip().startswith(b"--"):
+            return _PARTS
+        if is_decoded(self._head):
+            return _PICTURE
+        if not self._head:
+            raise SourceLost("the camera's answer is empty; expected a picture or a stream")
+        is_page = _HTML.match(self._head) is not None
+        if is_page or main == "image":
+            told = "a page, perhaps of its login" if is_page else "a picture of a kind that is not decoded here"
+            raise SourceLost(f"the camera answers with {told}; name the address of its picture or its stream")
+        return _VIDEO
+
+    def _in_time(self) -> Iterator[bytes]:
+        """The pieces, if a picture does not take too long."""
+        for piece in self._coming:
+            if time.monotonic() - self._since > _PICTURE_SECONDS:
+                raise SourceLost(f"the camera takes over {_PICTURE_SECONDS:g} s for a picture")
+            yield piece
+
+
+def _body(pieces: Iterable[bytes]) -> bytes:
     body = bytearray()
-    for piece in response.iter_bytes():
+    for piece in pieces:
         body += piece
         if len(body) > MAX_FILE_BYTES:
             raise SourceLost(f"the camera's picture has over {MAX_FILE_BYTES:,} bytes")
@@ -114,3 +190,10 @@ def _without_login(url: str) -> tuple[str, CameraLogin | None]:
         raise SourceLost("the camera's URL cannot be read") from err
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return address, CameraLogin(unquote(parts.username), unquote(parts.password or ""))
+
+
+def _with_login(address: str, url: str) -> str:
+    """An address with the user and the password of a URL."""
+    login, at, _ = urlsplit(url).netloc.rpartition("@")
+    parts = urlsplit(address)
+    return parts._replace(netloc=f"{login}{at}{parts.netloc}").geturl()

@@ -1,0 +1,55 @@
+"""Addresses of sources: what they may be, whatever answers there."""
+
+import os
+import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+WEB, FILE = ("http", "https"), "file"
+STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
+_WITHOUT_HOST = ("srt", "udp", "rtp")
+"""An address without a host means every address of this machine there."""
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
+
+
+def fault_of_address(address: str) -> str:
+    """What is wrong with an address; empty if nothing is.
+
+    Args:
+        address: It, of which nothing is repeated: a password may stand in it, at a place where none belongs.
+    """
+    if address != address.strip() or not address.isprintable():
+        return "the source has blanks around it, or a line end in it; write the address alone"
+    scheme = scheme_of(address)
+    if not scheme or scheme == FILE:
+        return ""
+    if scheme not in (*WEB, *STREAMS):
+        known = ", ".join(f"{each}://" for each in (*WEB, *STREAMS))
+        return f"the source begins with no protocol that is known here; expected {known} or a path"
+    try:
+        parts = urlsplit(address)
+        is_whole = "://" in address and (parts.hostname or scheme in _WITHOUT_HOST) and parts.port != 0
+    except ValueError:
+        is_whole = False
+    if is_whole:
+        return ""
+    return (
+        f"the source's URL cannot be read; expected one such as {scheme}://HOST:PORT/PATH, and in a password %2F for /, "
+        "%40 for @, %23 for #"
+    )
+
+
+def scheme_of(address: str) -> str:
+    """The protocol of a URL in small letters; empty for a path, even if a file's name looks like a URL."""
+    found = _SCHEME.match(address)
+    return found[1].lower() if found and not os.path.exists(address) else ""
+
+
+def path_of(address: str) -> Path:
+    """The path of an address that is no URL of the network; a number alone is that of a video device."""
+    if scheme_of(address) == FILE:
+        return Path(unquote(urlsplit(address).path))
+    if address.isdecimal() and not os.path.exists(address):
+        return Path(f"/dev/video{address}")
+    return Path(address if os.path.exists(address) else os.path.expanduser(address))
