@@ -26,7 +26,7 @@ def fault_of_address(address: str) -> str:
         return ""
     if scheme not in (*WEB, *STREAMS):
         known = ", ".join(f"{each}://" for each in (*WEB, *STREAMS))
-        return f"the source begins with no protocol that is known here; expected {known} or a path"
+        return f"the source begins with no known protocol; expected {known}, a file, a folder or a device"
     try:
         parts = urlsplit(address)
         is_whole = "://" in address and (parts.hostname or scheme in _WITHOUT_HOST) and parts.port != 0
@@ -35,8 +35,8 @@ def fault_of_address(address: str) -> str:
     if is_whole:
         return ""
     return (
-        f"the source's URL cannot be read; expected one such as {scheme}://HOST:PORT/PATH, and in a password %2F for /, "
-        "%40 for @, %23 for #"
+        f"the source's URL cannot be read; expected one such as {scheme}://HOST:PORT/PATH, and in a password %2F for /,"
+        " %40 for @, %23 for #"
     )
 
 

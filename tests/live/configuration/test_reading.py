@@ -90,7 +90,7 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
         ("cameras: [{name: a, source: [6]}]", ["1: cameras[1].source: expected a text"]),
         (
             "cameras: [{name: a, source: 'rstp://u:pw@h/x'}]",
-            ["1: cameras[1].source: the source begins with no protocol"],
+            ["1: cameras[1].source: the source begins with no known protocol"],
         ),
         ("cameras: [{name: a, source: 'rtsp://u:p/w@h/x'}]", ["1: cameras[1].source: the source's URL cannot be read"]),
         ("cameras: [{name: a, source: ' b'}]", ["1: cameras[1].source: the source has blanks around it"]),

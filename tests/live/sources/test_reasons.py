@@ -98,7 +98,7 @@ def test_cameras_that_answer_otherwise(
         ("rtsp://user:never-to-be-seen@nobody.invalid/", "name is not known here"),
         ("http://user:never-to-be-seen@[nobody/", "URL cannot be read"),
         ("http://user:never-to-be-seen@host:port/", "URL cannot be read"),
-        ("ftp://user:never-to-be-seen@host/x", "no protocol that is known here; expected http://, https://, rtsp://"),
+        ("ftp://user:never-to-be-seen@host/x", "no known protocol; expected http://, https://, rtsp://"),
         ("rtsp://", "URL cannot be read; expected one such as rtsp://HOST:PORT/PATH"),
         ("rtsp://user:never-to-be-seen/x@host/y", "in a password %2F for /"),
         (" rtsp://user:never-to-be-seen@host/y\n", "blanks around it"),
