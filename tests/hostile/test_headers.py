@@ -37,7 +37,6 @@ def url(small_service: EmbeddedService) -> str:
         (b"GET " + b"\xff" * 10 + b" HTTP/1.1\r\n\r\n", 400, "not HTTP"),
         (b"CONNECT a:1 HTTP/1.1\r\n\r\n", 400, "not HTTP"),
         (b"OPTIONS * HTTP/1.1\r\n\r\n", 404, "there is no OPTIONS"),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "not HTTP"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10, 400, "not HTTP"),
         (head(f"/v2/models/{'a' * 20_000}"), 405, "' takes GET, HEAD, not POST"),
         (head(f"/v2/models/{'a' * 20_000}", method="GET"), 404, "aaa"),
