@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from crowdserve.cards import CARDS
 from crowdserve.local.service import EmbeddedService
@@ -20,6 +21,9 @@ from tests.support.weights import PUBLISHED_LAYOUTS, ConvWeights, random_csrnet_
 
 if TYPE_CHECKING:
     from crowdserve.nets.ssdcnet import SSDCNet
+
+settings.register_profile("unhurried", settings.default, deadline=None)  # another process may hold the processor
+settings.load_profile("unhurried")
 
 os.environ[PRECISION_VARIABLE] = "fp32"  # the same counts on every machine; tests of other precisions name theirs
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -22,7 +22,6 @@ def test_fixed_kernels_preserve_the_head_count(points: np.ndarray, sigma: float)
     assert density.min() >= 0
 
 
-@settings(deadline=None)  # the first call imports scipy
 @given(points=POINTS)
 def test_adaptive_kernels_preserve_the_head_count(points: np.ndarray) -> None:
     density = density_map(points, adaptive_sigmas(points), HEIGHT, WIDTH)

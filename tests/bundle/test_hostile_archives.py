@@ -158,7 +158,7 @@ def test_names_with_a_leading_dot_are_those_of_tar(archive: Path, tmp_path: Path
     bundle.manifest.check(bundle.folder)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_spoilt_archive_is_whole_or_refused(
     data: st.DataObject, archive: Path, manifest: Manifest, tmp_path: Path

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crowdserve.capacity.demand import Demand, of_cameras, read_seconds, read_size
@@ -37,7 +37,6 @@ def needs(plan: Plan) -> tuple[float, ...]:
     )
 
 
-@settings(deadline=None)
 @given(
     cameras=st.integers(1, 50_000),
     more=st.integers(0, 20_000),
@@ -53,7 +52,6 @@ def test_more_cameras_never_need_less(cameras: int, more: int, every: float, dev
     assert all(less <= greater + 1e-9 for less, greater in zip(needs(few), needs(many), strict=True))
 
 
-@settings(deadline=None)
 @given(
     rate=st.floats(0.01, 5_000),
     side=st.integers(64, 4_000),
@@ -66,7 +64,6 @@ def test_larger_photos_never_need_less(rate: float, side: int, larger: int, devi
     assert small.transformer_cores <= large.transformer_cores + 1e-9
 
 
-@settings(deadline=None)
 @given(rate=st.floats(0.01, 5_000), device=st.sampled_from(FITTING), busy=st.floats(0.1, 0.9))
 def test_a_plan_keeps_to_its_targets_and_is_the_smallest(rate: float, device: str, busy: float) -> None:
     plan = planned(Demand(rate, 1024, 768), device, busy_share=busy, wait_seconds=0.5)

@@ -240,7 +240,7 @@ def test_a_size_beyond_octal_digits_is_read() -> None:
         list(large.chunks)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_no_bytes_stop_the_reader(data: st.DataObject) -> None:
     content = bytearray(FIRST + pax(path="a/b", size="3") + member(LISTED, b"xyz") + END)

@@ -91,7 +91,7 @@ def test_many_arrays_are_refused() -> None:
         read_arrays(write_arrays({str(n): np.zeros(1) for n in range(65)}), {"a": 1})
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(place=st.integers(0, len(WHOLE) - 1), value=st.integers(0, 255), cut=st.integers(0, 40))
 def test_a_spoilt_file_is_whole_or_refused(place: int, value: int, cut: int) -> None:
     content = bytearray(WHOLE)

@@ -202,13 +202,14 @@ def test_port_in_use_is_named(
         assert "Traceback" not in str(caught.value)
 
 
-def test_responses_in_kubernetes_name_the_pod(
-    client: httpx.Client, start_transformer: StartTransformer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_responses_in_kubernetes_name_the_pod(small_repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
     monkeypatch.setenv("HOSTNAME", "crowd-predictor-5f7c9-abcde")
-    with start_transformer("127.0.0.1:9") as running:
-        live = client.get(f"{running.http_url}/v2/health/live")
-        refused = client.post(f"{running.http_url}/v2/models/crowdserve/infer", content=b"{")
+
+    async def ask() -> tuple[httpx.Response, httpx.Response]:
+        async with in_process("127.0.0.1:9", small_repository) as client:
+            return await client.get("/v2/health/live"), await client.post(INFER, content=b"{")
+
+    live, refused = asyncio.run(ask())
     assert (live.status_code, refused.status_code) == (200, 400)
     assert [each.headers.get(POD_HEADER) for each in (live, refused)] == ["crowd-predictor-5f7c9-abcde"] * 2

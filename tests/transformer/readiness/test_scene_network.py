@@ -1,5 +1,6 @@
 """A vgg16 that the scene classifier was not trained on has features of the right shape but must not be used."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from crowdserve.local.service import EmbeddedService
 from crowdserve.local.triton import EmbeddedTriton
 from crowdserve.triton.repository import render_repository
 from tests.support.doors import Door
+from tests.support.in_process import INFER, READY, in_process
 from tests.support.photos import gray_photo
-from tests.support.requests import infer, json_body, outputs_of
+from tests.support.requests import json_body, outputs_of
 from tests.support.scaled_features import scale_features
 from tests.support.transformers import StartTransformer
 from tests.support.waiting import wait_for
@@ -72,14 +74,15 @@ def test_wrong_vgg16_is_refused_until_the_right_one_is_served(
 
 
 def test_vgg16_of_the_project_matches_its_classifier(
-    client: httpx.Client,
-    start_transformer: StartTransformer,
-    embedded_triton: EmbeddedTriton,
-    embedded_repository: Path,
+    embedded_triton: EmbeddedTriton, embedded_repository: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    triton = embedded_triton.http_url
-    with start_transformer(triton, repository=embedded_repository, ready_timeout_seconds=30) as running:
-        wait_for(lambda: client.get(f"{running.http_url}/v2/health/ready").status_code == 200)
-        outputs = infer(f"{running.http_url}/v2/models/crowdserve/infer", gray_photo(), outputs=[{"name": "scene"}])
-        assert outputs["scene"][0] in ROUTES
-        assert UNUSABLE not in running.process.log.read_text()
+    body = json_body(gray_photo(), outputs=[{"name": "scene"}])
+
+    async def ask() -> tuple[int, httpx.Response]:
+        async with in_process(embedded_triton.http_url, embedded_repository, ready_timeout_seconds=30) as client:
+            return (await client.get(READY)).status_code, await client.post(INFER, json=body)
+
+    ready, answer = asyncio.run(ask())
+    assert ready == 200
+    assert outputs_of(answer)["scene"][0] in ROUTES
+    assert UNUSABLE not in caplog.text
