@@ -229,7 +229,10 @@ class Settings:
         "gRPC's deadline may be shorter",
     )
     max_connections: int = _setting(
-        512, _positive, "most REST connections; a new one takes the place of the one that has been silent for longest"
+        512,
+        _positive,
+        "most connections over REST, and over gRPC; a new one takes the place of the REST one that has been silent for "
+        "longest, over gRPC it is closed",
     )
     max_header_bytes: int = _setting(
         32 * 2**10, _positive, "largest URL, and most bytes of headers of one request or gRPC call"

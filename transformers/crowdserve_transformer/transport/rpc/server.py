@@ -52,6 +52,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),
         ("grpc.max_metadata_size", settings.max_header_bytes),
         ("grpc.absolute_max_metadata_size", settings.max_header_bytes),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),  # of each address of the host
         ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
         ("grpc.http2.bdp_probe", 0),  # the first window stays small: nobody may be reading
         ("grpc.keepalive_time_ms", 60_000),
