@@ -129,6 +129,24 @@ def test_an_answer_without_an_end_is_an_answer() -> None:
         sending.close()
 
 
+def test_an_answer_that_comes_byte_by_byte_has_a_limit_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "_WHOLE_SECONDS", 0.3)
+    outcomes: Counter[str] = Counter()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        for _ in range(200):  # no byte is late
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    with behaving(answer) as address:
+        sending = WebhookSender(Webhook(url=f"http://{address}/"), outcomes)
+        sending.send(alert())
+        wait_for(lambda: outcomes["failed"] >= 1, 5)
+        sending.close()
+
+
 def test_it_gives_up_after_a_while(receiver: Receiver) -> None:
     receiver.status = 500
     outcomes: Counter[str] = Counter()

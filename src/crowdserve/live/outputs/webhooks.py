@@ -1,5 +1,6 @@
 """Webhooks: each change of an alert is sent to every address until it is taken; an answer that is lost makes it two."""
 
+import asyncio
 import logging
 import queue
 import threading
@@ -26,6 +27,9 @@ MAX_WAITING = 10_000
 OUTCOMES = ("delivered", "failed", "given_up")
 
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_WHOLE_SECONDS = 30.0
+"""Longest time of one try: a taker may send a byte of its answer every now and then."""
+
 _LONGEST_ASKED_SECONDS = 3600.0
 """Longest wait that a taker can ask for by Retry-After: it may mean to, and alerts are not for tomorrow."""
 
@@ -64,7 +68,7 @@ class WebhookSender:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
         self._is_gone, self._wait_seconds = False, 0.0
-        self._http = httpx.Client(timeout=_TIMEOUT, verify=tls_context(named_ca_file(), url=webhook.url))
+        self._http = httpx.AsyncClient(timeout=_TIMEOUT, verify=tls_context(named_ca_file(), url=webhook.url))
         self._thread.start()
 
     def send(self, message: Message) -> None:
@@ -88,33 +92,37 @@ class WebhookSender:
         self._thread.join(_LAST_SECONDS)
 
     def _run(self) -> None:
-        with self._http:
-            while (message := self._waiting.get()) is not None:
-                while self._may_send(message) and not self._delivered(message.id, message.body):
-                    if self._is_gone or time.time() - message.since > self.webhook.give_up_after:
-                        self._give_up(message)
-                        break
-                    if self._stopping.wait(max(self._backoff.next_seconds(), self._wait_seconds)):
-                        log.error("alert %s and later ones are still to be delivered to %s", message.id, self._shown)
-                        return
-                else:
-                    if self._may_send(message):
-                        self._settled(message)
-                self._known.discard(message.id)
+        with asyncio.Runner() as runner:
+            self._deliver_all(runner)
+            runner.run(self._http.aclose())
+
+    def _deliver_all(self, runner: asyncio.Runner) -> None:
+        while (message := self._waiting.get()) is not None:
+            while self._may_send(message) and not runner.run(self._delivered(message.id, message.body)):
+                if self._is_gone or time.time() - message.since > self.webhook.give_up_after:
+                    self._give_up(message)
+                    break
+                if self._stopping.wait(max(self._backoff.next_seconds(), self._wait_seconds)):
+                    log.error("alert %s and later ones are still to be delivered to %s", message.id, self._shown)
+                    return
+            else:
+                if self._may_send(message):
+                    self._settled(message)
+            self._known.discard(message.id)
 
     def _give_up(self, message: Message) -> None:
         log.error("alert %s was not delivered to %s", message.id, self._shown)
         self._outcomes["given_up"] += 1
         self._settled(message)
 
-    def _delivered(self, message_id: str, body: bytes) -> bool:
+    async def _delivered(self, message_id: str, body: bytes) -> bool:
         headers = signed_headers(message_id, body, self.webhook.secret, time.time())
         self._is_gone, self._wait_seconds = False, 0.0
         try:
-            with self._http.stream("POST", self.webhook.url, content=body, headers=headers) as reply:  # its head is all
-                reason = "" if reply.is_success else status_in_words(reply.status_code)
-                self._is_gone = reply.status_code == httpx.codes.GONE
-                self._wait_seconds = _asked_seconds(reply)
+            async with asyncio.timeout(_WHOLE_SECONDS):
+                reason = await self._refusal(body, headers)
+        except TimeoutError:
+            reason = f"it takes over {_WHOLE_SECONDS:g} s to answer"
         except (httpx.HTTPError, httpx.InvalidURL) as err:
             reason = in_words(err)
         self._outcomes["failed" if reason else "delivered"] += 1
@@ -123,6 +131,13 @@ class WebhookSender:
             return False
         self._backoff.reset()
         return True
+
+    async def _refusal(self, body: bytes, headers: dict[str, str]) -> str:
+        """Why a message is not taken; empty if it is. The head of the answer says it."""
+        async with self._http.stream("POST", self.webhook.url, content=body, headers=headers) as reply:
+            self._is_gone = reply.status_code == httpx.codes.GONE
+            self._wait_seconds = _asked_seconds(reply)
+            return "" if reply.is_success else status_in_words(reply.status_code)
 
 
 def _asked_seconds(reply: httpx.Response) -> float:
