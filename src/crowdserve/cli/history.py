@@ -35,7 +35,7 @@ def export(
     from crowdserve.live.history.store import HistoryStore
 
     _check_exists(history)
-    store = HistoryStore(history)
+    store = HistoryStore(history, read_only=True)
     try:
         rows = store.counts(camera=camera, since=_moment(since), until=_moment(until))
         if target == "-":

@@ -1,5 +1,10 @@
 import csv
 import io
+import os
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet
@@ -70,3 +75,46 @@ def test_a_history_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="there is no history"):
         export("-", "--history", f"sqlite:///{tmp_path}/missing.db")
     assert not (tmp_path / "missing.db").exists()
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody reaches, which pytest's are not."""
+    folder = Path(tempfile.mkdtemp(prefix="crowdserve-history-"))
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize(("of_folder", "of_file"), [(0o555, 0o444), (0o755, 0o444), (0o555, 0o644)])
+def test_a_history_that_may_only_be_read(url: str, open_folder: Path, of_folder: int, of_file: int) -> None:
+    expected = export("-", "--history", url)
+    file = Path(shutil.copy(url.removeprefix("sqlite:///"), open_folder / "a history.db"))
+    file.chmod(of_file)
+    open_folder.chmod(of_folder)
+    is_root = os.geteuid() == 0  # who may write everything
+    os.seteuid(65534 if is_root else os.geteuid())
+    try:
+        assert export("-", "--history", f"sqlite:///{file}") == expected
+    finally:
+        os.seteuid(0 if is_root else os.geteuid())
+    assert [each.name for each in open_folder.iterdir()] == ["a history.db"]
+
+
+def test_a_history_is_read_while_it_is_written_and_stays_as_it_is(url: str) -> None:
+    path = url.removeprefix("sqlite:///")
+    expected = export("-", "--history", url)
+    with sqlite3.connect(path) as writing:
+        writing.execute("UPDATE counts SET camera = 'c'")  # and it is not committed yet
+        assert export("-", "--history", url) == expected
+        writing.rollback()
+    writing.close()
+
+
+def test_a_file_without_a_history(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "other.db").close()
+    (tmp_path / "other.db").touch()
+    with pytest.raises(SetupError, match="there is no history in"):
+        export("-", "--history", f"sqlite:///{tmp_path}/other.db")
+    assert not (tmp_path / "other.db").stat().st_size

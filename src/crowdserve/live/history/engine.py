@@ -1,6 +1,9 @@
 """How a history's database is reached."""
 
+import os
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import URL, Engine, create_engine, event, make_url
 
@@ -18,20 +21,34 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS
 """
 
 
-def engine_of(url: str) -> Engine:
+def engine_of(url: str, *, read_only: bool = False) -> Engine:
     """SQLAlchemy's engine for a database; nothing is opened yet.
 
     Args:
         url: Its URL.
+        read_only: Whether nothing will be written, to a database that may be one to read alone.
 
     Raises:
         ArgumentError: If it is no URL, or its parameters are not known.
         ImportError: If the database's package is not installed; `NoSuchModuleError` if there is none.
     """
-    engine = create_engine(_noticing(make_url(url)), pool_pre_ping=True)
-    if engine.dialect.name == "sqlite":
+    found = _noticing(make_url(url))
+    engine = create_engine(_never_written(found) if read_only else found, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite" and not read_only:
         event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _never_written(url: URL) -> URL:
+    """The URL of an SQLite file in a folder where nobody can write, not even the files that SQLite has beside it."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith("file:"):
+        return url
+    path = Path(url.database).absolute()
+    log = Path(f"{path}-wal")  # what is in it would be passed over
+    may_write = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+    if may_write or (log.is_file() and log.stat().st_size):
+        return url
+    return url.set(database=f"file:{quote(str(path))}").update_query_dict({"immutable": "1", "uri": "true"})
 
 
 def _noticing(url: URL) -> URL:

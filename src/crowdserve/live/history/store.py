@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from crowdserve.errors import SetupError
 from crowdserve.live.history.engine import engine_of
 from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, OWNERS, STATUSES, to_seconds, to_time
-from crowdserve.live.history.versions import prepare
+from crowdserve.live.history.versions import check, prepare
 from crowdserve.live.observations import Alert, Message, Reading
 from crowdserve.live.secrets import hide_in_urls
 
@@ -24,16 +24,17 @@ class HistoryStore:
 
     Args:
         url: SQLAlchemy's URL, such as ``sqlite:///history.db`` or ``postgresql+psycopg://user:password@host/name``.
+        read_only: Whether it is there to be read, and nothing is written or made.
 
     Raises:
         SetupError: If it cannot be opened.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
         self.shown = hide_in_urls(url)
         try:
-            self._engine = engine_of(url)
-            prepare(self._engine, self.shown)
+            self._engine = engine_of(url, read_only=read_only)
+            (check if read_only else prepare)(self._engine, self.shown)
         except (ArgumentError, NoSuchModuleError, ImportError) as err:
             expected = "sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
             raise SetupError(f"the history's URL is {self.shown}; expected {expected}, and its package") from err

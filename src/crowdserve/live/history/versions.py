@@ -30,17 +30,38 @@ def prepare(engine: Engine, shown: str) -> None:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         elif engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        found = version_of(connection)
-        if found > NEWEST:
-            raise SetupError(
-                f"the history {shown} has tables of version {found}, and this crowdserve knows {NEWEST}; install the "
-                "one that wrote it, or name another history"
-            )
+        found = _known_version(connection, shown)
         if found == 0:
             SCHEMA.create_all(connection)
         for step in _STEPS[found - 1 : NEWEST - 1] if found else ():
             step(connection)
         _note(connection)
+
+
+def check(engine: Engine, shown: str) -> None:
+    """Check that counts can be read, which no step has changed so far.
+
+    Args:
+        engine: Of the database.
+        shown: Its address, for messages.
+
+    Raises:
+        SetupError: If there are none, or a newer crowdserve has made the tables.
+        SQLAlchemyError: If the database does not answer.
+    """
+    with engine.connect() as connection:
+        if not _known_version(connection, shown):
+            raise SetupError(f"there is no history in {shown}; name the one of the watcher with --history")
+
+
+def _known_version(connection: Connection, shown: str) -> int:
+    found = version_of(connection)
+    if found > NEWEST:
+        raise SetupError(
+            f"the history {shown} has tables of version {found}, and this crowdserve knows {NEWEST}; install the one "
+            "that wrote it, or name another history"
+        )
+    return found
 
 
 def version_of(connection: Connection) -> int:
