@@ -16,7 +16,7 @@ from crowdserve.bundle.bucket import BucketStore
 from crowdserve.bundle.reference import parse_reference
 from crowdserve.bundle.registry import Registry
 from crowdserve.bundle.web import download
-from crowdserve.certificates import tls_context
+from crowdserve.certificates import tls_context, write_authorities
 from crowdserve.cli.app import app
 from crowdserve.client.service import RequestRefused, ServiceClient
 from crowdserve.errors import BundleError, InvalidRequest, SetupError
@@ -239,3 +239,12 @@ def test_commands_count_through_a_gateway_of_a_private_authority(
         ):
             done = CliRunner().invoke(app, [*command, *more], env=env)
             assert json.loads(done.stdout)["count"] == pytest.approx(expected_count(), rel=1e-3)
+
+
+def test_authorities_of_a_folder_are_written_for_libraries_that_take_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    write_authorities(tmp_path / "all", None)
+    assert authority.file.read_text().strip() in (tmp_path / "all").read_text()

@@ -72,16 +72,25 @@ def read_authorities(ca_file: Path) -> str | bytes:
     return found
 
 
-def write_authorities(target: Path, ca_file: Path) -> None:
-    """Write the usual authorities and those of a file into one PEM file, for libraries that take nothing else.
+def write_authorities(target: Path, ca_file: Path | None) -> None:
+    """Write the usual authorities and those of a file, if any, into one PEM file, for libraries that take nothing else.
 
     Raises:
         SetupError: If `ca_file` has no certificates.
     """
-    own = read_authorities(ca_file)
-    usual = tls_context().get_ca_certs(binary_form=True)
-    texts = [own if isinstance(own, str) else ssl.DER_cert_to_PEM_cert(own), *map(ssl.DER_cert_to_PEM_cert, usual)]
-    target.write_text("\n".join(texts))
+    found: list[str | bytes] = [] if ca_file is None else [read_authorities(ca_file)]
+    found += tls_context().get_ca_certs(binary_form=True)
+    found += _in_folder()
+    target.write_text("\n".join(each if isinstance(each, str) else ssl.DER_cert_to_PEM_cert(each) for each in found))
+
+
+def _in_folder() -> Iterator[str]:
+    """The certificates of `SSL_CERT_DIR`, which OpenSSL reads when it needs one, and not before."""
+    folder = "" if os.environ.get("SSL_CERT_FILE") else os.environ.get("SSL_CERT_DIR", "")
+    for file in sorted(Path(folder).iterdir()) if folder else ():
+        text = file.read_text("ascii", "ignore") if file.is_file() else ""
+        if "-----BEGIN CERTIFICATE-----" in text:
+            yield text
 
 
 def certificate_problem(err: BaseException, ca_file: Path | None = None) -> str | None:

@@ -6,7 +6,9 @@
 
 kinds.py   the source of an address        web.py     HTTP: credentials, limits, what an address serves
 video.py   PyAV, which is FFmpeg           mjpeg.py   a stream of JPEG files
-stills.py  a snapshot, a folder
+stills.py  a snapshot, a folder            https.py   videos over HTTPS, for FFmpeg
+tls.py     certificates of FFmpeg's streams   decryption.py  encrypted segments
+login.py   user and password of a URL
 """
 
 from crowdserve.live.sources.kinds import open_source

@@ -4,17 +4,22 @@ import errno
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 import av
+import httpx
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
 
+from crowdserve.errors import SetupError
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
+from crowdserve.live.sources import https
+from crowdserve.live.sources.tls import tls_options, tls_problem
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
 _MOST_GAP_SECONDS = 60.0
@@ -91,24 +96,36 @@ def video_frames(
                 for frame in _decoded(container, every_seconds, is_recorded, pause):
                     yield Frame(time.time(), number, lambda frame=frame: _jpeg(frame))  # type: ignore[misc]
                     number += 1
-        except (av.FFmpegError, OSError, ValueError) as err:
+        except (av.FFmpegError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as err:
             raise SourceLost(_reason(err, address)) from err
+        except SetupError as err:
+            raise SourceLost(str(err)) from err
         if not is_recorded:
             raise SourceLost("the stream has ended")
         if not loop or not number:
             raise SourceEnded("it has been played" if number else "it has no frame that can be decoded")
 
 
-def _opened(address: str, is_file: bool) -> InputContainer:
+@contextmanager
+def _opened(address: str, is_file: bool) -> Iterator[InputContainer]:
     """Open an address; RTSP over TCP, which loses nothing, or over UDP where a camera refuses that."""
     scheme = address.partition("://")[0] if "://" in address else ""
     options: dict[str, str] = {}
     if scheme in _PROTOCOLS:
         options["protocol_whitelist"] = _PROTOCOLS[scheme]
-    if not scheme.startswith("rtsp"):
+    with ExitStack() as stack:
         if is_file:  # a name may look like a protocol
-            return _container(f"file:{address}", options)
-        return _container(address, options, form=None if scheme else "v4l2")
+            container = _container(f"file:{address}", options)
+        elif scheme == "https":
+            files = stack.enter_context(https.HttpsFiles(address))
+            container = _container(files.url, options | https.OPTIONS, io_open=files.open)
+        else:
+            with tls_options(scheme) as trusted:
+                container = (_rtsp if scheme.startswith("rtsp") else _other)(address, options | trusted)
+        yield stack.enter_context(container)
+
+
+def _rtsp(address: str, options: dict[str, str]) -> InputContainer:
     options["allowed_media_types"] = "video"
     try:
         return _container(address, options | {"rtsp_transport": "tcp"})
@@ -118,8 +135,11 @@ def _opened(address: str, is_file: bool) -> InputContainer:
         return _container(address, options | {"rtsp_transport": "udp"})
 
 
-def _container(address: str, options: dict[str, str], form: str | None = None) -> InputContainer:
-    chosen: dict[str, Any] = {"format": form} if form else {}
+def _other(address: str, options: dict[str, str]) -> InputContainer:
+    return _container(address, options, **({} if "://" in address else {"format": "v4l2"}))
+
+
+def _container(address: str, options: dict[str, str], **chosen: Any) -> InputContainer:
     timeout, started = (_OPEN_SECONDS, _READ_SECONDS), time.monotonic()
     try:
         container: InputContainer = av.open(address, options=options, timeout=timeout, **chosen)
@@ -202,7 +222,7 @@ def _reason(err: Exception, address: str) -> str:
     is_network = "://" in address
     it = "the camera" if is_network else "the source"
     if is_network and isinstance(err, OSError) and err.errno == errno.EIO:  # of a name that nobody knows, too
-        return _name_problem(address) or f"the connection to {it} failed"
+        return _name_problem(address) or tls_problem(address) or f"the connection to {it} failed"
     for kind, text in _MEANINGS:
         if isinstance(err, kind):
             return text.format(it=it)

@@ -5,10 +5,9 @@ What an answer is, its first bytes say: many cameras name another media type, or
 
 import re
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import chain, count
-from urllib.parse import unquote, urlsplit
 
 import httpx
 
@@ -17,6 +16,7 @@ from crowdserve.errors import SetupError
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import Frame, Pause, still_frame
+from crowdserve.live.sources.login import origin_of, with_login, without_login
 from crowdserve.live.sources.mjpeg import is_decoded, jpeg_files, jpeg_parts
 from crowdserve.live.sources.stills import MAX_FILE_BYTES
 from crowdserve.live.sources.video import video_frames
@@ -30,27 +30,6 @@ _PARTS, _PICTURE, _VIDEO = "parts", "picture", "video"
 _HTML = re.compile(rb"\s*(<!doctype html|<html|<head)", re.IGNORECASE)
 
 
-class CameraLogin(httpx.Auth):
-    """Basic or Digest, as the camera asks; nothing is sent to one that does not ask.
-
-    Args:
-        user: User name.
-        password: Password.
-    """
-
-    def __init__(self, user: str, password: str) -> None:
-        self._basic = httpx.BasicAuth(user, password)
-        self._digest = httpx.DigestAuth(user, password)
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Answer the camera's challenge."""
-        response = yield request
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            return
-        challenges = response.headers.get("www-authenticate", "").lower()
-        yield from (self._digest if "digest" in challenges else self._basic).auth_flow(request)
-
-
 def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     """The frames at an HTTP address.
 
@@ -59,7 +38,7 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     Raises:
         SourceLost: When there are no frames any more.
     """
-    address, login = _without_login(url)
+    address, login = without_login(url)
     numbers, due = count(), 0.0
     try:
         trusted = tls_context(named_ca_file(), url=address)
@@ -77,7 +56,7 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
                 due = max(due, time.monotonic()) if first else time.monotonic() + every_seconds
                 pause(max(0.0, due - time.monotonic()))
                 due += every_seconds
-        yield from video_frames(_with_login(found, url), every_seconds, pause=pause)
+        yield from video_frames(with_login(found, url), every_seconds, pause=pause)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as err:
         raise SourceLost(in_words(err, "the camera")) from err
     except SetupError as err:
@@ -101,13 +80,9 @@ def _answer(client: httpx.Client, url: str) -> Iterator["_Answer"]:
 def _same_origin(response: httpx.Response) -> str | None:
     """Where a redirect leads that stays on its host and port."""
     target = response.next_request.url if response.next_request is not None else None
-    if target is None or (target.scheme, target.host, target.port) != _origin(response.url):
+    if target is None or origin_of(target) != origin_of(response.url):
         return None
     return str(target)
-
-
-def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 class _Answer:
@@ -178,22 +153,3 @@ def _body(pieces: Iterable[bytes]) -> bytes:
         if len(body) > MAX_FILE_BYTES:
             raise SourceLost(f"the camera's picture has over {MAX_FILE_BYTES:,} bytes")
     return bytes(body)
-
-
-def _without_login(url: str) -> tuple[str, CameraLogin | None]:
-    """A URL without user and password, and those."""
-    try:
-        parts = urlsplit(url)
-        if parts.username is None:
-            return url, None
-    except ValueError as err:
-        raise SourceLost("the camera's URL cannot be read") from err
-    address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return address, CameraLogin(unquote(parts.username), unquote(parts.password or ""))
-
-
-def _with_login(address: str, url: str) -> str:
-    """An address with the user and the password of a URL."""
-    login, at, _ = urlsplit(url).netloc.rpartition("@")
-    parts = urlsplit(address)
-    return parts._replace(netloc=f"{login}{at}{parts.netloc}").geturl()
