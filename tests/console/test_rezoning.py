@@ -77,7 +77,8 @@ def sqlite(file: Path) -> str:
 def test_a_file_takes_them(file: Path) -> None:
     write(file, WRITABLE, sqlite(file))
     with watcher(file) as one:
-        assert one.change(LEFT) == Changed(True)
+        told = one.change(LEFT)
+        assert (told.kept, told.where, told.yaml) == (True, "configuration", "")
         assert one.zones == ["left"]
     with watcher(file) as one:
         assert one.zones == ["left"]

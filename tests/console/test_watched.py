@@ -154,6 +154,22 @@ def test_zones_are_watched_at_once_and_kept_with_the_comments(watching: Watching
     assert [path for path in file.parent.iterdir() if path.name.startswith(".")] == []
 
 
+def test_of_two_who_change_zones_the_slower_one_is_told(watching: Watching) -> None:
+    with Told(watching.url) as told:
+        wait_for(lambda: "platform" in told.cameras)
+        seen = told.cameras["platform"]["zones_version"]
+        first = put(watching.url, [RIGHT], BEARER | {"if-match": f'"{seen}"'})
+        assert first.status_code == 200
+        second = put(watching.url, [], BEARER | {"if-match": f'"{seen}"'})
+        assert (second.status_code, "changed by somebody else" in second.json()["error"]) == (412, True)
+        wait_for(lambda: told.cameras["platform"]["zones_version"] == first.json()["version"])
+        assert [zone["name"] for zone in told.cameras["platform"]["configured"]] == ["right"]
+        anew = put(watching.url, [], BEARER | {"if-match": f'W/"{first.json()["version"]}"'})
+        assert anew.status_code == 200
+        for headers in (BEARER, BEARER | {"if-match": "*"}):  # who has not looked writes all the same
+            assert put(watching.url, [RIGHT], headers).status_code == 200
+
+
 def test_without_a_file_the_zones_are_shown_to_copy(file: Path, small_service: EmbeddedService) -> None:
     with watched(file, small_service.http_url, kept=False) as watching:
         told = put(watching.url, [RIGHT], BEARER).json()
@@ -261,6 +277,7 @@ def test_a_console_that_joins_watchers(file: Path, small_service: EmbeddedServic
         assert (refused.status_code, "limit" in refused.json()["messages"][0]) == (400, True)
         assert put(joined, [RIGHT], BEARER).json()["kept"] is True
         wait_for(lambda: "right" in zones_of(told.cameras["platform"]))
+        assert put(joined, [], BEARER | {"if-match": '"before"'}).status_code == 412
         assert put(joined, [RIGHT], BEARER, camera="other").status_code == 404
         watching.publishing.board.show([])
         wait_for(lambda: told.cameras["platform"]["away"] is not None)  # nobody watches it, and the page says so

@@ -84,13 +84,20 @@ class Api:
         if not await self._access.may_change(request):
             raise Forbidden("changes need the console's token; log in, or send it as a bearer token")
         sent = await _json(request)
-        changed = await self._cameras.change_zones(request.path_params["camera"], sent.get("zones"))
+        begun_from = _version(request.headers.get("if-match"))
+        changed = await self._cameras.change_zones(request.path_params["camera"], sent.get("zones"), begun_from)
         return JSONResponse(dataclasses.asdict(changed))
 
     async def count(self, request: Request) -> Response:
         """Count a photo."""
         _refuse_elsewhere(request)
         return await self._service.count(request)
+
+
+def _version(if_match: str | None) -> str | None:
+    """What `If-Match` names (RFC 9110, section 13.1.1); None if anything will do."""
+    named = (if_match or "*").strip()
+    return None if named == "*" else named.removeprefix("W/").strip('"')
 
 
 def _refuse_elsewhere(request: Request) -> None:

@@ -79,13 +79,13 @@ class WatcherBeside:
             points = await asyncio.to_thread(store.averages, camera, zone, time.time() - seconds, step)
         return {"kept": True, "step": step, "points": [[at, round(mean, 3), round(top, 3)] for at, mean, top in points]}
 
-    async def change_zones(self, camera: str, zones: object) -> Changed:
+    async def change_zones(self, camera: str, zones: object, begun_from: str | None) -> Changed:
         """Watch other zones of a camera from now on, and keep them if they can be."""
         try:
             checked = checked_zones(self._camera(camera), zones)
         except ConfigurationError as err:
             raise Refused(*map(self._publishing.hide, err.messages)) from err
-        return await asyncio.to_thread(self._rezoning.change, camera, checked)
+        return await asyncio.to_thread(self._rezoning.change, camera, checked, begun_from)
 
     def _camera(self, name: str) -> Camera:
         for camera in self._watcher.configuration.site.cameras:

@@ -35,6 +35,12 @@ class Refused(CrowdServeError):
         self.yaml = yaml
 
 
+class ZonesChanged(CrowdServeError):
+    """Somebody else was faster with a change."""
+
+    http_status = 412
+
+
 IN_FILE, IN_HISTORY = "configuration", "history"
 
 
@@ -47,12 +53,14 @@ class Changed:
         reason: Why they are not in the configuration.
         yaml: They, to copy.
         where: Where they are kept, if they are.
+        version: Of the zones that are watched now; the next change may begin from it.
     """
 
     kept: bool
     reason: str = ""
     yaml: str = field(default="", repr=False)
     where: str = IN_FILE
+    version: str = ""
 
 
 class Cameras(Protocol):
@@ -74,11 +82,17 @@ class Cameras(Protocol):
     async def history(self, camera: str, zone: str, seconds: int) -> dict[str, Any]:
         """Averages of a zone over the last so many seconds."""
 
-    async def change_zones(self, camera: str, zones: object) -> Changed:
+    async def change_zones(self, camera: str, zones: object, begun_from: str | None) -> Changed:
         """Watch other zones of a camera from now on.
+
+        Args:
+            camera: Its name.
+            zones: As in a file.
+            begun_from: Version of the zones that whoever changes them has seen; None if that does not matter.
 
         Raises:
             Refused: If they cannot be.
+            ZonesChanged: If they are others by now.
         """
 
 
@@ -99,7 +113,7 @@ class NoCameras:
         """There is none."""
         raise _unknown(camera)
 
-    async def change_zones(self, camera: str, zones: object) -> Changed:
+    async def change_zones(self, camera: str, zones: object, begun_from: str | None) -> Changed:
         """There is none."""
         raise _unknown(camera)
 

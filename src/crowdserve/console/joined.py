@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 
-from crowdserve.console.cameras import Changed, Refused, UnknownCamera, WatcherAway
+from crowdserve.console.cameras import Changed, Refused, UnknownCamera, WatcherAway, ZonesChanged
 from crowdserve.console.follower import Follower
 from crowdserve.console.wall import Wall
 from crowdserve.failures import in_words
@@ -79,9 +79,11 @@ class JoinedWatchers:
         found = await self._asked(camera, "GET", "history", params={"zone": zone, "seconds": str(seconds)})
         return dict(found.json())
 
-    async def change_zones(self, camera: str, zones: object) -> Changed:
+    async def change_zones(self, camera: str, zones: object, begun_from: str | None) -> Changed:
         """Have its watcher watch other zones."""
         headers = {"authorization": f"Bearer {self._token}"}
+        if begun_from is not None:
+            headers["if-match"] = f'"{begun_from}"'
         reply = await self._asked(camera, "PUT", "zones", json={"zones": zones}, headers=headers)
         known = {each.name for each in fields(Changed)}
         return Changed(**{name: value for name, value in reply.json().items() if name in known})
@@ -103,6 +105,8 @@ class JoinedWatchers:
             messages = [f"the watcher answered {reply.status_code}"]
         if reply.status_code == UnknownCamera.http_status:
             raise UnknownCamera(messages[0])
+        if reply.status_code == ZonesChanged.http_status:
+            raise ZonesChanged(str(messages[0]))
         if reply.status_code == Refused.http_status:
             raise Refused(*map(str, messages), yaml=str(told.get("yaml", "")) if isinstance(told, dict) else "")
         raise WatcherAway(f"the watcher of {camera!r} refuses: {messages[0]}")

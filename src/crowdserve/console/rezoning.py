@@ -3,11 +3,13 @@
 import logging
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from crowdserve.console.cameras import IN_HISTORY, Changed, Refused, WatcherAway
+from crowdserve.console.cameras import IN_HISTORY, Changed, Refused, WatcherAway, ZonesChanged
+from crowdserve.console.views import zones_version
 from crowdserve.errors import SetupError
 from crowdserve.live.configuration import WatchedZone
 from crowdserve.live.configuration.editing import write_zones, zones_text
@@ -39,18 +41,33 @@ class Rezoning:
         self._file = file
         self._one = threading.Lock()
 
-    def change(self, camera: str, zones: Sequence[WatchedZone]) -> Changed:
+    def change(self, camera: str, zones: Sequence[WatchedZone], begun_from: str | None = None) -> Changed:
         """Watch these zones, which have been checked.
 
+        Args:
+            camera: Of which.
+            zones: They.
+            begun_from: Version of the zones that they are meant to take the place of; None for whatever is there.
+
         Raises:
+            ZonesChanged: If others are there by now.
             Refused: If they would be lost when another watcher takes the camera.
             WatcherAway: If one is taking it now, or the shared history does not answer.
         """
         with self._one:
+            if begun_from is not None and begun_from != self._version(camera):
+                raise ZonesChanged(
+                    f"the zones of {camera!r} have been changed by somebody else meanwhile, and yours were not saved; "
+                    "load the page anew to see theirs, and change those"
+                )
             changed = self._shared(camera, zones) if self._watcher.is_divided else self._alone(camera, zones)
             self._watcher.change_zones(camera, zones, filed=changed.kept and changed.where != IN_HISTORY)
         log.info("camera %s: its zones were changed in the console; kept: %s", camera, changed.kept and changed.where)
-        return changed
+        return replace(changed, version=zones_version(zones))
+
+    def _version(self, camera: str) -> str:
+        site = self._watcher.configuration.site
+        return next((zones_version(each.zones) for each in site.cameras if each.name == camera), "")
 
     def _alone(self, camera: str, zones: Sequence[WatchedZone]) -> Changed:
         overrides = self._publishing.overrides

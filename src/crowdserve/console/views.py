@@ -1,5 +1,8 @@
 """Readings, zones and alerts as the JSON that pages get. Sources of cameras are not in it: they may hold passwords."""
 
+import hashlib
+import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -34,11 +37,18 @@ def camera_view(
         "reconnects": facts.reconnects,
         "zones": [_zone_view(zone) for zone in reading.zones],
         "configured": [_configured(zone) for zone in camera.zones],
+        "zones_version": zones_version(camera.zones),
         "areas": {name: _rounded(area) for name, area in camera.areas_m2().items()},
         "levels": levels,
         "spark": [[at, _rounded(people)] for at, people in spark],
         "picture": picture,
     }
+
+
+def zones_version(zones: Sequence[WatchedZone]) -> str:
+    """What tells zones from others: a digest of them."""
+    described = json.dumps([_configured(zone) for zone in zones], sort_keys=True)
+    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def alert_view(alert: Alert) -> dict[str, Any]:

@@ -17,6 +17,7 @@ byId("stage").querySelector(".canvas").append(none);
 const form = new ZoneForm(byId("zones"), stage, edited, true);
 let editing = false;
 let dirty = false;
+let begunFrom = ""; // version of the zones that are changed here; none from a watcher of before it was told
 let options = "";
 let historyAt = 0;
 
@@ -117,8 +118,10 @@ async function showHistory(camera) {
 
 function beginEditing() {
   const camera = cameras.get(name);
-  if (camera) form.fill(camera.configured);
-  else setTimeout(beginEditing, 200);
+  if (camera) {
+    form.fill(camera.configured);
+    begunFrom = camera.zones_version ?? "";
+  } else setTimeout(beginEditing, 200);
 }
 
 function edited() {
@@ -133,10 +136,13 @@ async function keep() {
   save.disabled = true;
   try {
     const reply = await fetch(`api/cameras/${encodeURIComponent(name)}/zones`, {
-      method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify({ zones: form.sent }) });
+      method: "PUT", headers: { "content-type": "application/json", ...(begunFrom && { "if-match": `"${begunFrom}"` }) }, body: JSON.stringify({ zones: form.sent }) });
     const told = await reply.json();
     outcome.replaceChildren(...(reply.ok ? kept(told) : [...(told.messages ?? [told.error]).map((text) => el("p", { class: "fault" }, text)), yaml(told)]));
-    if (reply.ok) dirty = false;
+    if (reply.ok) {
+      dirty = false;
+      begunFrom = told.version ?? "";
+    }
   } catch {
     outcome.replaceChildren(el("p", { class: "fault" }, "The console does not answer; try again when the page says live."));
   } finally {
