@@ -1,6 +1,7 @@
 """Samples of more than eight bits: what cameras and scanners write of 10, 12 and 14 bits must not become black."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,10 +42,13 @@ def deep(values: Values, bits: int) -> Values:
     return (values * (2**bits - 1) // 255).astype(np.uint16)
 
 
+ONE_PLANE = {284: ("H", [2])}
 GREY_FILES = {
     "PNG": lambda values: encoded(Image.fromarray(values), "PNG"),
     "TIFF": lambda values: tiff_file(grey_page(values)),
     "TIFF, big-endian": lambda values: tiff_file(grey_page(values), order=">"),
+    "TIFF of one plane": lambda values: tiff_file(replace(grey_page(values), tags=ONE_PLANE)),
+    "TIFF of one plane, big-endian": lambda values: tiff_file(replace(grey_page(values), tags=ONE_PLANE), order=">"),
     "TIFF, LZW": lambda values: encoded(Image.fromarray(values), "TIFF", compression="tiff_lzw"),
     "TIFF of 32 bits": lambda values: encoded(Image.fromarray(values.astype(np.int32)), "TIFF"),
     "TIFF, default of an old tag": lambda values: tiff_file(grey_page(values, maximum=65535)),

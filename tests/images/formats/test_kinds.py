@@ -160,6 +160,8 @@ def test_formats_that_are_decoded_are_known_by_the_same_bytes(name: str) -> None
     [
         b"BM is how this text begins, and no bitmap does",
         b"\x8e\x01\x02\x03" * 9,
+        b"count=3 of the people are no fields of a form",
+        b"host=camera\nport=80",
         b"\0\0\x02" + bytes(9) + b"\x10\0\x10\0\x18\0" + bytes(99),  # a TGA of 16x16 px would be longer
         b"\0\0\x02" + bytes(9) + b"\x10\0\x10\0\x19\0" + bytes(999),  # it would have other depths
     ],
@@ -203,6 +205,12 @@ def test_long_text_before_the_tables_is_no_sign_of_lost_zeros() -> None:
 @pytest.mark.parametrize("file", [JPEG_FILE, PNG_FILE, encoded(Image.new("RGB", (9, 9)), "WEBP")])
 def test_length_of_a_binary_tensor_before_a_photo_is_passed_over(file: bytes) -> None:
     np.testing.assert_array_equal(decode_image(len(file).to_bytes(4, "little") + file), decode_image(file))
+
+
+def test_header_of_a_tiff_that_is_its_length_too_is_kept() -> None:
+    file = encoded(Image.fromarray(SENSOR.astype(np.uint8)), "TIFF")
+    long = file.ljust(int.from_bytes(file[:4], "little") + 4, b"\0")
+    np.testing.assert_array_equal(decode_image(long), decode_image(file))
 
 
 def test_mark_of_a_text_before_a_photo_is_passed_over() -> None:

@@ -12,7 +12,7 @@ from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.signatures import TIFF
 from crowdserve.images.formats.tiff import MAX_PAGES, pages
 from tests.support.photos import encoded
-from tools.files.tiff import MASK, NEW_SUBFILE_TYPE, SMALL_COPY, SUB_DIRECTORIES, TiffPage, tiff_file
+from tools.files.tiff import BLACK_IS_ZERO, MASK, NEW_SUBFILE_TYPE, SMALL_COPY, SUB_DIRECTORIES, TiffPage, tiff_file
 
 ORDERS = [("<", False), (">", False), ("<", True)]
 """Byte orders, and whether it is a BigTIFF."""
@@ -43,6 +43,13 @@ FILES = {
 @pytest.mark.parametrize("name", FILES)
 def test_photo_is_decoded(name: str, order: str, big: bool) -> None:
     np.testing.assert_array_equal(decode_image(tiff_file(*FILES[name], order=order, big=big)), PHOTO)
+
+
+def test_black_and_white_in_one_plane_need_not_say_their_bits() -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (30, 5), dtype=np.uint8)
+    tags = {256: ("I", [40]), 258: ("H", []), 284: ("H", [2])}
+    found = decode_image(tiff_file(TiffPage(whole, BLACK_IS_ZERO, tags)))
+    np.testing.assert_array_equal(found[..., 0], np.unpackbits(whole, axis=1) * 255)
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])

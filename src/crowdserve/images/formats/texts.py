@@ -24,7 +24,7 @@ _STARTS: tuple[tuple[str, Kind], ...] = (
         Kind("the name of a file", "send the file itself, with curl by --data-binary @NAME"),
     ),
     (
-        r"[\w.-]+=[^\s=&]",
+        r"[\w.%+-]+=[^\s=&]\S*$",  # no space stands in them, as one may in settings and sentences
         Kind("fields of a form", "send the photo as a file, with curl by --form image=@photo.jpg"),
     ),
     ("#extm3u", Kind("a playlist of a video", EXTRACT_FRAMES)),
