@@ -50,10 +50,20 @@ def test_what_one_tensor_cannot_be_asked_for_is_refused(parameters: dict[str, ob
         read_request(request("BYTES", [1], [], infer_inputs=[image]), SETTINGS, {})
 
 
-@pytest.mark.parametrize("parameters", [{"content_type": "base64"}, {"classification": 0}, {"binary_data": True}])
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"content_type": "base64"},
+        {"classification": 0},
+        {"binary_data": True},
+        {"binary_data_size": 5},
+        dict.fromkeys(("shared_memory_region", "shared_memory_offset", "classification", "route", "heatmap")),
+    ],
+)
 def test_what_means_nothing_here_is_passed_over(parameters: dict[str, object]) -> None:
-    output = RequestedOutput("count", dict(parameters))
-    assert read_request(request("BYTES", [1], [b"a"], request_outputs=[output]), SETTINGS, {}).images == (b"a",)
+    image, output = InferInput("image", [1], "BYTES", [b"a"], dict(parameters)), RequestedOutput("count", parameters)
+    read = read_request(request("BYTES", [1], [], infer_inputs=[image], request_outputs=[output]), SETTINGS, {})
+    assert read.images == (b"a",)
 
 
 def test_parameters_that_are_null_are_not_set() -> None:

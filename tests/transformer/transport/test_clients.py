@@ -257,6 +257,14 @@ class TestGrpcRefusal:
         assert found[0] == grpc.StatusCode[code]
         assert message in found[1]
 
+    def test_empty_contents_beside_raw_ones_are_none(self, stub: Any) -> None:
+        image = pb.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
+        image.contents.SetInParent()
+        assert stub.ModelInfer(self.request([gray_photo()], inputs=[image]), timeout=60).outputs
+        image.contents.bytes_contents.append(b"a")
+        _, message = self.code_of(lambda: stub.ModelInfer(self.request([gray_photo()], inputs=[image]), timeout=60))
+        assert "has both contents and raw_input_contents" in message
+
     def test_invalid_image_explains_why(self, stub: Any) -> None:
         code, message = self.code_of(lambda: stub.ModelInfer(self.request([b"not an image"]), timeout=60))
         assert (code, "12 bytes are a text" in message) == (grpc.StatusCode.INVALID_ARGUMENT, True)

@@ -123,16 +123,17 @@ def check_parameters_of(tensor: str, parameters: Mapping[str, Any]) -> None:
     Raises:
         InvalidRequest: If they name shared memory or classes, or choose what a request chooses as a whole.
     """
-    if any(name.startswith(_SHARED_MEMORY) for name in parameters):
+    set_ones = {name: value for name, value in parameters.items() if value is not None}
+    if any(name.startswith(_SHARED_MEMORY) for name in set_ones):
         raise InvalidRequest(
             f"{tensor} is in shared memory, which this service does not read or write; send and take its data in the "
             "messages"
         )
-    if parameters.get("classification"):
+    if set_ones.get("classification"):
         raise InvalidRequest(
             f"{tensor} is asked for as classes, which no output has; leave out classification (class_count)"
         )
-    if misplaced := next((name for name in KNOWN if name in parameters), None):
+    if misplaced := next((name for name in KNOWN if name in set_ones), None):
         raise InvalidRequest(f"{misplaced!r} is a parameter of {tensor}; send it in the parameters of the request")
 
 

@@ -64,7 +64,7 @@ def decode_rest(
             f"the body has 'instances', as in v1: send it to /v1/models/{quoted(model_name)[1:-1]}:predict"
         )
     described_inputs = _objects(message, "inputs")
-    if misplaced := next((name for name in KNOWN if name in message), None):
+    if misplaced := next((name for name in KNOWN if message.get(name) is not None), None):
         raise InvalidRequest(f"{misplaced!r} stands beside 'inputs'; send it in 'parameters' there")
     if len(described_inputs) > _MAX_INPUTS:
         raise InvalidRequest(f"the request has {len(described_inputs)} inputs; expected exactly one")

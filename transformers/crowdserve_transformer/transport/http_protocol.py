@@ -239,10 +239,11 @@ class GuardedProtocol(HttpToolsProtocol):
             is_begun = self.cycle is not None and not self.cycle.response_complete
             if is_begun:
                 self.cycle.keep_alive = False
-        if is_http2:
-            self.transport.write(go_away())
-        elif not is_begun:
-            self._write_error(status, text)
+        if not is_begun:
+            if is_http2:
+                self.transport.write(go_away())
+            else:
+                self._write_error(status, text)
         self._until = time.monotonic() + (KEEP_ALIVE_SECONDS if is_begun else _LINGER_SECONDS)
 
     def _write_error(self, status: int, text: str) -> None:

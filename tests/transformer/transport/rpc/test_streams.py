@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -215,6 +216,23 @@ def test_busy_stream_ends_too_when_the_service_stops(last: str | None, answered:
     with pytest.raises(RequestTimedOut, match="the service is stopping"):
         asyncio.run(whole())
     assert seen == answered
+
+
+def test_message_is_not_kept_while_its_answer_waits_to_be_taken() -> None:
+    class Message:
+        """Some bytes, which a weak reference may name."""
+
+    async def messages() -> AsyncIterator[Any]:
+        yield Message()
+
+    async def whole() -> None:
+        with Streams(1).one(lambda: False) as stream:
+            async for message in stream.each(messages()):
+                kept = weakref.ref(message)
+                del message
+                assert kept() is None
+
+    asyncio.run(whole())
 
 
 def test_caller_that_takes_no_answer_is_let_go() -> None:

@@ -35,7 +35,7 @@ def decode_grpc(message: Any, raw: Sequence[memoryview], max_files: int) -> Infe
         raise InvalidRequest(f"{len(message.inputs)} inputs but {len(raw)} raw_input_contents; send one per input")
     inputs = []
     for index, tensor in enumerate(message.inputs):
-        if raw and tensor.HasField("contents"):
+        if raw and tensor.contents.ListFields():  # empty ones are what some libraries write
             raise InvalidRequest(
                 f"input {quoted(tensor.name)} has both contents and raw_input_contents; send one of them"
             )

@@ -118,7 +118,9 @@ class GrpcEndpoints:
                 hold = self._plane.model.budget.answer()
                 ANSWER.set(hold)
                 with hold:
-                    await stream.send(context, await self._streamed(sent, context))
+                    answer = await self._streamed(sent, context)
+                    del sent  # its bytes are no longer held of the budget, and the caller may not take the answer
+                    await stream.send(context, answer)
 
     async def _streamed(self, sent: bytes, context: Any) -> Any:
         """The answer to a message of a stream."""

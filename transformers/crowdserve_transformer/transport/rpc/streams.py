@@ -110,7 +110,7 @@ class Stream:
         self._gives_way.set()
 
     async def each(self, messages: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Its messages: the next one is read when the one before is answered.
+        """Its messages: the next one is read when the one before is answered. None is kept here, as they are large.
 
         Raises:
             DeadlineExceeded: If none comes for long.
@@ -122,7 +122,9 @@ class Stream:
             if not is_new:
                 self.check_service()
             is_new = False
-            yield message
+            handed_over = [message]
+            del message
+            yield handed_over.pop()
 
     async def send(self, context: Any, answer: Any) -> None:
         """Send an answer.
