@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -64,7 +65,9 @@ class Running:
 
 @contextmanager
 def watching(service: EmbeddedService, folder: Path, *arguments: object) -> Iterator[Running]:
-    command = [sys.executable, "-m", "crowdserve", "watch", *map(str, arguments), "--json", "--url", service.http_url]
+    few_descriptors = ["sh", "-c", 'ulimit -Sn 256 && exec "$@"', "sh"]  # as on macOS
+    watch = [sys.executable, "-m", "crowdserve", "watch", *map(str, arguments), "--json", "--url", service.http_url]
+    command = [*few_descriptors, *watch]
     environment = os.environ | {"CAMERA_PASSWORD": PASSWORD, "TOKEN": TOKEN, "NO_PROXY": "*"}
     folder.mkdir()
     with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
@@ -121,6 +124,8 @@ def test_a_folder_as_a_camera(small_service: EmbeddedService, tmp_path: Path) ->
         small_service, tmp_path / "run", tmp_path, "--every", "0.2s", "--zone", "left=0,0;0.5,0;0.5,1;0,1"
     ) as running:
         wait_for(lambda: running.cameras() == {"camera-1"})
+        soft, hard = resource.prlimit(running.process.pid, resource.RLIMIT_NOFILE)
+        assert soft == min(1200, hard)
         (counted,) = (line for line in running.lines if line["status"] == "counted")
         assert [zone["zone"] for zone in counted["zones"]] == ["picture", "left"]
 

@@ -11,9 +11,10 @@ import sys
 
 import threadpoolctl
 
+from crowdserve.descriptors import allow_descriptors
 from crowdserve.errors import SetupError
 from crowdserve_transformer.allocator import keep_freed_memory
-from crowdserve_transformer.ports import check_ports
+from crowdserve_transformer.ports import check_ports, most_connections
 from crowdserve_transformer.readiness.repository import find_record, verify_repository, wait_for_repository
 from crowdserve_transformer.settings import read_settings
 
@@ -23,6 +24,8 @@ except ImportError:  # uvloop does not exist for Windows
     import asyncio as loops  # type: ignore[no-redef]
 
 EXIT_SETUP = 2
+_DESCRIPTORS = 256
+"""Beside connections of callers: 33 at rest, connections to Tritons and watchers, and what is just being closed."""
 
 
 def main() -> int:
@@ -32,6 +35,7 @@ def main() -> int:
         _configure_logging(settings.log_level)
         keep_freed_memory()
         check_ports(settings)
+        allow_descriptors(most_connections(settings) + _DESCRIPTORS, "lower max_connections")
         wait_for_repository(settings, os.environ)
         verify_repository(settings)
         find_record(settings)

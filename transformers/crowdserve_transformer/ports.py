@@ -28,6 +28,17 @@ def check_ports(settings: Settings) -> None:
                 bound.enter_context(bound_sockets(settings, setting))
 
 
+def most_connections(settings: Settings) -> int:
+    """Most connections that all ports have at once; gRPC counts those of each address of the host by themselves.
+
+    Raises:
+        SetupError: If gRPC's port cannot be had.
+    """
+    with bound_sockets(settings, "grpc_port") as of_grpc:
+        listeners = 1 + len(of_grpc) + bool(settings.metrics_port)
+    return listeners * settings.max_connections
+
+
 @contextmanager
 def bound_sockets(settings: Settings, setting: str) -> Iterator[list[socket.socket]]:
     """Sockets bound to a port at every address of the host, closed at the end.

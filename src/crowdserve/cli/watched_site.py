@@ -13,6 +13,7 @@ from crowdserve.console.app import Console
 from crowdserve.console.beside import WatcherBeside
 from crowdserve.console.hosts import chosen_hosts
 from crowdserve.console.links import ServiceAddress
+from crowdserve.descriptors import allow_descriptors
 from crowdserve.live.configuration import Configuration
 from crowdserve.live.division.running import Division
 from crowdserve.live.observations import Alert, Reading
@@ -20,6 +21,9 @@ from crowdserve.live.outputs.server import serving_metrics
 from crowdserve.live.publishing import Publishing
 from crowdserve.live.secrets import HidingFilter
 from crowdserve.live.watcher import Watcher
+
+_DESCRIPTORS = 1200
+"""Of a watcher: 200 clients, four for each of 200 cameras, and those of service, history and webhooks."""
 
 
 @contextmanager
@@ -50,6 +54,7 @@ def watching(
         division: Says which cameras are this watcher's; all of them without.
         fleet: What events call the watchers; this machine's name if None.
     """
+    allow_descriptors(_DESCRIPTORS, "watch fewer cameras")
     token = read_console_token()
     owns = division.holds if division is not None else lambda camera: True
     with closing(Publishing(configuration, fleet or socket.gethostname(), listener, owns)) as publishing:

@@ -97,7 +97,7 @@ class _Decoder:
         self.has_ended = False
 
     def close(self) -> None:
-        """Free libjpeg's memory now: an error that is kept, or a cycle, would keep all coefficients of the picture."""
+        """Free libjpeg's memory now, whoever still holds this object; that anybody does has not been seen."""
         self._decoder.cleanup()
         self._left = b""
 
