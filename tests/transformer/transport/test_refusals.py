@@ -81,13 +81,6 @@ def test_client_that_begins_with_http2_is_told_so_in_http2(small_service: Embedd
     assert b"this port speaks HTTP/1.1" in answer
 
 
-def test_http2_behind_a_request_of_http1_leaves_its_answer_whole(small_service: EmbeddedService) -> None:
-    request = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n"
-    answer = said(small_service.http_url, request + b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert answer.endswith(b"}")
-
-
 @pytest.mark.parametrize("body", [b"PRI * HTTP/2.0\r\n\r\n"])
 def test_the_same_bytes_as_a_photo_are_a_photo(client: httpx.Client, infer_url: str, body: bytes) -> None:
     response = client.post(infer_url, content=body, headers={"content-type": "image/jpeg"})
