@@ -95,7 +95,15 @@ def _origins(text: str) -> str:
     origins = [origin for each in text.split(",") if (origin := each.strip())]
     if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
         raise ValueError("expected origins as browsers write them, https://example.com or with a port, or *")
-    return ",".join(origins)
+    return ",".join(map(_as_browsers_write, origins))
+
+
+def _as_browsers_write(origin: str) -> str:
+    """An origin without the port that its scheme has by default (RFC 6454, section 6.2)."""
+    for scheme, port in (("http", ":80"), ("https", ":443")):
+        if origin.startswith(f"{scheme}://"):
+            origin = origin.removesuffix(port)
+    return origin
 
 
 def _digest(text: str) -> str:

@@ -1,5 +1,6 @@
 import os
 import time
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def test_newest_picture_that_is_complete(tmp_path: Path) -> None:
     put(tmp_path / "new.JPG", b"new", 10)
     put(tmp_path / "note.txt", b"note", 5)
     put(tmp_path / "empty.jpg", b"", 5)
-    grown = iter(range(1000))
+    grown = count()
     frames = open_source(
         str(tmp_path), 0.05, pause=lambda _: put(tmp_path / "growing.jpg", b"half" * (next(grown) + 1), -60)
     )

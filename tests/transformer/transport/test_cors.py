@@ -70,3 +70,16 @@ def test_other_pages_and_the_console_are_not_shared(small_repository: Path) -> N
 def test_what_is_no_origin_is_refused(origin: str) -> None:
     with pytest.raises(SetupError, match="expected origins as browsers write them"):
         read_settings([], {"CROWDSERVE_CORS_ORIGINS": origin})
+
+
+@pytest.mark.parametrize(
+    ("origin", "written"),
+    [
+        ("https://pages.example:443", PAGE),
+        ("http://pages.example:80", "http://pages.example"),
+        ("http://pages.example:443", "http://pages.example:443"),
+        ("https://[2001:db8::443]", "https://[2001:db8::443]"),
+    ],
+)
+def test_a_port_that_browsers_leave_out_is_left_out(origin: str, written: str) -> None:
+    assert read_settings([], {"CROWDSERVE_CORS_ORIGINS": origin}).page_origins == (written,)

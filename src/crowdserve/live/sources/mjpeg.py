@@ -2,7 +2,8 @@
 
 Cameras disagree about all of it: the boundary comes with and without its dashes, quotes and name, Content-Length is
 left out or wrong, and sound, texts and events stand between the pictures. So a part is found by its boundary line; a
-JPEG ends where it says so and a boundary follows, anything else by its length, or at the next boundary.
+JPEG ends where it says so and a boundary follows, or by its length if one follows there; anything else by its length,
+or at the next boundary.
 Source: RFC 2046, section 5.1; the type is Netscape's of 1995.
 """
 
@@ -78,11 +79,15 @@ class _Boundary:
 
     Args:
         name: As the camera tells it, or writes it behind two dashes.
+
+    Attributes:
+        least_bytes: How many bytes behind a part tell whether it is there.
     """
 
     def __init__(self, name: bytes) -> None:
         self._bare = name.strip(b"-") or name
         self._rest = re.compile(rb"(?:--)?[ \t]*\r?\n")
+        self.least_bytes = len(b"\r\n--") + len(self._bare)
 
     def find(self, buffer: bytearray, begin: int, end: int | None = None) -> tuple[int, int] | None:
         """Where the next one begins and ends; None if there is none."""
@@ -134,6 +139,10 @@ def _span(buffer: bytearray, begin: int, length: int, boundary: _Boundary) -> tu
         told = buffer[begin:end].rstrip(b"\r\n\0")
         if told.endswith(_END):
             return begin + len(told), end
+        if length and len(buffer) < end + boundary.least_bytes:
+            return None
+        if length and boundary.begins(buffer, _behind_newlines(buffer, end)):
+            return end, end
     elif length:
         return (end, end) if len(buffer) >= end else None
     following = boundary.find(buffer, begin)
