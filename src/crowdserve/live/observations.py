@@ -111,7 +111,7 @@ class HistoryState:
     """How the writing of the history goes.
 
     Attributes:
-        waiting: Readings that are not yet written.
+        waiting: Readings, and changes of alerts without one, that are not yet written.
         lost: Readings that will never be, since the writer began: too many waited, or the database refused them.
         away_since: Since when the database takes nothing, in seconds since the epoch; None if it does.
     """

@@ -94,7 +94,7 @@ def test_it_is_known_since_when_the_database_takes_nothing(tmp_path: Path, monke
         wait_for(lambda: running.state.away_since is not None)
         assert before <= (running.state.away_since or 0) <= time.time()
         running.put(Entry(reading(at=before + 1)))
-        assert running.state.waiting == 1
+        assert running.state.waiting == 2
     wait_for(lambda: running.state == HistoryState())
     assert len(list(store.counts(camera="a"))) == 4
     running.close()
@@ -108,7 +108,7 @@ def test_what_is_lost_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     wait_for(lambda: running.state.lost == 1)
     with locked(tmp_path / "history.db"):
         running.put(Entry(reading(at=time.time())))
-        wait_for(lambda: running.state.waiting == 0)  # it is being tried
+        wait_for(running._waiting.empty)  # it is being tried
         for _ in range(5):
             running.put(Entry(reading(at=time.time())))
     assert running.state.lost == 3

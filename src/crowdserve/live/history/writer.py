@@ -63,6 +63,7 @@ class HistoryWriter:
         self._backoff = backoff or BackOff(1.0, 30.0)
         self._ended = ended
         self._waiting: queue.Queue[Entry] = queue.Queue()
+        self._writing = 0
         self._writing_since: float | None = None
         self._lost = 0
         self._is_wanted = threading.Event()
@@ -89,7 +90,7 @@ class HistoryWriter:
         """How the writing goes."""
         since = self._writing_since
         is_away = since is not None and time.time() - since > _LATE_SECONDS
-        return HistoryState(self._waiting.qsize(), self._lost, since if is_away else None)
+        return HistoryState(self._waiting.qsize() + self._writing, self._lost, since if is_away else None)
 
     def close(self) -> None:
         """Write the rest, and close the store."""
@@ -102,10 +103,10 @@ class HistoryWriter:
         forget_at, is_first = time.monotonic(), True
         while not (self._stopping.is_set() and self._waiting.empty()):
             entries = self._gathered()
-            self._writing_since = time.time()
+            self._writing, self._writing_since = len(entries), time.time()
             if not self._written(entries):
                 return
-            self._writing_since = None
+            self._writing, self._writing_since = 0, None
             for entry in entries:
                 if entry.written is not None:
                     entry.written.set()
