@@ -49,8 +49,9 @@ def start(scratches: Path) -> Iterator[Start]:
     """`start("count", …)`: a command; one that still runs at the end is killed."""
     env = {**os.environ, "TMPDIR": str(scratches), "OMP_NUM_THREADS": "1"}
     with ExitStack() as running:
-        # A shell lets what it starts in the background ignore Ctrl-C, and so would the commands.
-        running.callback(signal.signal, signal.SIGINT, signal.signal(signal.SIGINT, signal.default_int_handler))
+        # A shell lets what it starts in the background ignore Ctrl-C, nohup a hang-up, and so would the commands.
+        for number in (signal.SIGINT, signal.SIGHUP):
+            running.callback(signal.signal, number, signal.signal(number, signal.SIG_DFL))
 
         def run(*arguments: object) -> "subprocess.Popen[str]":
             command = [*COMMAND, *map(str, arguments)]
