@@ -228,7 +228,7 @@ class Settings:
         "memory that bodies and photos in progress may take, bytes; a quarter of it at most for bodies",
     )
     max_waiting: int = _setting(
-        128, _positive, "most requests in progress or waiting; further ones are told to come again later"
+        300, _positive, "most requests in progress or waiting; further ones are told to come again later"
     )
     request_timeout_seconds: float = _setting(
         110.0,
