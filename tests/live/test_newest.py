@@ -1,4 +1,6 @@
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -130,3 +132,19 @@ def test_a_camera_that_is_gone_is_forgotten() -> None:
     pictures.change(Pictures(), set())
     assert pictures.look("a") is None
     assert not pictures._shown
+
+
+def test_several_who_look_at_once_have_it_drawn_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, draw = [], newest._drawn
+
+    def slowly(picture: newest.Newest, form: str) -> bytes:
+        drawn.append(picture)
+        time.sleep(0.05)
+        return draw(picture, form)
+
+    monkeypatch.setattr(newest, "_drawn", slowly)
+    pictures = NewestPictures(Pictures())
+    pictures.put("a", 5.0, jpeg())
+    with ThreadPoolExecutor(4) as pool:
+        seen = set(pool.map(lambda _: shown(pictures), range(4)))
+    assert (len(seen), len(drawn)) == (1, 1)

@@ -54,6 +54,7 @@ class NewestPictures:
         self._pictures: dict[str, Newest] = {}
         self._wanted: dict[str, float] = {}
         self._shown: dict[str, tuple[Newest, bytes]] = {}
+        self._drawing: dict[str, threading.Lock] = {}
 
     def change(self, pictures: Pictures, cameras: set[str]) -> None:
         """Go on with another form and these cameras."""
@@ -61,7 +62,7 @@ class NewestPictures:
             self._form = pictures.live
             self._shown.clear()
             shown = cameras if self._form != "none" else set()
-            for known in (self._pictures, self._wanted):
+            for known in (self._pictures, self._wanted, self._drawing):
                 for name in known.keys() - shown:
                     del known[name]
 
@@ -88,13 +89,16 @@ class NewestPictures:
             if newest is None:
                 return None
             self._wanted[camera] = time.monotonic()
-            known, form = self._shown.get(camera), self._form
-        if known is not None and known[0] is newest:
-            return newest.at, known[1]
-        drawn = _drawn(newest, form)
-        with self._turn:
-            if self._pictures.get(camera) is newest and self._form == form:
-                self._shown[camera] = (newest, drawn)
+            form = self._form
+            drawing = self._drawing.setdefault(camera, threading.Lock())
+        with drawing:  # of several who look at the same moment, one draws
+            known = self._shown.get(camera)
+            if known is not None and known[0] is newest:
+                return newest.at, known[1]
+            drawn = _drawn(newest, form)
+            with self._turn:
+                if self._pictures.get(camera) is newest and self._form == form:
+                    self._shown[camera] = (newest, drawn)
         return newest.at, drawn
 
 

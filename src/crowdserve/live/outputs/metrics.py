@@ -55,7 +55,9 @@ class BoardCollector(Collector):
             return
         name = "crowdserve_history"
         yield GaugeMetricFamily(f"{name}_up", "Whether the history is written.", value=float(state.away_since is None))
-        yield GaugeMetricFamily(f"{name}_waiting", "Readings and changes of alerts that are not yet written.", value=state.waiting)
+        yield GaugeMetricFamily(
+            f"{name}_waiting", "Readings and changes of alerts that are not yet written.", value=state.waiting
+        )
         yield CounterMetricFamily(f"{name}_lost", "Readings that will never be written.", value=state.lost)
 
     def _of_cameras(self) -> Iterator[Metric]:
