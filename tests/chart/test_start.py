@@ -100,9 +100,10 @@ class Pod:
             time.sleep(0.05)
 
     def wait_until_kept(self) -> None:
-        """Wait until the claim has every engine of this pod."""
+        """Wait until the claim has every engine of this pod, and nobody's copy is under way."""
         assert self.served()
         self.wait_until(lambda: all((self.claim / e.relative_to(self.engines)).exists() for e in engines(self.engines)))
+        self.wait_until(lambda: not any(self.claim.glob(".*")))
 
     def stop(self) -> None:
         with contextlib.suppress(ProcessLookupError):

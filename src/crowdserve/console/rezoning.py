@@ -9,10 +9,10 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from crowdserve.console.cameras import IN_HISTORY, Changed, Refused, WatcherAway, ZonesChanged
-from crowdserve.console.views import zones_version
 from crowdserve.errors import SetupError
 from crowdserve.live.configuration import WatchedZone
 from crowdserve.live.configuration.editing import write_zones, zones_text
+from crowdserve.live.configuration.zones import digest_of
 from crowdserve.live.history.store import reason
 from crowdserve.live.history.zones import CameraTaken
 from crowdserve.live.publishing import Publishing
@@ -63,11 +63,11 @@ class Rezoning:
             changed = self._shared(camera, zones) if self._watcher.is_divided else self._alone(camera, zones)
             self._watcher.change_zones(camera, zones, filed=changed.kept and changed.where != IN_HISTORY)
         log.info("camera %s: its zones were changed in the console; kept: %s", camera, changed.kept and changed.where)
-        return replace(changed, version=zones_version(zones))
+        return replace(changed, version=digest_of(zones))
 
     def _version(self, camera: str) -> str:
         site = self._watcher.configuration.site
-        return next((zones_version(each.zones) for each in site.cameras if each.name == camera), "")
+        return next((digest_of(each.zones) for each in site.cameras if each.name == camera), "")
 
     def _alone(self, camera: str, zones: Sequence[WatchedZone]) -> Changed:
         overrides = self._publishing.overrides

@@ -1,13 +1,11 @@
 """Readings, zones and alerts as the JSON that pages get. Sources of cameras are not in it: they may hold passwords."""
 
-import hashlib
-import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from crowdserve.live.board import CameraFacts
 from crowdserve.live.configuration import Camera, WatchedZone
+from crowdserve.live.configuration.zones import digest_of
 from crowdserve.live.observations import Alert, HistoryState, Reading, ZoneReading
 
 _DIGITS = 3
@@ -37,18 +35,12 @@ def camera_view(
         "reconnects": facts.reconnects,
         "zones": [_zone_view(zone) for zone in reading.zones],
         "configured": [_configured(zone) for zone in camera.zones],
-        "zones_version": zones_version(camera.zones),
+        "zones_version": digest_of(camera.zones),
         "areas": {name: _rounded(area) for name, area in camera.areas_m2().items()},
         "levels": levels,
         "spark": [[at, _rounded(people)] for at, people in spark],
         "picture": picture,
     }
-
-
-def zones_version(zones: Sequence[WatchedZone]) -> str:
-    """What tells zones from others: a digest of them."""
-    described = json.dumps([_configured(zone) for zone in zones], sort_keys=True)
-    return hashlib.sha256(described.encode()).hexdigest()[:16]
 
 
 def alert_view(alert: Alert) -> dict[str, Any]:

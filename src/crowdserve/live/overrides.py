@@ -4,17 +4,15 @@ They go before those of the file for as long as the file says of this camera wha
 there is a history they are kept in it, so that they outlive a restart, and the camera's next watcher finds them.
 """
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from crowdserve.live.configuration import Camera, WatchedZone
 from crowdserve.live.configuration.reading import checked_zones
+from crowdserve.live.configuration.zones import described, digest_of
 from crowdserve.live.errors import ConfigurationError
 from crowdserve.live.history.store import HistoryStore, reason
 from crowdserve.live.history.zones import KeptZones, ZoneTable
@@ -64,7 +62,7 @@ class Overrides:
             CameraTaken: If another watcher has the camera by now.
             SQLAlchemyError: If the history does not take them.
         """
-        kept = KeptZones(_digest(filed.zones), _described(zones), time.time())
+        kept = KeptZones(digest_of(filed.zones), described(zones), time.time())
         if self._table is not None and keep:
             self._table.put(filed.name, kept)
             self._unkept.discard(filed.name)
@@ -109,7 +107,7 @@ class Overrides:
         kept = self._known.get(camera.name)
         if kept is None:
             return camera
-        if kept.base != _digest(camera.zones):
+        if kept.base != digest_of(camera.zones):
             self._forget(camera.name, kept)
             return camera
         try:
@@ -133,12 +131,3 @@ class Overrides:
             self._table.drop(name, before)
         except SQLAlchemyError as err:
             log.warning("history %s: old zones of %s could not be removed: %s", self._shown, name, reason(err))
-
-
-def _digest(zones: Sequence[WatchedZone]) -> str:
-    return hashlib.sha256(json.dumps(_described(zones), sort_keys=True).encode()).hexdigest()
-
-
-def _described(zones: Sequence[WatchedZone]) -> list[Any]:
-    """Zones without what is as by default, which a later version may know more of."""
-    return [zone.model_dump(mode="json", by_alias=True, exclude_defaults=True) for zone in zones]

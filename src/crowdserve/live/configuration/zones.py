@@ -1,6 +1,9 @@
 """Zones of a camera: where they are, how large, and how many people are too many."""
 
-from typing import Annotated
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -83,3 +86,13 @@ class WatchedZone(Strict):
             return make_zone(self.name, shape, in_px=in_px)
         except InvalidRequest as err:
             raise ValueError(str(err)) from err
+
+
+def described(zones: Iterable[WatchedZone]) -> list[Any]:
+    """Zones as JSON, without what is as by default, which a later version may know more of."""
+    return [zone.model_dump(mode="json", by_alias=True, exclude_defaults=True) for zone in zones]
+
+
+def digest_of(zones: Iterable[WatchedZone]) -> str:
+    """What tells zones from others, in hexadecimal digits."""
+    return hashlib.sha256(json.dumps(described(zones), sort_keys=True).encode()).hexdigest()

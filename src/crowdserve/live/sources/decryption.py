@@ -7,10 +7,14 @@ from crowdserve.live.errors import SourceLost
 _BLOCK = 16
 
 
-class _Readable(Protocol):
-    def read(self, most: int) -> bytes: ...
+class Readable(Protocol):
+    """What FFmpeg reads from."""
 
-    def close(self) -> None: ...
+    def read(self, most: int) -> bytes:
+        """At most so many bytes; none at the end."""
+
+    def close(self) -> None:
+        """Let it go."""
 
 
 class Decrypted:
@@ -25,7 +29,7 @@ class Decrypted:
         SourceLost: If the package for that is not installed.
     """
 
-    def __init__(self, file: _Readable, key: str, vector: str) -> None:
+    def __init__(self, file: Readable, key: str, vector: str) -> None:
         try:
             from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
             from cryptography.hazmat.primitives.padding import PKCS7

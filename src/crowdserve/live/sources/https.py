@@ -4,14 +4,14 @@ It has `tls_verify`, and does not hand it on from a playlist to its segments, ke
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol, Self
+from typing import Self
 
 import httpx
 
 from crowdserve.certificates import named_ca_file, tls_context
 from crowdserve.failures import status_in_words
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.sources.decryption import Decrypted
+from crowdserve.live.sources.decryption import Decrypted, Readable
 from crowdserve.live.sources.login import origin_of, without_login
 
 OPTIONS = {"http_persistent": "0", "http_multiple": "0"}
@@ -21,16 +21,6 @@ _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _ENCRYPTED = "crypto+"
 _SKIPPED_BYTES = 256 * 2**10
 """What is read to get forward, rather than asked for anew."""
-
-
-class Readable(Protocol):
-    """What FFmpeg reads from."""
-
-    def read(self, most: int) -> bytes:
-        """At most so many bytes; none at the end."""
-
-    def close(self) -> None:
-        """Let it go."""
 
 
 class HttpsFiles:
