@@ -165,3 +165,20 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_where_python_drops_exceptions_is_not_lost() -> None:
+    code = """
+import os, signal, time
+from crowdserve.cli.interruption import cleaning_up
+
+class Dropped:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+with cleaning_up():
+    Dropped()
+    time.sleep(30)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
+    assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "")
