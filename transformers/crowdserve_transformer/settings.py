@@ -2,123 +2,17 @@
 
 import argparse
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from crowdserve.cards import COUNTER_CHOICES, COUNTERS, MODEL_NAME, ROUTE_CHOICES
-from crowdserve.console.hosts import read_console_hosts
 from crowdserve.errors import SetupError
 from crowdserve.images import MAX_PIXELS, MAX_WHOLE_PIXELS
-from crowdserve.network import ANY, join_address, split_address
+from crowdserve.network import ANY
 from crowdserve.scene.names import DEFAULT_NAME, check_name
-
-_ORIGIN = re.compile(r"https?://[a-z0-9._-]+(:[0-9]+)?|https?://\[[0-9a-f:]+\](:[0-9]+)?")
-
-DEFAULT_PREDICTOR_PORT = 80
-"""Port of KServe's predictor Service, which the controller leaves out of `--predictor_host`."""
-
-
-def _truth(text: str) -> bool:
-    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    try:
-        return values[text.lower()]
-    except KeyError:
-        raise ValueError("expected true or false") from None
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"expected one of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        value = int(text) if text.strip().lstrip("-").isdigit() else None
-        if value is None or value < low or (high is not None and value > high):
-            raise ValueError(f"expected a whole number from {low}" + (f" to {high}" if high is not None else " up"))
-        return value
-
-    return parse
-
-
-def _seconds(low: float) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not low <= value < float("inf"):
-            raise ValueError(f"expected a number of seconds from {low:g} up")
-        return value
-
-    return parse
-
-
-def _address(text: str) -> str:
-    """A host with its port."""
-    return join_address(*split_address(text, DEFAULT_PREDICTOR_PORT))
-
-
-def _console(text: str) -> str:
-    """off, alone, or addresses."""
-    return text if text in {"off", "alone"} else ",".join(map(_address, text.split(",")))
-
-
-def _console_hosts(text: str) -> str:
-    """Names of the console."""
-    return ",".join(read_console_hosts(text))
-
-
-def _own_host(text: str) -> str:
-    """A host of this machine, without the brackets of an IPv6 address."""
-    host = text.removeprefix("[").removesuffix("]")
-    if not host:
-        raise ValueError("expected a name or an IP address of this machine, or :: for all of them")
-    return host
-
-
-def _names(text: str) -> str:
-    names = [name for each in text.split(",") if (name := each.strip())]
-    if any("/" in name or not name.isprintable() for name in names):
-        raise ValueError("expected names separated by commas, without slashes")
-    return ",".join(names)
-
-
-def _origins(text: str) -> str:
-    origins = [origin for each in text.split(",") if (origin := each.strip())]
-    if not all(origin == "*" or _ORIGIN.fullmatch(origin) for origin in origins):
-        raise ValueError("expected origins as browsers write them, https://example.com or with a port, or *")
-    return ",".join(map(_as_browsers_write, origins))
-
-
-def _as_browsers_write(origin: str) -> str:
-    """An origin without the port that its scheme has by default (RFC 6454, section 6.2)."""
-    for scheme, port in (("http", ":80"), ("https", ":443")):
-        if origin.startswith(f"{scheme}://"):
-            origin = origin.removesuffix(port)
-    return origin
-
-
-def _digest(text: str) -> str:
-    if text and not re.fullmatch(r"sha256:[0-9a-f]{64}", text):
-        raise ValueError("expected sha256: and 64 hexadecimal digits in lower case, or nothing")
-    return text
-
-
-def _one_worker(text: str) -> int:
-    if text != "1":
-        raise ValueError(
-            "expected 1: worker processes would share neither readiness nor metrics, and one event loop keeps Triton "
-            "busy; run more replicas instead"
-        )
-    return 1
+from crowdserve_transformer import setting_texts as texts
 
 
 def _setting(default: Any, parse: Callable[[str], Any], meaning: str) -> Any:
@@ -129,8 +23,8 @@ def _described(parse: Callable[[str], Any], meaning: str) -> dict[str, Any]:
     return {"parse": parse, "meaning": meaning}
 
 
-_port = _whole(1, 65535)
-_positive = _whole(1)
+_port = texts.whole(1, 65535)
+_positive = texts.whole(1)
 _processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -140,42 +34,44 @@ class Settings:
 
     model_name: str = _setting(MODEL_NAME, str, "name of the model in every URL")
     model_aliases: str = _setting(
-        "", _names, "more names that the model answers to, separated by commas; the chart sets the InferenceService's"
+        "",
+        texts.names,
+        "more names that the model answers to, separated by commas; the chart sets the InferenceService's",
     )
     host: str = _setting(
         ANY,
-        _own_host,
+        texts.own_host,
         "address that REST, gRPC and the metrics listen on; :: is every one, of IPv6 and of IPv4, 0.0.0.0 every one of "
         "IPv4, which gRPC takes for both",
     )
     http_port: int = _setting(8080, _port, "port of REST")
     grpc_port: int = _setting(8081, _port, "port of gRPC")
-    metrics_port: int = _setting(8082, _whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
+    metrics_port: int = _setting(8082, texts.whole(0, 65535), "port of GET /metrics; 0 serves it on the REST port")
     console: str = _setting(
         "off",
-        _console,
+        texts.console,
         "whether REST has pages at /console: off; alone, to count photos; or the watchers whose cameras they show, "
         "HOST:PORT separated by commas",
     )
     console_hosts: str = _setting(
         "",
-        _console_hosts,
+        texts.console_hosts,
         "names under which browsers reach those pages, separated by commas, besides addresses and this machine's own: "
         "console.example.com, or *.example.com",
     )
     cors_origins: str = _setting(
         "",
-        _origins,
+        texts.origins,
         "origins whose pages may send requests from a browser and read the answers, separated by commas: "
         "https://example.com, or * for every page; none if empty",
     )
     predictor_host: str = _setting(
         "127.0.0.1:8000",
-        _address,
-        f"Triton's HTTP address, HOST or HOST:PORT, IPv6 in brackets; port {DEFAULT_PREDICTOR_PORT} if left out",
+        texts.address,
+        f"Triton's HTTP address, HOST or HOST:PORT, IPv6 in brackets; port {texts.DEFAULT_PREDICTOR_PORT} if left out",
     )
-    predictor_protocol: str = _setting("v2", _one_of("v2"), "protocol towards Triton, always v2 over HTTP")
-    predictor_use_ssl: bool = _setting(False, _truth, "whether Triton is reached over TLS")
+    predictor_protocol: str = _setting("v2", texts.one_of("v2"), "protocol towards Triton, always v2 over HTTP")
+    predictor_use_ssl: bool = _setting(False, texts.truth, "whether Triton is reached over TLS")
     triton_memory_socket: str = _setting(
         "",
         str,
@@ -185,7 +81,7 @@ class Settings:
     )
     forward_authorization: bool = _setting(
         False,
-        _truth,
+        texts.truth,
         "whether a caller's Authorization header is sent on to Triton",
     )
     repository: Path = field(
@@ -197,12 +93,12 @@ class Settings:
     )
     verify_bundle: str = _setting(
         "auto",
-        _one_of("auto", "required", "off"),
+        texts.one_of("auto", "required", "off"),
         "compare the repository with its manifest.json at start: auto (if it has one), required, off",
     )
     bundle_digest: str = _setting(
         "",
-        _digest,
+        texts.digest,
         "digest that the bundle must have, sha256:… as crowdserve bundle prints it; empty: not compared",
     )
     bundle_public_key: str = _setting(
@@ -212,14 +108,16 @@ class Settings:
     )
     allow_pickle: bool = _setting(
         False,
-        _truth,
+        texts.truth,
         "whether a scene classifier in a joblib file is read; unpickling runs any code that is in the file",
     )
     route: str = _setting(
-        "auto", _one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)
+        "auto", texts.one_of(*ROUTE_CHOICES), "route of a request that names none: " + "|".join(ROUTE_CHOICES)
     )
     counter: str = _setting(
-        COUNTERS[0], _one_of(*COUNTER_CHOICES), "counter of a request that names none: " + "|".join(COUNTER_CHOICES)
+        COUNTERS[0],
+        texts.one_of(*COUNTER_CHOICES),
+        "counter of a request that names none: " + "|".join(COUNTER_CHOICES),
     )
     max_body_bytes: int = _setting(64 * 2**20, _positive, "largest request body or gRPC message, bytes")
     memory_bytes: int = _setting(
@@ -232,7 +130,7 @@ class Settings:
     )
     request_timeout_seconds: float = _setting(
         110.0,
-        _seconds(0.001),
+        texts.seconds(0.001),
         "longest time from a whole request to its answer, waiting included, seconds; X-Request-Timeout-Seconds and "
         "gRPC's deadline may be shorter",
     )
@@ -247,11 +145,11 @@ class Settings:
     )
     max_headers: int = _setting(100, _positive, "most headers of one REST request")
     header_timeout_seconds: float = _setting(
-        10.0, _seconds(0.001), "longest time from a request's first byte to the end of its headers, seconds"
+        10.0, texts.seconds(0.001), "longest time from a request's first byte to the end of its headers, seconds"
     )
     body_timeout_seconds: float = _setting(
         10.0,
-        _seconds(0.001),
+        texts.seconds(0.001),
         "time in which `min_bytes_per_second` are looked at, as a client sends a body or takes an answer, seconds",
     )
     min_bytes_per_second: int = _setting(
@@ -267,7 +165,7 @@ class Settings:
     )
     decode_seconds: float = _setting(
         10.0,
-        _seconds(0.1),
+        texts.seconds(0.1),
         "processor time that decoding a photo of max_pixels, or of max_whole_pixels, may take, seconds; a smaller "
         "photo in proportion, but not less than a tenth",
     )
@@ -278,19 +176,23 @@ class Settings:
         _positive,
         "threads that classify scenes and draw heat maps, and as many processes, but two at least, that decode photos",
     )
-    triton_timeout_seconds: float = _setting(60.0, _seconds(0.001), "longest wait for one answer of Triton, seconds")
+    triton_timeout_seconds: float = _setting(
+        60.0, texts.seconds(0.001), "longest wait for one answer of Triton, seconds"
+    )
     triton_away_seconds: float = _setting(
         0.0,
-        _seconds(0.0),
+        texts.seconds(0.0),
         "if no Triton can be used: how long photos wait for one, seconds",
     )
-    ready_timeout_seconds: float = _setting(2.0, _seconds(0.001), "longest wait in a readiness check, seconds")
+    ready_timeout_seconds: float = _setting(2.0, texts.seconds(0.001), "longest wait in a readiness check, seconds")
     drain_seconds: float = _setting(
-        5.0, _seconds(0.0), "after SIGTERM, how long to keep serving while reporting unready, seconds"
+        5.0, texts.seconds(0.0), "after SIGTERM, how long to keep serving while reporting unready, seconds"
     )
-    grace_seconds: float = _setting(30.0, _seconds(0.0), "after that, longest wait for requests in flight, seconds")
-    log_level: str = _setting("INFO", _one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
-    workers: int = _setting(1, _one_worker, "server processes, always 1")
+    grace_seconds: float = _setting(
+        30.0, texts.seconds(0.0), "after that, longest wait for requests in flight, seconds"
+    )
+    log_level: str = _setting("INFO", texts.one_of("DEBUG", "INFO", "WARNING", "ERROR"), "least severe messages to log")
+    workers: int = _setting(1, texts.one_worker, "server processes, always 1")
 
     @property
     def model_names(self) -> tuple[str, ...]:

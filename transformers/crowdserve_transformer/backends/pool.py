@@ -19,7 +19,7 @@ from crowdserve_transformer import metrics
 from crowdserve_transformer.backends.addresses import Resolve, is_numeric, resolve_host
 from crowdserve_transformer.backends.backend import Backend
 from crowdserve_transformer.backends.balance import give_picture
-from crowdserve_transformer.settings import DEFAULT_PREDICTOR_PORT
+from crowdserve_transformer.setting_texts import DEFAULT_PREDICTOR_PORT
 
 log = logging.getLogger(__name__)
 
