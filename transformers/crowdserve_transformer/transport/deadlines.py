@@ -10,6 +10,10 @@ from crowdserve.errors import CrowdServeError, DeadlineExceeded, InvalidRequest,
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 _MAX_CHARACTERS = 20
+# A gRPC client hangs up when its time is over, and the server's clock still runs: the client sends its limit rounded up to
+# three digits or fewer, and the two clocks start at different moments.
+_ROUNDED = 0.01
+_CLOCKS_APART_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,10 @@ class Deadline:
         if self.of_caller:
             return DeadlineExceeded(f"no answer within the {self.seconds:g} seconds that the request allows")
         return RequestTimedOut(f"no answer within {self.seconds:g} seconds, the limit of this service; try again later")
+
+    def explains(self, remaining_seconds: float) -> bool:
+        """Whether a caller that hung up with so much time left did so since its own limit was reached."""
+        return self.of_caller and remaining_seconds <= _CLOCKS_APART_SECONDS + _ROUNDED * self.seconds
 
     @asynccontextmanager
     async def kept(self) -> AsyncIterator[None]:

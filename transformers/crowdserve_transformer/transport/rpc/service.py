@@ -144,7 +144,7 @@ class GrpcEndpoints:
                 decode = partial(self._decode, message, seen)
                 return await plane.answer(seen, headers_of(context), deadline, len(message), decode, encode_grpc)
         except asyncio.CancelledError:
-            if deadline.of_caller and context.time_remaining() <= 0:
+            if deadline.explains(context.time_remaining()):
                 raise deadline.error() from None
             raise
 
