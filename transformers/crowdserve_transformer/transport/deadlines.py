@@ -10,8 +10,8 @@ from crowdserve.errors import CrowdServeError, DeadlineExceeded, InvalidRequest,
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 _MAX_CHARACTERS = 20
-# A gRPC client hangs up when its time is over, and the server's clock still runs: the client sends its limit rounded up to
-# three digits or fewer, and the two clocks start at different moments.
+# A gRPC client hangs up when its time is over, while the server's clock still runs: the client sends its limit rounded
+# up to three digits or fewer, and the two clocks start at different moments.
 _ROUNDED = 0.01
 _CLOCKS_APART_SECONDS = 0.05
 
