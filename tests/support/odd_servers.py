@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -23,3 +24,16 @@ def behaving(behave: Callable[[socket.socket], None]) -> Iterator[str]:
         threading.Thread(target=serve, daemon=True).start()
         yield f"127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def dripping(begin: bytes) -> Callable[[socket.socket], None]:
+    """What sends that, and then a byte every now and then, for ever."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(begin)
+        while True:
+            connection.sendall(b"a")
+            time.sleep(0.01)
+
+    return drip

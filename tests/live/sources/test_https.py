@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.padding import PKCS7
 from crowdserve.certificates import CA_FILE
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import Frame
-from crowdserve.live.sources import open_source
+from crowdserve.live.sources import open_source, video
 from tests.support.certificates import Authority
 from tests.support.clips import write_clip
+from tests.support.odd_servers import behaving, dripping
 from tests.support.tls import tls_in_front_of
 
 UNKNOWN = "the camera's certificate is of an authority that is not known here"
@@ -197,3 +198,19 @@ def test_a_password_is_for_the_camera_alone(camera: Site, tmp_path: Path, author
         assert played(f"{camera.url.replace('//', f'//{LOGIN}')}/list.m3u8") == 40
         assert other.handler.asked == ["/clip.ts"]
         assert other.handler.logins == [None]
+
+
+@pytest.mark.parametrize("whole_bytes", [1000, 40_000], ids=["before the first picture", "after it"])
+def test_a_video_that_comes_byte_by_byte_is_given_up(
+    whole_bytes: int, tmp_path: Path, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_clip(tmp_path / "clip.ts", frames=60)
+    head = b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n"
+    slow = dripping(head + (tmp_path / "clip.ts").read_bytes()[:whole_bytes])
+    monkeypatch.setattr(video, "PICTURE_SECONDS", 0.4)
+    with (
+        behaving(slow) as address,
+        tls_in_front_of(address, authority.issue("127.0.0.1")) as url,
+        pytest.raises(SourceLost, match=r"takes over 0\.5 s for a picture"),
+    ):
+        list(video.video_frames(f"{url}/clip.ts", 0.1))

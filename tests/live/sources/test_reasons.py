@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crowdserve.live.errors import SourceLost
-from crowdserve.live.sources import open_source, video, web
+from crowdserve.live.sources import limits, open_source, video
 from tests.support.odd_servers import behaving
 
 PASSWORD = "never-to-be-seen"
@@ -83,7 +83,7 @@ def test_cameras_that_answer_otherwise(
     if behave is silent:  # who answers, if late on a busy machine, is not to be taken for silent
         for name in ("_OPEN_SECONDS", "_READ_SECONDS"):
             monkeypatch.setattr(video, name, 0.3)
-        monkeypatch.setattr(web, "_TIMEOUT", 0.3)
+        monkeypatch.setattr(limits, "_TIMEOUT", 0.3)
     with behaving(behave) as address:
         assert expected in reason(f"{scheme}://user:{PASSWORD}@{address}/stream")
 

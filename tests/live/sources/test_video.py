@@ -1,3 +1,4 @@
+import socket
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -6,12 +7,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 
+import av
 import pytest
 
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import Frame, small_grey
-from crowdserve.live.sources import open_source
+from crowdserve.live.sources import open_source, video
 from tests.support.clips import write_clip
+from tests.support.odd_servers import behaving
 
 
 def brightness(frame: Frame) -> float:
@@ -184,3 +187,29 @@ def test_a_device_is_opened_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceLost, match=r"is no device of that kind|does not take what is asked of it"):
         next(open_source("/dev/null", 5))  # by FFmpeg's own reader of such devices, which has no other here
     assert asked(monkeypatch, "/dev/null") == [("v4l2", None)]
+
+
+def test_sound_that_goes_on_without_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with av.open(str(tmp_path / "clip.ts"), "w") as container:
+        picture, sound = container.add_stream("libx264", rate=10), container.add_stream("mp2", rate=16000)
+        picture.width, picture.height, picture.pix_fmt = 64, 64, "yuv420p"
+        for _ in range(5):
+            container.mux(picture.encode(av.VideoFrame(64, 64, "yuv420p")))
+        container.mux(picture.encode())
+        for number in range(2000):
+            silence = av.AudioFrame("s16", "mono", 1152)
+            silence.sample_rate, silence.pts = 16_000, number * 1152
+            container.mux(sound.encode(silence))
+    content = (tmp_path / "clip.ts").read_bytes()
+    pieces = [content[at : at + 1880] for at in range(0, len(content), 1880)]
+
+    def play(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + b"".join(pieces[:-100]))
+        for piece in pieces[-100:]:
+            connection.sendall(piece)
+            time.sleep(0.05)
+
+    monkeypatch.setattr(video, "PICTURE_SECONDS", 0.4)
+    with behaving(play) as address, pytest.raises(SourceLost, match=r"takes over 0\.5 s for a picture"):
+        list(video.video_frames(f"http://{address}/clip.ts", 0.1))

@@ -9,9 +9,9 @@ from PIL import Image
 
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import small_grey
-from crowdserve.live.sources import open_source, web
+from crowdserve.live.sources import limits, open_source
 from tests.support.cameras import TestCamera, noisy_jpeg, running_camera
-from tests.support.odd_servers import behaving
+from tests.support.odd_servers import behaving, dripping
 
 PICTURE = noisy_jpeg(60, 60)
 
@@ -116,15 +116,41 @@ def test_a_redirect_on_the_same_host_keeps_the_password() -> None:
     assert [frame.jpeg() for frame in frames] == [PICTURE] * 2
 
 
-@pytest.mark.parametrize("begin", [b"\xff\xd8\xff", b"--x\r\n\r\n\xff\xd8\xff", b""])
-def test_a_picture_that_comes_byte_by_byte_is_given_up(begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    def drip(connection: socket.socket) -> None:
-        connection.recv(10_000)
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + begin)
-        while True:
-            connection.sendall(b"\0")
-            time.sleep(0.01)
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"",
+        b"HTTP/1.0 200 OK\r\nX: ",
+        b"HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=x\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n\xff\xd8\xff",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 9999999\r\n\r\n" + PICTURE[:-9],
+        b"HTTP/1.0 200 OK\r\n\r\n--x\r\n\r\n\xff\xd8\xff",
+        b"HTTP/1.0 200 OK\r\n\r\n--x\r\n" + b"a" * 600,
+    ],
+)
+def test_an_answer_that_comes_byte_by_byte_is_given_up(begin: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PICTURE_SECONDS", 0.2)
+    with behaving(dripping(begin)) as address, pytest.raises(SourceLost, match=r"takes over 0.2 s for a picture"):
+        next(open_source(f"http://user:secret@{address}/", 0.02))
 
-    monkeypatch.setattr(web, "_PICTURE_SECONDS", 0.1)
-    with behaving(drip) as address, pytest.raises(SourceLost, match=r"the camera takes over 0.1 s for a picture"):
+
+def test_redirects_take_part_in_the_time_of_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    def redirect(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        time.sleep(0.1)
+        connection.sendall(b"HTTP/1.0 302 Found\r\nLocation: /again\r\n\r\n")
+
+    monkeypatch.setattr(limits, "PICTURE_SECONDS", 0.25)
+    with behaving(redirect) as address, pytest.raises(SourceLost, match=r"takes over 0.25 s for a picture"):
         next(open_source(f"http://{address}/", 0.02))
+
+
+def test_the_time_begins_anew_with_each_picture(camera: TestCamera, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PICTURE_SECONDS", 0.3)
+    for path in ("stream", "snapshot"):
+        taken = []
+        for frame in islice(open_source(f"{camera.url}/{path}", 0.1), 3):
+            taken.append(frame.number)
+            time.sleep(0.25)  # a picture is taken when it is asked for
+        assert taken == [0, 1, 2]

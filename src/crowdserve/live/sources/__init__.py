@@ -8,7 +8,7 @@ kinds.py   the source of an address        web.py     HTTP: credentials, limits,
 video.py   PyAV, which is FFmpeg           mjpeg.py   a stream of JPEG files
 stills.py  a snapshot, a folder            https.py   videos over HTTPS, for FFmpeg
 tls.py     certificates of FFmpeg's streams   decryption.py  encrypted segments
-login.py   user and password of a URL
+login.py   user and password of a URL             limits.py  the time that a picture may take
 """
 
 from crowdserve.live.sources.kinds import open_source

@@ -8,16 +8,15 @@ from typing import Self
 
 import httpx
 
-from crowdserve.certificates import named_ca_file, tls_context
 from crowdserve.failures import status_in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.sources.decryption import Decrypted, Readable
+from crowdserve.live.sources.limits import TimeLimit, limited_client
 from crowdserve.live.sources.login import origin_of, without_login
 
 OPTIONS = {"http_persistent": "0", "http_multiple": "0"}
 """What FFmpeg must not try with files that it has not opened itself."""
 
-_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _ENCRYPTED = "crypto+"
 _SKIPPED_BYTES = 256 * 2**10
 """What is read to get forward, rather than asked for anew."""
@@ -28,6 +27,7 @@ class HttpsFiles:
 
     Args:
         address: An https:// URL. User and password in it are for its host and port alone.
+        limit: Ends what is read.
 
     Attributes:
         url: It, without those.
@@ -36,9 +36,9 @@ class HttpsFiles:
         SetupError: If the file of authorities has no certificates.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, limit: TimeLimit) -> None:
         self.url, self._login = without_login(address)
-        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=False, verify=tls_context(named_ca_file()))
+        self._http = limited_client(limit, self.url)
         self._is_begun = False
 
     def __enter__(self) -> Self:

@@ -3,22 +3,25 @@
 import errno
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import av
 import httpx
 import numpy as np
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from crowdserve.errors import SetupError
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
 from crowdserve.live.sources import https
+from crowdserve.live.sources.limits import PICTURE_SECONDS, TimeLimit
 from crowdserve.live.sources.tls import tls_options, tls_problem
 
 _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
@@ -91,11 +94,14 @@ def video_frames(
     number, is_recorded = 0, is_file
     while True:
         try:
-            with _opened(address, is_file) as container:
+            limit = TimeLimit(PICTURE_SECONDS + every_seconds)  # keyframes may come as rarely
+            with _opened(address, is_file, limit) as container:
                 is_recorded = is_file or _is_recorded(container, address)
-                for frame in _decoded(container, every_seconds, is_recorded, pause):
+                packets = _packets(container, None if is_file else limit)
+                for frame in _decoded(packets, container.streams.video[0], every_seconds, is_recorded, pause):
                     yield Frame(time.time(), number, lambda frame=frame: _jpeg(frame))  # type: ignore[misc]
                     number += 1
+                    limit.restart()
         except (av.FFmpegError, httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as err:
             raise SourceLost(_reason(err, address)) from err
         except SetupError as err:
@@ -107,7 +113,7 @@ def video_frames(
 
 
 @contextmanager
-def _opened(address: str, is_file: bool) -> Iterator[InputContainer]:
+def _opened(address: str, is_file: bool, limit: TimeLimit) -> Iterator[InputContainer]:
     """Open an address; RTSP over TCP, which loses nothing, or over UDP where a camera refuses that."""
     scheme = address.partition("://")[0] if "://" in address else ""
     options: dict[str, str] = {}
@@ -117,7 +123,7 @@ def _opened(address: str, is_file: bool) -> Iterator[InputContainer]:
         if is_file:  # a name may look like a protocol
             container = _container(f"file:{address}", options)
         elif scheme == "https":
-            files = stack.enter_context(https.HttpsFiles(address))
+            files = stack.enter_context(https.HttpsFiles(address, limit))
             container = _container(files.url, options | https.OPTIONS, io_open=files.open)
         else:
             with tls_options(scheme) as trusted:
@@ -158,13 +164,24 @@ def _is_recorded(container: InputContainer, address: str) -> bool:
     return address.startswith(("http://", "https://")) and bool(container.duration)
 
 
-def _decoded(container: InputContainer, every_seconds: float, is_recorded: bool, pause: Pause) -> Iterator[VideoFrame]:
+def _packets(container: InputContainer, limit: TimeLimit | None) -> Iterator["Packet[VideoStream]"]:
+    """The packets of the video; what comes beside it for ever, such as sound, does not make a picture."""
     stream = container.streams.video[0]
+    for packet in container.demux():
+        if limit is not None:
+            limit.left()
+        if packet.stream.index == stream.index:
+            yield cast("Packet[VideoStream]", packet)
+
+
+def _decoded(
+    packets: Iterable["Packet[VideoStream]"], stream: VideoStream, every_seconds: float, is_recorded: bool, pause: Pause
+) -> Iterator[VideoFrame]:
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
     only_keyframes = not is_recorded
     stream.codec_context.skip_frame = "NONKEY" if only_keyframes else "DEFAULT"
     last_keyframe, damaged, pace = time.monotonic(), 0, _Pace(pause)
-    for packet in container.demux(stream):
+    for packet in packets:
         if packet.is_keyframe:
             last_keyframe = time.monotonic()
         elif only_keyframes and time.monotonic() - last_keyframe > every_seconds:

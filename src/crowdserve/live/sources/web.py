@@ -11,19 +11,15 @@ from itertools import chain, count
 
 import httpx
 
-from crowdserve.certificates import named_ca_file, tls_context
 from crowdserve.errors import SetupError
 from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceLost
 from crowdserve.live.frames import Frame, Pause, still_frame
+from crowdserve.live.sources.limits import TimeLimit, limited_client
 from crowdserve.live.sources.login import origin_of, with_login, without_login
 from crowdserve.live.sources.mjpeg import is_decoded, jpeg_files, jpeg_parts
 from crowdserve.live.sources.stills import MAX_FILE_BYTES
 from crowdserve.live.sources.video import video_frames
-
-_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
-_PICTURE_SECONDS = 60.0
-"""Longest time for one picture: a camera may send a byte every now and then, and is then as good as lost."""
 
 _HEAD_BYTES, _MOST_REDIRECTS = 512, 5
 _PARTS, _PICTURE, _VIDEO = "parts", "picture", "video"
@@ -40,10 +36,11 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
     """
     address, login = without_login(url)
     numbers, due = count(), 0.0
+    limit = TimeLimit()
     try:
-        trusted = tls_context(named_ca_file(), url=address)
-        with httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False, verify=trusted) as client:
+        with limited_client(limit, address, login) as client:
             while True:
+                limit.restart()
                 with _answer(client, address) as answer:
                     if answer.kind == _VIDEO:
                         found = str(answer.response.url)
@@ -51,6 +48,7 @@ def web_frames(url: str, every_seconds: float, pause: Pause) -> Iterator[Frame]:
                     first = number = next(numbers)
                     for file, number in zip(answer.files(), chain((first,), numbers), strict=False):
                         yield still_frame(time.time(), number, file)
+                        limit.restart()
                     if answer.kind == _PARTS or number > first:
                         raise SourceLost("the stream has ended")
                 due = max(due, time.monotonic()) if first else time.monotonic() + every_seconds
@@ -102,10 +100,9 @@ class _Answer:
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self._type: str = response.headers.get("content-type", "").strip()
-        self._since = time.monotonic()
         self._coming = response.iter_bytes()
         self._head = b""
-        for piece in self._in_time():
+        for piece in self._coming:
             self._head += piece
             if len(self._head) >= _HEAD_BYTES:
                 break
@@ -113,16 +110,12 @@ class _Answer:
 
     def files(self) -> Iterator[bytes]:
         """The pictures in it, as they come."""
-        pieces = chain((self._head,), self._in_time())
+        pieces = chain((self._head,), self._coming)
         if self.kind == _PARTS:
-            found = jpeg_parts(pieces, self._type)
-        elif "content-length" in self.response.headers:
-            found = iter((_body(pieces),))
-        else:
-            found = jpeg_files(pieces)
-        for file in found:
-            self._since = time.monotonic()
-            yield file
+            return jpeg_parts(pieces, self._type)
+        if "content-length" in self.response.headers:
+            return iter((_body(pieces),))
+        return jpeg_files(pieces)
 
     def _found(self) -> str:
         main = self._type.partition("/")[0].lower()
@@ -137,13 +130,6 @@ class _Answer:
             told = "a page, perhaps of its login" if is_page else "a picture of a kind that is not decoded here"
             raise SourceLost(f"the camera answers with {told}; name the address of its picture or its stream")
         return _VIDEO
-
-    def _in_time(self) -> Iterator[bytes]:
-        """The pieces, if a picture does not take too long."""
-        for piece in self._coming:
-            if time.monotonic() - self._since > _PICTURE_SECONDS:
-                raise SourceLost(f"the camera takes over {_PICTURE_SECONDS:g} s for a picture")
-            yield piece
 
 
 def _body(pieces: Iterable[bytes]) -> bytes:
