@@ -1,6 +1,7 @@
 """`crowdserve console` and `crowdserve up --cameras` as processes."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -35,12 +36,23 @@ def running(folder: Path, *arguments: object) -> Iterator["subprocess.Popen[byte
         process.wait(30)
 
 
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """A soft limit that a process inherits, as of many shells."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.usefixtures("few_descriptors")
 def test_a_console_whose_watchers_are_away_ends_while_a_page_is_open(tmp_path: Path) -> None:
     port = free_port()
     watcher = f"127.0.0.1:{free_port()}"
     url = f"http://127.0.0.1:{port}/console/"
     with running(tmp_path, "console", "--url", "http://127.0.0.1:1", "--watcher", watcher, "--port", port) as process:
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/healthz"))
+        assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE)[0] >= 800
         with Told(url) as told:
             wait_for(lambda: any(kind == "cameras" and value["watchers"] for kind, value in told.events))
             (seen,) = next(value["watchers"] for kind, value in told.events if kind == "cameras" and value["watchers"])

@@ -11,6 +11,7 @@ from crowdserve.live import overrides as module
 from crowdserve.live.configuration import Camera
 from crowdserve.live.configuration.reading import checked_zones
 from crowdserve.live.history.store import HistoryStore
+from crowdserve.live.history.versions import prepare
 from crowdserve.live.history.zones import CameraTaken
 from crowdserve.live.overrides import Overrides
 from tests.live.history.test_store import url  # noqa: F401 (the databases)
@@ -46,7 +47,7 @@ def test_they_go_before_those_of_the_file_until_that_changes(stores: tuple[Histo
     changed(first, filed, RIGHT)
     for each in (first, second, Overrides(stores[1])):  # who takes the camera over, and whoever starts anew
         assert names(each, filed) == ["right"]
-        assert names(each, camera(LEFT, every=1.0, source="rtsp://host/2")) == ["right"]  # its zones are as they were
+        assert names(each, camera(LEFT, every=1.0)) == ["right"]  # its zones are as they were
     assert second.laid_over([filed])["gate"].zones[0].for_seconds == 5
     assert names(second, camera(LEFT, RIGHT)) == ["left", "right"]
 
@@ -125,3 +126,26 @@ def test_zones_that_do_not_fit_the_camera_any_more(stores: tuple[HistoryStore, H
     corners = [[0.2, 0.9], [0.8, 0.9], [0.6, 0.5], [0.4, 0.5]]
     calibrated = camera(calibration={"corners": corners, "width_m": 4, "depth_m": 10})
     assert names(only, calibrated) == []
+
+
+def test_those_of_a_camera_before_rest_while_another_has_its_name(stores: tuple[HistoryStore, HistoryStore]) -> None:
+    first, second = map(Overrides, stores)
+    changed(first, camera(LEFT), RIGHT)
+    for each in (first, second, Overrides(None)):
+        if each is not first and each is not second:
+            changed(each, camera(LEFT), RIGHT)
+        assert names(each, camera(LEFT, source="rtsp://another/1")) == ["left"]
+        assert names(each, camera(LEFT, source="rtsp://user:new@host/1")) == ["right"]
+    changed(second, camera(LEFT, source="rtsp://another/1"), LEFT, RIGHT)
+    assert names(first, camera(LEFT, source="rtsp://another/1")) == ["left", "right"]
+    assert names(first, camera(LEFT)) == ["left"]
+
+
+def test_zones_of_a_history_that_did_not_keep_their_source(stores: tuple[HistoryStore, HistoryStore]) -> None:
+    first, second = map(Overrides, stores)
+    changed(first, camera(LEFT), RIGHT)
+    with stores[0].engine.begin() as connection:
+        connection.execute(text("ALTER TABLE zones DROP COLUMN source"))
+        connection.execute(text("UPDATE schema_version SET version = 3"))
+    prepare(stores[0].engine, "it")
+    assert names(second, camera(LEFT, source="rtsp://another/1")) == ["right"]

@@ -12,9 +12,13 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from crowdserve.console.app import Console
+from crowdserve.descriptors import allow_descriptors
 from crowdserve.live.outputs.connections import http_config
 
 _CONNECTIONS = 300
+_DESCRIPTORS = 500
+"""Beside connections of browsers: to 64 watchers, for events and for what is asked, to the service, what is just being
+closed, and the process's own."""
 
 
 class ConsoleServer(uvicorn.Server):
@@ -37,6 +41,7 @@ class ConsoleServer(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve on these sockets."""
+        allow_descriptors(_CONNECTIONS + _DESCRIPTORS, "let fewer connections through to the console")
         super().run(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

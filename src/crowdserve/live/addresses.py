@@ -1,5 +1,6 @@
 """Addresses of sources: what they may be, whatever answers there."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,13 @@ WEB, FILE = ("http", "https"), "file"
 STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 _WITHOUT_HOST = ("srt", "udp", "rtp")
 """An address without a host means every address of this machine there."""
+
+_SECRET = re.compile(
+    r"([\w.-]*(?:pass|pwd|user|usr|login|account|cred|token|auth|secret|key|sign?|session)\w*?=)"
+    r"(.*?)(?=[&;#/]|_[a-z]+=|$)",
+    re.IGNORECASE,
+)
+"""A value that may be of a login, in a query or, as some cameras have it, in the path: its name says so."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
@@ -44,6 +52,21 @@ def scheme_of(address: str) -> str:
     """The protocol of a URL in small letters; empty for a path, even if a file's name looks like a URL."""
     found = _SCHEME.match(address)
     return found[1].lower() if found and not os.path.exists(address) else ""
+
+
+def identity_of(address: str) -> str:
+    """What tells a source from others, in hexadecimal digits: another login does not make it another camera.
+
+    Args:
+        address: It; what may be a secret in it is no part of the digest.
+    """
+    scheme = scheme_of(address)
+    if not scheme or scheme == FILE:
+        return hashlib.sha256(str(path_of(address)).encode()).hexdigest()
+    parts = urlsplit(address)
+    host = parts.netloc.rpartition("@")[2].lower()
+    rest = _SECRET.sub(r"\1", parts._replace(scheme="", netloc="").geturl())
+    return hashlib.sha256(f"{scheme}://{host}/{rest.lstrip('/')}".encode()).hexdigest()
 
 
 def path_of(address: str) -> Path:

@@ -1,7 +1,9 @@
 """Zones that somebody has changed while the watcher runs, where its configuration's file cannot take them.
 
-They go before those of the file for as long as the file says of this camera what it said when they were changed. Where
-there is a history they are kept in it, so that they outlive a restart, and the camera's next watcher finds them.
+They go before those of the file for as long as the file says of this camera what it said when they were changed: its
+zones, and where its picture comes from. Other zones of the file end them for good; with another source they rest, as
+they were drawn on another picture. Where there is a history they are kept in it, so that they outlive a restart, and
+the camera's next watcher finds them.
 """
 
 import logging
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from crowdserve.live.addresses import identity_of
 from crowdserve.live.configuration import Camera, WatchedZone
 from crowdserve.live.configuration.reading import checked_zones
 from crowdserve.live.configuration.zones import described, digest_of
@@ -62,7 +65,7 @@ class Overrides:
             CameraTaken: If another watcher has the camera by now.
             SQLAlchemyError: If the history does not take them.
         """
-        kept = KeptZones(digest_of(filed.zones), described(zones), time.time())
+        kept = KeptZones(digest_of(filed.zones), described(zones), time.time(), identity_of(filed.source))
         if self._table is not None and keep:
             self._table.put(filed.name, kept)
             self._unkept.discard(filed.name)
@@ -109,6 +112,13 @@ class Overrides:
             return camera
         if kept.base != digest_of(camera.zones):
             self._forget(camera.name, kept)
+            return camera
+        if kept.source not in {"", identity_of(camera.source)}:
+            log.warning(
+                "camera %s: its source is not the one on whose picture zones were changed in the console, so those of "
+                "the file count; change them anew in the console if that is the same view",
+                camera.name,
+            )
             return camera
         try:
             zones = checked_zones(camera, kept.zones)

@@ -74,10 +74,11 @@ ZONES = Table(
     SCHEMA,
     Column("camera", String(63), primary_key=True),
     Column("base", String(64), nullable=False),
+    Column("source", String(64), nullable=False, server_default=""),
     Column("zones", JSON, nullable=False),
     Column("changed_at", DateTime, nullable=False),
 )
-"""Zones of cameras that were changed in the console, and a digest of those in the file that they take the place of."""
+"""Zones of cameras that were changed in the console, with digests of what they take the place of, and of the source."""
 
 VERSIONS = Table("schema_version", SCHEMA, Column("version", Integer, nullable=False))
 """One row: what these tables are."""

@@ -93,5 +93,11 @@ def _zones(connection: Connection) -> None:
     ZONES.create(connection, checkfirst=True)
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_owners, _zones)
+def _sources(connection: Connection) -> None:
+    """From 3 to 4: zones know the source whose picture they were drawn on."""
+    if "source" not in {column["name"] for column in inspect(connection).get_columns(ZONES.name)}:
+        connection.execute(text("ALTER TABLE zones ADD COLUMN source VARCHAR(64) NOT NULL DEFAULT ''"))
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (_owners, _zones, _sources)
 NEWEST = len(_STEPS) + 1

@@ -23,11 +23,13 @@ class KeptZones:
         base: Digest of the zones in the file that they take the place of.
         zones: They, as a file has them.
         changed_at: When they were, seconds since the epoch.
+        source: Digest of the source on whose picture they were drawn; empty if it is not known.
     """
 
     base: str
     zones: Sequence[Any]
     changed_at: float
+    source: str = ""
 
 
 class ZoneTable:
@@ -51,7 +53,12 @@ class ZoneTable:
         Raises:
             CameraTaken: If another one has it by now, which may have read those before.
         """
-        row = {"base": kept.base, "zones": list(kept.zones), "changed_at": to_time(kept.changed_at)}
+        row = {
+            "base": kept.base,
+            "zones": list(kept.zones),
+            "changed_at": to_time(kept.changed_at),
+            "source": kept.source,
+        }
         with self._store.engine.begin() as connection:
             if camera in self._store.lost(connection):
                 raise CameraTaken(f"another watcher has taken {camera!r} over; try again in a moment")
@@ -76,6 +83,6 @@ class ZoneTable:
         query = select(ZONES).where(ZONES.c.camera.in_(list(cameras)))
         with self._store.engine.connect() as connection:
             return {
-                row["camera"]: KeptZones(row["base"], row["zones"], to_seconds(row["changed_at"]))
+                row["camera"]: KeptZones(row["base"], row["zones"], to_seconds(row["changed_at"]), row["source"])
                 for row in connection.execute(query).mappings()
             }
