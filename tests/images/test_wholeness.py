@@ -1,5 +1,6 @@
 """JPEGs as cameras send them: without an end marker, with a boundary line before or rubbish behind."""
 
+import base64
 import io
 import re
 import time
@@ -237,6 +238,34 @@ def test_motion_jpeg_frame_without_tables_is_decoded() -> None:
     parts = whole.split(b"\xff\xc4")
     tables = b"".join(part[int.from_bytes(part[:2], "big") :] for part in parts[1:])
     np.testing.assert_array_equal(decode_image(parts[0] + tables), decode_image(whole))
+
+
+class TestArithmeticCoding:
+    """As `cjpeg -arithmetic -restart 1` of libjpeg writes it; it leaves zeros out at the end of a scan."""
+
+    WHOLE = base64.b64decode(
+        "/9j/4AAQSkZJRgABAQIAJQAlAAD/2wBDABALDA4MChAODQ4SERATGCgaGBYWGDEjJR0oOjM9PDkzODdASFxOQERXRTc4UG1RV19iZ2hnPk1x"
+        "eXBkeFxlZ2P/2wBDARESEhgVGC8aGi9jQjhCY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2P/yQAR"
+        "CAAgADADASIAAhEBAxEB/8wACgAQEAUBEBEF/90ABAAD/9oADAMBAAIRAxEAPwD7vTSPGe38+57+eU3PDQg9OQycN9GGNvdtFhuXXUmznqQi"
+        "kjdQGSGdQfcLpepXHVO/mjLW+VXlw42uPxN6liuLh8JcF1w1xmw5hxegbbDVoZ2oMjX5v5922mwxbdFZp25pwvvRjyylr8VGsuKRhZScs5Xl"
+        "4BH4Owgpaz6afuvyCqggCNeVu84Sy6VdFgU/gd0+drGVGZzMDXPETNjRXgrgCGDCjoJeGnSf7fmj1Sf/AG1czHTU7byXgP/Q/wAl5fzdapFf"
+        "C7V2jBInXtzjGjFnNtRfJIXPsPw8b518Xq7Bu7epzU7ZlczH7RW/5uXDMmeQBTsk2vXzEC/yrUIpnxRCBjhCsAnfwGh6UCeSykb7uW9ISCky"
+        "Ya2PRyAOkIxIiKw65dvD3QQCMijX/wBQ7k3S87YcUe/VKA+Tx4A7BKYi0W7I7xKpU3InEx0FLYPA/9k="
+    )
+
+    def test_photo_is_decoded_with_and_without_its_end_marker(self) -> None:
+        found = decode_image(self.WHOLE)
+        assert np.abs(found.astype(int) - np.asarray(photo(48, 32))).mean() < 9
+        for behind in (b"", bytes(5000), b"\r\n" + BOUNDARY):
+            np.testing.assert_array_equal(decode_image(self.WHOLE[:-2] + behind), found)
+
+    @pytest.mark.parametrize("end", [b"", END])
+    def test_part_of_it_is_refused(self, end: bytes) -> None:
+        """Its decoder takes what is missing for zeros, a few of which hold several blocks."""
+        pixels_begin = self.WHOLE.index(b"\xff\xda") + 16
+        for cut in range(pixels_begin, len(self.WHOLE) - 2 * READ_AHEAD_BYTES, 7):
+            with pytest.raises(InvalidImage, match="the JPEG is truncated"):
+                decode_image(self.WHOLE[:cut] + end)
 
 
 class TestHeightBehindTheScan:

@@ -48,7 +48,7 @@ def whole_jpeg(
     is_whole = not layout.lacks_colours and (layout.has_end or not layout.lacks_scans)
     if is_whole:
         is_whole = _load(file, data, layout) if layout.is_arithmetic else _load_whole(file, data, layout)
-    if is_whole and not layout.has_end:  # it may lack no more than the decoder reads ahead
+    if is_whole and (layout.is_arithmetic or not layout.has_end):  # it may lack no more than the decoder reads ahead
         is_whole = _fingerprint(file) == _fingerprint_of(continued(data, layout), least_size)
     if not is_whole:
         raise InvalidImage(

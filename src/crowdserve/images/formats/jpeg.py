@@ -30,6 +30,9 @@ _PIECE_BYTES = 2**16
 _NOISE = bytes(0xFE - step * 97 % 0xFD for step in range(128))
 """Bytes without a marker among them."""
 
+_LEFT_OUT = bytes(6)
+"""As many zeros as arithmetic encoders leave out at the end of a scan, as decoders take what is missing for zeros."""
+
 _Component = tuple[int, int]
 """Its name, and how many of that name come before it in a scan: some encoders give all of them one."""
 
@@ -170,7 +173,8 @@ def continued(data: bytes, layout: JpegLayout) -> bytes:
     """
     first = next_restart(data, layout)[1]
     noise = b"".join(_restart(first + step) + _NOISE for step in range(8))
-    return b"".join([unended(data, layout), _NOISE, noise, END_OF_IMAGE])
+    left_out = _LEFT_OUT if layout.is_arithmetic else b""
+    return b"".join([unended(data, layout), left_out, _NOISE, noise, END_OF_IMAGE])
 
 
 def _restart(number: int) -> bytes:
