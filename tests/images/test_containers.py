@@ -1,5 +1,6 @@
 """AVIF, HEIC and JPEG 2000, as phones, browsers and archives write them."""
 
+import base64
 import io
 
 import numpy as np
@@ -72,11 +73,33 @@ def test_greys_are_decoded(file_format: str) -> None:
     assert difference(decode_image(encoded(PICTURE.convert("L"), file_format)), PICTURE.convert("L")) < 6
 
 
-@pytest.mark.parametrize("name", ["HEIC", "JPEG 2000"])
-def test_dark_greys_of_12_bits_stay_dark(name: str) -> None:
+def test_dark_greys_of_a_heic_of_12_bits_stay_dark() -> None:
     dark = np.asarray(PICTURE.convert("L")).astype(np.uint16) * 32  # an eighth of the range
-    file = heic(dark, "L;16", save_to_12bit=True) if name == "HEIC" else encoded(Image.fromarray(dark), "JPEG2000")
+    file = heic(dark, "L;16", save_to_12bit=True)
     assert difference(decode_image(file), Image.fromarray((dark >> 8).astype(np.uint8))) < 2
+
+
+RAMP_OF_A_JPEG_2000 = (
+    "/0//UQApAAAAAAAQAAAAEAAAAAAAAAAAAAAAEAAAABAAAAAAAAAAAAABCwEB/1IADAAAAAEAAQQEAAH/XAAHQGBoaHD/ZAAlAAFD"
+    "cmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAABmAAH/k9/hGBIrZxaPj6GCF06Ywj6Kg8alJ6kWHKrKCxQA"
+    "XiEgAH7EPooR/Y66ChTWW1BWbY7XVwY/H4yoG+bzgB6Bit1waWLP8zP8zP7AA6HAPqBQNqGXPaY0YL//2Q=="
+)
+"""16x16 px from 0 to 510 that are said to have 12 bits, as Pillow does not write them."""
+
+
+def test_dark_greys_of_a_jpeg_2000_that_says_its_12_bits_stay_dark() -> None:
+    found = decode_image(base64.b64decode(RAMP_OF_A_JPEG_2000))
+    np.testing.assert_allclose(found[..., 0].ravel(), np.arange(256) * 2 / 4095 * 255, atol=1)
+
+
+@pytest.mark.parametrize("name", ["JPEG 2000", "JPEG 2000, codestream alone"])
+def test_jpeg_2000_without_its_end_marker_has_all_its_pixels(name: str) -> None:
+    whole = FILES[name]
+    assert whole.endswith(b"\xff\xd9")
+    np.testing.assert_array_equal(decode_image(whole[:-2]), decode_image(whole))
+    for cut in (3, 20, len(whole) // 2):
+        with pytest.raises(InvalidImage, match="the JPEG 2000 is truncated"):
+            decode_image(whole[:-cut])
 
 
 @pytest.mark.parametrize("name", ["AVIF", "HEIC", "JPEG 2000", "JPEG 2000, codestream alone"])

@@ -1,5 +1,6 @@
 """Samples of more than eight bits: what cameras and scanners write of 10, 12 and 14 bits must not become black."""
 
+import base64
 import math
 from dataclasses import replace
 from typing import Any
@@ -50,6 +51,7 @@ GREY_FILES = {
     "TIFF of one plane": lambda values: tiff_file(replace(grey_page(values), tags=ONE_PLANE)),
     "TIFF of one plane, big-endian": lambda values: tiff_file(replace(grey_page(values), tags=ONE_PLANE), order=">"),
     "TIFF, LZW": lambda values: encoded(Image.fromarray(values), "TIFF", compression="tiff_lzw"),
+    "JPEG 2000": lambda values: encoded(Image.fromarray(values), "JPEG2000"),
     "TIFF of 32 bits": lambda values: encoded(Image.fromarray(values.astype(np.int32)), "TIFF"),
     "TIFF, default of an old tag": lambda values: tiff_file(grey_page(values, maximum=65535)),
 }
@@ -66,6 +68,13 @@ def test_greys_are_scaled_by_the_bits_that_they_use(name: str, bits: int) -> Non
 def test_greys_whose_zero_is_white_are_turned_over(order: str, bits: int) -> None:
     values = (2**bits - 1 - deep(GREYS, bits)).astype(np.uint16)
     assert difference(decode_image(tiff_file(grey_page(values, WHITE_IS_ZERO), order=order)), GREYS) <= 1
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_values_beyond_the_bits_by_losses_of_compression_do_not_darken_the_rest(bits: int) -> None:
+    values = deep(GREYS, bits)
+    values[0, :9] = 2**bits + 2**bits // 100
+    assert difference(decode_image(encoded(Image.fromarray(values), "PNG"))[1:], GREYS[1:]) <= 1
 
 
 DARK = {
@@ -150,6 +159,20 @@ def test_greys_with_opacity_are_refused_where_their_low_bytes_are_lost() -> None
     assert difference(decode_image(deep_png(opaque(GREYS * 257))), GREYS) <= 1
     with pytest.raises(InvalidImage, match=r"uses 4,095 of 65,535 values of 16-bit samples; save it with 8 bits"):
         decode_image(deep_png(opaque(deep(GREYS, 12))))
+
+
+COLOURS_OF_A_JPEG_2000 = (
+    "/0//UQAvAAAAAAAIAAAACAAAAAAAAAAAAAAACAAAAAgAAAAAAAAAAAADDwEBDwEBDwEB/1IADAAAAAEBAAQEAAH/XAAEQID/ZAAl"
+    "AAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAB1AAH/k9/4kwgSK2cWj4+hghgWURtDTiG+z5gcrkJ0"
+    "1I912LAFCiyQWeUNUbzL7Vk5A5gYYwrYyv4DNPeXl5eXl5e0K4AAAAAAACrij42rT9iObAtdXCdb62l1bG3zfN83zfN83ziyJf9/"
+    "gID/2Q=="
+)
+
+
+def test_colours_of_a_jpeg_2000_are_refused_where_their_low_bytes_are_lost() -> None:
+    """Its decoder leaves the high bytes alone; 8x8 px of 12 bits, as Pillow does not write them."""
+    with pytest.raises(InvalidImage, match=r"uses 4,095 of 65,535 values of 16-bit samples; save it with 8 bits"):
+        decode_image(base64.b64decode(COLOURS_OF_A_JPEG_2000))
 
 
 class TestFloats:

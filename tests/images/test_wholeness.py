@@ -52,6 +52,9 @@ BEFORE = {
     "headers alone": HEADERS,
     "empty lines": b"\r\n\r\n",
     "the end of the part before": b"\r\n" + BOUNDARY + HEADERS,
+    "an HTTP answer of a stream": b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n"
+    + BOUNDARY
+    + HEADERS,
     "an HTTP answer": b"HTTP/1.1 200 OK\r\nServer: camera\r\n" + HEADERS,
     "lines ended by LF": (BOUNDARY + HEADERS).replace(b"\r", b""),
 }

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageFile
 
 from crowdserve.images.colours import to_eight_bits
-from crowdserve.images.deep_colours import deep_layout, eight_bit_colours
+from crowdserve.images.deep_colours import check_high_bytes, deep_layout, eight_bit_colours
 from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
 from crowdserve.images.profiles import profile_of, srgb_transform, to_srgb
@@ -112,6 +112,8 @@ def _decoded(image: EncodedImage, least_size: tuple[int, int] | None) -> _Decode
     layout, profile = deep_layout(image.file), profile_of(image)
     file = _loaded(image, least_size)
     deep = eight_bit_colours(file, layout, image.again, image.samples) if layout else file
+    if image.has_high_bytes_alone:
+        check_high_bytes(file, image.samples)
     pixels = to_eight_bits(deep, image.samples)
     return _Decoded(pixels, _turn_of(file), srgb_transform(profile, pixels.mode))
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile
 
 from crowdserve.errors import InvalidImage
 from crowdserve.images.planes import is_by_planes
-from crowdserve.images.samples import SampleMeaning, range_of_bits
+from crowdserve.images.samples import Range, SampleMeaning, range_of_bits
 from crowdserve.images.strips import by_strips, strips
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
@@ -49,17 +49,40 @@ def eight_bit_colours(
     Raises:
         InvalidImage: If the low bytes would be needed and cannot be had.
     """
-    largest, stated = _largest(high) * 256 + 255, meaning.stated
-    low_value, white = stated if stated and largest - 255 <= stated[1] else range_of_bits(largest)
+    low_value, white = _range_of(high, meaning)
     if white >= _ENOUGH:
         return high
     file = again()
     is_read_by_libtiff = file.tile[0].codec_name == "libtiff"  # which reads planes in the order of this machine
     if layout[:-1] not in _TWICE_DECODED or (is_read_by_libtiff and is_by_planes(file)):
-        raise InvalidImage(f"the picture uses {white:,.0f} of 65,535 values of 16-bit samples; save it with 8 bits")
+        raise _too_few(white)
     file.tile = [_in_other_order(tile) for tile in file.tile]
     file.load()
     return _joined(high, file, low_value, white)
+
+
+def check_high_bytes(high: Image.Image, meaning: SampleMeaning) -> None:
+    """Check that the high bytes of 16-bit colours are enough.
+
+    Args:
+        high: A loaded image of them.
+        meaning: What its file says of its samples.
+
+    Raises:
+        InvalidImage: If the low bytes would be needed.
+    """
+    _, white = _range_of(high, meaning)
+    if white < _ENOUGH:
+        raise _too_few(white)
+
+
+def _too_few(white: float) -> InvalidImage:
+    return InvalidImage(f"the picture uses {white:,.0f} of 65,535 values of 16-bit samples; save it with 8 bits")
+
+
+def _range_of(high: Image.Image, meaning: SampleMeaning) -> Range:
+    largest, stated = _largest(high) * 256 + 255, meaning.stated
+    return stated if stated and largest - 255 <= stated[1] else range_of_bits(largest)
 
 
 def _joined(high: Image.Image, low: Image.Image, black: float, white: float) -> Image.Image:

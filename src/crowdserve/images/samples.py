@@ -20,6 +20,8 @@ _MOST = 1e30
 _DEPTHS = (8, 10, 12, 14, 16, 24, 32)
 """Bits that sensors and files have."""
 
+_OVERSHOOT = 1 + 1 / 64
+
 
 @dataclass(frozen=True, slots=True)
 class SampleMeaning:
@@ -52,8 +54,11 @@ def eight_bit_greys(image: Image.Image, meaning: SampleMeaning) -> Image.Image:
 
 
 def range_of_bits(largest: float) -> Range:
-    """Black and white of whole numbers: zero, and what the fewest usual bits hold that the largest value needs."""
-    bits = next((depth for depth in _DEPTHS if largest < 2**depth), _DEPTHS[-1])
+    """Black and white of whole numbers: zero, and what the fewest usual bits hold that the largest value needs.
+
+    Compression with losses may carry a few values a little beyond them.
+    """
+    bits = next((depth for depth in _DEPTHS if largest < 2**depth * _OVERSHOOT), _DEPTHS[-1])
     return 0.0, 2.0**bits - 1
 
 

@@ -5,7 +5,7 @@ import re
 _LONGEST_BYTES = 8192
 _ENVELOPE = re.compile(
     rb"""(?:\xef\xbb\xbf)?(?:\r?\n)*
-    (?:HTTP/[^\r\n]+\r?\n)?
+    (?:HTTP/[^\r\n]+\r?\n(?:[A-Za-z][A-Za-z0-9-]*:[^\r\n]*\r?\n)*(?:\r?\n)*)?
     (?:--[^\r\n]+\r?\n)?
     (?:[A-Za-z][A-Za-z0-9-]*:[^\r\n]*\r?\n)*
     (?:\r?\n)?""",

@@ -3,8 +3,10 @@
 from crowdserve.images.formats.brands import kind_of_boxes
 from crowdserve.images.formats.signatures import (
     BMP,
+    BMP_INSIDE,
     CONVERT,
     EXTRACT_FRAMES,
+    IFF,
     JPEG,
     LATER,
     PREFIXES,
@@ -47,6 +49,8 @@ def _by_signature(data: bytes) -> Kind | None:
     found = next((kind for start, kind in PREFIXES if data.startswith(start)), None)
     if found is BMP and int.from_bytes(data[14:18], "little") not in _BMP_HEADER_BYTES and len(data) >= 18:
         return None
+    if found is BMP and (inside := BMP_INSIDE.get(int.from_bytes(data[30:34], "little"))) and data[14] >= 40:
+        return inside
     if found is ZIP and _is_office(data[:4096]):
         return _OFFICE
     if found is JPEG and len(data) >= _TABLES_BYTES and b"\0" not in data:
@@ -59,6 +63,8 @@ def _by_structure(data: bytes) -> Kind | None:
         return raw_kind(data) or TIFF
     if data[:4] in {b"RIFF", b"RIFX", b"RF64"}:
         return RIFF.get(data[8:12], _OTHER_RIFF)
+    if data.startswith(b"FORM"):
+        return IFF.get(data[8:12])
     if data.startswith(b"\x1a\x45\xdf\xa3"):
         return _WEBM if b"webm" in data[:64] else _MATROSKA
     if any(_in_packets(data, start, packet) for start, packet in _TS_PACKETS):

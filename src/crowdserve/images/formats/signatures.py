@@ -58,6 +58,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
     CONVERT: {
         "a JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
         "a JPEG XR": (b"II\xbc\x01",),
+        "a JPEG XS": (b"\xff\x10\xff\x50",),
         "a Photoshop document": (b"8BPS",),
         "a GIMP document": (b"gimp xcf",),
         "a QOI": (b"qoif",),
@@ -72,6 +73,14 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a cursor (CUR)": tuple(b"\0\0\x02\0" + bytes([images, 0]) for images in range(1, 32)),
         "an icon (ICNS)": (b"icns",),
         "a FITS": (b"SIMPLE  =",),
+        "a NIfTI": (b"\x5c\1\0\0", b"\0\0\1\x5c"),
+        "a DPX picture": (b"SDPX", b"XPDS"),
+        "a Cineon picture": (b"\x80\x2a\x5f\xd7",),
+        "a PFM": (b"PF\n", b"Pf\n"),
+        "a JBIG2": (b"\x97JB2\r\n\x1a\n",),
+        "a PaintShop Pro picture": (b"Paint Shop Pro Image File",),
+        "an FLIR recording": (b"FFF\0",),
+        "a NetCDF": (b"CDF\1", b"CDF\2", b"CDF\5"),
         "a BPG": (b"BPG\xfb",),
         "a FLIF": (b"FLIF",),
         "a JNG": (b"\x8bJNG\r\n\x1a\n",),
@@ -89,6 +98,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a camera raw file (Canon CRW)": (b"II\x1a\0\0\0HEAPCCDR",),
         "a camera raw file (Minolta MRW)": (b"\0MRM",),
         "a camera raw file (Sigma X3F)": (b"FOVb",),
+        "a camera raw file (Lytro LFP)": (b"\x89LFP",),
     },
     EXTRACT_FRAMES: {
         "an MNG animation": (b"\x8aMNG\r\n\x1a\n",),
@@ -100,7 +110,15 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a YUV4MPEG2 video": (b"YUV4MPEG2",),
         "an MXF video": (b"\x06\x0e\x2b\x34",),
         "a Flash file": (b"FWS", b"CWS"),
-        "an MPEG video": (b"\0\0\x01\xba", b"\0\0\x01\xb3"),
+        "an MPEG video": (b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0"),
+        "an AV1 video": (b"\x12\0\x0a",),
+        "a DV video": (b"\x1f\x07\0",),
+        "a NUT video": (b"nut/multimedia container",),
+        "a Hikvision video": (b"IMKH",),
+        "a Dahua video (DAV)": (b"DHAV",),
+        "an SMJPEG video": (b"\0\x0aSMJPEG",),
+        "a Windows TV recording (WTV)": (b"\xb7\xd8\0\x20\x37\x49\xda\x11",),
+        "a capture of network packets": (b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\xc3\xd4", b"\x0a\x0d\x0d\x0a"),
         "an H.264 video": tuple(start + unit for start in _START_CODES for unit in (b"\x67", b"\x27", b"\x09")),
         "an H.265 video": tuple(start + unit for start in _START_CODES for unit in (b"\x40", b"\x46")),
     },
@@ -121,10 +139,26 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "a RAR archive": (b"Rar!\x1a\x07",),
         "a CAB archive": (b"MSCF",),
         "an ar archive": (b"!<arch>\n",),
+        "an archive of compress": (b"\x1f\x9d",),
+        "an lzip archive": (b"LZIP\1",),
+        "a xar archive": (b"xar!",),
+        "an RPM package": (b"\xed\xab\xee\xdb",),
         "an AppleSingle file": (b"\0\x05\x16\0",),
     },
     SEND_PHOTO: {
-        "an MP3 recording": (b"ID3", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+        "an MP3 recording": (b"ID3", b"\xff\xfa", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2"),
+        "an MPEG recording": (b"\xff\xfc", b"\xff\xfd"),
+        "an AC-3 recording": (b"\x0b\x77",),
+        "an AMR recording": (b"#!AMR",),
+        "an AU recording": (b".snd\0\0\0",),
+        "a Core Audio recording": (b"caff\0\1",),
+        "a WavPack recording": (b"wvpk",),
+        "a Wave64 recording": (b"riff\x2e\x91\xcf\x11",),
+        "a font": (b"OTTO", b"ttcf", b"wOFF", b"wOF2", b"\0\1\0\0\0"),
+        "a MATLAB file": (b"MATLAB 5.0",),
+        "a 3D model": (b"glTF\2", b"ply\n", b"BLENDER"),
+        "a point cloud": (b"LASF",),
+        "a shortcut of Windows": (b"L\0\0\0\1\x14\2\0",),
         "an AAC recording": (b"\xff\xf1", b"\xff\xf9"),
         "a FLAC recording": (b"fLaC",),
         "a MIDI file": (b"MThd",),
@@ -149,6 +183,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
 
 PREFIXES: tuple[tuple[bytes, Kind], ...] = (
     (b"\xff\xd8\xff\xf7", Kind("a JPEG-LS", CONVERT)),
+    (b"\x89PNG\r\n\x1a\n\0\0\0\4CgBI", Kind("a PNG as Apple packs it into apps (CgBI)", CONVERT)),
     (b"\xff\xd8\xff", JPEG),
     (b"\x89PNG\r\n\x1a\n", PNG),
     (b"BM", BMP),
@@ -183,3 +218,15 @@ RIFF: dict[bytes, Kind] = {
     b"ACON": Kind("an animated cursor", CONVERT),
 }
 """Forms of a RIFF file."""
+
+IFF: dict[bytes, Kind] = {
+    **dict.fromkeys((b"AIFF", b"AIFC"), Kind("an AIFF recording", SEND_PHOTO)),
+    **dict.fromkeys((b"ILBM", b"PBM "), Kind("an IFF picture of an Amiga", CONVERT)),
+}
+"""Forms of an IFF file."""
+
+BMP_INSIDE: dict[int, Kind] = {
+    4: Kind("a BMP with a JPEG inside", CONVERT),
+    5: Kind("a BMP with a PNG inside", CONVERT),
+}
+"""Compressions of a BMP that printers alone take."""
