@@ -171,6 +171,37 @@ def test_zones_by_keyboard_and_what_is_wrong_with_them(watching: Watching, page:
     assert page.locator("details table tbody tr").count() > 0
 
 
+def test_of_two_who_change_zones_the_slower_one_is_told(watching: Watching, page: "Page", tmp_path: Path) -> None:
+    def begun(opened: "Page", corners: str) -> None:
+        opened.goto(f"{watching.url}camera?name=platform")
+        if opened is page:  # the other tab has the same session
+            opened.fill("input[name=token]", TOKEN)
+            opened.keyboard.press("Enter")
+        opened.click("text=Add a zone")
+        opened.keyboard.press("Escape")
+        opened.get_by_label("Corners").fill(corners)
+
+    other = page.context.new_page()
+    other.set_default_timeout(WAIT_MS)
+    begun(page, "0,0; 1,0; 1,0.5; 0,0.5")
+    begun(other, "0,0.5; 1,0.5; 1,1; 0,1")
+    page.click("text=Save zones")
+    page.wait_for_selector("text=kept in the configuration")
+    written = (tmp_path / "cameras.yaml").read_text()
+    other.click("text=Save zones")
+    other.wait_for_selector("#outcome .fault:has-text('changed by somebody else meanwhile, and yours were not saved')")
+    assert (tmp_path / "cameras.yaml").read_text() == written
+    page.get_by_label("Corners").fill("0,0; 1,0; 1,0.7; 0,0.7")  # who has saved goes on from there
+    page.click("text=Save zones")
+    until(page, lambda: "0.7" in (tmp_path / "cameras.yaml").read_text())
+    other.on("dialog", lambda dialog: dialog.accept())  # what was not saved goes
+    other.reload()
+    other.wait_for_selector("input[value='0,0; 1,0; 1,0.7; 0,0.7']")
+    other.get_by_label("Corners").fill("0,0.5; 1,0.5; 1,1; 0,1")
+    other.click("text=Save zones")
+    other.wait_for_selector("text=kept in the configuration")
+
+
 def test_a_photo_is_counted(watching: Watching, page: "Page") -> None:
     page.goto(f"{watching.url}count")
     page.evaluate(DROP, list(PHOTO.read_bytes()))
