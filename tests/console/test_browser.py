@@ -124,6 +124,28 @@ def test_the_wall_is_live_and_says_when_it_is_not(watching: Watching, camera: Te
     assert people(page, ".people") == -1.0
 
 
+def test_cameras_of_a_large_site_are_found(
+    camera: TestCamera, small_service: EmbeddedService, tmp_path: Path, page: "Page"
+) -> None:
+    file = tmp_path / "cameras.yaml"
+    away = "".join(f"  - {{name: gate-{number}, source: 'http://127.0.0.1:1/{number}'}}\n" for number in range(11))
+    file.write_text((FILE % (camera.url, tmp_path)).replace("cameras:\n", "cameras:\n" + away))
+    cards = page.locator(".card:visible")
+    with watched(file, small_service.http_url) as watching:
+        page.goto(watching.url)
+        page.wait_for_selector("text=12 cameras")
+        page.fill("#find", "GATE-1")
+        page.wait_for_selector("text=2 of 12 cameras")
+        assert [cards.nth(number).locator("h2").inner_text() for number in range(2)] == ["gate-1", "gate-10"]
+        page.fill("#find", "")
+        until(page, lambda: people(page, ".card:has-text('platform') .people") > 0)
+        page.get_by_label("Show").select_option(label="over a limit, or not counted")
+        page.wait_for_selector("text=11 of 12 cameras")
+        assert cards.filter(has_text="platform").count() == 0
+        camera.cut = True
+        page.wait_for_selector("text=12 cameras")
+
+
 def test_a_zone_that_is_drawn_is_counted_and_alerts(watching: Watching, camera: TestCamera, page: "Page") -> None:
     page.goto(f"{watching.url}camera?name=platform")
     page.fill("input[name=token]", TOKEN)

@@ -95,7 +95,7 @@ def _application(api: Api, events: Events, files: Files) -> Starlette:
         return files.answer(request, request.path_params["name"])
 
     async def told(request: Request) -> Response:
-        return events.answer()
+        return events.answer(request)
 
     listed: list[tuple[str, str, _Endpoint]] = [
         *(("GET", path, page) for path in _PAGES),

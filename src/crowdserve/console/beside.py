@@ -45,6 +45,7 @@ class WatcherBeside:
         self._publishing = publishing
         self._rezoning = Rezoning(watcher, publishing, file)
         self._sparks: dict[str, deque[tuple[int, float]]] = {}
+        self._put: dict[str, tuple[Camera, CameraFacts, dict[str, float], float | None]] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def run(self, wall: Wall) -> None:
@@ -109,12 +110,17 @@ class WatcherBeside:
         levels = {str(name): start for name, start in site.levels.items()}
         shown = [camera for camera in site.cameras if camera.name in facts]
         for camera in shown:
+            shown_of = (camera, facts[camera.name], levels, self._publishing.newest.taken_at(camera.name))
+            if self._put.get(camera.name) == shown_of:
+                continue
             self._draw_spark(camera.name, facts[camera.name])
-            spark, taken = self._sparks.get(camera.name, ()), self._publishing.newest.taken_at(camera.name)
-            wall.put("camera", camera.name, camera_view(camera, facts[camera.name], levels, list(spark), taken))
+            spark = list(self._sparks.get(camera.name, ()))
+            wall.put("camera", camera.name, camera_view(*shown_of[:3], spark, shown_of[3]))
+            self._put[camera.name] = shown_of
         names = [camera.name for camera in shown]
         for name in set(wall.names("camera")) - set(names):
             wall.drop("camera", name)
+            self._put.pop(name, None)
         alerts = self._publishing.board.alerts()[:_ALERTS]
         for alert in reversed(alerts):
             wall.put("alert", alert.id, alert_view(alert))

@@ -1,6 +1,8 @@
 """Readings, zones and alerts as the JSON that pages get. Sources of cameras are not in it: they may hold passwords."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from crowdserve.live.board import CameraFacts
@@ -9,6 +11,8 @@ from crowdserve.live.configuration.zones import digest_of
 from crowdserve.live.observations import Alert, HistoryState, Reading, ZoneReading
 
 _DIGITS = 3
+_KEPT = 400
+"""Cameras of a watcher, and as many that have been changed."""
 
 
 def camera_view(
@@ -34,12 +38,20 @@ def camera_view(
         "frames_read": facts.frames_read,
         "reconnects": facts.reconnects,
         "zones": [_zone_view(zone) for zone in reading.zones],
-        "configured": [_configured(zone) for zone in camera.zones],
-        "zones_version": digest_of(camera.zones),
-        "areas": {name: _rounded(area) for name, area in camera.areas_m2().items()},
+        **_what_stays(camera),
         "levels": levels,
         "spark": [[at, _rounded(people)] for at, people in spark],
         "picture": picture,
+    }
+
+
+@lru_cache(_KEPT)
+def _what_stays(camera: Camera) -> Mapping[str, Any]:
+    """What a view has of the configuration; areas on the ground take longer than all the rest."""
+    return {
+        "configured": [_configured(zone) for zone in camera.zones],
+        "zones_version": digest_of(camera.zones),
+        "areas": {name: _rounded(area) for name, area in camera.areas_m2().items()},
     }
 
 

@@ -2,13 +2,17 @@
 
 import { sparkline } from "./chart.js";
 import { byId, el, setText } from "./dom.js";
+import { isWanted, onSearch, showFound } from "./finder.js";
 import { cameras, isStale, names, now, onChange, watchers } from "./live.js";
 import { pictureElement, showPicture } from "./picture.js";
 import { duration, fine, highest, levelText, moment, statusText, whole } from "./text.js";
 
 const cards = new Map();
 
-onChange(() => {
+onChange(showAll);
+onSearch(showAll);
+
+function showAll() {
   if (names === null) return;
   for (const [name, card] of cards) if (!cameras.has(name)) { card.root.remove(); cards.delete(name); }
   for (const name of names) {
@@ -17,10 +21,12 @@ onChange(() => {
     if (!cards.has(name)) cards.set(name, makeCard(name));
     fill(cards.get(name), camera);
   }
-  inOrder(names.filter((name) => cards.has(name)).map((name) => cards.get(name).root));
+  const roots = names.filter((name) => cards.has(name)).map((name) => cards.get(name).root);
+  inOrder(roots);
+  showFound(roots.filter((root) => !root.hidden).length, roots.length);
   showEmpty();
   showWatchers();
-});
+}
 
 /** Put cards into the order of their names; one that is in its place is not touched, so that it keeps the focus. */
 function inOrder(roots) {
@@ -56,12 +62,12 @@ function fill(card, camera) {
   setText(card.level, level ? levelText(level) : "");
   const over = trusted ? camera.zones.filter((zone) => zone.over.length).map((zone) => zone.name === "picture" ? "whole picture" : zone.name) : [];
   card.root.classList.toggle("alarmed", over.length > 0);
+  card.root.hidden = !isWanted(camera.name, over.length > 0 || !trusted);
   setText(card.over, over.length ? `▲ over its limit: ${over.join(", ")}` : "");
   card.seen.classList.toggle("broken", !trusted);
   setText(card.seen, state(camera, trusted));
-  const spark = JSON.stringify(camera.spark);
-  if (card.drawn !== spark) {
-    card.drawn = spark;
+  if (card.drawn !== camera.spark) { // of another event
+    card.drawn = camera.spark;
     card.spark.replaceChildren(sparkline(camera.spark));
   }
   setText(card.none, camera.picture === null ? "no picture" : "");
