@@ -17,6 +17,7 @@ import pytest
 from crowdserve.local.service import EmbeddedService
 from tests.support.cameras import TestCamera, running_camera
 from tests.support.consoles import TOKEN, Watching, watched
+from tests.support.nginx import NGINX, nginx
 from tests.support.paths import ROOT
 from tests.support.sqlite import locked
 
@@ -41,6 +42,10 @@ cameras:
     average_over: 1
 history: {url: "sqlite:///%s/history.db"}
 metrics_port: null
+"""
+BELOW_A_PATH = """\
+    location = /crowd/console { return 308 console/; }
+    location /crowd/console/ { proxy_pass %s/; proxy_set_header Host $http_host; client_max_body_size 64m; }
 """
 ZONES = "[{name: yellow line, polygon: [[0.1, 0.5], [0.9, 0.5], [0.9, 0.9], [0.1, 0.9]], area_m2: 40, limit: 50}]"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -222,6 +227,34 @@ def test_of_two_who_change_zones_the_slower_one_is_told(watching: Watching, page
     other.get_by_label("Corners").fill("0,0.5; 1,0.5; 1,1; 0,1")
     other.click("text=Save zones")
     other.wait_for_selector("text=kept in the configuration")
+
+
+@pytest.mark.skipif(NGINX is None, reason="needs nginx")
+def test_every_page_under_a_path_of_a_proxy(watching: Watching, page: "Page", tmp_path: Path) -> None:
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    console = watching.url.removesuffix("/")
+    with nginx(folder, BELOW_A_PATH % console) as url:
+        page.goto(f"{url}/crowd/console")
+        assert page.url == f"{url}/crowd/console/"
+        page.wait_for_selector("text=● live")
+        until(page, lambda: people(page, ".people") > 0 and is_shown(page, ".card img"))
+        page.click("text=platform")
+        page.fill("input[name=token]", TOKEN)
+        page.keyboard.press("Enter")
+        page.click("text=Add a zone")
+        page.keyboard.press("Escape")
+        page.click("text=Save zones")
+        page.wait_for_selector("text=kept in the configuration")
+        until(page, lambda: page.locator("#history svg, #history p").count() > 0)
+        page.click("nav >> text=Alerts")
+        page.wait_for_selector("text=● live")
+        page.click("text=Count a photo")
+        page.set_input_files("#file", PHOTO)
+        until(page, lambda: is_shown(page, "#result img"))
+        page.click("nav >> text=Cameras")
+        page.wait_for_selector("text=● live")
+        assert page.url == f"{url}/crowd/console/"
 
 
 def test_a_photo_is_counted(watching: Watching, page: "Page") -> None:
