@@ -213,6 +213,16 @@ def test_folder_without_photos_is_an_error() -> None:
     assert video.startswith("in/clip.mp4: an MP4 video: extract frames")
 
 
+@pytest.mark.parametrize("url", ["rtsp://camera/1", "https://example.com/a.jpg?size=2", "s3://bucket/a.jpg"])
+def test_url_says_how_it_is_counted(url: str) -> None:
+    selection = select_photos([Path(url)])
+    (found,) = selection.meant
+    assert selection.folders == ()
+    assert found.verdict is Verdict.REFUSED
+    assert "this is a URL" in found.reason
+    assert "crowdserve watch URL" in found.reason
+
+
 def test_video_alone_starts_no_service() -> None:
     write("clip.mp4", content=MP4)
     result = run("clip.mp4", "--url", "http://127.0.0.1:9")

@@ -7,6 +7,7 @@ files of cameras are answered here with what to do, rather than sent.
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ _SUFFIXES = {
     ".avif", ".jp2", ".jxl",
 }  # fmt: skip
 """Names of photos. Such a file is sent even if its first bytes are nothing known: the service says what is wrong."""
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/[^/]")
+"""What a URL begins with once it was taken for a path, which has one slash of two."""
 
 _OVERLAY = f".overlay{SUFFIX}"
 _START_BYTES = 64 << 10
@@ -89,7 +93,14 @@ def select_photos(arguments: Sequence[Path]) -> Selection:
 
 
 def _found(argument: Path) -> Iterator[Found]:
-    if argument.is_dir():
+    if _is_address(argument):
+        yield Found(
+            argument,
+            Verdict.REFUSED,
+            "this is a URL, and files are counted: a camera's stream or snapshot is counted by crowdserve watch URL, a "
+            "photo once it was fetched: curl -o photo.jpg URL",
+        )
+    elif argument.is_dir():
         yield from _in_folder(argument)
     elif _is_pattern(argument):
         yield from _matches(argument)
@@ -97,8 +108,12 @@ def _found(argument: Path) -> Iterator[Found]:
         yield _named(argument)
 
 
+def _is_address(argument: Path) -> bool:
+    return _ADDRESS.match(str(argument)) is not None and not os.path.lexists(argument)
+
+
 def _is_pattern(argument: Path) -> bool:
-    return glob.has_magic(str(argument)) and not os.path.lexists(argument)
+    return glob.has_magic(str(argument)) and not os.path.lexists(argument) and not _is_address(argument)
 
 
 def _matches(pattern: Path) -> Iterator[Found]:
