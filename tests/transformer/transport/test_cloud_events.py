@@ -143,13 +143,29 @@ WHOLE = {"specversion": "1.0", **ATTRIBUTES, "data": {}}
         ({"type": ""}, "lacks type"),
         ({"specversion": "2.0"}, "specversion '2.0'; expected one of 1.0, 0.3"),
         ({"data": None}, "has no data"),
-        ({"data": "text"}, "has no data"),
+        ({"data": "text"}, "has other data"),
         ({"data": None, "data_base64": "%"}, "not base64"),
     ],
 )
 def test_what_is_no_event_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         Envelope(STRUCTURED, "crowdserve").opened(json.dumps({**WHOLE, **change}).encode(), STRUCTURED)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"data": '{"instances": []}'},
+        {
+            "data": base64.b64encode(b'{"instances": []}').decode(),
+            "datacontentencoding": "base64",
+            "specversion": "0.3",
+        },
+    ],
+)
+def test_data_may_be_a_text_of_json_and_of_base64_as_in_an_earlier_version(data: dict[str, str]) -> None:
+    content, _ = Envelope(STRUCTURED, "crowdserve").opened(json.dumps({**WHOLE, **data}).encode(), STRUCTURED)
+    assert bytes(content) == b'{"instances": []}'
 
 
 def test_other_bodies_and_batches_are_refused() -> None:

@@ -105,10 +105,16 @@ def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data_of(event: Mapping[str, Any]) -> bytes:
-    if isinstance(event.get("data_base64"), str):
-        return decode_base64(event["data_base64"])
-    if not isinstance(event.get("data"), dict):
+    data, in_base64 = event.get("data"), event.get("data_base64")
+    if isinstance(data, str) and event.get("datacontentencoding") == "base64":  # as version 0.3 has it
+        in_base64 = data
+    if isinstance(in_base64, str):
+        return decode_base64(in_base64)
+    if isinstance(data, str) and data.lstrip().startswith("{"):  # JSON that its sender wrote as a text
+        return data.encode()
+    if not isinstance(data, dict):
         raise InvalidRequest(
-            "the event has no data; expected the object that would be the body without an event, or data_base64"
+            f"the event has {'no' if data is None else 'other'} data; expected the object that would be the body "
+            "without an event, or data_base64"
         )
-    return orjson.dumps(event["data"])
+    return orjson.dumps(data)
