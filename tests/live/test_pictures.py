@@ -77,3 +77,15 @@ def test_files_of_others_stay(tmp_path: Path, name: str) -> None:
     other.write_bytes(b"mine")
     store(tmp_path, keep="60s").forget_before(time.time())
     assert other.exists()
+
+
+def test_a_clock_that_was_ahead_and_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures, now, ahead = store(tmp_path, keep="60s", every="10s"), time.time(), time.time() + 365 * 86400
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    pictures.keep("a", ahead, PHOTO.read_bytes())
+    assert len(kept(tmp_path)) == 1
+    monkeypatch.setattr(time, "time", lambda: now)
+    minute = time.monotonic() + 61
+    monkeypatch.setattr(time, "monotonic", lambda: minute)
+    pictures.keep("a", now, PHOTO.read_bytes())
+    assert [path.stem for path in kept(tmp_path)] == [str(round(now * 1000))]

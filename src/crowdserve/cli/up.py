@@ -81,10 +81,13 @@ class _Cameras:
         from crowdserve.local.processes import preferred_port
 
         require_packages()
+        from crowdserve.cli.watching.reloading import Reloading
         from crowdserve.live.configuration import read_configuration
 
         self._file, self._hosts = file, hosts
+        self._reloading = Reloading(file)  # a hang-up ends this command
         self._configuration = read_configuration(file)
+        self._reloading.remember(self._configuration.secrets.files)
         site = self._configuration.site
         self._port = site.metrics_port or preferred_port(site.metrics_host, 9108)
         self.address = join_address(REACHED.get(site.metrics_host, site.metrics_host), self._port)
@@ -93,6 +96,7 @@ class _Cameras:
     def watching(self, url: str) -> Iterator[None]:
         """Watch them while the block runs."""
         from crowdserve.cli.watched_site import log_without_secrets, watching
+        from crowdserve.cli.watching.reloading import following
         from crowdserve.client.service import ServiceClient
         from crowdserve.console.links import ServiceAddress
 
@@ -100,7 +104,10 @@ class _Cameras:
         address = ServiceAddress(url, use_proxy=False)
         with (
             ServiceClient(url, use_proxy=False, timeout_seconds=_ANSWER_SECONDS) as client,
-            watching(self._configuration, client, address, file=self._file, port=self._port, hosts=self._hosts),
+            watching(
+                self._configuration, client, address, file=self._file, port=self._port, hosts=self._hosts
+            ) as watcher,
+            following(watcher, self._file, self._reloading),
         ):
             yield
 

@@ -1,6 +1,5 @@
 """`crowdserve watch cameras.yaml`, or `crowdserve watch rtsp://…`: counts of cameras, until Ctrl-C."""
 
-import logging
 import os
 import time
 from pathlib import Path
@@ -28,10 +27,7 @@ from crowdserve.terminal import printable, say
 if TYPE_CHECKING:  # a command imports what it needs when it runs, so that --help is quick
     from crowdserve.cli.watching.printing import Printer
     from crowdserve.cli.watching.reloading import Reloading
-    from crowdserve.live.configuration import Configuration
     from crowdserve.live.watcher import Watcher
-
-log = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 30.0
 _LOOK_SECONDS = 0.2
@@ -95,13 +91,14 @@ def watch(
     from crowdserve.cli.zones import chosen_zones
     from crowdserve.console.links import ServiceAddress
     from crowdserve.live.adhoc import configuration_of_sources
+    from crowdserve.live.configuration import read_configuration
 
     file = _configuration_file(sources)
     if divide is not None and file is None:
         raise SetupError("--divide is for the cameras of a FILE.yaml, which all watchers read")
     with Reloading(file) as reloading:
         if file is not None:
-            configuration = _read(file)
+            configuration = read_configuration(file)
             reloading.remember(configuration.secrets.files)
         else:
             configuration = configuration_of_sources(sources, every, chosen_zones(zone, zones), history, metrics_port)
@@ -141,23 +138,10 @@ def _configuration_file(sources: list[str]) -> Path | None:
     return Path(named[0]) if named else None
 
 
-def _read(file: Path) -> "Configuration":
-    from crowdserve.live.configuration import read_configuration
-
-    return read_configuration(file)
-
-
 def _run(watcher: "Watcher", reloading: "Reloading", file: Path | None, printer: "Printer") -> None:
+    from crowdserve.cli.watching.reloading import change
+
     while not watcher.ended and not (printer.is_closed and not watcher.is_known_elsewhere):
         time.sleep(_LOOK_SECONDS)
         if file is not None and reloading.is_due():
-            _change(watcher, file, reloading)
-
-
-def _change(watcher: "Watcher", file: Path, reloading: "Reloading") -> None:
-    try:
-        configuration = _read(file)
-        watcher.change(configuration)
-        reloading.remember(configuration.secrets.files)
-    except SetupError as err:
-        log.error("the configuration stays as it was: %s", err)
+            change(watcher, file, reloading)

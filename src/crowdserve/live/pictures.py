@@ -6,6 +6,7 @@ few of them.
 
 import io
 import logging
+import math
 import time
 from pathlib import Path
 
@@ -35,26 +36,29 @@ class PictureStore:
         self._pictures = pictures
         self._folder = Path(pictures.folder)
         self._kept_at: dict[str, float] = {}
-        self._look_at = 0.0
+        self._look_at = -math.inf
 
     def keep(self, camera: str, at: float, file: bytes) -> None:
         """Keep a picture if the site wants one now; remove those that are too old."""
         if not self._pictures.keep:
             return
         try:
-            if at - self._kept_at.get(camera, 0.0) >= self._pictures.every:
+            if not 0 <= at - self._kept_at.get(camera, 0.0) < self._pictures.every:  # or the clock was set back
                 self._kept_at[camera] = at
                 self._write(camera, at, file if self._pictures.form == "original" else pixelated(file))
-            if time.time() >= self._look_at:
-                self._look_at = time.time() + _LOOK_EVERY_SECONDS
+            if time.monotonic() >= self._look_at:
+                self._look_at = time.monotonic() + _LOOK_EVERY_SECONDS
                 self.forget_before(time.time() - self._pictures.keep)
         except OSError as err:
             log.warning("pictures in %s: %s", self._folder, err)
 
     def forget_before(self, at: float) -> None:
-        """Remove pictures older than a moment."""
+        """Remove pictures older than a moment, and those of the future: a wrong clock must not keep them for years."""
+        newest = time.time() + _LOOK_EVERY_SECONDS
         for path in self._folder.glob("*/*"):
-            if path.suffix in {".jpg", _PARTIAL} and path.stem.isdigit() and int(path.stem) / 1000 < at:
+            if path.suffix not in {".jpg", _PARTIAL} or not path.stem.isdigit():
+                continue
+            if not at <= int(path.stem) / 1000 <= newest:
                 path.unlink(missing_ok=True)
 
     def _write(self, camera: str, at: float, file: bytes) -> None:

@@ -4,13 +4,25 @@ A ConfigMap's or a Secret's file is another one after a change, under the same n
 """
 
 import hashlib
+import logging
 import signal
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
+
+from crowdserve.errors import SetupError
+
+if TYPE_CHECKING:
+    from crowdserve.live.watcher import Watcher
+
+log = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 
 
 class Reloading:
@@ -69,3 +81,34 @@ class Reloading:
                 return self._content
             found.update(hashlib.sha256(content).digest())
         return found.digest()
+
+
+def change(watcher: "Watcher", file: Path, reloading: Reloading) -> None:
+    """Go on with what a file says now; with what it said before, if that cannot be used."""
+    from crowdserve.live.configuration import read_configuration
+
+    try:
+        configuration = read_configuration(file)
+        watcher.change(configuration)
+        reloading.remember(configuration.secrets.files)
+    except SetupError as err:
+        log.error("the configuration stays as it was: %s", err)
+
+
+@contextmanager
+def following(watcher: "Watcher", file: Path, reloading: Reloading) -> Iterator[None]:
+    """Go on with each new content of a file while the block runs, beside whatever runs in it."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        while not ended.wait(1.0):
+            if reloading.is_due():
+                change(watcher, file, reloading)
+
+    thread = threading.Thread(target=follow, name="configuration", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_STOP_SECONDS)

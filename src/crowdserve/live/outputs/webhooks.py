@@ -127,7 +127,7 @@ class WebhookSender:
             reason = in_words(err)
         self._outcomes["failed" if reason else "delivered"] += 1
         if reason:
-            log.warning("alert %s could not be delivered to %s: %s", message_id, self._shown, hide_in_urls(reason))
+            log.warning("alert %s could not be delivered to %s (%s)", message_id, self._shown, hide_in_urls(reason))
             return False
         self._backoff.reset()
         return True
