@@ -44,6 +44,7 @@ def call(socket: str, method: str) -> bytes:
 async def relay(to: str) -> AsyncIterator[tuple[str, list[int]]]:
     """A socket before another, and the lengths of what was sent to it."""
     lengths: list[int] = []
+    served: list[asyncio.Task[None]] = []
 
     async def passed_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, seen: list[int]) -> None:
         while data := await reader.read(1 << 16):
@@ -53,13 +54,23 @@ async def relay(to: str) -> AsyncIterator[tuple[str, list[int]]]:
         writer.close()
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())  # type: ignore[arg-type]
         behind_reader, behind_writer = await asyncio.open_connection(*to.split(":"))
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(passed_on(reader, behind_writer, lengths), passed_on(behind_reader, writer, []))
+        try:
+            with suppress(ConnectionError):
+                await asyncio.gather(passed_on(reader, behind_writer, lengths), passed_on(behind_reader, writer, []))
+        finally:
+            for each in (writer, behind_writer):
+                each.close()
+                with suppress(ConnectionError):
+                    await each.wait_closed()
 
     server = await asyncio.start_server(on_connection, "127.0.0.1", 0)
     async with server:
-        yield "{}:{}".format(*server.sockets[0].getsockname()), lengths
+        try:
+            yield "{}:{}".format(*server.sockets[0].getsockname()), lengths
+        finally:
+            await asyncio.wait_for(asyncio.gather(*served), 30)  # the client has closed its connections
 
 
 @contextmanager
