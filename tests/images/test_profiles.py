@@ -42,6 +42,25 @@ def test_wide_gamut_is_seen_as_it_was(name: str, file_format: str) -> None:
     assert difference(decode_image(file)) < (1 if file_format in LOSSLESS else 2.5)
 
 
+def in_boxes(jpeg_2000: bytes, profile: bytes, method: int) -> bytes:
+    """A JPEG 2000 with a profile in place of the number of its colour space; Pillow writes none."""
+    content = b"colr" + bytes((method, 0, 0)) + profile
+    colours = (4 + len(content)).to_bytes(4, "big") + content
+    at, old = jpeg_2000.index(b"jp2h") - 4, jpeg_2000.index(b"colr") - 4
+    length = int.from_bytes(jpeg_2000[at : at + 4], "big") - 15 + len(colours)
+    return jpeg_2000[:at] + length.to_bytes(4, "big") + jpeg_2000[at + 4 : old] + colours + jpeg_2000[old + 15 :]
+
+
+@pytest.mark.parametrize("method", [2, 3])
+@pytest.mark.parametrize("name", [DISPLAY_P3, ADOBE_RGB])
+def test_profile_in_the_boxes_of_a_jpeg_2000_is_heeded(name: str, method: int) -> None:
+    profile = rgb_profile(name)
+    file = encoded(in_space(profile), "JPEG2000")
+    assert difference(decode_image(in_boxes(file, profile, method))) < 1
+    for broken in (profile[:100], bytes(200)):
+        np.testing.assert_array_equal(decode_image(in_boxes(file, broken, method)), decode_image(file))
+
+
 def fitted(file: bytes) -> tuple[Rgb, Rgb]:
     with opened(file) as image:
         found = decode_fitted(image, max_side_px=96, with_scene=True)

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from crowdserve.errors import ImageTooLarge, InvalidImage
+from crowdserve.images.formats import jpeg2000
 from crowdserve.images.formats.av1 import has_deep_samples
 from crowdserve.images.formats.colour_codes import stated_codes
 from crowdserve.images.formats.envelope import envelope_bytes
 from crowdserve.images.formats.jpeg import JpegLayout, ended, jpeg_layout, with_height
-from crowdserve.images.formats.jpeg2000 import ended as jpeg_2000_ended
-from crowdserve.images.formats.jpeg2000 import sample_bits
 from crowdserve.images.formats.kinds import kind_of
 from crowdserve.images.formats.png import significant_bits
 from crowdserve.images.formats.signatures import AVIF, CONVERT, JPEG, JPEG_2000, PNG, TIFF, Kind
@@ -97,14 +96,14 @@ class EncodedImage:
         if self.kind is PNG:
             bits = significant_bits(self.data)
             return SampleMeaning((0, 2**bits - 1) if bits else None)
-        if self.kind is JPEG_2000 and sample_bits(self.data) == 16:  # what programs write that know no others
+        if self.kind is JPEG_2000 and jpeg2000.sample_bits(self.data) == 16:  # what programs write that know no others
             return SampleMeaning()
         return SampleMeaning(_ALL_BITS)  # the decoders of all other deep formats scale to them
 
     @property
     def has_high_bytes_alone(self) -> bool:
         """Whether its decoder leaves out the low bytes of 16-bit colours, and cannot be asked for them."""
-        return self.kind is JPEG_2000 and sample_bits(self.data) == 16 and not self.file.mode.startswith("I")
+        return self.kind is JPEG_2000 and jpeg2000.sample_bits(self.data) == 16 and not self.file.mode.startswith("I")
 
     @property
     def _nodata(self) -> float | None:
@@ -167,7 +166,7 @@ def _open(data: bytes, kind: Kind) -> EncodedImage:
         raise InvalidImage(f"the JPEG is {layout.not_decoded}, which is not decoded; save it as a baseline JPEG")
     if layout and layout.bits != 8:
         raise InvalidImage(f"the JPEG has {layout.bits} bits per sample, and 8 are decoded; save it with 8")
-    data = with_height(data, layout) if layout else jpeg_2000_ended(data) if kind is JPEG_2000 else data
+    data = with_height(data, layout) if layout else jpeg2000.ended(data) if kind is JPEG_2000 else data
     page = best_page(data) if kind is TIFF else None
     if page and (way := page.not_decoded or big_endian_bigtiff(data)):
         raise InvalidImage(f"the TIFF is {way}, which is not decoded; save it as JPEG or PNG")

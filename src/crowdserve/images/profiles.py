@@ -8,6 +8,8 @@ from PIL import Image, ImageCms
 
 from crowdserve.images.colour_spaces import has_precedence, matrix_profile, stated_space
 from crowdserve.images.files import EncodedImage
+from crowdserve.images.formats import jpeg2000
+from crowdserve.images.formats.signatures import JPEG_2000
 
 _SPACES = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 """The colour space that a profile must have for an image of some mode; others are left as they are."""
@@ -26,7 +28,7 @@ def profile_of(image: EncodedImage) -> bytes | None:
 
     A profile that is larger than any printer's is passed over.
     """
-    profile = image.file.info.get("icc_profile")
+    profile = jpeg2000.profile(image.data) if image.kind is JPEG_2000 else image.file.info.get("icc_profile")
     is_usable = isinstance(profile, bytes) and 0 < len(profile) <= MAX_PROFILE_BYTES
     if is_usable and not has_precedence(image.data, image.kind):
         return profile

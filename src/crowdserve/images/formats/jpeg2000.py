@@ -1,6 +1,7 @@
-"""What the codestream of a JPEG 2000 says: how often it can be halved while it is read, how deep its samples are."""
+"""What a JPEG 2000 says: how often it can be halved while it is read, how deep its samples are, its ICC profile."""
 
 import struct
+from collections.abc import Iterator
 
 CODESTREAM = b"\xff\x4f\xff\x51"
 """Its start: two markers, of itself and of the size."""
@@ -9,6 +10,11 @@ _CODING_STYLE, _STYLE_OF_A_COMPONENT, _START_OF_TILE = 0xFF52, 0xFF53, 0xFF90
 _LEVELS_AT = 9
 _DEPTH_AT = 42
 _END = b"\xff\xd9"
+
+_HEADER, _COLOURS, _BY_PROFILE, _COLOURS_BYTES = b"jp2h", b"colr", {2, 3}, 3
+"""The box of headers, the one of colours in it, the methods that have a profile, and what stands before it there."""
+
+_BOX_BYTES, _LONG_LENGTH_BYTES = 8, 8
 
 
 def ended(data: bytes) -> bytes:
@@ -34,3 +40,28 @@ def halvings(data: bytes) -> int:
             levels = data[at + _LEVELS_AT]
         at += 2 + length
     return 0
+
+
+def profile(data: bytes) -> bytes | None:
+    """The ICC profile in the headers of a file with boxes; None if it has none."""
+    headers = (places for kind, *places in _boxes(data, 0, len(data)) if kind == _HEADER)
+    for start, stop in headers:
+        for kind, at, end in _boxes(data, start, stop):
+            if kind == _COLOURS and at < end and data[at] in _BY_PROFILE:
+                return data[at + _COLOURS_BYTES : end]
+    return None
+
+
+def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The kinds of boxes between two places, and where the content of each begins and ends."""
+    while at + _BOX_BYTES + _LONG_LENGTH_BYTES <= end:
+        length, kind = struct.unpack_from(">I4s", data, at)
+        start = at + _BOX_BYTES
+        if length == 1:
+            (length,) = struct.unpack_from(">Q", data, start)
+            start += _LONG_LENGTH_BYTES
+        stop = min(at + length, end) if length else end
+        if stop < start:
+            return
+        yield kind, start, stop
+        at = stop
