@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 
 from crowdserve.errors import WeightsError
+from training.engine import run
 from training.engine.loop import run_steps
 from training.engine.run import RunFolder, read_earlier
+
+
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No curves are drawn, which takes longer than all else; the tests of the networks' training look at theirs."""
+    monkeypatch.setattr(run, "draw_curves", lambda records, path: None)
+
 
 MAES = {2: 5.0, 4: 3.0, 6: 3.0, 8: 4.0}
 """Validation error after each validated step; the later of two equal ones is kept."""
@@ -51,9 +59,9 @@ class Network:
 
 
 def train(folder: Path, steps: int = 8) -> None:
-    run, network = RunFolder(folder), Network(folder)
+    network = Network(folder)
     run_steps(
-        run,
+        RunFolder(folder),
         network,
         Batches(),
         steps=steps,

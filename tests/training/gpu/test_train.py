@@ -62,12 +62,12 @@ def test_trained_network_is_exported_and_counts_the_same(dataset: Path, tmp_path
 
 
 def test_photo_is_padded_to_whole_cells_and_counted() -> None:
-    photo = decode_image(PHOTO.read_bytes())[:100, :130]
+    photo = decode_image(PHOTO.read_bytes())[:20, :26]  # few: processors without bfloat16 take long for one
     net = build(find_card("csrnet_a"))
     with torch.no_grad():
         net.output_layer.weight.abs_()
     whole, cut = (
-        people_in(net, [Photo(p, np.zeros((0, 2)))], torch.device("cpu"), 2048)[0] for p in (photo, photo[:96])
+        people_in(net, [Photo(p, np.zeros((0, 2)))], torch.device("cpu"), 2048)[0] for p in (photo, photo[:16])
     )
     assert whole > cut > 0
 
