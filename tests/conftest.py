@@ -30,6 +30,7 @@ os.environ[PRECISION_VARIABLE] = "fp32"  # the same counts on every machine; tes
 pytest_plugins = [
     "tests.support.cluster.fixtures",
     "tests.support.frameworks",
+    "tests.support.garbage",
     "tests.support.helm",
     "tests.support.postgres",
     "tests.support.run_guard",
