@@ -53,12 +53,12 @@ def test_what_is_taken_down_is_not_told() -> None:
 def test_waiting_ends_with_a_change_or_with_the_time() -> None:
     async def run() -> None:
         wall = Wall()
-        await asyncio.wait_for(wall.wait(0, 0.01), 5)
+        await asyncio.wait_for(wall.wait(0, 0.01), 30)
         waiting = asyncio.create_task(wall.wait(0, 60))
         await asyncio.sleep(0)
         wall.put("camera", "a", 1)
         await asyncio.wait_for(waiting, 5)
-        await asyncio.wait_for(wall.wait(0, 60), 5)  # it is newer already
+        await asyncio.wait_for(wall.wait(0, 60), 30)  # it is newer already
 
     asyncio.run(run())
 

@@ -157,7 +157,7 @@ def refuse(path: Path, message: str, scratch: Path) -> None:
     try:
         with pytest.raises(BundleError, match=message), opened_bundle(path) as (folder, manifest):
             manifest.check(folder)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         assert tracemalloc.get_traced_memory()[1] < 8 * MIB
     finally:
         tracemalloc.stop()

@@ -32,6 +32,9 @@ from tests.support.transformers import RunningTransformer, StartTransformer
 pytestmark = pytest.mark.e2e
 
 MIB = 2**20
+SOON_SECONDS = 20.0
+"""A time that one second of waiting stays under on a busy machine, and the settings' defaults do not."""
+
 timed = pytest.mark.skipif(not os.environ.get("CROWDSERVE_HOSTILE_TEST"), reason="make hostile-test")
 
 
@@ -58,7 +61,7 @@ def test_body_that_stops_is_given_up(tight: RunningTransformer, framing: str, st
     answer = said(tight.http_url, head(PATH, framing), b"64\r\n" + start + b"\r\n" if "chunked" in framing else start)
     assert status_of(answer) == 408, answer[:200]
     assert "came too slowly" in error_of(answer)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < SOON_SECONDS
 
 
 def test_trickling_body_is_given_up(tight: RunningTransformer) -> None:
@@ -66,12 +69,12 @@ def test_trickling_body_is_given_up(tight: RunningTransformer) -> None:
         connection.sendall(head(PATH, "Content-Length: 1000000"))
         connection.settimeout(0.05)
         answer, begun = b"", time.monotonic()
-        while not answer and time.monotonic() < begun + 10:
+        while not answer and time.monotonic() < begun + 2 * SOON_SECONDS:
             connection.sendall(b"x" * 100)
             with suppress(TimeoutError):
                 answer = connection.recv(1000)
     assert status_of(answer) == 408
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < SOON_SECONDS
 
 
 def test_body_that_nobody_reads_keeps_no_connection(tight: RunningTransformer) -> None:
@@ -81,17 +84,17 @@ def test_body_that_nobody_reads_keeps_no_connection(tight: RunningTransformer) -
         assert status_of(heard(connection)) == 404
         begun = time.monotonic()
         with suppress(ConnectionError):
-            while time.monotonic() < begun + 15:
+            while time.monotonic() < begun + 2 * SOON_SECONDS:
                 connection.sendall(b"x")
                 time.sleep(0.1)
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < SOON_SECONDS
 
 
 def test_unfinished_body_gives_way_to_a_whole_one(tight: RunningTransformer) -> None:
     """Three of 1.3 MiB fill the memory for bodies; the photo takes the place of one of them."""
     with connections(tight.http_url, 3, head(PATH, "Content-Length: 4000000"), b"x" * (4 * MIB // 3)) as waiting:
         time.sleep(0.3)
-        assert seconds_of_photo(tight.http_url, b"".join([photo_of(200_000)])) < 5
+        assert seconds_of_photo(tight.http_url, b"".join([photo_of(200_000)])) < SOON_SECONDS
         answers = [heard(connection) for connection in waiting]
     statuses = [status_of(answer) for answer in answers]
     assert 429 in statuses
@@ -111,7 +114,7 @@ def test_half_sent_headers_are_given_up(tight: RunningTransformer) -> None:
         connection.sendall(b"GET / HTTP/1.1\r\nHost:")
         start = time.monotonic()
         answer = b""
-        while not answer and time.monotonic() < start + 10:  # one byte at a time keeps no connection open
+        while not answer and time.monotonic() < start + 2 * SOON_SECONDS:  # one byte at a time keeps no connection open
             connection.sendall(b"x")
             connection.settimeout(0.1)
             try:
@@ -119,12 +122,12 @@ def test_half_sent_headers_are_given_up(tight: RunningTransformer) -> None:
             except TimeoutError:
                 continue
         assert status_of(answer) == 408
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < SOON_SECONDS
 
 
 def test_silent_connections_make_room_for_one_that_speaks(tight: RunningTransformer) -> None:
     with connections(tight.http_url, 6), connections(tight.http_url, 6, b"POST "):
-        assert seconds_of_photo(tight.http_url) < 5
+        assert seconds_of_photo(tight.http_url) < SOON_SECONDS
 
 
 @timed

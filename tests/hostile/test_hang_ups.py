@@ -130,7 +130,7 @@ def test_grpc_caller_that_hangs_up_counts_alike(without_triton: RunningTransform
 def test_time_of_the_service_is_over(without_triton: RunningTransformer) -> None:
     start = time.monotonic()
     response = post(without_triton.http_url, BODY)
-    assert 2 <= time.monotonic() - start < 5
+    assert 2 <= time.monotonic() - start < 20
     assert (response.status_code, response.headers["retry-after"]) == (503, "1")
     assert response.json()["error"] == "no answer within 2 seconds, the limit of this service; try again later"
     error = call(without_triton, 60)

@@ -14,7 +14,7 @@ from crowdserve.local.service import EmbeddedService
 from tests.support.photos import encoded, expected_count, gray_photo
 from tests.support.requests import TIMEOUT_SECONDS, binary_body
 
-QUICK_SECONDS = 2.0
+QUICK_SECONDS = 8.0
 
 
 def post(service: EmbeddedService, *files: bytes) -> httpx.Response:

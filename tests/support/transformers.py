@@ -12,7 +12,7 @@ from crowdserve.local.processes import ChildProcess, choose_ports
 from tests.support.waiting import answers
 
 HOST = "127.0.0.1"
-READY_SECONDS = 60.0
+READY_SECONDS = 150.0
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ async def density(client: TritonClient, image: np.ndarray) -> float:
 
 def call(socket: str, method: str) -> bytes:
     with grpc.insecure_channel(f"unix:{socket}") as channel:
-        return bytes(channel.unary_unary(f"{SERVICE}/{method}")(b"", timeout=5))
+        return bytes(channel.unary_unary(f"{SERVICE}/{method}")(b"", timeout=60))
 
 
 @asynccontextmanager

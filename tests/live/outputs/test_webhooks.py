@@ -125,7 +125,7 @@ def test_an_answer_without_an_end_is_an_answer() -> None:
         sending = WebhookSender(Webhook(url=f"http://{address}/"), outcomes)
         for number in range(2):
             sending.send(alert(number))
-        wait_for(lambda: outcomes["delivered"] == 2, 5)
+        wait_for(lambda: outcomes["delivered"] == 2)
         sending.close()
 
 

@@ -33,7 +33,7 @@ def test_a_file_is_played_at_its_pace_to_its_end(clip: Path) -> None:
     started = time.monotonic()
     with pytest.raises(SourceEnded, match="it has been played"):
         frames.extend(open_source(str(clip), 5))  # what came before the error stays
-    assert 7 / 25 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 7 / 25
     assert [frame.number for frame in frames] == list(range(8))
     found = [brightness(frame) for frame in frames]
     assert found == pytest.approx([40 + 2 * number for number in range(8)], abs=3)
