@@ -91,12 +91,17 @@ def test_body_that_nobody_reads_keeps_no_connection(tight: RunningTransformer) -
 
 
 def test_unfinished_body_gives_way_to_a_whole_one(tight: RunningTransformer) -> None:
-    """Three of 1.3 MiB fill the memory for bodies; the photo takes the place of one of them."""
-    with connections(tight.http_url, 3, head(PATH, "Content-Length: 4000000"), b"x" * (4 * MIB // 3)) as waiting:
-        time.sleep(0.3)
-        assert seconds_of_photo(tight.http_url, b"".join([photo_of(200_000)])) < SOON_SECONDS
-        answers = [heard(connection) for connection in waiting]
-    statuses = [status_of(answer) for answer in answers]
+    """Three of 1.3 MiB fill the memory for bodies; the photo takes the place of one of them.
+
+    On a busy machine their second may be over before the photo is sent: then once more.
+    """
+    statuses: list[int] = []
+    while 429 not in statuses and len(statuses) < 30:
+        with connections(tight.http_url, 3, head(PATH, "Content-Length: 4000000"), b"x" * (4 * MIB // 3)) as waiting:
+            time.sleep(0.3)
+            assert seconds_of_photo(tight.http_url, b"".join([photo_of(200_000)])) < SOON_SECONDS
+            answers = [heard(connection) for connection in waiting]
+        statuses += map(status_of, answers)
     assert 429 in statuses
     assert set(statuses) <= {408, 429}
     assert all(b"retry-after: 1" in answer for answer in answers if status_of(answer) == 429)
