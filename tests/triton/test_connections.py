@@ -74,7 +74,7 @@ def test_certificate_must_be_the_hosts(
     small_service: EmbeddedService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, key = write_certificate(tmp_path, HOST)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # read when the client's process connects
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))  # read when the client's process imports aiohttp
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
     relay = Relay(small_service.triton.http_url)

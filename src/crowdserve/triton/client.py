@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+import aiohttp
 import numpy as np
 import numpy.typing as npt
 
 from crowdserve.errors import TritonAway, TritonFailed, TritonLate, TritonUnavailable, TritonWrong
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
-from crowdserve.triton.connections import TritonConnections
-from crowdserve.triton.exchange import NoReply, Reply, ReplyNotHttp, ReplyTooLong
+from crowdserve.triton.connections import Reply, ReplyTooLong, TritonConnections
 from crowdserve.triton.memory import Memory, Place
 from crowdserve.triton.replies import DTYPES, ReplyUnreadable, error_text, read_execution, read_tensors, read_versions
 
@@ -104,7 +104,7 @@ class TritonClient:
 
     @property
     def _connections(self) -> TritonConnections:
-        if self._opened is None:  # connections belong to the loop that is running when they are made
+        if self._opened is None:  # an aiohttp session belongs to the loop that is running when it is made
             self._opened = TritonConnections(
                 self.address, timeout_seconds=self._timeout_seconds, use_ssl=self._use_ssl, connect_to=self.connect_to
             )
@@ -227,7 +227,7 @@ class TritonClient:
         except ReplyTooLong as err:
             log.warning("%s: Triton at %s: a reply of %s", what, self, err)
             raise TritonWrong(f"Triton was to {what} and sent {err}") from err
-        except (ReplyNotHttp, OSError) as err:
+        except (TimeoutError, aiohttp.ClientError, OSError) as err:
             log.warning("%s: Triton at %s: %s: %s", what, self, type(err).__name__, err)
             raise _kind_of(err)(_NO_ANSWER) from err
         if reply.status != 200:
@@ -246,8 +246,8 @@ class TritonClient:
 
         try:
             return await send()
-        except NoReply:
-            if connections is not self._opened:
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as err:
+            if isinstance(err, aiohttp.ClientConnectorError) or connections is not self._opened:
                 raise
             return await send()  # a kept-alive connection had gone stale; nothing here changes state
 
@@ -303,8 +303,9 @@ def _whereabouts(place: Place) -> dict[str, str | int]:
 def _kind_of(err: Exception) -> type[TritonUnavailable]:
     """Whether there was no connection, or it broke before the whole answer came, or the answer is late."""
     if isinstance(err, TimeoutError):
-        return TritonLate
-    return TritonAway if isinstance(err, OSError) else TritonUnavailable
+        return TritonAway if isinstance(err, aiohttp.ConnectionTimeoutError) else TritonLate
+    broke = isinstance(err, aiohttp.ClientConnectionError | aiohttp.ClientPayloadError | OSError)
+    return TritonAway if broke else TritonUnavailable
 
 
 def _error_of(reply: Reply, what: str) -> TritonUnavailable | TritonFailed:

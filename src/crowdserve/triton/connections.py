@@ -1,31 +1,37 @@
 """Connections to one Triton: replies read up to a limit, at the address behind a host that one is told."""
 
-import asyncio
-import re
-import ssl
-import time
+import socket
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import dataclass
 
-from crowdserve.network import split_address
-from crowdserve.triton.exchange import Exchange, Reply
+import aiohttp
+from aiohttp.abc import AbstractResolver, AbstractStreamWriter, ResolveResult
 
 CONNECT_SECONDS = 5.0
 """Longest wait for a connection: a machine that is gone answers nothing, and another Triton can be asked."""
 
-_IDLE_SECONDS = 15.0
-"""A connection that was idle for longer is not used any more: what stands between may have forgotten it."""
 
-_HTTP_PORT, _HTTPS_PORT = 80, 443
-_NOT_IN_A_HEADER = re.compile(r"[\r\n\0]")
+class ReplyTooLong(Exception):
+    """A reply has more bytes than it can have."""
 
 
-class ConnectFailed(ConnectionError):
-    """There is no connection."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply read whole.
+
+    Attributes:
+        status: HTTP status.
+        headers: HTTP headers; names in any case.
+        body: The bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
 
 
 class TritonConnections:
-    """An HTTP client without a limit on connections; use it within the event loop in which it is made.
+    """An HTTP client without a limit on connections; make it while the event loop runs.
 
     What a server sends makes it do nothing: no redirect is followed, no cookie kept, nothing unpacked.
 
@@ -37,94 +43,81 @@ class TritonConnections:
     """
 
     def __init__(self, address: str, *, timeout_seconds: float, use_ssl: bool, connect_to: str | None = None) -> None:
-        self._host, self._port = split_address(address, _HTTPS_PORT if use_ssl else _HTTP_PORT)
-        self._host_field = f"Host: {address}\r\n"
-        self._connect_to = connect_to or self._host
-        self._timeout_seconds = timeout_seconds
-        self._use_ssl = use_ssl
-        self._open: set[Exchange] = set()
-        self._idle: list[Exchange] = []
+        self._url = f"{'https' if use_ssl else 'http'}://{address}"
+        resolver = _FixedAddress(connect_to) if connect_to else None
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, resolver=resolver),
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=min(timeout_seconds, CONNECT_SECONDS)),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+        )
 
     async def close(self) -> None:
-        """Close all connections; who waits for a reply gets none."""
-        ends = [exchange.ended for exchange in self._open]
-        for exchange in self._open:
-            exchange.end()
-        if ends:
-            await asyncio.wait(ends)
+        """Close all connections."""
+        await self._session.close()
 
     async def get(self, path: str, *, max_bytes: int) -> Reply:
         """Send a GET request.
 
         Raises:
-            ConnectFailed: If no connection can be had.
-            ConnectionError: If it broke; `NoReply` if that was before a reply began.
-            ReplyNotHttp, ReplyTooLong: If there is no reply that can be used.
-            TimeoutError: If the whole reply is not there in time.
+            ReplyTooLong: If the reply has more than `max_bytes`.
+            aiohttp.ClientError, TimeoutError, OSError: If there is no whole reply.
         """
-        return await self._asked([f"GET {path} HTTP/1.1\r\n{self._host_field}\r\n".encode()], max_bytes)
+        return await self._read(self._session.get(self._url + path, allow_redirects=False), max_bytes)
 
     async def post(
         self, path: str, parts: Sequence[bytes | memoryview], headers: Mapping[str, str], *, max_bytes: int
     ) -> Reply:
-        """Send a POST request whose body is some parts in turn; it raises what `get` does.
+        """Send a POST request whose body is some parts in turn; it raises what `get` does."""
+        request = self._session.post(self._url + path, data=_Parts(parts), headers=headers, allow_redirects=False)
+        return await self._read(request, max_bytes)
 
-        The parts are sent as they are: joined, a photo would be in memory once more.
-        """
-        length = sum(map(len, parts))
-        fields = "".join(f"{name}: {_checked(value)}\r\n" for name, value in headers.items())
-        head = f"POST {path} HTTP/1.1\r\n{self._host_field}{fields}Content-Length: {length}\r\n\r\n"
-        return await self._asked([head.encode(), *parts], max_bytes)
-
-    async def _asked(self, request: Sequence[bytes | memoryview], max_bytes: int) -> Reply:
-        deadline = asyncio.get_running_loop().time() + self._timeout_seconds
-        exchange = self._idle_one() or await self._connected()
-        async with asyncio.timeout_at(deadline):
-            reply = await exchange.ask(request, max_bytes)
-        if exchange.is_usable:
-            self._idle.append(exchange)
-        return reply
-
-    def _idle_one(self) -> Exchange | None:
-        """The connection that was used last: others grow old, and are closed."""
-        while self._idle:
-            exchange = self._idle.pop()
-            if exchange.is_usable and time.monotonic() - exchange.idle_since < _IDLE_SECONDS:
-                return exchange
-            exchange.end()
-        return None
-
-    async def _connected(self) -> Exchange:
-        tls, name = (_tls_context(), self._host) if self._use_ssl else (None, None)
-        connect = asyncio.get_running_loop().create_connection
-        try:
-            async with asyncio.timeout(min(CONNECT_SECONDS, self._timeout_seconds)):
-                _, exchange = await connect(Exchange, self._connect_to, self._port, ssl=tls, server_hostname=name)
-        except (OSError, UnicodeError) as err:  # also if it takes too long
-            raise ConnectFailed(f"{type(err).__name__}: {err}") from err
-        self._open.add(exchange)
-        exchange.ended.add_done_callback(lambda _: self._forget(exchange))
-        return exchange
-
-    def _forget(self, exchange: Exchange) -> None:
-        self._open.discard(exchange)
-        if exchange in self._idle:
-            self._idle.remove(exchange)
+    async def _read(self, request: "aiohttp.client._RequestContextManager", max_bytes: int) -> Reply:
+        async with request as response:
+            content = bytearray()
+            async for chunk in response.content.iter_any():
+                content += chunk
+                if len(content) > max_bytes:
+                    response.close()  # or the rest would be read for another request's sake
+                    raise ReplyTooLong(f"over {max_bytes:,} bytes")
+            return Reply(response.status, response.headers, bytes(content))
 
 
-def _checked(value: str) -> str:
-    """A value of a header, which ends where its line does.
+class _Parts(aiohttp.Payload):
+    """A body of some parts in turn, which are sent as they are: joined, a photo would be in memory three times."""
 
-    Raises:
-        ValueError: If it would not.
-    """
-    if _NOT_IN_A_HEADER.search(value):
-        raise ValueError("a header's value cannot have several lines")
-    return value
+    _autoclose = True
+
+    def __init__(self, parts: Sequence[bytes | memoryview]) -> None:
+        super().__init__(parts)
+        self._size = sum(map(len, parts))
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """All of it as text, which aiohttp asks of every body for its own logs."""
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send it."""
+        for part in self._value:
+            await writer.write(part)
 
 
-@cache
-def _tls_context() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+class _FixedAddress(AbstractResolver):
+    """Resolves every host to one IP address."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The address, whatever the host."""
+        found = socket.AF_INET6 if ":" in self._address else socket.AF_INET
+        return [
+            ResolveResult(
+                hostname=host, host=self._address, port=port, family=found, proto=0, flags=socket.AI_NUMERICHOST
+            )
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""

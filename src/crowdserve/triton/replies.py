@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
-from crowdserve.triton.exchange import Reply
+from crowdserve.triton.connections import Reply
 
 DTYPES: Mapping[str, npt.DTypeLike] = {"FP32": np.float32, "UINT8": np.uint8}
 """Datatypes of the models' tensors."""
@@ -101,7 +101,7 @@ def shown(value: object) -> str:
 
 def _parts(reply: Reply) -> tuple[dict[str, Any], memoryview]:
     """The JSON head and the bytes behind it."""
-    encoding, length = reply.headers.get("content-encoding", "identity"), reply.headers.get(JSON_LENGTH_HEADER)
+    encoding, length = reply.headers.get("Content-Encoding", "identity"), reply.headers.get(JSON_LENGTH_HEADER)
     if encoding.lower() != "identity":
         raise ReplyUnreadable(f"it is compressed ({shown(encoding)}), which was not asked for")
     if length is None or not _is_number(length) or int(length) > len(reply.body):
