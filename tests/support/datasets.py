@@ -17,10 +17,10 @@ def write_dataset(layout: str, folder: Path, photos: tuple[tuple[int, int], ...]
     return [WRITERS[layout](folder, number, *photo) for number, photo in enumerate(photos, start=1)]
 
 
-def write_dotted_photos(folder: Path) -> Path:
-    """Write eleven photos of 96x72 px in the layout of UCF_CC_50: white dots on grey, one per head."""
+def write_dotted_photos(folder: Path, photos: int = 11) -> Path:
+    """Write photos of 96x72 px in the layout of UCF_CC_50: white dots on grey, one per head."""
     draw = np.random.default_rng(0)
-    for n in range(11):
+    for n in range(photos):
         points = draw.uniform(8, [88, 64], (n + 1, 2))
         pixels = np.full((72, 96, 3), 90, np.uint8)
         for x, y in points.astype(int):

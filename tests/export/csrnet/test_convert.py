@@ -16,6 +16,7 @@ from export.csrnet import convert as exporter
 from export.csrnet.checkpoint import Checkpoint, load_csrnet
 from export.verify.images import PHOTO
 from export.verify.parity import Images, check_parity
+from tests.support.datasets import write_dotted_photos
 from tests.support.paths import REPOSITORY
 from tests.support.versions import told
 from tests.support.weights import ConvWeights, write_published
@@ -81,7 +82,6 @@ def test_published_file_exports_with_parity(
 def test_command_writes_into_a_repository_and_evaluates(
     checkpoint_folder: Path,
     small_repository: Path,
-    dataset: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -89,6 +89,8 @@ def test_command_writes_into_a_repository_and_evaluates(
     """As a new version, which the service then runs; the other networks are the small ones."""
     repository = shutil.copytree(small_repository, tmp_path / "repository")
     folder = repository / CARD.name / "2"
+    (dataset := tmp_path / "dataset").mkdir()
+    write_dotted_photos(dataset, photos=3)
     monkeypatch.chdir(tmp_path)
     target = ["--card", CARD.name, "--repository", str(repository), "--version", "2"]
     exporter.main([str(checkpoint_folder), *target, "--evaluate", str(dataset)])
@@ -99,9 +101,9 @@ def test_command_writes_into_a_repository_and_evaluates(
     printed = capsys.readouterr().out
     assert "7 batches" in printed
     assert f"wrote {folder / 'model.onnx'}" in printed
-    assert "head counts of 11 photos differ by at most 0.0" in printed
+    assert "head counts of 3 photos differ by at most 0.0" in printed
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    assert evaluation["errors"]["all"]["all photos"]["photos"] == 11
+    assert evaluation["errors"]["all"]["all photos"]["photos"] == 3
     (output,) = (tmp_path / "evaluation").iterdir()
     assert json.loads((output / "summary.json").read_text())["models"][CARD.name] == told(2)
 
