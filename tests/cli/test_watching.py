@@ -4,13 +4,21 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 
-from crowdserve.cli.watching.reloading import Reloading
+from crowdserve.cli.watching import reloading as module
+from crowdserve.cli.watching.reloading import Reloading, change, following
+from crowdserve.client.service import ServiceClient
 from crowdserve.errors import SetupError
+from crowdserve.live.configuration import Configuration, read_configuration
+from crowdserve.live.publishing import Publishing
+from crowdserve.live.watcher import Watcher
+from tests.support.waiting import wait_for
 
 
 def test_a_file_that_is_another_one_is_read_again_once(tmp_path: Path) -> None:
@@ -31,6 +39,66 @@ def test_a_file_that_is_another_one_is_read_again_once(tmp_path: Path) -> None:
         assert [reloading.is_due() for _ in range(3)] == [True, False, False]
         (tmp_path / "two" / "cameras.yaml").unlink()
         assert not reloading.is_due()  # it is being replaced
+
+
+class EditedMeanwhile(Watcher):
+    """One whose file is saved once more while its cameras change."""
+
+    file: Path
+
+    def change(self, configuration: Configuration) -> None:
+        super().change(configuration)
+        self.file.write_text(self.file.read_text().replace("name: b", "name: c"))
+
+
+@contextmanager
+def changing(kind: type[Watcher], file: Path) -> Iterator[Watcher]:
+    """A watcher, not started, whose file has another content by now."""
+    file.write_text("cameras: [{name: a, source: /none}]\nhistory: {url: null}\nmetrics_port: null\n")
+    configuration = read_configuration(file)
+    with closing(Publishing(configuration, "test")) as publishing, ServiceClient("http://127.0.0.1:1") as client:
+        watcher = kind(configuration, client, publishing)
+        try:
+            yield watcher
+        finally:
+            watcher.stop(["a", "b", "c"])
+
+
+def cameras(watcher: Watcher) -> list[str]:
+    return [camera.name for camera in watcher.configuration.site.cameras]
+
+
+def test_what_is_saved_while_cameras_change_is_read_too(tmp_path: Path) -> None:
+    file = tmp_path / "cameras.yaml"
+    with changing(EditedMeanwhile, file) as watcher, Reloading(file, look_seconds=0) as reloading:
+        watcher.file = file  # type: ignore[attr-defined]
+        reloading.remember()
+        file.write_text(file.read_text().replace("name: a", "name: b"))
+        for seen in ("b", "c"):
+            assert reloading.is_due()
+            change(watcher, file, reloading)
+            assert cameras(watcher) == [seen]
+        assert not reloading.is_due()
+
+
+def test_a_configuration_is_followed_past_one_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, failures = tmp_path / "cameras.yaml", [RuntimeError("of a library")]
+
+    class Failing(Watcher):
+        def change(self, configuration: Configuration) -> None:
+            if failures:
+                raise failures.pop()
+            super().change(configuration)
+
+    monkeypatch.setattr(module, "_EVERY_SECONDS", 0.01)
+    with changing(Failing, file) as watcher:
+        reloading = Reloading(file, look_seconds=0)
+        reloading.remember()
+        with following(watcher, file, reloading):
+            file.write_text(file.read_text().replace("name: a", "name: b"))
+            wait_for(lambda: not failures)
+            file.write_text(file.read_text().replace("name: b", "name: c"))
+            wait_for(lambda: cameras(watcher) == ["c"])
 
 
 def test_sighup_before_the_configuration_is_read_does_not_end_it(tmp_path: Path) -> None:

@@ -80,12 +80,27 @@ def test_files_of_others_stay(tmp_path: Path, name: str) -> None:
 
 
 def test_a_clock_that_was_ahead_and_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pictures, now, ahead = store(tmp_path, keep="60s", every="10s"), time.time(), time.time() + 365 * 86400
+    pictures, now, ahead = store(tmp_path, keep="3m", every="10s"), time.time(), time.time() + 365 * 86400
     monkeypatch.setattr(time, "time", lambda: ahead)
     pictures.keep("a", ahead, PHOTO.read_bytes())
     assert len(kept(tmp_path)) == 1
-    monkeypatch.setattr(time, "time", lambda: now)
+    started, passed = time.monotonic(), 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: started + passed)
+    monkeypatch.setattr(time, "time", lambda: now + passed)
+    for ahead_are_kept in (1, 1, 1, 0, 0):  # until it was seen for three minutes
+        passed += 61
+        pictures.keep("b", now + passed, PHOTO.read_bytes())
+        assert sum(path.parent.name == "a" for path in kept(tmp_path)) == ahead_are_kept
+
+
+def test_a_clock_that_is_behind_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    store(tmp_path, keep="1h").keep("a", now, PHOTO.read_bytes())
+    monkeypatch.setattr(time, "time", lambda: 1000.0)  # a machine without one of its own starts
+    pictures = store(tmp_path, keep="1h")
+    pictures.keep("a", 1000.0, PHOTO.read_bytes())
     minute = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: minute)
-    pictures.keep("a", now, PHOTO.read_bytes())
-    assert [path.stem for path in kept(tmp_path)] == [str(round(now * 1000))]
+    monkeypatch.setattr(time, "time", lambda: now + 61)  # and has asked for it
+    pictures.keep("a", now + 61, PHOTO.read_bytes())
+    assert [path.stem for path in kept(tmp_path)] == [str(round(at * 1000)) for at in (now, now + 61)]

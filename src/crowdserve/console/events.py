@@ -5,6 +5,7 @@ Two hundred cameras every five seconds are 120 kB/s as text.
 
 import asyncio
 import json
+import re
 import time
 import zlib
 from collections.abc import AsyncIterator
@@ -21,6 +22,9 @@ _REST_SECONDS = 0.3
 _AGAIN_MILLISECONDS = 2000
 _TOGETHER = 16
 """Events in one piece."""
+
+_REFUSED = re.compile(r";q=0(\.0*)?$")
+"""What an encoding ends with that must not be used (RFC 9110, section 12.4.2)."""
 
 _FASTEST, _GZIP = 1, 31
 """zlib's level of compression, and its window with a gzip header."""
@@ -73,8 +77,8 @@ class Events:
 
 
 def _takes_gzip(request: Request) -> bool:
-    named = [each.partition(";") for each in request.headers.get("accept-encoding", "").lower().split(",")]
-    return any(name.strip() == "gzip" and weight.replace(" ", "") not in {"q=0", "q=0.0"} for name, _, weight in named)
+    named = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
+    return any(each == "gzip" or (each.startswith("gzip;") and not _REFUSED.search(each)) for each in named)
 
 
 async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

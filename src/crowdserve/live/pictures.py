@@ -37,6 +37,7 @@ class PictureStore:
         self._folder = Path(pictures.folder)
         self._kept_at: dict[str, float] = {}
         self._look_at = -math.inf
+        self._ahead_since: dict[Path, float] = {}
 
     def keep(self, camera: str, at: float, file: bytes) -> None:
         """Keep a picture if the site wants one now; remove those that are too old."""
@@ -53,13 +54,22 @@ class PictureStore:
             log.warning("pictures in %s: %s", self._folder, err)
 
     def forget_before(self, at: float) -> None:
-        """Remove pictures older than a moment, and those of the future: a wrong clock must not keep them for years."""
-        newest = time.time() + _LOOK_EVERY_SECONDS
+        """Remove pictures older than a moment.
+
+        One of the future goes when it has been of the future for as long as pictures are kept: the clock was ahead when
+        it was taken. Sooner it may be that the clock is behind, as of a machine that has just started without one.
+        """
+        newest, now = time.time() + _LOOK_EVERY_SECONDS, time.monotonic()
+        ahead_since: dict[Path, float] = {}
         for path in self._folder.glob("*/*"):
             if path.suffix not in {".jpg", _PARTIAL} or not path.stem.isdigit():
                 continue
-            if not at <= int(path.stem) / 1000 <= newest:
+            taken_at = int(path.stem) / 1000
+            if taken_at > newest:
+                ahead_since[path] = self._ahead_since.get(path, now)
+            if taken_at < at or now - ahead_since.get(path, now) > self._pictures.keep:
                 path.unlink(missing_ok=True)
+        self._ahead_since = ahead_since
 
     def _write(self, camera: str, at: float, file: bytes) -> None:
         folder = self._folder / camera

@@ -3,6 +3,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -147,10 +148,24 @@ def test_redirects_take_part_in_the_time_of_a_picture(monkeypatch: pytest.Monkey
 
 
 def test_the_time_begins_anew_with_each_picture(camera: TestCamera, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PICTURE_SECONDS", 0.3)
+    passed = 0.0
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed))
     for path in ("stream", "snapshot"):
         taken = []
         for frame in islice(open_source(f"{camera.url}/{path}", 0.1), 3):
             taken.append(frame.number)
-            time.sleep(0.25)  # a picture is taken when it is asked for
+            passed += 100  # a picture is taken when it is asked for
         assert taken == [0, 1, 2]
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer_once(connection: socket.socket) -> None:
+        connection.recv(10_000)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PICTURE) + PICTURE)
+        connection.recv(10_000)  # a firewall has forgotten it: no answer comes, and no end
+
+    monkeypatch.setattr(limits, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(limits, "_TIMEOUT", 5.0)
+    with behaving(answer_once) as address:
+        frames = list(islice(open_source(f"http://{address}/", 0.2), 2))
+    assert [frame.number for frame in frames] == [0, 1]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS, _EVERY_SECONDS = 10.0, 1.0
 _STOP_SECONDS = 5.0
 
 
@@ -89,8 +89,8 @@ def change(watcher: "Watcher", file: Path, reloading: Reloading) -> None:
 
     try:
         configuration = read_configuration(file)
+        reloading.remember(configuration.secrets.files)  # what is saved while cameras change is another content
         watcher.change(configuration)
-        reloading.remember(configuration.secrets.files)
     except SetupError as err:
         log.error("the configuration stays as it was: %s", err)
 
@@ -101,9 +101,12 @@ def following(watcher: "Watcher", file: Path, reloading: Reloading) -> Iterator[
     ended = threading.Event()
 
     def follow() -> None:
-        while not ended.wait(1.0):
-            if reloading.is_due():
-                change(watcher, file, reloading)
+        while not ended.wait(_EVERY_SECONDS):
+            try:
+                if reloading.is_due():
+                    change(watcher, file, reloading)
+            except Exception:  # the next content may be better
+                log.exception("the configuration could not be changed")
 
     thread = threading.Thread(target=follow, name="configuration", daemon=True)
     thread.start()

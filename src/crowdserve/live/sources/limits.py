@@ -1,4 +1,4 @@
-"""One limit for everything that a picture takes: name, connection, TLS, head and body of each answer.
+"""One limit for everything that a picture takes: connection, TLS, head and body of each answer.
 
 A limit of each read is none for a camera that sends a byte every now and then.
 """
@@ -21,6 +21,9 @@ PICTURE_SECONDS = 60.0
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _CONNECTIONS = 100
 """Of one video at once: a playlist may have many versions of it, and FFmpeg looks at each."""
+
+_IDLE_SECONDS = 5.0
+"""How long a connection is kept for the next picture: cameras and firewalls forget one that is idle, often silently."""
 
 
 class TimeLimit:
@@ -63,7 +66,9 @@ def limited_client(limit: TimeLimit, url: str, login: httpx.Auth | None = None) 
     """
     trusted = tls_context(named_ca_file(), url=url)
     transport = httpx.HTTPTransport(verify=trusted, trust_env=False)
-    transport._pool = httpcore.ConnectionPool(trusted, max_connections=_CONNECTIONS, network_backend=_Backend(limit))
+    transport._pool = httpcore.ConnectionPool(
+        trusted, max_connections=_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS, network_backend=_Backend(limit)
+    )
     return httpx.Client(timeout=_TIMEOUT, auth=login, trust_env=False, transport=transport)
 
 
