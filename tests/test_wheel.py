@@ -58,9 +58,13 @@ def described(wheel: Path) -> Message:
 
 
 def run_in(folder: Path, environment: Path) -> Run:
-    """Runs `crowdserve` of a virtual environment in a folder, with nothing that leads to the checkout."""
+    """Runs `crowdserve` of a virtual environment in a folder, with nothing that leads to the checkout.
+
+    Its own service has another model than the variable names, and gets no token.
+    """
     others = {name: value for name, value in os.environ.items() if not name.startswith(("CROWDSERVE_", "PYTHON"))}
     variables = {**others, "NO_COLOR": "1", "CROWDSERVE_MODELS": str(folder / "models")}
+    variables |= {"CROWDSERVE_MODEL": "people", "CROWDSERVE_TOKEN": "not to be sent: of another service"}
     variables[PRECISION_VARIABLE] = os.environ[PRECISION_VARIABLE]
 
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -142,6 +146,7 @@ def test_pip_alone_counts_photos_in_another_folder(wheel: Path, small_repository
     Image.fromarray(np.full((96, 128, 3), 255, np.uint8)).save(tmp_path / "white.png")
     result = run("count", PHOTO, tmp_path / "white.png", "--json", "--threads", "1")
     assert result.returncode == 0, result.stderr
+    assert "starting Triton" in result.stderr
     photo, white = map(json.loads, result.stdout.splitlines())
     assert (photo["photo"], photo["models"]["vgg16"]) == (str(PHOTO), told())
     assert photo["count"] > 0

@@ -1,5 +1,6 @@
 """The command line as users run it: stdout, stderr and exit codes."""
 
+import io
 import json
 import os
 import re
@@ -8,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import Image
 
 import crowdserve
 from crowdserve.cards import SceneRoute
+from crowdserve.cli.app import main
 from crowdserve.local.service import EmbeddedService
 from tests.support.photos import expected_count
 from tests.support.versions import told
@@ -24,15 +28,46 @@ pytestmark = pytest.mark.e2e
 
 GRAY = {"white": 255, "dark": 51}
 COMMAND = [sys.executable, "-m", "crowdserve"]
+PLAIN = {"NO_COLOR": "1", "COLUMNS": "100"}
 
 
-def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the command; its environment has no crowdserve variables except the given ones."""
+@dataclass(frozen=True)
+class Done:
+    """What a command has printed, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> Done:
+    """Run the command in this process, which has imported most of it; `run_alone` is what users do.
+
+    Its environment has no crowdserve variables except the given ones.
+    """
+    out, err = io.StringIO(), io.StringIO()
+    code: object = 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        for name in [name for name in os.environ if name.startswith("CROWDSERVE_")]:
+            patch.delenv(name)
+        for name, value in {**PLAIN, **variables}.items():
+            patch.setenv(name, value)
+        patch.chdir(cwd or Path.cwd())
+        patch.setattr("sys.argv", ["crowdserve", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+    assert isinstance(code, int), code
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def run_alone(*arguments: str | Path) -> Done:
+    """Run the command in a process of its own, as users do; its environment has no crowdserve variables."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("CROWDSERVE_")}
-    env = {**others, "NO_COLOR": "1", "COLUMNS": "100", **variables}
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, cwd=cwd, env=env
-    )
+    command = [*COMMAND, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=others | PLAIN, check=False)
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def people(name: str, *, route: SceneRoute | None = None) -> float:
@@ -51,9 +86,9 @@ def photos(tmp_path: Path) -> dict[str, Path]:
 
 
 def test_version_and_help_print_no_warnings() -> None:
-    result = run("--version")
+    result = run_alone("--version")
     assert (result.returncode, result.stdout, result.stderr) == (0, f"crowdserve {crowdserve.__version__}\n", "")
-    shown = run("--help")
+    shown = run_alone("--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert all(command in shown.stdout for command in ("up", "count", "models", "repository"))
 
@@ -66,7 +101,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_one_photo_prints_lines(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
-    result = run("count", photos["white"], "--url", small_service.http_url)
+    result = run_alone("count", photos["white"], "--url", small_service.http_url)
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith(f"{photos['white']}: {people('white'):.0f} people\n")
     assert re.search(r"scene +dense \(\d+%\)", result.stdout)
@@ -86,7 +121,7 @@ def test_several_photos_print_a_table(small_service: EmbeddedService, photos: di
 def test_failed_photo_does_not_stop_the_others(small_service: EmbeddedService, photos: dict[str, Path]) -> None:
     missing = photos["white"].with_name("missing.png")
     files = [photos["broken"], missing, photos["dark"]]
-    result = run("count", *files, "--json", "--url", small_service.http_url)
+    result = run_alone("count", *files, "--json", "--url", small_service.http_url)
     assert result.returncode == 1
     broken, absent, dark = map(json.loads, result.stdout.splitlines())
     assert broken == {"photo": str(photos["broken"]), "error": broken["error"]}
@@ -129,7 +164,7 @@ def test_overlay_of_one_photo_is_a_file_and_of_several_a_folder(
 
 
 def test_unreachable_service_prints_one_line(photos: dict[str, Path]) -> None:
-    result = run("count", photos["white"], "--url", "http://127.0.0.1:9")
+    result = run_alone("count", photos["white"], "--url", "http://127.0.0.1:9")
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("crowdserve: no service answers at http://127.0.0.1:9")
     assert len(result.stderr.splitlines()) == 1
@@ -144,14 +179,6 @@ def test_model_and_token_reach_the_service(small_service: EmbeddedService, photo
     blank = run(*ask, CROWDSERVE_TOKEN="s3cret s3cret")
     assert (blank.returncode, "s3cret" in blank.stderr) == (2, False)
     assert "CROWDSERVE_TOKEN is not a bearer token" in blank.stderr
-
-
-def test_count_starts_a_service_for_the_call(small_repository: Path, photos: dict[str, Path]) -> None:
-    elsewhere = {"CROWDSERVE_MODEL": "people", "CROWDSERVE_TOKEN": "not to be sent: of another service"}
-    result = run("count", photos["white"], "--json", "--repository", small_repository, "--threads", "1", **elsewhere)
-    assert result.returncode == 0
-    assert json.loads(result.stdout)["count"] == pytest.approx(people("white"), rel=1e-4)
-    assert "starting Triton" in result.stderr
 
 
 def test_missing_repository_suggests_a_remedy(tmp_path: Path, photos: dict[str, Path]) -> None:
@@ -206,7 +233,8 @@ def test_up_ends_with_a_message_when_a_process_dies(small_repository: Path) -> N
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert f"http://127.0.0.1:{port}/" in process.stdout.readline()
+        first = process.stdout.readline()
+        assert f"http://127.0.0.1:{port}/" in first, process.stderr.read()
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
         assert len(children) == 2
         os.kill(int(children[1]), signal.SIGKILL)
@@ -216,7 +244,7 @@ def test_up_ends_with_a_message_when_a_process_dies(small_repository: Path) -> N
 
 def test_up_refuses_a_port_in_use(small_repository: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        result = run("up", "--repository", small_repository, "--port", str(server.getsockname()[1]))
+        result = run_alone("up", "--repository", small_repository, "--port", str(server.getsockname()[1]))
     assert result.returncode == 2
     assert "cannot be used" in result.stderr
 

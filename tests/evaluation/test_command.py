@@ -118,7 +118,9 @@ def test_counters_are_compared_photo_by_photo(evaluate: Evaluate, dataset: Path,
 
 def test_embedded_service_is_started_for_the_call(small_repository: Path, dataset: Path, tmp_path: Path) -> None:
     options = ["--repository", small_repository, "--threads", 1, "--output", tmp_path / "results", "--limit", 1]
-    result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env={"CROWDSERVE_URL": None})
+    elsewhere = {"CROWDSERVE_MODEL": "people", "CROWDSERVE_TOKEN": "not to be sent: of another service"}
+    variables = {"CROWDSERVE_URL": None, **elsewhere}
+    result = CliRunner().invoke(app, ["evaluate", str(dataset), *map(str, options)], env=variables)
     assert result.exit_code == 0, result.output
     assert "starting Triton" in result.stderr
     assert summary(tmp_path)["photos"] == {"counted": 1, "failed": 0}
