@@ -58,8 +58,8 @@ def write_shanghaitech(root: Path, part: str, photos: int) -> None:
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A scene dataset with features in both formats."""
     root = tmp_path_factory.mktemp("steps")
-    write_shanghaitech(root / "shanghaitech", "A", 10)
-    write_shanghaitech(root / "shanghaitech", "B", 20)
+    write_shanghaitech(root / "shanghaitech", "A", 8)
+    write_shanghaitech(root / "shanghaitech", "B", 11)
     folder = root / "scenes"
     scene_dataset.main([str(root / "shanghaitech"), "--labels", "count", "--output", str(folder)])
     scene_features.main([str(folder), "--csv", "--threads", "1"])
@@ -184,7 +184,7 @@ def test_record_describes_the_training(scenes: Path, model: Path, extractor: Fea
     record = json.loads((model / "scene_classifier.json").read_text())
     training = record["training"]
     assert training["data"]["labels"] == {"strategy": "count", "threshold": 100}
-    assert training["data"]["photos"]["train"] == {"dense": 8, "sparse": 16}
+    assert training["data"]["photos"]["train"] == {"dense": 6, "sparse": 9}
     assert training["seed"] == 0
     assert training["C"] == float(min(training["cv_log_loss"], key=training["cv_log_loss"].get))
     assert record["features"] == extractor.contract()
