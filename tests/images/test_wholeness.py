@@ -266,9 +266,28 @@ class TestArithmeticCoding:
     def test_part_of_it_is_refused(self, end: bytes) -> None:
         """Its decoder takes what is missing for zeros, a few of which hold several blocks."""
         pixels_begin = self.WHOLE.index(b"\xff\xda") + 16
-        for cut in range(pixels_begin, len(self.WHOLE) - 2 * READ_AHEAD_BYTES, 7):
+        for cut in range(pixels_begin, len(self.WHOLE) - 4 * READ_AHEAD_BYTES, 7):
             with pytest.raises(InvalidImage, match="the JPEG is truncated"):
                 decode_image(self.WHOLE[:cut] + end)
+
+    def test_large_one_is_decoded(self) -> None:
+        """Pillow reads 64 KiB at a time, for which this decoder cannot wait."""
+        comment = bytes(2**16 - 500)
+        late = self.WHOLE[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + self.WHOLE[2:]
+        assert late.index(b"\xff\xda") < 2**16 < len(late) - 9
+        np.testing.assert_array_equal(decode_image(late), decode_image(self.WHOLE))
+
+    def test_photo_whose_lower_part_is_of_one_colour_is_whole(self) -> None:
+        """8 rows of 64 px with something on them, then a thousand that cost next to nothing."""
+        found = decode_image(base64.b64decode(self.OF_ONE_COLOUR))
+        assert np.ptp(found[:8].astype(int)) > 150
+        assert np.abs(found[32:].astype(int) - 90).max() <= 2
+
+    OF_ONE_COLOUR = (
+        "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8"
+        "ybqmx5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/yQAR"
+        "CAQAAEADASIAAhEBAxEB/8wACgAQEAUBEBEF/9oADAMBAAIRAxEAPwD4sAy4zHqfyjcCECjLetZBiIC0RsOU0bvbOVHqyjrQ/9k="
+    )
 
 
 class TestHeightBehindTheScan:

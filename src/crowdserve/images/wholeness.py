@@ -47,9 +47,9 @@ def whole_jpeg(
     """
     is_whole = not layout.lacks_colours and (layout.has_end or not layout.lacks_scans)
     if is_whole:
-        is_whole = _load(file, data, layout) if layout.is_arithmetic else _load_whole(file, data, layout)
+        is_whole = _load(file, ended(data, layout)) if layout.is_arithmetic else _load_whole(file, data, layout)
     if is_whole and (layout.is_arithmetic or not layout.has_end):  # it may lack no more than the decoder reads ahead
-        is_whole = _fingerprint(file) == _fingerprint_of(continued(data, layout), least_size)
+        is_whole = _fingerprint(file) == _fingerprint_of(continued(data, layout), layout, least_size)
     if not is_whole:
         raise InvalidImage(
             f"the JPEG is truncated: its {len(data):,} bytes hold only a part of its pixels; send the complete file"
@@ -73,10 +73,10 @@ def _load_whole(file: ImageFile.ImageFile, data: bytes, layout: JpegLayout) -> b
         return is_whole and decoder.has_ended
 
 
-def _load(file: ImageFile.ImageFile, data: bytes, layout: JpegLayout) -> bool:
+def _load(file: ImageFile.ImageFile, ended_data: bytes) -> bool:
     """Load a JPEG that is coded arithmetically, at once: its decoder cannot wait, and takes what is missing for 0."""
     with closing(_Decoder(file)) as decoder:
-        decoder.feed(ended(data, layout))
+        decoder.feed(ended_data)
         return decoder.has_ended
 
 
@@ -122,10 +122,12 @@ class _Decoder:
         return not self._left
 
 
-def _fingerprint_of(data: bytes, least_size: tuple[int, int] | None) -> int:
+def _fingerprint_of(data: bytes, layout: JpegLayout, least_size: tuple[int, int] | None) -> int:
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as file:
         if least_size is not None:
             file.draft(None, least_size)
+        if layout.is_arithmetic:
+            _load(file, data)
         return _fingerprint(file)
 
 

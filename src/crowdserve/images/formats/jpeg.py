@@ -30,8 +30,11 @@ _PIECE_BYTES = 2**16
 _NOISE = bytes(0xFE - step * 97 % 0xFD for step in range(128))
 """Bytes without a marker among them."""
 
-_LEFT_OUT = bytes(6)
-"""As many zeros as arithmetic encoders leave out at the end of a scan, as decoders take what is missing for zeros."""
+_LEFT_OUT = bytes(16)
+"""As many zeros as arithmetic encoders leave out at the end of a scan, as decoders take what is missing for zeros.
+
+Most photos lack none or a few, those whose lower part is of one colour up to 16.
+"""
 
 _Component = tuple[int, int]
 """Its name, and how many of that name come before it in a scan: some encoders give all of them one."""
