@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 import pillow_heif
@@ -10,7 +11,7 @@ from PIL import Image
 
 from crowdserve.errors import InvalidImage
 from crowdserve.images import Rgb, decode_fitted, decode_image, opened, plugins
-from crowdserve.images.formats.jpeg2000 import halvings
+from crowdserve.images.formats.jpeg2000 import halvings, lacks_tiles
 from tests.support.paths import PHOTO
 from tests.support.photos import encoded
 
@@ -100,6 +101,26 @@ def test_jpeg_2000_without_its_end_marker_has_all_its_pixels(name: str) -> None:
     for cut in (3, 20, len(whole) // 2):
         with pytest.raises(InvalidImage, match="the JPEG 2000 is truncated"):
             decode_image(whole[:-cut])
+
+
+@pytest.mark.parametrize("end", [b"", b"\xff\xd9"])
+def test_jpeg_2000_without_some_of_its_tiles_is_refused(end: bytes) -> None:
+    """Its decoder leaves them black, and says nothing."""
+    whole = FILES["JPEG 2000 in tiles, lossy"]
+    tiles = [found.start() for found in re.finditer(rb"\xff\x90\0\x0a", whole)]
+    assert len(tiles) == 6
+    for cut in tiles[1:]:
+        with pytest.raises(InvalidImage, match="the JPEG 2000 is truncated"):
+            decode_image(whole[:cut] + end)
+
+
+def test_jpeg_2000_without_a_part_of_a_tile_is_refused() -> None:
+    """The file says that its only tile has two parts, of which the second one is not there."""
+    whole = FILES["JPEG 2000"]
+    parts_at = whole.index(b"\xff\x90\0\x0a") + 11
+    assert whole[parts_at] == 1
+    for parts, is_whole in ((0, True), (1, True), (2, False)):
+        assert lacks_tiles(whole[:parts_at] + bytes([parts]) + whole[parts_at + 1 :]) is not is_whole
 
 
 @pytest.mark.parametrize("name", ["AVIF", "HEIC", "JPEG 2000", "JPEG 2000, codestream alone"])

@@ -9,6 +9,8 @@ from PIL import ExifTags, Image, ImageCms, ImageFile
 from crowdserve.images.colours import to_eight_bits
 from crowdserve.images.deep_colours import check_high_bytes, deep_layout, eight_bit_colours
 from crowdserve.images.files import MAX_WHOLE_PIXELS, EncodedImage, opened
+from crowdserve.images.formats.jpeg2000 import lacks_tiles
+from crowdserve.images.formats.signatures import JPEG_2000
 from crowdserve.images.geometry import SCENE_SIDE_PX, Rgb, drafted_size, fitted_size, shrunk
 from crowdserve.images.profiles import profile_of, srgb_transform, to_srgb
 from crowdserve.images.scaled_reading import scale_down
@@ -123,6 +125,8 @@ def _loaded(image: EncodedImage, least_size: tuple[int, int] | None) -> ImageFil
         scale_down(image, least_size)
     if image.jpeg:
         return whole_jpeg(image.file, image.data, image.jpeg, least_size)
+    if image.kind is JPEG_2000 and lacks_tiles(image.data):
+        raise OSError("tiles are missing")  # as its decoder says it of a tile that is cut
     image.file.load()
     return image.file
 

@@ -1,4 +1,7 @@
-"""What a JPEG 2000 says: how often it can be halved while it is read, how deep its samples are, its ICC profile."""
+"""What a JPEG 2000 says: how often it can be halved while it is read, how deep its samples are, its ICC profile.
+
+And whether it has all of its tiles: its decoder paints those black that are not there, and tells nobody.
+"""
 
 import struct
 from collections.abc import Iterator
@@ -8,8 +11,10 @@ CODESTREAM = b"\xff\x4f\xff\x51"
 
 _CODING_STYLE, _STYLE_OF_A_COMPONENT, _START_OF_TILE = 0xFF52, 0xFF53, 0xFF90
 _LEVELS_AT = 9
+_SIZE_AT = 8
+_PART_BYTES = 12
 _DEPTH_AT = 42
-_END = b"\xff\xd9"
+_END, _END_OF_CODESTREAM = b"\xff\xd9", 0xFFD9
 
 _HEADER, _COLOURS, _BY_PROFILE, _COLOURS_BYTES = b"jp2h", b"colr", {2, 3}, 3
 """The box of headers, the one of colours in it, the methods that have a profile, and what stands before it there."""
@@ -40,6 +45,39 @@ def halvings(data: bytes) -> int:
             levels = data[at + _LEVELS_AT]
         at += 2 + length
     return 0
+
+
+def lacks_tiles(data: bytes) -> bool:
+    """Whether some of the tiles, or parts of one that says how many it has, are not there at all."""
+    start = data.find(CODESTREAM)
+    if start < 0 or start + _DEPTH_AT > len(data):
+        return False
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8I", data, start + _SIZE_AT)
+    if not (width and height):
+        return False
+    seen: dict[int, int] = {}
+    announced: dict[int, int] = {}
+    for tile, parts in _parts_of_tiles(data, start):
+        seen[tile] = seen.get(tile, 0) + 1
+        announced[tile] = max(parts, announced.get(tile, 0))
+    tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
+    return len(seen) < tiles or any(seen[tile] < parts for tile, parts in announced.items())
+
+
+def _parts_of_tiles(data: bytes, start: int) -> Iterator[tuple[int, int]]:
+    """The tile of each part of one, and of how many parts it says that its tile consists; 0 if that is not said."""
+    at = start + 2
+    while at + _PART_BYTES <= len(data):
+        marker, length, tile, part_bytes, _, parts = struct.unpack_from(">HHHIBB", data, at)
+        if marker == _START_OF_TILE:
+            yield tile, parts
+            if not part_bytes:  # it goes to the end
+                return
+            at += max(part_bytes, _PART_BYTES)
+        elif marker > 0xFF00 and marker != _END_OF_CODESTREAM:
+            at += 2 + length
+        else:
+            return
 
 
 def profile(data: bytes) -> bytes | None:
