@@ -161,11 +161,19 @@ def test_what_is_no_event_is_refused(change: dict[str, Any], message: str) -> No
             "datacontentencoding": "base64",
             "specversion": "0.3",
         },
+        {"data": base64.b64encode(b'{"instances": []}').decode(), "datacontentencoding": "BASE64"},
     ],
 )
 def test_data_may_be_a_text_of_json_and_of_base64_as_in_an_earlier_version(data: dict[str, str]) -> None:
     content, _ = Envelope(STRUCTURED, "crowdserve").opened(json.dumps({**WHOLE, **data}).encode(), STRUCTURED)
     assert bytes(content) == b'{"instances": []}'
+
+
+def test_deep_nests_are_refused() -> None:
+    deep = b'{"a":' * 300 + b"1" + b"}" * 300
+    body = json.dumps({**WHOLE, "data": 0}).encode().replace(b'"data": 0', b'"data": ' + deep)
+    with pytest.raises(InvalidRequest, match="data cannot be read: Recursion limit"):
+        Envelope(STRUCTURED, "crowdserve").opened(body, STRUCTURED)
 
 
 def test_other_bodies_and_batches_are_refused() -> None:

@@ -106,7 +106,7 @@ def _kept(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _data_of(event: Mapping[str, Any]) -> bytes:
     data, in_base64 = event.get("data"), event.get("data_base64")
-    if isinstance(data, str) and event.get("datacontentencoding") == "base64":  # as version 0.3 has it
+    if isinstance(data, str) and str(event.get("datacontentencoding")).lower() == "base64":  # as version 0.3 has it
         in_base64 = data
     if isinstance(in_base64, str):
         return decode_base64(in_base64)
@@ -117,4 +117,7 @@ def _data_of(event: Mapping[str, Any]) -> bytes:
             f"the event has {'no' if data is None else 'other'} data; expected the object that would be the body "
             "without an event, or data_base64"
         )
-    return orjson.dumps(data)
+    try:
+        return orjson.dumps(data)
+    except TypeError as err:  # it writes less deep nests than it reads
+        raise InvalidRequest(f"the event's data cannot be read: {err}") from None
