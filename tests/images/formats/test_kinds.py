@@ -106,6 +106,11 @@ WRONG = {
     "IFF": (b"FORM\0\0\1\0ILBMBMHD" + bytes(40), "an IFF picture of an Amiga", "convert"),
     "PSD": (b"8BPS\0\x01" + bytes(40), "a Photoshop document", "convert"),
     "ICO": (encoded(Image.new("RGB", (16, 16)), "ICO"), "an icon (ICO)", "convert"),
+    "TGA, compressed, with a name": (
+        b"\x12\0\x0a" + bytes(9) + b"\x08\0\x08\0\x18\0" + b"Truevision(R) Name" + bytes(40),
+        "a TGA",
+        "convert",
+    ),
     "TGA": (encoded(Image.new("RGB", (16, 16)), "TGA"), "a TGA", "convert"),
     "TGA of the first version": (encoded(Image.new("P", (16, 16)), "TGA")[:-26], "a TGA", "convert"),
     "TGA of runs": (encoded(Image.new("L", (16, 16)), "TGA", compression="tga_rle")[:-26], "a TGA", "convert"),

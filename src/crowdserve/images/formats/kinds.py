@@ -21,6 +21,9 @@ from crowdserve.images.formats.tga import is_tga
 from crowdserve.images.formats.tiff import HEADERS, raw_kind
 
 _BMP_HEADER_BYTES = {12, 16, 40, 52, 56, 64, 108, 124}
+_WITH_INSIDES = {40, 52, 56, 108, 124}
+"""Headers of Windows; in those of OS/2 the same numbers stand for other compressions."""
+
 _TS_PACKETS = ((0, 188), (4, 192))
 """Where the first packet of an MPEG transport stream begins, and how many bytes one has."""
 
@@ -49,7 +52,7 @@ def _by_signature(data: bytes) -> Kind | None:
     found = next((kind for start, kind in PREFIXES if data.startswith(start)), None)
     if found is BMP and int.from_bytes(data[14:18], "little") not in _BMP_HEADER_BYTES and len(data) >= 18:
         return None
-    if found is BMP and (inside := BMP_INSIDE.get(int.from_bytes(data[30:34], "little"))) and data[14] >= 40:
+    if found is BMP and (inside := BMP_INSIDE.get(int.from_bytes(data[30:34], "little"))) and data[14] in _WITH_INSIDES:
         return inside
     if found is ZIP and _is_office(data[:4096]):
         return _OFFICE

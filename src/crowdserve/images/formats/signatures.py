@@ -111,7 +111,7 @@ _NOT_DECODED: Mapping[str, Mapping[str, tuple[bytes, ...]]] = {
         "an MXF video": (b"\x06\x0e\x2b\x34",),
         "a Flash file": (b"FWS", b"CWS"),
         "an MPEG video": (b"\0\0\x01\xba", b"\0\0\x01\xb3", b"\0\0\x01\xb0"),
-        "an AV1 video": (b"\x12\0\x0a",),
+        "an AV1 video": tuple(b"\x12\0\x0a" + bytes([sequence]) for sequence in range(1, 32)),
         "a DV video": (b"\x1f\x07\0",),
         "a NUT video": (b"nut/multimedia container",),
         "a Hikvision video": (b"IMKH",),
