@@ -1,5 +1,7 @@
 """Which addresses are of the same source."""
 
+import time
+
 import pytest
 
 from crowdserve.live.addresses import identity_of
@@ -38,3 +40,9 @@ def test_the_same_source(one: str, other: str) -> None:
 )
 def test_other_sources(one: str, other: str) -> None:
     assert identity_of(one) != identity_of(other)
+
+
+def test_the_longest_address_is_looked_at_at_once() -> None:
+    started = time.thread_time()
+    identity_of("http://cam/" + "keypass" * 290)
+    assert time.thread_time() - started < 5

@@ -12,11 +12,14 @@ _WITHOUT_HOST = ("srt", "udp", "rtp")
 """An address without a host means every address of this machine there."""
 
 _SECRET = re.compile(
-    r"([\w.-]*(?:pass|pwd|user|usr|login|account|cred|token|auth|secret|key|sign?|session)\w*?=)"
+    r"((?:(?<![\w.-])|(?=_[a-z]+=))[\w.-]*(?:pass|pwd|user|usr|login|account|cred|token|auth|secret|key|sign?|session)\w*?=)"
     r"(.*?)(?=[&;#/]|_[a-z]+=|$)",
     re.IGNORECASE,
 )
-"""A value that may be of a login, in a query or, as some cameras have it, in the path: its name says so."""
+"""A value that may be of a login, in a query or, as some cameras have it, in the path: its name says so.
+
+A name is looked for where one begins alone, or an address of 2,048 characters could take minutes.
+"""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
