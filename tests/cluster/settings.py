@@ -65,7 +65,7 @@ class ClusterSettings:
     prometheus: str = "http://127.0.0.1:9090"
     prometheus_in_cluster: str = "http://prometheus-operated.monitoring.svc:9090"
     oci_registry: str = ""
-    oci_base: str = "busybox"
+    oci_base: str = "docker.io/library/busybox:1.37.0"
     host_path: str = ""
     postgres: str = ""
     helm3: str = ""
