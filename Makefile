@@ -26,7 +26,7 @@ demo: .venv/serving  ## Count the people in PHOTO with a real Triton, and draw w
 up: .venv/serving  ## Start the service on this machine until Ctrl-C
 	.venv/bin/crowdserve up
 
-test: .venv/development  ## Run every test: no GPU, no cluster, seven to eleven minutes on two cores
+test: .venv/development  ## Run every test: no GPU, no cluster, seven to thirteen minutes on two cores
 	export OMP_NUM_THREADS=1; failed=0; for framework in torch tensorflow; do \
 	    .venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework || failed=1; \
 	done; exit $$failed

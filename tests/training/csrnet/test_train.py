@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +31,23 @@ from training.engine.run import RunFolder
 
 REPOSITORY = ROOT / "model_repository"
 CARD = find_card("csrnet_a")
-RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=3, seed=5)
+RECIPE = Recipe(steps=4, crops=2, crop_cells=8, pools=(2, 4), warmup_steps=1, negatives=1, seed=5)
 
 
 def give_weights(model: keras.Model) -> keras.Model:
-    """Random weights, equal for equal layer names, instead of ImageNet's, which would need a download."""
+    """Random weights instead of ImageNet's, which would need a download."""
     for layer in conv_layers(model):
         if layer.name.startswith("block"):
-            draw = np.random.default_rng(list(layer.name.encode()))
-            kernel, bias = layer.get_weights()
-            deviation = np.sqrt(2 / np.prod(kernel.shape[:3]))
-            layer.set_weights([draw.normal(0, deviation, kernel.shape), draw.normal(0, 0.01, bias.shape)])
+            layer.set_weights(random_weights(layer.name, tuple(layer.kernel.shape)))
     return model
+
+
+@cache
+def random_weights(name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a convolution, equal for equal names."""
+    draw = np.random.default_rng(list(name.encode()))
+    kernel = draw.normal(0, np.sqrt(2 / np.prod(shape[:3])), shape)
+    return kernel.astype(np.float32), draw.normal(0, 0.01, shape[-1]).astype(np.float32)
 
 
 def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, every: int = 2) -> Path:
