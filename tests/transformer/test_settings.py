@@ -8,6 +8,7 @@ import pytest
 from crowdserve.cards import COUNTERS
 from crowdserve.errors import SetupError
 from crowdserve_transformer.settings import Settings, environment_variable, read_settings
+from tests.support.free_ports import free_port
 
 
 def test_flag_precedes_environment_precedes_default() -> None:
@@ -117,7 +118,8 @@ def test_help_lists_variable_and_default_of_every_setting(capsys: pytest.Capture
     [(["--http_port=0"], "--http_port is '0'"), (["--repository=/nowhere"], "set --repository")],
 )
 def test_startup_error_prints_one_line(flags: list[str], message: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "crowdserve_transformer", *flags]
+    ports = [f"--{name}={free_port()}" for name in ("http_port", "grpc_port", "metrics_port")]
+    command = [sys.executable, "-m", "crowdserve_transformer", *ports, *flags]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert ended.returncode == 2
     assert ended.stderr.startswith("crowdserve_transformer: ")

@@ -13,6 +13,7 @@ from crowdserve.bundle.assembly import build_bundle
 from crowdserve.errors import BundleError, SetupError
 from crowdserve_transformer.readiness.repository import verify_repository, wait_for_repository
 from crowdserve_transformer.settings import Settings
+from tests.support.free_ports import free_port
 
 ASYNC = {"MODEL_INIT_MODE": "async"}
 
@@ -44,7 +45,8 @@ def test_damaged_file_is_named_and_stops_the_start(bundle: Path) -> None:
     model.write_bytes(model.read_bytes()[:-1] + b"!")
     (bundle / "vgg16" / "2").mkdir()
     (bundle / "vgg16" / "2" / "model.onnx").write_text("mixed up")
-    command = [sys.executable, "-m", "crowdserve_transformer", f"--repository={bundle}"]
+    ports = [f"--{name}={free_port()}" for name in ("http_port", "grpc_port", "metrics_port")]
+    command = [sys.executable, "-m", "crowdserve_transformer", *ports, f"--repository={bundle}"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert ended.returncode == 2
     assert "csrnet_a/1/model.onnx is changed: SHA-256 " in ended.stderr
