@@ -4,6 +4,7 @@ Every process of a run loads this module first, xdist's own too: what takes long
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,17 @@ def ssdcnet() -> "SSDCNet":
                 tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=draw)
             tensor.copy_(tensor.half().float())
     return net.eval()
+
+
+@pytest.fixture(scope="module")
+def module_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for the networks that a module's tests share, removed after the last of them: they are large.
+
+    Those of pytest's factory would stay until the run ends.
+    """
+    folder = tmp_path_factory.mktemp("module")
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     """Check the named folders and files, or those of pyproject.toml; returns the exit code."""
     places = [
         f"{path}:{line}: {text!r}; write 'per'"
-        for path in _files(arguments or _configured(ROOT / "pyproject.toml"))
+        for path in _files(arguments or configured(ROOT / "pyproject.toml"))
         for line, text in find_distributive(path)
     ]
     print(*places, sep="\n", end="\n" if places else "")
@@ -61,7 +61,8 @@ def find_distributive(path: Path) -> list[tuple[int, str]]:
     return sorted(found)
 
 
-def _configured(pyproject: Path) -> list[str]:
+def configured(pyproject: Path) -> list[str]:
+    """The folders and files that a pyproject.toml names."""
     paths: list[str] = tomllib.loads(pyproject.read_text())["tool"]["check-language"]["paths"]
     return paths
 

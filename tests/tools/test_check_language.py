@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.check_language import find_distributive, main
+from tools.check_language import ROOT, configured, find_distributive, main
 
 
 def found(folder: Path, name: str, content: str) -> list[tuple[int, str]]:
@@ -58,6 +58,16 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
         main([str(tmp_path / "none")])
 
 
-def test_the_folders_of_pyproject_are_clean(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 0
-    assert capsys.readouterr().out == ""
+def test_without_arguments_it_reads_the_places_of_pyproject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`make check` runs it so over the whole project; each place that pyproject.toml names there is one that exists."""
+    assert all(Path(ROOT / name).exists() for name in configured(ROOT / "pyproject.toml"))
+    (tmp_path / "pyproject.toml").write_text('[tool.check-language]\npaths = ["docs"]\n')
+    for folder in ("docs", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "page.md").write_text("Heads a photo.\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tools.check_language.ROOT", tmp_path)
+    assert main([]) == 1
+    assert capsys.readouterr().out == "docs/page.md:1: 'Heads a photo'; write 'per'\n"

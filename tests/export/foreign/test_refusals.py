@@ -120,9 +120,9 @@ def enlarge_constant(node: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def tensorflow_1(csrnet_weights: ConvWeights, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tensorflow_1(csrnet_weights: ConvWeights, module_folder: Path) -> Path:
     """A SavedModel of TensorFlow 1."""
-    folder = tmp_path_factory.mktemp("tensorflow-1") / "csrnet"
+    folder = module_folder / "csrnet"
     save_as_tensorflow_1(csrnet_weights, folder)
     return folder
 

@@ -59,14 +59,14 @@ def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, every: int 
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def features(module_folder: Path) -> Path:
     """The cache of features that the runs of `RECIPE` share."""
-    return tmp_path_factory.mktemp("features")
+    return module_folder / "features"
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return run(dataset, features, tmp_path_factory.mktemp("finished") / "run", RECIPE)
+def finished(dataset: Path, features: Path, module_folder: Path) -> Path:
+    return run(dataset, features, module_folder / "run", RECIPE)
 
 
 @pytest.mark.slow

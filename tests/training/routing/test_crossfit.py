@@ -48,13 +48,13 @@ def model() -> keras.Model:
 
 
 @pytest.fixture(scope="module")
-def checkpoints(model: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, int], Path]:
+def checkpoints(model: keras.Model, module_folder: Path) -> dict[tuple[str, int], Path]:
     """(card, fold) -> a run whose network counts 1, 2, 3 or 4 times what `model` does."""
     found = {}
     density = model.get_layer("back_end").get_layer("density")
     original = density.get_weights()
     for factor, (card, fold) in enumerate((c, f) for c in ("csrnet_a", "csrnet_b") for f in range(FOLDS)):
-        folder = tmp_path_factory.mktemp(f"{card}-{fold}")
+        (folder := module_folder / f"{card}-{fold}").mkdir()
         density.set_weights([(factor + 1) * weight for weight in original])
         model.save_weights(folder / f"{card}.weights.h5")
         recipe = dataclasses.asdict(Recipe()) | {"folds": FOLDS, "fold": fold, "split_seed": SPLIT_SEED}

@@ -51,14 +51,14 @@ def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, start_from:
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def features(module_folder: Path) -> Path:
     """The cache of features that the runs share: they begin with the same front-end."""
-    return tmp_path_factory.mktemp("features")
+    return module_folder / "features"
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, features: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("finished") / "run"
+def finished(dataset: Path, features: Path, module_folder: Path) -> Path:
+    folder = module_folder / "run"
     run(dataset, features, folder, RECIPE)
     return folder
 
