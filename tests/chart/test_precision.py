@@ -48,6 +48,7 @@ def configuration(
         "/tmp/backends": folder / "linked",
         "/mnt/models": folder / "models",
         "/proc/cpuinfo": folder / "cpuinfo",
+        "/run/crowdserve": folder,
     }.items():
         assert place in script
         script = script.replace(place, str(here))

@@ -2,15 +2,12 @@
 
 import base64
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -19,16 +16,14 @@ import pytest
 from crowdserve.bundle.assembly import build_bundle
 from crowdserve.cards import CARDS, ENSEMBLES
 from crowdserve.errors import PlatformError
-from crowdserve.local.processes import ChildProcess, choose_ports
+from crowdserve.local.processes import choose_ports
 from crowdserve.local.service import EmbeddedService
-from crowdserve.local.triton import find_triton, link_backends
 from crowdserve.triton.repository import render_repository
 from tests.chart.test_monitoring import TRITON_ON_A_CPU
-from tests.support.rendering import Chart, Object
+from tests.support.rendered_triton import HOST, RunningTriton, running_triton
+from tests.support.rendering import Chart
 
 pytestmark = pytest.mark.e2e
-
-HOST = "127.0.0.1"
 
 
 def test_helm_test_has_only_hooks_with_a_log(chart: Chart) -> None:
@@ -39,68 +34,6 @@ def test_helm_test_has_only_hooks_with_a_log(chart: Chart) -> None:
 
 ELSEWHERE = "127.0.0.2"
 """Stands for the pod's own address, which is not the loopback address."""
-
-
-@dataclass
-class RunningTriton:
-    """A Triton that was started with a rendered command line, of device cpu unless a test says otherwise.
-
-    Attributes:
-        folder: The folder that it started in; models are in it.
-        http_port: Port of REST.
-        metrics_port: Port of its metrics.
-        process: The process.
-        container: Triton's container as rendered, with what is different here.
-    """
-
-    folder: Path
-    http_port: int
-    metrics_port: int
-    process: ChildProcess
-    container: Object
-
-    @property
-    def url(self) -> str:
-        """Address of REST."""
-        return f"http://{HOST}:{self.http_port}"
-
-    @property
-    def ready(self) -> bool:
-        """Whether it says that it is ready."""
-        try:
-            return httpx.get(f"{self.url}/v2/health/ready", trust_env=False).status_code == 200
-        except httpx.HTTPError:
-            return False
-
-    def probe(self, name: str) -> int:
-        """Exit code of one of its probes."""
-        return subprocess.run(self.container[name]["exec"]["command"], capture_output=True, timeout=10).returncode
-
-
-@contextmanager
-def running_triton(chart: Chart, folder: Path, **values: object) -> Iterator[RunningTriton]:
-    """Start Triton in a folder that has the models."""
-    install = find_triton()
-    http_port, metrics_port = choose_ports(HOST, None, None)
-    link_backends(install, folder / "installed")
-    places = {
-        "/opt/tritonserver/backends": str(folder / "installed"), "/tmp/backends": str(folder / "backends"),
-        "/mnt/models": str(folder / "models"), "8085": str(http_port), "8002": str(metrics_port),
-    }  # fmt: skip
-    text = json.dumps(chart.render("cpu-pip", **values).triton())
-    for rendered, here in places.items():
-        text = text.replace(rendered, here)
-    container = json.loads(text)
-    variables = {each["name"]: each["value"] for each in container["env"]}
-    variables |= {
-        "PATH": f"{install / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "LD_LIBRARY_PATH": str(install.parents[1] / "nvidia_pytriton.libs"),
-    }
-    process = ChildProcess("Triton", container["args"], folder=folder, env={**os.environ, **variables})
-    try:
-        yield RunningTriton(folder, http_port, metrics_port, process, container)
-    finally:
-        process.stop(20)
 
 
 @pytest.fixture(scope="module")

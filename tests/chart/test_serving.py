@@ -21,7 +21,7 @@ KSERVE_FLAGS = ["--model_name", "rel", "--predictor_host", "rel-predictor.ns", "
 SET_BY_THE_CHART = {
     "model_name", "http_port", "grpc_port", "predictor_host", "predictor_protocol", "predictor_use_ssl",
     "repository", "workers", "bundle_digest", "bundle_public_key", "metrics_port", "model_aliases",
-    "triton_memory_socket",  # Triton has no such socket in a pod
+    "triton_memory_socket",
     "console", "console_hosts",  # which the pods that answer callers do not have
 }  # fmt: skip
 

@@ -118,6 +118,7 @@ CHANGES: dict[str, tuple[str, dict[str, Any], Any]] = {
     "transformer.mode": ("default", {}, "standalone"),
     "knative.protocol": ("knative", {}, "grpc"),
     "triton.precision": ("cpu", {}, "bf16"),
+    "triton.sharedMemory.enabled": ("default", {}, False),
     "planBuilder.precision": ("tensorrt-job", {}, "fp32"),
     "planBuilder.enabled": ("tensorrt-job", {}, False),
     "planBuilder.job.enabled": ("tensorrt-job", {}, False),

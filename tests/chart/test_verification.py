@@ -48,7 +48,7 @@ class Start:
         script = triton["args"][2]
         for rendered, here in {
             "/tmp/": f"{self.folder}/tmp/", "/mnt/models": self.models,
-            "/opt/tritonserver/backends": self.folder / "backends",
+            "/opt/tritonserver/backends": self.folder / "backends", "/dev/shm/": f"{self.folder}/shm/",
         }.items():  # fmt: skip
             script = script.replace(rendered, str(here))
         variables = {**environment(triton), "PATH": self.path, "TMPDIR": str(self.folder / "tmp")}

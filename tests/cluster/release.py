@@ -183,6 +183,11 @@ class Release:
         text = self.namespace.raw(f"pods/{pod}:{port}/proxy/metrics").stdout
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if re.match(pattern, line))
 
+    def inputs(self, way: str, component: str = "predictor") -> float:
+        """Calls of models that the component's Tritons answered, whose input came by `memory` or `http`."""
+        pattern = rf'crowdserve_triton_inputs_total{{way="{way}"}}'
+        return sum(self.metric(pod, re.escape(pattern)) for pod in self.pod_names(component))
+
     # requests
 
     def count(self, component: str = "predictor") -> float:

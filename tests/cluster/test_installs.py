@@ -44,7 +44,9 @@ def test_ready_means_that_the_first_count_is_possible(
     release = installed[case]
     release.test = request.node.name
     release.wait_ready()
-    assert release.count("transformer" if "standalone" in case else "predictor") > 0
+    component = "transformer" if "standalone" in case else "predictor"
+    assert release.count(component) > 0
+    assert release.inputs("http" if "standalone" in case else "memory", component) > 0
     if case == "surge":
         _outside_and_test_pods(release)
     elif "hpa" in case or "keda" in case:

@@ -112,6 +112,10 @@ def test_triton_is_killed(release: Release, settings: ClusterSettings) -> None:
         until(lambda: any(restarts(release, pod) > before[pod] for pod in pods), "Triton was started again", 60)
         release.await_pods(2, seconds=60)
     assert rest.result.lost == []
+    release.send("REST, afterwards", 6)  # whose first may find that memory has to be shared anew
+    shared = release.inputs("memory")
+    assert release.send("REST, afterwards by memory", 6).lost == []
+    assert release.inputs("memory") >= shared + 6  # the scene classifier's input; the photo is too small
 
 
 def restarts(release: Release, pod: str) -> int:

@@ -35,6 +35,9 @@ STAGE_SECONDS = Histogram(
 TRITON_SECONDS = Histogram(
     "crowdserve_triton_seconds", "Time of a call to Triton", ["model", "outcome"], buckets=_SECONDS
 )
+TRITON_INPUTS = Counter(
+    "crowdserve_triton_inputs", "Calls of models that Triton answered, by the way that the input took", ["way"]
+)
 TRITON_BACKENDS = Gauge(
     "crowdserve_triton_backends", "Tritons behind the predictor's host name, by whether photos go to them", ["state"]
 )

@@ -6,6 +6,7 @@ Takes {root, version}.
 {{- define "crowdserve.transformerContainer" -}}
 {{- $values := .root.Values -}}
 {{- $standalone := eq $values.transformer.mode "standalone" -}}
+{{- $shares := eq (include "crowdserve.sharesMemory" .root) "true" -}}
 name: {{ ternary "kserve-container" "transformer-container" $standalone }}
 image: {{ include "crowdserve.image" (dict "image" .version.transformer "tag" .root.Chart.AppVersion) }}
 imagePullPolicy: {{ .version.transformer.pullPolicy }}
@@ -26,6 +27,9 @@ env:
   - {name: STORAGE_URI, value: {{ include "crowdserve.storageUri" . | quote }}}
   {{- else }}
   - {name: CROWDSERVE_PREDICTOR_HOST, value: "127.0.0.1:8085"}
+  {{- end }}
+  {{- if $shares }}
+  - {name: CROWDSERVE_TRITON_MEMORY_SOCKET, value: {{ printf "%s/memory:1" (include "crowdserve.memorySockets" .) | quote }}}
   {{- end }}
   {{- range $name, $value := $values.transformer.settings }}
   - {name: CROWDSERVE_{{ $name | snakecase | upper }}, value: {{ toJson $value | trimAll "\"" | quote }}}
@@ -77,6 +81,11 @@ resources: {{ toJson $values.transformer.resources }}
 securityContext: {{ if $standalone }}{{ include "crowdserve.downloadSecurityContext" . }}{{ else }}{{ include "crowdserve.securityContext" .root }}{{ end }}
 volumeMounts:
   - {name: transformer-tmp, mountPath: /tmp}
+  {{- if $shares }}
+  # Volumes of Triton's runtime, in the same pod.
+  - {name: shm, mountPath: /dev/shm}
+  - {name: memory-sockets, mountPath: {{ include "crowdserve.memorySockets" . }}}
+  {{- end }}
   {{- if $values.storage.publicKey }}
   - {name: bundle-key, mountPath: /bundle-key, readOnly: true}
   {{- end }}

@@ -11,6 +11,7 @@ Takes {root, version}.
 {{- $standalone := eq $values.transformer.mode "standalone" -}}
 {{- $caches := eq (include "crowdserve.hasEngineCache" .root) "true" -}}
 {{- $keeps := and $caches (ne $values.engineCache.existingClaim "") -}}
+{{- $shares := eq (include "crowdserve.sharesMemory" .root) "true" -}}
 {{- $engines := (.root.Files.Get "files/models.json" | fromJson).engineCache -}}
 name: kserve-container
 image: {{ include "crowdserve.image" (dict "image" .version.triton) }}
@@ -20,6 +21,7 @@ args:
   - -c
   - |
     set -eu
+    rm -f /dev/shm/triton_python_backend_shm_region_* /dev/shm/crowdserve-* # of containers that were killed: the volume stays
     until [ -d /mnt/models ]; do sleep 1; done # with oci:// a sidecar brings it
     {{- include "crowdserve.verification" (dict "root" .root "digest" "${CROWDSERVE_BUNDLE_DIGEST-}" "models" "/mnt/models" "plans" (eq $values.device "tensorrt")) | nindent 4 }}
     device={{ $values.device }}
@@ -33,13 +35,17 @@ args:
     {{- if not $standalone }}
     own=127.0.0.1
     {{- end }}
+    {{- if $shares }}
+    sockets={{ include "crowdserve.memorySockets" . }}
+    {{- .root.Files.Get "files/share-memory.sh" | trim | nindent 4 }}
+    {{- end }}
     {{- if $caches }}
     engines={{ $engines }} kept={{ ternary "/engines" "" $keeps }}
     {{- .root.Files.Get "files/keep-engines.sh" | trim | nindent 4 }}
     {{- end }}
     program=$1
     shift
-    exec "$program" --http-address={{ ternary "\"$listen\"" "127.0.0.1" $standalone }} --metrics-address="$listen" "$@"
+    exec "$program" --http-address={{ ternary "\"$listen\"" "127.0.0.1" $standalone }} --metrics-address="$listen" {{ if $shares }}"$grpc" {{ end }}"$@"
   - triton
   - tritonserver
   {{- range include "crowdserve.tritonFlags" .root | fromJsonArray }}
@@ -85,6 +91,9 @@ securityContext: {{ include "crowdserve.downloadSecurityContext" . }}
 volumeMounts:
   - {name: shm, mountPath: /dev/shm}
   - {name: tmp, mountPath: /tmp}
+  {{- if $shares }}
+  - {name: memory-sockets, mountPath: {{ include "crowdserve.memorySockets" . }}}
+  {{- end }}
   {{- if $caches }}
   - {name: engines, mountPath: {{ $engines }}}
   {{- end }}
@@ -114,7 +123,8 @@ failureThreshold: {{ .failures }}
 {{/*
 Flags of tritonserver as a JSON array. Only the models of the cards are loaded, whatever else the bundle holds. Nobody loads
 others, reads shared memory, traces or sets logging: the header that these endpoints ask for needs the value of an empty
-line, which ends a request's headers.
+line, which ends a request's headers. gRPC has nothing but shared memory and health, where it listens at all, which is on a Unix
+socket; Triton makes its port a part of the path.
 */}}
 {{- define "crowdserve.tritonFlags" -}}
 {{- $flags := list
@@ -127,8 +137,14 @@ line, which ends a request's headers.
       (printf "--exit-timeout-secs=%d" (int .Values.triton.exitTimeoutSeconds))
       "--http-port=8085"
       "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n"
-      "--allow-grpc=false"
       "--metrics-port=8002" -}}
+{{- if eq (include "crowdserve.sharesMemory" .) "true" -}}
+{{- $flags = concat $flags (list
+      "--grpc-port=1"
+      "--grpc-restricted-protocol=inference,metadata,statistics,model-config,model-repository,trace,logging:nobody=\n\n") -}}
+{{- else -}}
+{{- $flags = append $flags "--allow-grpc=false" -}}
+{{- end -}}
 {{- range (.Files.Get "files/models.json" | fromJson).served -}}
 {{- $flags = append $flags (printf "--load-model=%s" .) -}}
 {{- end -}}
@@ -161,6 +177,16 @@ line, which ends a request's headers.
 {{- toJson $variables -}}
 {{- end }}
 
+{{/* Whether the transformer gives photos to Triton by memory: in one pod. */}}
+{{- define "crowdserve.sharesMemory" -}}
+{{- and .Values.triton.sharedMemory.enabled (eq .Values.transformer.mode "collocated") -}}
+{{- end }}
+
+{{/* Folder of the Unix socket by which Triton is told of that memory, in both containers. */}}
+{{- define "crowdserve.memorySockets" -}}
+/run/crowdserve
+{{- end }}
+
 {{- define "crowdserve.hasEngineCache" -}}
 {{- and .Values.engineCache.enabled (eq .Values.device "gpu") -}}
 {{- end }}
@@ -171,6 +197,10 @@ line, which ends a request's headers.
   emptyDir: {medium: Memory, sizeLimit: {{ .root.Values.triton.shmSize }}}
 - name: tmp
   emptyDir: {sizeLimit: {{ .root.Values.triton.tmpSize }}}
+{{- if eq (include "crowdserve.sharesMemory" .root) "true" }}
+- name: memory-sockets
+  emptyDir: {sizeLimit: 1Mi}
+{{- end }}
 {{- if eq (include "crowdserve.hasEngineCache" .root) "true" }}
 - name: engines
   emptyDir: {sizeLimit: {{ .root.Values.engineCache.sizeLimit }}}

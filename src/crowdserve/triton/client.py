@@ -58,10 +58,12 @@ class TritonAnswer:
     Attributes:
         version: Version of the model that ran; for an ensemble, that of the ensemble, not of its members.
         tensors: The outputs asked for, by name; read-only views of the reply.
+        by_memory: Whether every input lay in shared memory.
     """
 
     version: str
     tensors: Mapping[str, npt.NDArray[Any]]
+    by_memory: bool = False
 
 
 class _MemoryUnknown(TritonFailed):
@@ -163,9 +165,9 @@ class TritonClient:
                 headers=sent,
             )
 
-        reply = await (ask({}) if self._memory is None else _by_memory(self._memory, arrays, ask))
+        reply, places = await _by_memory(self._memory, arrays, ask)
         version, found = self._read(model, reply, lambda whole: read_tensors(whole, outputs))
-        return TritonAnswer(version, found)
+        return TritonAnswer(version, found, by_memory=places == len(arrays))
 
     async def require_ready(self, models: Sequence[str]) -> None:
         """Check that Triton and some of its models are ready.
@@ -260,19 +262,27 @@ class TritonClient:
 
 
 async def _by_memory(
-    memory: Memory, arrays: Mapping[str, npt.NDArray[Any]], ask: Callable[[Mapping[str, Place]], Awaitable[Reply]]
-) -> Reply:
-    """Ask with the arrays in shared memory that have a place there; without, if Triton does not know it."""
+    memory: Memory | None,
+    arrays: Mapping[str, npt.NDArray[Any]],
+    ask: Callable[[Mapping[str, Place]], Awaitable[Reply]],
+) -> tuple[Reply, int]:
+    """Ask with the arrays in shared memory that have a place there; with none, if Triton does not know it.
+
+    Returns:
+        The reply, and how many arrays Triton read from memory for it.
+    """
+    if memory is None:
+        return await ask({}), 0
     await memory.open()
     with ExitStack() as held:
         found = {name: held.enter_context(memory.placed(array)) for name, array in arrays.items()}
         places = {name: place for name, place in found.items() if place is not None}
         try:
-            return await ask(places)
+            return await ask(places), len(places)
         except _MemoryUnknown:
             for place in places.values():
                 memory.forget(place.region)
-    return await ask({})
+    return await ask({}), 0
 
 
 def _head(

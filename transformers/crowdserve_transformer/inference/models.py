@@ -13,6 +13,7 @@ from crowdserve.errors import TritonFailed, TritonLate
 from crowdserve.triton.client import TritonAnswer, TritonClient
 from crowdserve_transformer.inference.answers import checked, expected_bytes
 from crowdserve_transformer.inference.breaker import Breaker
+from crowdserve_transformer.metrics import TRITON_INPUTS
 
 log = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class Models:
                 headers=headers,
                 max_bytes=expected_bytes(model, images, outputs),
             )
+            TRITON_INPUTS.labels("memory" if answer.by_memory else "http").inc()
             return checked(model, images, answer)
 
     async def latest_version(self, model: str, *, as_probe: bool = False) -> str:

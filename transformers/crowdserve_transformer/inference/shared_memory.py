@@ -70,8 +70,10 @@ class SharedMemory:
         self._is_opening = True
         try:
             self._region = await self._shared()
+            self._has_warned = False
+            log.info("photos go to Triton in shared memory, %d at once", self._places)
         except (OSError, grpc.RpcError) as err:
-            reason = err.details() if isinstance(err, grpc.aio.AioRpcError) else err
+            reason = err.details() if isinstance(err, grpc.aio.AioRpcError) else getattr(err, "strerror", err)
             level = logging.DEBUG if self._has_warned else logging.WARNING
             log.log(level, "photos go to Triton through its socket, memory cannot be shared: %s", reason)
             self._has_warned = True
@@ -135,9 +137,10 @@ class _Region:
         self.size_bytes = places * PLACE_BYTES
         self.free = list(range(places))
         self._file = folder / self.name
-        left = os.statvfs(folder)
-        if left.f_bavail * left.f_frsize < self.size_bytes + _LEFT_BYTES:
-            raise OSError(errno.ENOSPC, f"{folder} needs {(self.size_bytes + _LEFT_BYTES) >> 20} MB")
+        volume, needed_bytes = os.statvfs(folder), self.size_bytes + _LEFT_BYTES
+        free_bytes = volume.f_bavail * volume.f_frsize
+        if free_bytes < needed_bytes:
+            raise OSError(errno.ENOSPC, f"{folder} needs {needed_bytes >> 20} MiB and has {free_bytes >> 20}")
         descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             os.posix_fallocate(descriptor, 0, self.size_bytes)  # or a full /dev/shm would end the process as it writes
