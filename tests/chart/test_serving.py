@@ -185,7 +185,7 @@ def test_triton_is_hardened(chart: Chart) -> None:
     given = flags(chart.render().triton())
     for flag in (
         "--model-control-mode=explicit", "--disable-auto-complete-config", "--strict-readiness=true",
-        "--exit-on-error=true", "--allow-grpc=false", "--backend-directory=/tmp/backends",
+        "--exit-on-error=true", "--backend-directory=/tmp/backends",
         "--http-restricted-api=model-repository,shared-memory,trace,logging:nobody=\n\n",
     ):  # fmt: skip
         assert flag in given
@@ -203,9 +203,12 @@ def test_collocated_triton_listens_on_the_loopback_address_but_for_its_metrics(c
     collocated = manifests.transformer(name)["name"] == "transformer-container"
     started = manifests.triton(name)["args"][2].rpartition("exec ")[2].strip()
     http = "127.0.0.1" if collocated else '"$listen"'
-    assert started == f'"$program" --http-address={http} --metrics-address="$listen" "$@"'  # test_address.py runs it
-    assert "--allow-grpc=false" in given
-    assert not any(flag.startswith(("--http-address", "--metrics-address")) for flag in given)
+    grpc = ' "$grpc"' if collocated else ""  # test_shared_memory.py has it
+    assert (
+        started == f'"$program" --http-address={http} --metrics-address="$listen"{grpc} "$@"'
+    )  # test_address.py runs it
+    assert ("--allow-grpc=false" in given) is not collocated
+    assert not any(flag.startswith(("--http-address", "--metrics-address", "--grpc-address")) for flag in given)
 
 
 def test_standalone_transformer_finds_every_triton_that_is_ready(chart: Chart) -> None:
