@@ -18,6 +18,14 @@ from crowdserve.live.addresses import identity_of
             "rtsp://cam/user=a_password=d_channel=1_stream=0.sdp",
         ),
         ("http://cam/video?access_token=a", "http://cam/video?access_token=b"),
+        (
+            "http://cam/videostream.cgi?loginuse=a&loginpas=b&rate=0",
+            "http://cam/videostream.cgi?loginuse=c&loginpas=&rate=0",
+        ),
+        (
+            "http://cam/a?api_key=1&X-Amz-Signature=2&sessionId=3",
+            "http://cam/a?api_key=4&X-Amz-Signature=5&sessionId=6",
+        ),
         ("0", "/dev/video0"),
         ("file:///srv/a.mp4", "/srv/a.mp4"),
     ],
@@ -35,6 +43,11 @@ def test_the_same_source(one: str, other: str) -> None:
         ("rtsp://nvr/cam?channel=1&subtype=0", "rtsp://nvr/cam?channel=2&subtype=0"),
         ("rtsp://cam/user=a_password=b_channel=1_stream=0.sdp", "rtsp://cam/user=a_password=b_channel=2_stream=0.sdp"),
         ("http://cam/?pwd=a&side=left", "http://cam/?pwd=a&side=right"),
+        ("http://cam/?signal=1", "http://cam/?signal=2"),
+        ("http://cam/?design=1&keyframe=2", "http://cam/?design=1&keyframe=3"),
+        ("http://cam/?author=a&monkey=1", "http://cam/?author=b&monkey=1"),
+        ("http://cam/?user_defined_channel=1", "http://cam/?user_defined_channel=2"),
+        ("http://cam/passage=1/a", "http://cam/passage=2/a"),
         ("/srv/a.mp4", "/srv/b.mp4"),
     ],
 )
@@ -44,5 +57,6 @@ def test_other_sources(one: str, other: str) -> None:
 
 def test_the_longest_address_is_looked_at_at_once() -> None:
     started = time.thread_time()
-    identity_of("http://cam/" + "keypass" * 290)
+    for odd in ("keypass", "key=", "_a", "_key=a", "user", "=", "a.-", "_a="):
+        identity_of("http://cam/" + odd * (2048 // len(odd)))
     assert time.thread_time() - started < 5

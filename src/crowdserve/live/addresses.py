@@ -11,15 +11,23 @@ STREAMS = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 _WITHOUT_HOST = ("srt", "udp", "rtp")
 """An address without a host means every address of this machine there."""
 
-_SECRET = re.compile(
-    r"((?:(?<![\w.-])|(?=_[a-z]+=))[\w.-]*(?:pass|pwd|user|usr|login|account|cred|token|auth|secret|key|sign?|session)\w*?=)"
-    r"(.*?)(?=[&;#/]|_[a-z]+=|$)",
-    re.IGNORECASE,
-)
-"""A value that may be of a login, in a query or, as some cameras have it, in the path: its name says so.
+_NAME = re.compile(r"(?:(?<![\w.-])|(?=_[a-z]+=))([\w.-]+)=", re.ASCII)
+"""A name before a value, in a query or, as some cameras have it, in the path.
 
-A name is looked for where one begins alone, or an address of 2,048 characters could take minutes.
+It is looked for where one begins alone, or an address of 2,048 characters could take minutes.
 """
+
+_VALUE = re.compile(r".*?(?=[&;#/]|_[a-z]+=|$)")
+_OF_LOGINS = (
+    "account|acct|auth|authentication|authorization|cred|credential|credentials|creds|key|login|loginpas|loginuse|pass|"
+    "passcode|passphrase|passwd|password|passwort|pw|pwd|secret|sess|session|sig|sign|signature|token|user|usr"
+)
+_BESIDE = (
+    "access|admin|amz|api|app|basic|bearer|cam|camera|client|goog|hash|id|jwt|md5|my|name|private|rtsp|security|web|x"
+)
+_WORD = "|".join(sorted(f"{_OF_LOGINS}|{_BESIDE}".split("|"), key=len, reverse=True))
+_IS_OF_LOGIN = re.compile(rf"(?=.*?(?:{_OF_LOGINS}))(?:(?:{_WORD}|\d)[_.-]*)++", re.IGNORECASE)
+"""A name that is made of such words alone: `loginpas`, `X-Amz-Signature`, `api_key`; not `signal`, nor `keyframe`."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
@@ -68,8 +76,19 @@ def identity_of(address: str) -> str:
         return hashlib.sha256(str(path_of(address)).encode()).hexdigest()
     parts = urlsplit(address)
     host = parts.netloc.rpartition("@")[2].lower()
-    rest = _SECRET.sub(r"\1", parts._replace(scheme="", netloc="").geturl())
+    rest = _without_login(parts._replace(scheme="", netloc="").geturl())
     return hashlib.sha256(f"{scheme}://{host}/{rest.lstrip('/')}".encode()).hexdigest()
+
+
+def _without_login(rest: str) -> str:
+    """A path and a query without the values that may be of a login, which their names say."""
+    kept, at = "", 0
+    while found := _NAME.search(rest, at):
+        end = found.end()
+        kept, at = kept + rest[at:end], end
+        if _IS_OF_LOGIN.fullmatch(found[1].strip("_.-")) and (value := _VALUE.match(rest, end)):
+            at = value.end()
+    return kept + rest[at:]
 
 
 def path_of(address: str) -> Path:

@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from email.utils import formatdate
 from pathlib import Path
 
@@ -157,6 +158,35 @@ def test_it_gives_up_after_a_while(receiver: Receiver) -> None:
     sending.send(alert(2))
     wait_for(lambda: len(receiver.taken) == 1, 10)
     sending.close()
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_message_of_another_time_is_tried_again(receiver: Receiver, days: int) -> None:
+    """A clock that was wrong when it was made is set, after a start without a battery for one."""
+    receiver.status = 500
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    sending.send(replace(alert(1), since=time.time() + 86_400 * days))
+    wait_for(lambda: len(receiver.refused) >= 3, 10)
+    receiver.status = 200
+    wait_for(lambda: len(receiver.taken) == 1, 10)
+    sending.close()
+    assert outcomes["given_up"] == 0
+
+
+def test_a_clock_that_is_set_while_a_message_waits(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver.status = 500
+    outcomes: Counter[str] = Counter()
+    sending = sender(receiver, outcomes)
+    sending.send(replace(alert(1), since=time.time()))
+    wait_for(lambda: len(receiver.refused) >= 1, 10)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 400 * 86_400)
+    wait_for(lambda: len(receiver.refused) >= 4, 10)
+    receiver.status = 200
+    wait_for(lambda: len(receiver.taken) == 1, 10)
+    sending.close()
+    assert outcomes["given_up"] == 0
 
 
 def test_what_had_no_room_is_not_taken_for_on_its_way(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,9 @@ _WHOLE_SECONDS = 30.0
 _LONGEST_ASKED_SECONDS = 3600.0
 """Longest wait that a taker can ask for by Retry-After: it may mean to, and alerts are not for tomorrow."""
 
+_LEAST_SECONDS = 900.0
+"""How long a message is tried at least, however old it is by a clock that may have been set since."""
+
 _LAST_SECONDS = 3.0
 """Time for what is still to be sent when the watcher stops."""
 
@@ -63,7 +66,7 @@ class WebhookSender:
         self._settled = settled
         self._backoff = backoff or BackOff(1.0, 300.0)
         self._shown = hide_in_urls(webhook.url)
-        self._waiting: queue.Queue[Message | None] = queue.Queue()
+        self._waiting: queue.Queue[tuple[Message, float] | None] = queue.Queue()
         self._known: set[str] = set()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"webhook {self._shown}", daemon=True)
@@ -77,9 +80,9 @@ class WebhookSender:
             return
         self._known.add(message.id)
         if self._waiting.qsize() >= MAX_WAITING and (oldest := self._waiting.get_nowait()):
-            self._give_up(oldest)
-            self._known.discard(oldest.id)
-        self._waiting.put(message)
+            self._give_up(oldest[0])
+            self._known.discard(oldest[0].id)
+        self._waiting.put((message, time.monotonic() + self._seconds_left(message)))
 
     def stop(self) -> None:
         """Ask it to end: it sends the rest, up to the first that is not taken."""
@@ -97,9 +100,10 @@ class WebhookSender:
             runner.run(self._http.aclose())
 
     def _deliver_all(self, runner: asyncio.Runner) -> None:
-        while (message := self._waiting.get()) is not None:
+        while (taken := self._waiting.get()) is not None:
+            message, until = taken
             while self._may_send(message) and not runner.run(self._delivered(message.id, message.body)):
-                if self._is_gone or time.time() - message.since > self.webhook.give_up_after:
+                if self._is_gone or time.monotonic() > until:
                     self._give_up(message)
                     break
                 if self._stopping.wait(max(self._backoff.next_seconds(), self._wait_seconds)):
@@ -109,6 +113,10 @@ class WebhookSender:
                 if self._may_send(message):
                     self._settled(message)
             self._known.discard(message.id)
+
+    def _seconds_left(self, message: Message) -> float:
+        longest, age = self.webhook.give_up_after, time.time() - message.since
+        return min(longest, max(longest - age, _LEAST_SECONDS))
 
     def _give_up(self, message: Message) -> None:
         log.error("alert %s was not delivered to %s", message.id, self._shown)
