@@ -162,6 +162,8 @@ def _unwrapped(data: bytes) -> tuple[bytes, Kind]:
 
 def _open(data: bytes, kind: Kind) -> EncodedImage:
     layout = jpeg_layout(data) if kind is JPEG else None
+    if layout and layout.is_overlong:
+        raise ImageTooLarge("the JPEG has a longer header than any photo; save it anew, without metadata")
     if layout and layout.not_decoded:
         raise InvalidImage(f"the JPEG is {layout.not_decoded}, which is not decoded; save it as a baseline JPEG")
     if layout and layout.bits != 8:

@@ -21,6 +21,13 @@ _RESERVED_UP_TO = 0xBF
 _MARKER = re.compile(rb"\xff([^\x00\xff\x01\xd0-\xd7])")
 """A marker, among bytes that are none; less those that have no segment and end nothing."""
 
+_MOST_SEGMENTS, _MOST_HEADER_BYTES, _MOST_EXIF_SEGMENTS = 4096, 20 << 20, 64
+_MOST_GAP_BYTES = 1 << 16
+"""Of a header, which is read byte by byte, and Exif again with each of its segments.
+
+A large one has a profile of 255 segments, a map of depth, or a second picture in XMP.
+"""
+
 _MOST_ZEROS = 2
 """That a scan ends with; more are what a camera fills its buffer with, or what a download left empty."""
 
@@ -58,6 +65,7 @@ class JpegLayout:
         first_scan_components: Of them, in the first scan.
         has_restarts: Whether markers divide its scans, at which a decoder can begin anew.
         last_scan: Where the data of the last scan begin.
+        is_overlong: Whether its header is longer than any that makes sense; what follows was not read then.
         content_end: Where they end: at the next marker, whatever it is, or where there is no more of the picture.
     """
 
@@ -75,6 +83,10 @@ class JpegLayout:
     has_restarts: bool = False
     last_scan: int = 0
     content_end: int = 0
+    is_overlong: bool = False
+    _segments: int = 0
+    _exif_segments: int = 0
+    _gap_bytes: int = 0
     _begun: set[_Component] = field(default_factory=set)
     _refined: set[tuple[_Component, bool]] = field(default_factory=set)
 
@@ -92,6 +104,16 @@ class JpegLayout:
     def lacks_scans(self) -> bool:
         """Whether scans are missing that a progressive picture of full quality ends with."""
         return self.is_progressive and len(self._refined) < 2 * self.components
+
+    def add_segment(self, segment: bytes, gap_bytes: int, at: int) -> None:
+        """Take note of any segment, which ends somewhere, some bytes behind the one before."""
+        self._segments += 1
+        self._exif_segments += segment[2:6] == b"Exif"
+        is_long = False
+        if not self.scans:
+            self._gap_bytes += gap_bytes
+            is_long = at > _MOST_HEADER_BYTES or self._gap_bytes > _MOST_GAP_BYTES
+        self.is_overlong = is_long or self._segments > _MOST_SEGMENTS or self._exif_segments > _MOST_EXIF_SEGMENTS
 
     def add_frame(self, marker: int, segment: bytes, at: int) -> None:
         """Take note of the header of the frame, which stands somewhere."""
@@ -119,14 +141,15 @@ class JpegLayout:
 def jpeg_layout(data: bytes) -> JpegLayout:
     """Read the segments of a JPEG; pictures in them, or behind it as phones append them, do not count."""
     layout, at = JpegLayout(len(data)), 2
-    while found := _MARKER.search(data, at):
-        marker, at = found[1][0], found.end()
+    while not layout.is_overlong and (found := _MARKER.search(data, at)):
+        marker, gap_bytes, at = found[1][0], found.start() - at, found.end()
         layout.content_end = layout.content_end or (found.start() if layout.scans else 0)
         if marker in {_END_OF_IMAGE, _START_OF_IMAGE} or marker <= _RESERVED_UP_TO:
             layout.has_end = marker == _END_OF_IMAGE
             layout.end = at if layout.has_end else found.start()
             break
         segment = data[at : at + max(2, int.from_bytes(data[at : at + 2], "big"))]
+        layout.add_segment(segment, gap_bytes, at + len(segment))
         if marker in _FRAMES:
             layout.add_frame(marker, segment, at)
         elif marker == _START_OF_SCAN:
