@@ -1,6 +1,7 @@
 """Answers in pieces, of which something is to be known at their end."""
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -25,7 +26,7 @@ class Stream(StreamingResponse):
         headers: Mapping[str, str] | None = None,
         media_type: str | None = None,
     ) -> None:
-        super().__init__(content, status_code, headers, media_type)
+        super().__init__(_in_turn(content), status_code, headers, media_type)
         self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,3 +35,10 @@ class Stream(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             await self._leave()
+
+
+async def _in_turn(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Pieces between which the event loop learns that the client has gone, before more is written to nobody."""
+    async for piece in pieces:
+        yield piece
+        await asyncio.sleep(0)
