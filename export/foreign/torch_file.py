@@ -21,12 +21,15 @@ from torch import Tensor
 from crowdserve.errors import WeightsError
 from export.foreign.safetensors_file import SUFFIX, read_safetensors
 from export.foreign.torch_script import is_script, read_script
-from export.foreign.zip_files import MOST_BYTES, check_inflated_size
+from export.foreign.zip_files import MOST_BYTES, check_inflated_size, member_names
 
 State = dict[str, Tensor]
 
 ENTRIES = ("net_state_dict", "state_dict", "model_state_dict", "model", "net", "network", "weights")
 """Under which names training scripts keep the tensors beside other things; a file may also be the tensors alone."""
+
+_OF_EXPORTED_PROGRAMS = ("serialized_exported_program.json", "archive_format")
+"""Files in the programs of torch.export, of older and of newer PyTorch."""
 
 _NUMBER = np.float64(0).__reduce__()[0]
 _HARMLESS = [
@@ -56,7 +59,16 @@ def read_state(path: Path, first: str, *, computed: Collection[str] = ()) -> Sta
     if is_script(path):
         program = {name: torch.from_numpy(array) for name, array in read_script(path).items()}
         return {name: each for name, each in _without_prefix(program, first) if name not in computed}
+    if _is_exported(path):
+        raise WeightsError(
+            f"{path} is a program of torch.export (.pt2); where it was made, save its weights: "
+            "torch.save(torch.export.load(FILE).state_dict, 'weights.pth')"
+        )
     return dict(_without_prefix(_state(path, _load(path), first), first))
+
+
+def _is_exported(path: Path) -> bool:
+    return any(name.rpartition("/")[2] in _OF_EXPORTED_PROGRAMS for name in member_names(path))
 
 
 def _state(path: Path, content: Mapping[Any, Any], first: str) -> Mapping[str, Tensor]:

@@ -82,13 +82,20 @@ class ImageSource:
         content = self._read_json(self._version)
         try:
             if "manifests" in content:
-                content = self._read_json(str(content["manifests"][0]["digest"]))
+                content = self._read_json(self._checked(content["manifests"][0]))
             layers = [dict(layer) for layer in content["layers"]]
-            if not all(_DIGEST.fullmatch(str(layer["digest"])) for layer in layers):
-                raise self._foreign()
+            for layer in layers:
+                self._checked(layer)
             return layers
         except (LookupError, TypeError, ValueError) as err:
             raise self._foreign() from err
+
+    def _checked(self, described: Descriptor) -> str:
+        """The digest of what an image names; nothing else is asked for, which could be anything."""
+        digest = str(described["digest"])
+        if not _DIGEST.fullmatch(digest):
+            raise self._foreign()
+        return digest
 
     def _read_json(self, version: str) -> dict[str, Any]:
         content = json.loads(self._read_small(f"manifests/{version}", version if ":" in version else None))

@@ -15,6 +15,7 @@ from crowdserve.bundle.connection import MAX_ANSWER_BYTES, Connection, read_smal
 from crowdserve.bundle.credentials import find_credentials
 from crowdserve.bundle.folder import printable
 from crowdserve.bundle.login import Login
+from crowdserve.bundle.pace import paced
 from crowdserve.bundle.reference import ImageReference
 from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.errors import BundleError
@@ -129,7 +130,7 @@ class Registry:
                 if not response.is_success:
                     reason = self._reason(response)
                     raise self._refusal(f"GET {path} answered {response.status_code} {reason}")
-                yield response.iter_raw()
+                yield paced(response.iter_raw(), f"{self._reference}, {path}")
         except httpx.HTTPError as err:
             self._check_certificate(err)
             raise BundleError(f"{self._reference}: {str(err) or type(err).__name__}; try again") from err

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import httpx
 
+from crowdserve.bundle.pace import paced
 from crowdserve.bundle.reference import without_secrets
 from crowdserve.certificates import certificate_problem, tls_context
 from crowdserve.client.tokens import MODELS_TOKEN, read_token
@@ -54,7 +55,7 @@ def download(
             client.stream("GET", url, headers=headers) as response,
         ):
             _check_answer(response, shown)
-            yield shown, response.iter_raw()
+            yield shown, paced(response.iter_raw(), shown)
     except (httpx.HTTPError, httpx.InvalidURL) as err:
         if problem := certificate_problem(err, ca_file):
             raise BundleError(f"{shown}: {problem}") from err

@@ -47,6 +47,14 @@ def test_code_in_a_program_is_not_run(content: object, tmp_path: Path, capsys: p
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("name", ["serialized_exported_program.json", "program/archive_format"])
+def test_a_program_of_torch_export_is_called_by_its_name(name: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "model.pt2", "w") as program:
+        program.writestr(name, "pt2")
+    with pytest.raises(WeightsError, match=r"program of torch\.export.*state_dict"):
+        read_state(tmp_path / "model.pt2", FIRST)
+
+
 def test_program_that_reads_beside_its_storage_is_refused(tmp_path: Path, net: nn.Module) -> None:
     scripted(net, tmp_path / "whole.pt")
     with zipfile.ZipFile(tmp_path / "whole.pt") as whole, zipfile.ZipFile(tmp_path / "cut.pt", "w") as cut:

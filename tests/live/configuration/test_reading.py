@@ -117,6 +117,24 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
             "cameras: !!python/name:os.system ''",
             ["1: cameras: python/name:os.system cannot be read; write a plain value"],
         ),
+        (
+            CAMERA + f"    every: {'9' * 5000}\n",
+            ["4: cameras[1].every: int cannot be read; write a plain value"],
+        ),
+        *(
+            (
+                f'webhooks: [{{url: "{url}"}}]\n' + CAMERA,
+                ["1: webhooks[1].url: '"],
+            )
+            for url in (
+                "https://h:99999/",
+                "https://",
+                "https://[::1/",
+                "https://a b/",
+                "https://h/\\r\\nX: y",
+                "http://h:0",
+            )
+        ),
         (CAMERA + "    loop: maybe\n", ["4: cameras[1].loop: 'maybe' cannot be: expected true or false"]),
         (CAMERA + "    calibration: yes\n", ["4: cameras[1].calibration: true cannot be: expected settings"]),
         (CAMERA + "    average_over: 2.5\n", ["4: cameras[1].average_over: 2.5 cannot be: expected a whole number"]),

@@ -121,10 +121,11 @@ class _Walk:
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
         try:
             value = self._scalars.construct_object(node)
-            return self._secrets.filled_in(value) if isinstance(value, str) else value
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # of a date that is none, or a number of thousands of digits
             self._found.faults.append((place, f"{node.tag.removeprefix(_USUAL)} cannot be read; write a plain value"))
             return None
+        try:
+            return self._secrets.filled_in(value) if isinstance(value, str) else value
         except ValueError as err:
             self._found.faults.append((place, str(err)))
             return None

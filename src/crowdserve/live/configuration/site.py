@@ -2,7 +2,9 @@
 
 import re
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
+import httpx
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from crowdserve.cards import COUNTER_CHOICES, ROUTE_CHOICES
@@ -28,6 +30,17 @@ def _signing(secret: str) -> str:
     """A secret that can sign: text, or `whsec_` and base64."""
     signing_key(secret)
     return secret
+
+
+def _taker(url: str) -> str:
+    """The address of a webhook, to which a message could be sent."""
+    try:
+        is_whole = url.isprintable() and " " not in url and bool(httpx.URL(url).host) and urlsplit(url).port != 0
+    except (ValueError, httpx.InvalidURL):
+        is_whole = False
+    if not is_whole:
+        raise ValueError("expected an address such as https://HOST:PORT/PATH")
+    return url
 
 
 def _database(url: str) -> str:
@@ -149,7 +162,7 @@ class Webhook(Strict):
         give_up_after: Seconds for which a message is tried again.
     """
 
-    url: str = Field(pattern=r"^https?://")
+    url: Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_taker)]
     secret: Annotated[str, Field(min_length=16), AfterValidator(_signing)] | None = None
     give_up_after: Seconds = 24 * 3600.0
 
