@@ -22,7 +22,7 @@ from benchmarks.peers.servers import plain, torchserve
 from benchmarks.photo import jpeg_of
 from benchmarks.running_service import running_service
 from crowdserve.client.service import ServiceClient
-from crowdserve.local.precision import has_bf16
+from crowdserve.local.precision import has_int8
 from crowdserve.triton.config import AUTO
 
 ROUNDS = 5
@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     jpeg, folder = jpeg_of(arguments.photo), network_file(arguments.repository, "csrnet_b").parent
     ours = _service(arguments.repository, jpeg, AUTO, arguments.rounds)
-    if has_bf16():
+    if has_int8():
         _service(arguments.repository, jpeg, "int8", arguments.rounds)
     for name, start in (("TorchServe", torchserve), ("FastAPI and PyTorch", plain)):
         for autocast in (False, True):

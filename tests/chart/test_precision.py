@@ -9,8 +9,10 @@ import pytest
 
 from crowdserve.cards import CARDS
 from crowdserve.local.precision import BF16_FLAGS
-from crowdserve.triton.config import AUTO, RUNTIMES, alternative_configs
+from crowdserve.triton.config import AUTO, EXECUTIONS, RUNTIMES, alternative_configs
 from tests.support.rendering import CHART, Chart
+
+HUGE_PAGES = "glibc.malloc.hugetlb=1\n"
 
 BACKENDS = {"pip": "python", "nvidia": "onnxruntime"}
 """The one backend for CPUs in each of the two images."""
@@ -33,7 +35,7 @@ def configuration(
         path = folder / "models" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    (folder / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} avx2\n")
+    (folder / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags} sse4_2\n")
     for name, text in {
         "tritonserver": 'printf "%s\\n" "$@" | sed -n s/--model-config-name=//p\n'
         'printenv GLIBC_TUNABLES > "${0%/*}/tunables" || true',
@@ -70,9 +72,14 @@ def test_auto_takes_fp32_elsewhere(chart: Chart, tmp_path: Path, flags: str, ope
     assert configuration(chart, tmp_path, "pip", "auto", flags, openvino=openvino) == "fp32"
 
 
-@pytest.mark.parametrize(("precision", "tunables"), [("fp32", "glibc.malloc.hugetlb=1\n"), ("bf16", "")])
-def test_fp32_gets_its_memory_in_huge_pages(chart: Chart, tmp_path: Path, precision: str, tunables: str) -> None:
-    assert configuration(chart, tmp_path, "pip", precision, "avx512_bf16") == precision
+@pytest.mark.parametrize(
+    ("precision", "flags", "tunables"),
+    [("fp32", "avx512_bf16", HUGE_PAGES), ("bf16", "avx512_bf16", ""), ("int8", "avx2", HUGE_PAGES)],
+)
+def test_fp32_gets_its_memory_in_huge_pages(
+    chart: Chart, tmp_path: Path, precision: str, flags: str, tunables: str
+) -> None:
+    assert configuration(chart, tmp_path, "pip", precision, flags).startswith(precision)
     assert (tmp_path / "tunables").read_text() == tunables
 
 
@@ -86,24 +93,40 @@ def test_the_chart_takes_what_the_command_takes(chart: Chart) -> None:
 
 @pytest.mark.parametrize("precision", sorted(RUNTIMES))
 def test_a_value_forces_a_precision(chart: Chart, tmp_path: Path, precision: str) -> None:
-    assert configuration(chart, tmp_path, "pip", precision, "amx_bf16") == precision
+    assert configuration(chart, tmp_path, "pip", precision, "amx_bf16 avx2") == precision
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-@pytest.mark.parametrize(("flags", "openvino"), [("avx512f avx512_vnni", True), ("amx_bf16", False)])
+def test_8_bits_are_beside_fp32_where_the_processor_lacks_bfloat16(chart: Chart, tmp_path: Path) -> None:
+    assert configuration(chart, tmp_path, "pip", "int8", "avx2 avx512_vnni") == "int8-fp32"
+
+
+@pytest.mark.parametrize(
+    ("precision", "flags", "openvino", "needed"),
+    [
+        ("bf16", "avx512f avx512_vnni avx2", True, "AVX-512-BF16 or AMX"),
+        ("bf16", "amx_bf16 avx2", False, "AVX-512-BF16 or AMX"),
+        ("int8", "avx", True, "AVX2"),
+        ("int8", "avx2", False, "AVX2"),
+    ],
+)
 def test_a_node_that_cannot_is_refused(
-    chart: Chart, tmp_path: Path, precision: str, flags: str, openvino: bool
+    chart: Chart, tmp_path: Path, precision: str, flags: str, openvino: bool, needed: str
 ) -> None:
     """As by `crowdserve up`; counts would come from another arithmetic than the one that was chosen."""
     said = configuration(chart, tmp_path, "pip", precision, flags, openvino=openvino)
-    assert said.startswith(f"triton.precision {precision} needs a node whose processor has AVX-512-BF16 or AMX")
+    assert said.startswith(f"triton.precision {precision} needs a node whose processor has {needed}, and")
 
 
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_a_bundle_without_the_configuration_is_refused(chart: Chart, tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(
+    ("precision", "flags", "execution"),
+    [("bf16", "amx_bf16", "bf16"), ("int8", "amx_bf16 avx2", "int8"), ("int8", "avx2", "int8-fp32")],
+)
+def test_a_bundle_without_the_configuration_is_refused(
+    chart: Chart, tmp_path: Path, precision: str, flags: str, execution: str
+) -> None:
     """Triton would take config.pbtxt, which is FP32, and say nothing."""
-    files = [each for each in alternative_configs("embedded") if each != f"csrnet_b/configs/{precision}.pbtxt"]
-    said = configuration(chart, tmp_path, "pip", precision, "amx_bf16", files=files)
+    files = [each for each in alternative_configs("embedded") if each != f"csrnet_b/configs/{execution}.pbtxt"]
+    said = configuration(chart, tmp_path, "pip", precision, flags, files=files)
     assert said.startswith(f"triton.precision {precision} needs a bundle of the embedded profile")
 
 
@@ -120,8 +143,8 @@ def test_nvidias_image_refuses_others(chart: Chart, tmp_path: Path, precision: s
 
 def test_configurations_exist() -> None:
     """Without a file of that name Triton takes config.pbtxt, which is the embedded profile's fp32."""
-    assert f"{next(iter(CARDS))}/configs/bf16.pbtxt" in alternative_configs("embedded")
-    assert f"{next(iter(CARDS))}/configs/int8.pbtxt" in alternative_configs("embedded")
+    for name in EXECUTIONS.keys() - {"fp32"}:
+        assert f"{next(iter(CARDS))}/configs/{name}.pbtxt" in alternative_configs("embedded")
     assert f"{next(iter(CARDS))}/configs/cpu.pbtxt" in alternative_configs("gpu")
 
 

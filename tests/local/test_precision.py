@@ -6,10 +6,11 @@ import pytest
 
 from crowdserve.errors import PlatformError
 from crowdserve.local import precision
-from crowdserve.local.precision import choose_precision, execution_text, has_bf16
+from crowdserve.local.precision import choose_execution, choose_precision, execution_text, has_bf16
 from crowdserve.triton.config import AUTO, PRECISION_VARIABLE, RUNTIMES
 
-BF16, PLAIN = "flags\t\t: fpu avx512f avx512_bf16 avx512_vnni\n", "flags\t\t: fpu avx2 avx512f bf16_of_another_name\n"
+BF16, PLAIN = "flags\t\t: fpu avx2 avx512f avx512_bf16\n", "flags\t\t: fpu avx2 avx512f bf16_of_another_name\n"
+OLD = "flags\t\t: fpu sse4_2 avx\n"
 
 
 @pytest.fixture
@@ -54,15 +55,27 @@ def test_a_flag_wins_over_the_variable(machine: Path, monkeypatch: pytest.Monkey
     assert choose_precision() == "bf16"
 
 
-@pytest.mark.parametrize("wanted", ["bf16", "int8"])
-def test_bf16_is_refused_where_the_processor_lacks_it(machine: Path, wanted: str) -> None:
+@pytest.mark.parametrize(
+    ("wanted", "lacking", "needed"), [("bf16", PLAIN, "amx_bf16 or avx512_bf16"), ("int8", OLD, "avx2")]
+)
+def test_a_precision_is_refused_where_the_processor_lacks_it(
+    machine: Path, wanted: str, lacking: str, needed: str
+) -> None:
     machine.write_text(BF16)
     assert choose_precision(wanted) == wanted
-    machine.write_text(PLAIN)
-    message = rf"precision {wanted} needs a processor with amx_bf16 or avx512_bf16.*choose fp32, or auto"
+    machine.write_text(lacking)
+    message = rf"precision {wanted} needs a processor with {needed}, which .* does not name; choose fp32, or auto"
     with pytest.raises(PlatformError, match=message):
         choose_precision(wanted)
     assert choose_precision("fp32") == "fp32"
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(BF16, "int8"), (PLAIN, "int8-fp32")])
+def test_8_bits_are_beside_what_the_processor_does_well(machine: Path, flags: str, expected: str) -> None:
+    machine.write_text(flags)
+    assert choose_execution(choose_precision("int8")) == expected
+    assert choose_execution("fp32") == "fp32"
+    assert ("FP32" in execution_text("int8")) is (expected == "int8-fp32")
 
 
 @pytest.mark.parametrize("name", ["fp16", "BF16", "openvino"])

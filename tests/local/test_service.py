@@ -23,7 +23,7 @@ from crowdserve.errors import (
     TritonFailed,
     TritonUnavailable,
 )
-from crowdserve.local.precision import has_bf16
+from crowdserve.local.precision import has_int8
 from crowdserve.local.service import READY_TIMEOUT_SECONDS, EmbeddedService
 from crowdserve.protocol.headers import JSON_LENGTH_HEADER
 from crowdserve.triton.repository import render_repository
@@ -150,7 +150,7 @@ def test_missing_classifier_quotes_the_transformer(small_repository: Path, tmp_p
     assert time.monotonic() - started < READY_TIMEOUT_SECONDS
 
 
-@pytest.mark.skipif(not has_bf16(), reason="this processor is refused for another reason")
+@pytest.mark.skipif(not has_int8(), reason="this processor is refused for another reason")
 def test_a_network_that_is_not_there_in_8_bits_is_named_before_anything_starts(small_repository: Path) -> None:
     message = r"csrnet_a/1/int8\.xml is missing.*--card csrnet_a --format openvino-int8.* or choose precision bf16"
     with pytest.raises(RepositoryError, match=message), EmbeddedService(small_repository, precision="int8"):

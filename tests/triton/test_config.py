@@ -10,6 +10,7 @@ from google.protobuf import text_format
 
 from crowdserve.cards import CARDS, ENSEMBLES, EnsembleCard, ModelCard
 from crowdserve.triton.config import (
+    EXECUTIONS,
     HEADER,
     PROFILES,
     RUNTIMES,
@@ -106,10 +107,12 @@ def test_warmup_images_have_a_valid_size(card: ModelCard, profile: Profile) -> N
 @every_card
 def test_embedded_profile_says_what_runs_a_network(card: ModelCard) -> None:
     """The backend itself tries the network, on its smallest image, so Triton need not."""
-    found = {precision: parse(model_config(card, "embedded", precision)) for precision in RUNTIMES}
-    for precision, config in found.items():
+    found = {name: parse(model_config(card, "embedded", name)) for name in EXECUTIONS}
+    for name, config in found.items():
         given = {name: value.string_value for name, value in config.parameters.items()}
-        own = "bf16" if precision == "int8" and card.quantisation is None else precision
+        wanted, other = {"int8": ("int8", "bf16"), "int8-fp32": ("int8", "fp32")}.get(name, (name, name))
+        own = wanted if card.quantisation else other
+        assert given.pop("kept_precision", None) == (other if own == "int8" else None)
         assert given == {
             "runtime": RUNTIMES[own],
             "precision": own,
@@ -117,13 +120,13 @@ def test_embedded_profile_says_what_runs_a_network(card: ModelCard) -> None:
         }
         assert not config.model_warmup
         config.ClearField("parameters")
-    assert found["fp32"] == found["bf16"] == found["int8"]
+    assert all(config == found["fp32"] for config in found.values())
     assert parse(repository_configs("embedded")[card.name]).parameters["precision"].string_value == "fp32"
 
 
 @every_profile
 def test_alternatives_are_configs_of_every_network(profile: Profile) -> None:
-    names = {"gpu": {"cpu"}, "tensorrt": {"cpu"}, "cpu": set(), "embedded": {"bf16", "int8"}}[profile]
+    names = {"gpu": {"cpu"}, "tensorrt": {"cpu"}, "cpu": set(), "embedded": {"bf16", "int8", "int8-fp32"}}[profile]
     found = alternative_configs(profile)
     assert found.keys() == {f"{card}/configs/{name}.pbtxt" for card in CARDS for name in names}
     for path, text in found.items():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from crowdserve.cards import CARDS, ModelCard
-from crowdserve.local.precision import has_bf16
+from crowdserve.local.precision import has_int8
 from crowdserve.local.triton import EmbeddedTriton
 from export.verify.images import PHOTO, check_images, read_photo
 from export.verify.parity import compare_outputs
@@ -15,7 +15,7 @@ from tests.support.served_networks import bare, served
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.skipif(not has_bf16(), reason="this processor does not multiply bfloat16 numbers"),
+    pytest.mark.skipif(not has_int8(), reason="this processor has no AVX2"),
 ]
 
 QUANTISED = [card for card in CARDS.values() if card.quantisation]

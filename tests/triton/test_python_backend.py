@@ -94,7 +94,7 @@ def test_the_memory_of_fp32_is_in_huge_pages(triton: EmbeddedTriton) -> None:
 
 @pytest.mark.skipif(has_bf16(), reason="this processor multiplies bfloat16 numbers")
 def test_bf16_is_refused_where_openvino_would_compute_in_fp32(repository: Path) -> None:
-    with pytest.raises(RuntimeError, match="not in bfloat16"):
+    with pytest.raises(RuntimeError, match="not in bf16"):
         NETWORKS["bf16"](repository / "vgg16" / "1" / "model.onnx", "image", 1)
 
 

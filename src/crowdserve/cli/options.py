@@ -91,7 +91,8 @@ PrecisionOption = Annotated[
     typer.Option(
         envvar=PRECISION_VARIABLE,
         help="Arithmetic of the networks: fp32 by onnxruntime, bf16 by OpenVINO in half the time, int8 by OpenVINO "
-        "with CSRNet in 8 bits in a quarter, auto for bf16 where the processor has it; auto if left out.",
+        "with CSRNet in 8 bits in a quarter, or three fifths without bfloat16; auto for bf16 where the processor has "
+        "it; auto if left out.",
     ),
 ]
 

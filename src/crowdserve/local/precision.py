@@ -1,7 +1,8 @@
 """The precision that the embedded Triton's networks compute in: bfloat16 where the processor does it well, else FP32.
 
 In bfloat16 OpenVINO takes half of onnxruntime's time, on processors with instructions for it. In FP32 the two take the
-same time, so onnxruntime, which the networks were exported with, stays.
+same time, so onnxruntime, which the networks were exported with, stays. CSRNet runs in 8 bits where that is asked for,
+on any processor with AVX2; what is not served in 8 bits runs as without.
 """
 
 import importlib.util
@@ -14,6 +15,9 @@ from crowdserve.triton.config import AUTO, PRECISION_VARIABLE, RUNTIMES
 
 BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 """Names in /proc/cpuinfo of the instructions that multiply bfloat16 numbers."""
+
+INT8_FLAGS = frozenset({"avx2"})
+"""Of those that multiply 8-bit integers; without them OpenVINO would compute in FP32."""
 
 CPU_INFO = Path("/proc/cpuinfo")
 
@@ -39,9 +43,22 @@ def choose_precision(wanted: str | None = None) -> Precision:
 
 def has_bf16() -> bool:
     """Whether the processor has instructions for bfloat16."""
+    return not BF16_FLAGS.isdisjoint(_processor_flags())
+
+
+def has_int8() -> bool:
+    """Whether the processor has instructions for 8-bit integers that OpenVINO uses."""
+    return not INT8_FLAGS.isdisjoint(_processor_flags())
+
+
+def choose_execution(precision: Precision) -> str:
+    """The one of `crowdserve.triton.config.EXECUTIONS` that this machine takes for a precision."""
+    return "int8-fp32" if precision == "int8" and not has_bf16() else precision
+
+
+def _processor_flags() -> list[str]:
     lines = CPU_INFO.read_text().splitlines() if CPU_INFO.is_file() else []
-    flags = next((line for line in lines if line.startswith("flags")), "")
-    return not BF16_FLAGS.isdisjoint(flags.split())
+    return next((line for line in lines if line.startswith("flags")), "").split()
 
 
 def execution_text(precision: Precision) -> str:
@@ -50,15 +67,17 @@ def execution_text(precision: Precision) -> str:
         "fp32": "onnxruntime in FP32",
         "bf16": "OpenVINO in bfloat16",
         "int8": "OpenVINO in 8 bits and bfloat16",
-    }[precision]
+        "int8-fp32": "OpenVINO in 8 bits, the rest in FP32",
+    }[choose_execution(precision)]
 
 
 def _check(precision: Precision) -> None:
     runtime = RUNTIMES[precision]
-    if precision != "fp32" and not has_bf16():
+    needed = {"fp32": frozenset[str](), "bf16": BF16_FLAGS, "int8": INT8_FLAGS}[precision]
+    if needed and needed.isdisjoint(_processor_flags()):
         raise PlatformError(
-            f"precision {precision} needs a processor with {' or '.join(sorted(BF16_FLAGS))}, and {CPU_INFO} names "
-            f"neither of them; choose fp32, or {AUTO}"
+            f"precision {precision} needs a processor with {' or '.join(sorted(needed))}, which {CPU_INFO} does not "
+            f"name; choose fp32, or {AUTO}"
         )
     if not _is_installed(runtime):
         raise PlatformError(

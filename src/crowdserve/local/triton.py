@@ -21,9 +21,10 @@ from types import TracebackType
 
 from crowdserve.cards import CARDS, ENSEMBLES, Precision
 from crowdserve.errors import PlatformError
-from crowdserve.local.precision import choose_precision
+from crowdserve.local.precision import choose_execution, choose_precision
 from crowdserve.local.processes import ChildProcess, choose_ports
 from crowdserve.scratch import SHARED_MEMORY, Scratch
+from crowdserve.triton.config import EXECUTIONS
 
 HOST = "127.0.0.1"
 MIN_SHM_BYTES = 48 << 20
@@ -165,7 +166,7 @@ class EmbeddedTriton:
             f"--model-repository={self._repository}",
             f"--backend-directory={backends}",
             f"--backend-config=python,shm-region-prefix-name={regions}",
-            f"--model-config-name={self.precision}",
+            f"--model-config-name={choose_execution(self.precision)}",
             f"--http-address={self._host}",
             f"--http-port={http_port}",
             *self._grpc_flags(),
@@ -294,7 +295,7 @@ def _environment(install: Path, threads: int | None = None, precision: Precision
     env["LD_LIBRARY_PATH"] = os.pathsep.join([*filter(None, libraries), *filter(None, [env.get("LD_LIBRARY_PATH")])])
     env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     env.setdefault(_ARENAS, "2")
-    if precision == "fp32":
+    if precision and EXECUTIONS[choose_execution(precision)][1] == "fp32":
         env.setdefault(_TUNABLES, _HUGE_PAGES)
     if threads is not None:
         env["CROWDSERVE_TRITON_THREADS"] = str(threads)

@@ -5,8 +5,8 @@
     cpu        onnxruntime backend on the CPU; the GPU profiles carry it as an alternative, `configs/cpu.pbtxt`, which
                `tritonserver --model-config-name=cpu` takes instead
     embedded   python backend, `model.onnx` run by pip's onnxruntime on the CPU in FP32; its alternatives have OpenVINO
-               run it in bfloat16, `configs/bf16.pbtxt`, or where its card provides for that in 8 bits,
-               `configs/int8.pbtxt`
+               run it in bfloat16, `configs/bf16.pbtxt`, or where its card provides for that in 8 bits: beside bfloat16
+               `configs/int8.pbtxt`, beside FP32 `configs/int8-fp32.pbtxt`
 
 Names, dtypes, dims and batch limits come from the card and are the same in every profile; ensembles are identical byte
 for byte.
@@ -24,8 +24,18 @@ Profile = Literal["gpu", "tensorrt", "cpu", "embedded"]
 PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 RUNTIMES: Mapping[Precision, str] = MappingProxyType({"fp32": "onnxruntime", "bf16": "openvino", "int8": "openvino"})
-"""The package that runs a network of the embedded profile, by its precision. `config.pbtxt` is of the first; that of
-another precision is an alternative of that name."""
+"""The package that runs a network of the embedded profile, by its precision."""
+
+EXECUTIONS: Mapping[str, tuple[Precision, Precision]] = MappingProxyType(
+    {
+        "fp32": ("fp32", "fp32"),
+        "bf16": ("bf16", "bf16"),
+        "int8": ("int8", "bf16"),
+        "int8-fp32": ("int8", "fp32"),
+    }
+)
+"""How the embedded profile runs all networks: the precision that is wanted, and that of networks and layers which are
+not served in it. `config.pbtxt` is of the first; another one is an alternative of its name."""
 
 AUTO = "auto"
 PRECISION_VARIABLE = "CROWDSERVE_PRECISION"
@@ -89,8 +99,8 @@ def _fitted(side_px: int, card: ModelCard) -> int:
     return min(max(padded, geometry.min_side_px), geometry.max_side_px)
 
 
-def model_config(card: ModelCard, profile: Profile, precision: Precision = "fp32") -> str:
-    """The `config.pbtxt` of a network; only the embedded profile has it in several precisions."""
+def model_config(card: ModelCard, profile: Profile, execution: str = "fp32") -> str:
+    """The `config.pbtxt` of a network; only the embedded profile has it for several of `EXECUTIONS`."""
     message: dict[str, Value] = {
         "name": card.name,
         **_BACKENDS[profile],
@@ -108,7 +118,7 @@ def model_config(card: ModelCard, profile: Profile, precision: Precision = "fp32
         message["parameters"] = entries({key: {"string_value": value} for key, value in _CUDA_OPTIONS.items()})
     if profile == "embedded":
         message["parameters"] = entries(
-            {key: {"string_value": value} for key, value in _execution(card, precision).items()}
+            {key: {"string_value": value} for key, value in _execution(card, execution).items()}
         )
     else:
         message["model_warmup"] = _warmups(card, profile)
@@ -150,15 +160,14 @@ def _shape_option(card: ModelCard, shape: tuple[int, int, int, int]) -> str:
     return f"{card.input.name}:{'x'.join(map(str, shape))}"
 
 
-def _execution(card: ModelCard, precision: Precision) -> dict[str, str]:
-    """What the python backend runs a network with, and the size on which it tries it before it is ready.
-
-    A network that is not served in 8 bits runs in bfloat16 beside those that are.
-    """
-    own: Precision = "bf16" if precision == "int8" and card.quantisation is None else precision
+def _execution(card: ModelCard, execution: str) -> dict[str, str]:
+    """What the python backend runs a network with, and the size on which it tries it before it is ready."""
+    wanted, other = EXECUTIONS[execution]
+    own = other if wanted == "int8" and card.quantisation is None else wanted
     return {
         "runtime": RUNTIMES[own],
         "precision": own,
+        **({"kept_precision": other} if own == "int8" else {}),
         "smallest_side_px": str(card.geometry.min_side_px),
     }
 
@@ -216,12 +225,8 @@ def alternative_configs(profile: Profile) -> dict[str, str]:
     """
     if profile in GPU_PROFILES:
         return {_alternative(card, "cpu"): model_config(card, "cpu") for card in CARDS.values()}
-    others = [precision for precision in RUNTIMES if precision != "fp32"] if profile == "embedded" else []
-    return {
-        _alternative(card, precision): model_config(card, profile, precision)
-        for precision in others
-        for card in CARDS.values()
-    }
+    others = [name for name in EXECUTIONS if name != "fp32"] if profile == "embedded" else []
+    return {_alternative(card, name): model_config(card, profile, name) for name in others for card in CARDS.values()}
 
 
 def _alternative(card: ModelCard, name: str) -> str:
