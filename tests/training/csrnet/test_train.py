@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,22 @@ def run(dataset: Path, features: Path, folder: Path, recipe: Recipe, every: int 
     return folder
 
 
+@contextmanager
+def computing_eagerly() -> Iterator[None]:
+    """A step is computed at once: to make its graph takes longer, and other runs do so."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    with computing_eagerly():
+        yield
+
+
 @pytest.fixture(scope="module")
 def features(module_folder: Path) -> Path:
     """The cache of features that the runs of `RECIPE` share."""
@@ -99,7 +116,7 @@ def test_stopped_run_resumes(
 
     batch = Photos.batch
     monkeypatch.setattr(Photos, "batch", stop_after_two)
-    with pytest.raises(Stopped):
+    with computing_eagerly(), pytest.raises(Stopped):
         run(dataset, features, tmp_path, RECIPE)
     monkeypatch.setattr(Photos, "batch", batch)
     resumed = RunFolder(run(dataset, features, tmp_path, RECIPE)).records()
@@ -113,14 +130,6 @@ def test_run_resumes_only_with_its_own_recipe(dataset: Path, features: Path, fin
     other = dataclasses.replace(RECIPE, learning_rate=1e-5, pools=(2,), steps=RECIPE.steps + 9)
     with pytest.raises(WeightsError, match=r"another recipe \(pools \[.*\] → \[2\], learning_rate .* → 1e-05\)"):
         run(dataset, features, finished, other)
-
-
-@pytest.fixture
-def eagerly() -> Iterator[None]:
-    """A step is computed at once: to make its graph takes longer, and the runs above do so."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def trained_layers(recipe: Recipe, model: keras.Model) -> set[str]:
