@@ -145,6 +145,10 @@ ZONE = CAMERA + "    zones:\n      - name: gate\n        polygon: [[0, 0], [1, 0
             CAMERA + "service: localhost:8080\n",
             ["4: service: 'localhost:8080' cannot be: expected an address that begins"],
         ),
+        *(
+            (CAMERA + f"history: {{url: '{url}'}}\n", [f"4: history.url: '{url}' cannot be: it names no file"])
+            for url in ("sqlite://", "sqlite:///", "sqlite:///:memory:")
+        ),
         (
             CAMERA + "history: {url: mysql://x}\n",
             ["4: history.url: 'mysql://x' cannot be: expected sqlite:///FILE or post"],

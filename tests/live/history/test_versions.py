@@ -36,6 +36,21 @@ def version(url: str) -> int:  # noqa: F811
     return found
 
 
+@pytest.mark.parametrize("table", ["counts (a INTEGER)", "schema_version (number TEXT)", "alerts (id TEXT)"])
+def test_a_database_of_another_program_is_left_alone(table: str, tmp_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path}/other.db")
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE TABLE {table}"))
+    engine.dispose()
+    before = (tmp_path / "other.db").read_bytes()
+    for read_only in (False, True):
+        with pytest.raises(SetupError, match=r"tables of another program; name a database of its own"):
+            HistoryStore(f"sqlite:///{tmp_path}/other.db", read_only=read_only)
+    with create_engine(f"sqlite:///{tmp_path}/other.db").connect() as connection:
+        assert len(connection.execute(text("SELECT name FROM sqlite_master")).all()) == 1
+    assert len(before) == (tmp_path / "other.db").stat().st_size
+
+
 def test_a_history_of_the_first_version_goes_on(url: str) -> None:  # noqa: F811
     engine = create_engine(url)
     with engine.begin() as connection:

@@ -47,6 +47,8 @@ def _database(url: str) -> str:
     """The URL of a database whose dialect the history speaks."""
     if not re.match(r"(sqlite|postgresql(\+\w+)?):", url):
         raise ValueError("expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME")
+    if re.fullmatch(r"sqlite:(//)?/?(:memory:)?(\?.*)?", url):
+        raise ValueError("it names no file, and a history in memory is lost; expected sqlite:///FILE, or null for none")
     return url
 
 

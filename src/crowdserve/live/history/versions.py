@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import Connection, Engine, insert, inspect, select, text, update
 
 from crowdserve.errors import SetupError
-from crowdserve.live.history.tables import OUTBOX, OWNERS, SCHEMA, VERSIONS, ZONES
+from crowdserve.live.history.tables import ALERTS, COUNTS, OUTBOX, OWNERS, SCHEMA, STATUSES, VERSIONS, ZONES
 
 _LOCK = 0x63726F77  # "crow": watchers that start together must not make the tables together
 
@@ -55,6 +55,8 @@ def check(engine: Engine, shown: str) -> None:
 
 
 def _known_version(connection: Connection, shown: str) -> int:
+    if _is_of_another_program(connection):
+        raise SetupError(f"{shown} has tables of another program; name a database of its own for the history")
     found = version_of(connection)
     if found > NEWEST:
         raise SetupError(
@@ -62,6 +64,18 @@ def _known_version(connection: Connection, shown: str) -> int:
             "that wrote it, or name another history"
         )
     return found
+
+
+def _is_of_another_program(connection: Connection) -> bool:
+    """Whether a table that has the name of one of ours is none: of these, no version has changed a column."""
+    inspector = inspect(connection)
+    tables = set(inspector.get_table_names())
+    return any(
+        not {column.name for column in table.columns}
+        <= {column["name"] for column in inspector.get_columns(table.name)}
+        for table in (COUNTS, STATUSES, ALERTS, VERSIONS)
+        if table.name in tables
+    ) or (COUNTS.name in tables and OUTBOX.name not in tables)
 
 
 def version_of(connection: Connection) -> int:
