@@ -33,7 +33,7 @@ def rendered(chart: Chart, folder: Path, hosts_file: str, base: str, **triton: o
     places = {
         "/etc/hosts": str(folder / "hosts"), "/mnt/models": str(folder / "models"),
         "/opt/tritonserver/backends": str(folder / "installed"), "/tmp/backends": str(folder / "backends"),
-        "/dev/shm": str(folder / "shm"),
+        "/dev/shm": str(folder / "shm"), "/run/crowdserve": str(folder),
     }  # fmt: skip
     for there, here in places.items():
         args = [each.replace(there, here) for each in args]

@@ -64,6 +64,7 @@ class Pod:
             "/opt/tritonserver/backends": str(folder / "installed"), "/tmp/backends": str(folder / "backends"),
             "/mnt/models": str(models), ENGINE_CACHE: str(self.engines), "kept=/engines": f"kept={claim}",
             ":8085/": f":{port}/", "sleep 5": "sleep 0.1", "/dev/shm": str(folder / "shm"),
+            "/run/crowdserve": str(folder),
         }  # fmt: skip
         for rendered, here in places.items():
             args = [argument.replace(rendered, here) for argument in args]

@@ -49,6 +49,7 @@ class Start:
         for rendered, here in {
             "/tmp/": f"{self.folder}/tmp/", "/mnt/models": self.models,
             "/opt/tritonserver/backends": self.folder / "backends", "/dev/shm/": f"{self.folder}/shm/",
+            "/run/crowdserve": self.folder,
         }.items():  # fmt: skip
             script = script.replace(rendered, str(here))
         variables = {**environment(triton), "PATH": self.path, "TMPDIR": str(self.folder / "tmp")}
