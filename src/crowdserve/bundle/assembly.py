@@ -20,7 +20,7 @@ from crowdserve.triton.config import Profile
 from crowdserve.triton.repository import model_versions, render_repository
 
 CLASSIFIER = "scene_classifier"
-"""Prefix of its files' names."""
+"""Prefix of its files' names; `crowdserve.scene.files` needs scikit-learn, a bundle does not."""
 
 ENSEMBLE_FILE = "ensemble.txt"
 ENSEMBLE_NOTE = "Triton needs this folder. It is not empty, so that object stores keep it.\n"

@@ -2,7 +2,7 @@
 
 A record lists the steps, each with the name of the class of scikit-learn that was fitted and with the parameters that
 its prediction depends on; the file has their fitted arrays. An import path is never read from a file. Serving imports
-no scikit-learn for this, which would take a third of its start; `training.scene.linear_arrays` writes the files.
+no scikit-learn for this, which would take half of its start; `training.scene.linear_arrays` writes the files.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +42,7 @@ def _regressed(rows: Rows, arrays: Arrays, _: Switches) -> Rows:
     """Probabilities of the first and of the second class."""
     logits = rows @ arrays["coef_"].T + arrays["intercept_"]
     # The logistic function of both signs: neither overflows, and a small probability keeps its digits.
-    probabilities: Rows = np.exp(-np.logaddexp(0, np.concatenate([logits, -logits], axis=1)))
-    return probabilities
+    return np.exp(-np.logaddexp(0, np.concatenate([logits, -logits], axis=1)))
 
 
 def _standardised(rows: Rows, arrays: Arrays, _: Switches) -> Rows:
@@ -60,8 +59,7 @@ def _projected(rows: Rows, arrays: Arrays, switches: Switches) -> Rows:
     if not switches["whiten"]:
         return parts
     deviations = np.sqrt(arrays["explained_variance_"])
-    whitened: Rows = parts / np.maximum(deviations, np.finfo(deviations.dtype).eps)
-    return whitened
+    return parts / np.maximum(deviations, np.finfo(deviations.dtype).eps)
 
 
 def _same_length(arrays: Arrays) -> bool:
