@@ -153,25 +153,17 @@ def test_features_of_another_network_are_refused(
 def test_other_scikit_learn_with_equal_results_is_accepted(
     tmp_path: Path, fitted: LogisticRegression, features: np.ndarray
 ) -> None:
-    path = save(fitted, tmp_path, as_pickle=True)
+    path = save(fitted, tmp_path)
     change_record(path, scikit_learn="0.24.2")
-    found = SceneClassifier.load(path, allow_pickle=True).probabilities(features)
+    found = SceneClassifier.load(path).probabilities(features)
     np.testing.assert_allclose(found, fitted.predict_proba(features), atol=1e-6)
 
 
 def test_other_scikit_learn_with_different_results_is_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
-    path = save(fitted, tmp_path, as_pickle=True)
+    path = save(fitted, tmp_path)
     recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
     change_record(path, scikit_learn="0.24.2", probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
     with pytest.raises(ClassifierError, match=r"0\.24\.2 in training"):
-        SceneClassifier.load(path, allow_pickle=True)
-
-
-def test_arrays_with_other_probabilities_than_recorded_are_refused(tmp_path: Path, fitted: LogisticRegression) -> None:
-    path = save(fitted, tmp_path)
-    recorded = json.loads(path.with_suffix(".json").read_text())["probe"]
-    change_record(path, probe=[[dense + 1e-4, sparse - 1e-4] for dense, sparse in recorded])
-    with pytest.raises(ClassifierError, match=r"for the probe features.*train again"):
         SceneClassifier.load(path)
 
 

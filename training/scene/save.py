@@ -17,9 +17,9 @@ from crowdserve.scene.classifier import SceneClassifier, probe_features
 from crowdserve.scene.contract import check_contract
 from crowdserve.scene.decision import Decision
 from crowdserve.scene.dense_head import DenseHead, write_head
+from crowdserve.scene.estimator_arrays import to_arrays
 from crowdserve.scene.files import DENSE_HEAD, SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES
 from crowdserve.scene.names import DEFAULT_NAME, record_path
-from training.scene.linear_arrays import to_arrays
 
 
 def save_classifier(

@@ -1,7 +1,7 @@
 """The scene classifier in serving: VGG16 features in, probabilities of a dense and of a sparse scene out.
 
-A classifier is linear or a dense head, both computed with numpy, or one of scikit-learn's in a pickle;
-`crowdserve.scene.files` describes its files beside VGG16's `model.onnx`.
+A classifier is one of scikit-learn's or a dense head computed with numpy; `crowdserve.scene.files` describes its files
+beside VGG16's `model.onnx`.
 
 A file is hashed first and refused when its hash is not the recorded one. That detects a mixed-up or damaged file; a
 person who can write both files can still forge both. A classifier is read from plain arrays, which can run no code.
@@ -17,13 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import sklearn
 
 from crowdserve.cards import ROUTES, VGG16, SceneRoute
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.array_file import MAX_FILE_BYTES
 from crowdserve.scene.contract import FEATURE_COUNT, check_contract, check_network, check_summary, recorded_numbers
 from crowdserve.scene.decision import Decision
-from crowdserve.scene.files import SCIKIT_LEARN, TYPES, read_bounded, read_record
+from crowdserve.scene.files import SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS, TYPES, read_bounded, read_record
 
 LABELS: Mapping[SceneRoute, int] = MappingProxyType({route: label for label, route in enumerate(sorted(ROUTES))})
 """Class labels in feature files: alphabetical, 0 = dense, 1 = sparse."""
@@ -50,8 +51,8 @@ class SceneClassifier:
     def load(cls, path: Path, *, allow_pickle: bool = False) -> "SceneClassifier":
         """Read a classifier: its record, then the file beside it (the same name, with the suffix of its type).
 
-        A pickle of another scikit-learn version than the installed one is accepted when it reproduces the recorded
-        probabilities of the probe features: behaviour matters, and version numbers alone would refuse good files.
+        Another scikit-learn version than the recorded one is accepted when it reproduces the recorded probabilities of
+        the probe features: behaviour matters, and version numbers alone would refuse good files.
 
         Args:
             path: Path of the record or of the file.
@@ -147,9 +148,7 @@ class SceneClassifier:
     def _check_probe(self, path: Path) -> None:
         expected = recorded_numbers(self.record, "probe", path)
         kind, advice = self.record["type"], "train again"
-        if kind == SCIKIT_LEARN:
-            import sklearn
-
+        if kind in {SCIKIT_LEARN, SCIKIT_LEARN_ARRAYS}:
             versions = f"scikit-learn {sklearn.__version__} here, {self.record['scikit_learn']} in training"
             advice = f"{versions}: install that version or train again"
         try:

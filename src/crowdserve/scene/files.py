@@ -1,7 +1,7 @@
 """Scene classifiers on disk, beside VGG16's `model.onnx`, where Triton ignores them.
 
     scene_classifier.json          the record of the default classifier
-    scene_classifier.npz           its file: arrays, of linear steps or of a dense head
+    scene_classifier.npz           its file: arrays, of scikit-learn's classifiers or of a dense head
     scene_classifier.NAME.json     the record of another one, which an operator may select by name
     scene_classifier.NAME.joblib   its file: a pickle of scikit-learn's, read only where an operator allows that
 
@@ -17,9 +17,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import joblib
+import sklearn
+from sklearn.pipeline import Pipeline
+
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.dense_head import read_head
-from crowdserve.scene.linear import from_arrays
+from crowdserve.scene.estimator_arrays import from_arrays
 
 MAX_RECORD_BYTES = 1 << 20
 
@@ -30,8 +34,6 @@ def unwrap(estimator: Any) -> Any:
         return unwrap(estimator.best_estimator_)
     if not hasattr(estimator, "steps"):
         return estimator
-    from sklearn.pipeline import Pipeline  # here and below: reading arrays needs none of it, and it takes seconds
-
     steps = [(name, unwrap(step)) for name, step in estimator.steps if _acts_in_prediction(step)]
     return steps[0][1] if len(steps) == 1 else Pipeline(steps)
 
@@ -46,9 +48,6 @@ def unpickle(content: bytes, path: Path) -> Any:
     Raises:
         ClassifierError: If it cannot be read here.
     """
-    import joblib
-    import sklearn
-
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions; the probe decides

@@ -19,7 +19,6 @@ from crowdserve.errors import ClassifierError, DatasetError
 from crowdserve.images import scene_input
 from crowdserve.scene.classifier import SceneClassifier
 from crowdserve.scene.contract import FEATURE_COUNT, probe_photo
-from crowdserve.scene.linear import LinearClassifier
 from crowdserve.scene.names import FILE_NAME
 from tests.support.classifiers import change_record
 from training.scene import dataset as scene_dataset
@@ -228,7 +227,7 @@ def test_old_pickle_is_imported(scenes: Path, tmp_path: Path, text_labels: bool)
     source.write_bytes(pickle.dumps(old))
     scene_train.main([str(scenes), "--import", str(source), "--output", str(tmp_path / "model")])
     found = SceneClassifier.load(tmp_path / "model" / FILE_NAME)
-    assert isinstance(found.estimator, LinearClassifier)
+    assert type(found.estimator) is LogisticRegression
     assert found.record["training"]["figures"]["test"]["accuracy"] == 1
     assert found.record["features"]["assumed"] == "for classify_model.pkl"
 
@@ -255,17 +254,14 @@ def test_the_joblib_file_of_an_earlier_bundle_becomes_arrays_with_its_record(
 ) -> None:
     before = SceneClassifier.load(model / FILE_NAME)
     earlier, later = tmp_path / "earlier", tmp_path / "later"
-    data = load_npz(scenes / "train.npz")
-    fitted = LogisticRegression(C=1e-4).fit(data.features.astype(np.float64), data.labels)
-    draft = SceneClassifier.from_estimator(fitted, "", {}, earlier)
     training = dict(before.record["training"])
-    save_classifier(draft, earlier, before.record["features"], training, as_pickle=True)
+    save_classifier(before, earlier, before.record["features"], training, as_pickle=True)
     scene_train.main(["--import", str(earlier / "scene_classifier.joblib"), "--output", str(later)])
     found = SceneClassifier.load(later / FILE_NAME)
     for key in ("features", "training"):
         assert found.record[key] == before.record[key]
     features = load_npz(scenes / "test.npz").features.astype(np.float32)
-    np.testing.assert_allclose(found.probabilities(features), draft.probabilities(features), atol=1e-12)
+    np.testing.assert_allclose(found.probabilities(features), before.probabilities(features), atol=1e-12)
     change_record(earlier / "scene_classifier.joblib", sha256="0" * 64)  # that of another file says nothing
     other = import_classifier(earlier / "scene_classifier.joblib", tmp_path / "other")
     assert other.record["features"]["assumed"] == "for scene_classifier.joblib"

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import httpx
 import pytest
-from sklearn.linear_model import LogisticRegression
 
 from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError
@@ -33,8 +33,8 @@ def two_classifiers(small_repository: Path, tmp_path_factory: pytest.TempPathFac
     version = repository / VGG16.name / "1"
     shutil.copytree(small_repository / VGG16.name / "1", version)
     usual = SceneClassifier.load(record_path(version))
-    turned, fitted = LogisticRegression(), usual.estimator.steps[-1].arrays
-    turned.coef_, turned.intercept_, turned.classes_ = -fitted["coef_"], -fitted["intercept_"], fitted["classes_"]
+    turned = pickle.loads(pickle.dumps(usual.estimator))
+    turned.coef_, turned.intercept_ = -turned.coef_, -turned.intercept_
     draft = SceneClassifier.from_estimator(turned, "", {}, version)
     save_classifier(draft, version, usual.record["features"], {}, name="turned")
     save_classifier(draft, version, usual.record["features"], {}, name="doubtful", decision=DOUBTFUL)

@@ -1,7 +1,5 @@
-"""scikit-learn's classifiers count the same out of arrays; what arrays cannot hold is refused with a remedy."""
+"""scikit-learn's classifiers survive as arrays; what arrays cannot hold is refused with a remedy."""
 
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -12,13 +10,9 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from crowdserve.cards import VGG16
 from crowdserve.errors import ClassifierError
 from crowdserve.scene.array_file import read_arrays, write_arrays
-from crowdserve.scene.linear import MAX_STEPS, from_arrays
-from crowdserve.scene.names import record_path
-from tests.support.paths import REPOSITORY
-from training.scene.linear_arrays import to_arrays
+from crowdserve.scene.estimator_arrays import MAX_STEPS, from_arrays, to_arrays
 
 ROWS = np.abs(np.random.default_rng(5).normal(0, 3, (30, 12)))
 LABELS = np.arange(30) % 2
@@ -42,29 +36,10 @@ def test_a_classifier_is_rebuilt_with_the_same_predictions(estimator: Any, names
     steps, content = to_arrays(estimator, ROWS)
     assert (steps, content) == to_arrays(estimator, ROWS)
     found = from_arrays(steps, content)
+    assert type(found) is type(estimator)
     assert list(found.classes_) == list(names)
     assert found.n_features_in_ == ROWS.shape[1]
     np.testing.assert_allclose(found.predict_proba(ROWS), estimator.predict_proba(ROWS), atol=1e-12)
-
-
-def test_probabilities_of_extreme_features_are_finite_and_those_of_scikit_learn() -> None:
-    """The logistic function's exponential would overflow; the suite turns a warning of that into an error."""
-    estimator = LogisticRegression().fit(ROWS, LABELS)
-    extreme = ROWS * 1e6
-    found = from_arrays(*to_arrays(estimator, ROWS)).predict_proba(np.concatenate([extreme, -extreme]))
-    np.testing.assert_allclose(found, estimator.predict_proba(np.concatenate([extreme, -extreme])), atol=1e-12)
-    assert {0.0, 1.0} <= set(found.ravel())
-
-
-def test_reading_and_asking_a_served_classifier_imports_no_scikit_learn() -> None:
-    """It would take a third of the transformer's start."""
-    program = (
-        "import sys, pathlib; from crowdserve.scene.classifier import SceneClassifier\n"
-        "SceneClassifier.load(pathlib.Path(sys.argv[1]))\n"
-        "print(sorted({'joblib', 'scipy', 'sklearn'} & sys.modules.keys()))"
-    )
-    command = [sys.executable, "-c", program, str(record_path(REPOSITORY / VGG16.name / "1"))]
-    assert subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout == "[]\n"
 
 
 def test_labels_as_objects_become_text() -> None:
