@@ -76,12 +76,20 @@ def test_without_it_nothing_of_it_is_rendered(chart: Chart) -> None:
     assert not [each for each in manifests.triton()["args"] if "--grpc" in each]
 
 
-@pytest.mark.parametrize("flag", ["--allow-grpc=true", "--grpc-port=8001", "--grpc-address=0.0.0.0"])
-def test_grpc_for_something_else_needs_it_off(chart: Chart, flag: str) -> None:
-    used = {"extraArgs": [flag]}
-    assert f"triton.extraArgs has {flag}" in chart.refusal(triton=used)
-    assert flag in flags(chart.render(triton={**used, **OFF["triton"]}).triton())
-    assert flag in flags(chart.render("standalone", triton=used).triton())
+GRPC_FLAGS = ["--allow-grpc=true", "--grpc-port=8001", "--grpc-address=0.0.0.0"]
+
+
+@pytest.mark.parametrize("flag", GRPC_FLAGS)
+def test_grpc_for_something_else_is_refused_beside_it(chart: Chart, flag: str) -> None:
+    assert f"triton.extraArgs has {flag}" in chart.refusal(triton={"extraArgs": [flag]})
+
+
+def test_grpc_is_for_anything_without_it(chart: Chart) -> None:
+    for manifests in (
+        chart.render(triton={"extraArgs": GRPC_FLAGS, **OFF["triton"]}),
+        chart.render("standalone", triton={"extraArgs": GRPC_FLAGS}),
+    ):
+        assert set(GRPC_FLAGS) <= set(flags(manifests.triton()))
 
 
 def test_triton_starts_without_grpc_where_the_volume_cannot_be_written(chart: Chart, tmp_path: Path) -> None:

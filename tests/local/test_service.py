@@ -152,7 +152,7 @@ def test_missing_classifier_quotes_the_transformer(small_repository: Path, tmp_p
 
 @pytest.mark.skipif(not has_int8(), reason="this processor is refused for another reason")
 def test_a_network_that_is_not_there_in_8_bits_is_named_before_anything_starts(small_repository: Path) -> None:
-    message = r"csrnet_a/1/int8\.xml is missing.*--card csrnet_a --format openvino-int8.* or choose precision bf16"
+    message = r"csrnet_a/1/int8\.xml is missing.*--card csrnet_a --format openvino-int8.* or choose precision auto"
     with pytest.raises(RepositoryError, match=message), EmbeddedService(small_repository, precision="int8"):
         pass
 

@@ -45,8 +45,7 @@ def check_eight_bits(repository: Path) -> None:
         if versions and not (file := repository / card.name / str(versions[-1]) / INT8_FILE).is_file():
             raise RepositoryError(
                 f"{file} is missing, and precision int8 needs it; make it with python -m export.{card.family} "
-                f"{file.parent} --card {card.name} --format openvino-int8 --photos DATASET, or choose precision bf16 "
-                "or fp32"
+                f"{file.parent} --card {card.name} --format openvino-int8 --photos DATASET, or choose precision auto"
             )
 
 

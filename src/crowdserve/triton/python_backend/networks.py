@@ -77,7 +77,7 @@ class OpenVinoNetwork:
         precision: bf16 or fp32.
 
     Raises:
-        RuntimeError: If this processor does not compute in bfloat16.
+        RuntimeError: If OpenVINO computes in another precision on this processor.
     """
 
     def __init__(self, path: Path, name: str, threads: int, precision: str = "bf16") -> None:
@@ -117,7 +117,7 @@ def quantised_network(path: Path, name: str, threads: int, kept_precision: str =
     quantised = path.with_name("int8.xml")
     if not quantised.is_file():
         raise FileNotFoundError(
-            f"{quantised} is missing; export it with --format openvino-int8, or choose precision bf16 or fp32"
+            f"{quantised} is missing; export it with --format openvino-int8, or choose precision auto"
         )
     return OpenVinoNetwork(quantised, name, threads, kept_precision)
 
