@@ -6,26 +6,29 @@ from collections.abc import Iterator
 from crowdserve.errors import BundleError
 
 PACE_SECONDS, _PACE_BYTES = 60.0, 64 << 10
-"""Time in which so many bytes must come, or the rest: bundles of 300 MB take four days at that pace."""
+"""Time in which so many bytes must come, or the rest: bundles of 300 MB take three days at that pace."""
 
 
 def paced(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """The chunks of an answer, as they arrive.
 
     Args:
-        chunks: They; each is waited for by a time limit of its own.
+        chunks: They; each is waited for by a time limit of its own. What is done with them takes the time that it takes.
         name: What an error calls the answer.
 
     Raises:
         BundleError: If they come too slowly.
     """
-    begun, arrived_bytes = time.monotonic(), 0
-    for chunk in chunks:
-        arrived_bytes += len(chunk)
+    waited_seconds, arrived_bytes = 0.0, 0
+    while True:
+        begun = time.monotonic()
+        if (chunk := next(chunks, None)) is None:
+            return
+        waited_seconds, arrived_bytes = waited_seconds + time.monotonic() - begun, arrived_bytes + len(chunk)
         yield chunk
         if arrived_bytes >= _PACE_BYTES:
-            begun, arrived_bytes = time.monotonic(), 0
-        elif time.monotonic() - begun > PACE_SECONDS:
+            waited_seconds, arrived_bytes = 0.0, 0
+        elif waited_seconds > PACE_SECONDS:
             raise BundleError(
                 f"{name}: {arrived_bytes:,} bytes came in {PACE_SECONDS:g} s; try again when the line is faster"
             )
