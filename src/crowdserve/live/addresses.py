@@ -20,14 +20,22 @@ It is looked for where one begins alone, or an address of 2,048 characters could
 _VALUE = re.compile(r".*?(?=[&;#/]|_[a-z]+=|$)")
 _OF_LOGINS = (
     "account|acct|auth|authentication|authorization|cred|credential|credentials|creds|key|login|loginpas|loginuse|pass|"
-    "passcode|passphrase|passwd|password|passwort|pw|pwd|secret|sess|session|sig|sign|signature|token|user|usr"
+    "passcode|passphrase|passw|passwd|password|passwort|passwrd|pw|pwd|secret|sess|session|sig|sign|signature|token|"
+    "user|usr"
 )
 _BESIDE = (
-    "access|admin|amz|api|app|basic|bearer|cam|camera|client|goog|hash|id|jwt|md5|my|name|private|rtsp|security|web|x"
+    "access|admin|amz|api|app|basic|bearer|cam|camera|client|code|device|goog|guest|hash|http|id|info|jwt|live|md5|my|"
+    "name|onvif|play|private|rtsp|security|share|stream|verify|video|view|viewer|web|x"
 )
+_NOTHING_ELSE = "credentials?|pass(?:phrase|wd|word)|pwd|secret|sessionid|signature|token"
 _WORD = "|".join(sorted(f"{_OF_LOGINS}|{_BESIDE}".split("|"), key=len, reverse=True))
-_IS_OF_LOGIN = re.compile(rf"(?=.*?(?:{_OF_LOGINS}))(?:(?:{_WORD}|\d)[_.-]*)++", re.IGNORECASE)
-"""A name that is made of such words alone: `loginpas`, `X-Amz-Signature`, `api_key`; not `signal`, nor `keyframe`."""
+_IS_OF_LOGIN = re.compile(
+    rf"(?=.*?(?:{_OF_LOGINS}))(?:(?:{_WORD}|\d)[_.-]*)++|.*(?:{_NOTHING_ELSE})(?:hash|\d)*", re.IGNORECASE
+)
+"""A name of such words alone, as `loginpas` and `api_key`, or one that ends with a word that means nothing else.
+
+Such are `X-Amz-Signature` and `wsSecret`; not `signal`, nor `keyframe`.
+"""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/")
 
