@@ -13,7 +13,7 @@ def paced(chunks: Iterator[bytes], name: str) -> Iterator[bytes]:
     """The chunks of an answer, as they arrive.
 
     Args:
-        chunks: They; each is waited for by a time limit of its own. What is done with them takes the time that it takes.
+        chunks: They; each is waited for by a time limit of its own. What is done with them takes any time.
         name: What an error calls the answer.
 
     Raises:

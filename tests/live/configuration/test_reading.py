@@ -62,6 +62,13 @@ def test_everything_that_a_site_can_say(tmp_path: Path) -> None:
     assert (site.history.keep, site.pictures.keep, site.pictures.form) == (7 * 86400, 86400, "pixelated")
 
 
+@pytest.mark.parametrize(
+    "url", ["https://h/x?title=Too many", "http://web_hook:80/", "https://müller.example/", "http://[::1]:8080/a"]
+)
+def test_webhooks_to_which_something_can_be_sent(tmp_path: Path, url: str) -> None:
+    assert read(tmp_path, CAMERA + f'webhooks: [{{url: "{url}"}}]\n').webhooks[0].url == url
+
+
 def test_no_picture_is_kept_unless_a_site_asks(tmp_path: Path) -> None:
     assert read(tmp_path, "cameras: [{name: a, source: b}]").pictures.keep == 0
 

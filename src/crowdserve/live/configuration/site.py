@@ -35,7 +35,9 @@ def _signing(secret: str) -> str:
 def _taker(url: str) -> str:
     """The address of a webhook, to which a message could be sent."""
     try:
-        is_whole = url.isprintable() and " " not in url and bool(httpx.URL(url).host) and urlsplit(url).port != 0
+        parts = urlsplit(url)
+        has_host = bool(httpx.URL(url).host) and " " not in parts.netloc and parts.port != 0
+        is_whole = has_host and url.isprintable() and url == url.strip()
     except (ValueError, httpx.InvalidURL):
         is_whole = False
     if not is_whole:
