@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # Image of Triton for clusters without GPUs: tritonserver and its python backend from the wheel nvidia-pytriton, and for
-# CPUs onnxruntime (FP32) and OpenVINO (bfloat16). It serves bundles of the embedded profile. Build it from the root of the project, which is its
-# context:
+# CPUs onnxruntime (FP32) and OpenVINO (bfloat16, 8 bits). It serves bundles of the embedded profile. Build it from the root of
+# the project, which is its context:
 #
 #     docker build -f model_repository/triton-cpu.Dockerfile -t crowdserve-triton-cpu .
 #

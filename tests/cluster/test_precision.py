@@ -21,7 +21,10 @@ def test_the_forced_precision_answers(make_release: Factory, precision: str) -> 
         until(lambda: "needs a node whose processor" in triton_log(release), "Triton's log says why", 120, 2)
         assert not release.is_ready()
         return
-    release.wait_ready()
+    until(
+        lambda: release.is_ready() or "triton.precision" in triton_log(release), "Triton runs or says why not", 150, 2
+    )
+    assert release.is_ready(), triton_log(release)
     reply = release.ask()
     models = json.loads(reply["models"])
     networks = {name: version for name, version in models.items() if name.startswith("csrnet")}

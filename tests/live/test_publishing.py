@@ -2,9 +2,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from crowdserve.live.configuration import Configuration, Site
 from crowdserve.live.history.store import HistoryStore
 from crowdserve.live.observations import Message
+from crowdserve.live.outputs import webhooks
 from crowdserve.live.outputs.events import address_of
 from crowdserve.live.publishing import Publishing
 from crowdserve.live.secrets import Secrets
@@ -37,7 +40,10 @@ def test_an_alert_that_could_not_be_delivered_is_delivered_by_the_next_run(tmp_p
         assert receiver.taken[0][1] == receiver.refused[0][1]
 
 
-def test_the_time_for_which_a_message_is_tried_begins_when_it_is_made(tmp_path: Path) -> None:
+def test_the_time_for_which_a_message_is_tried_begins_when_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "_LEAST_SECONDS", 0.5)
     with running_receiver() as receiver:
         receiver.status = 503
         asked = configuration(tmp_path, receiver.url, webhooks=[{"url": receiver.url, "give_up_after": "1h"}])

@@ -92,7 +92,7 @@ def train(
     def validate() -> None:
         run.validate(judge, lambda kept, last: _meta(card, material, recipe, run, kept, last, device))
 
-    if clock.progress < 1:
+    if not state or clock.progress < 1:
         with clock.stopped():  # neither the start's validation nor that of the processes is time of the run
             if not state:
                 validate()

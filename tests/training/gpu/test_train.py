@@ -35,7 +35,7 @@ def test_trained_network_is_exported_and_counts_the_same(dataset: Path, tmp_path
     pack([dataset], tmp_path / "dots.npz")
     run, data = tmp_path / "run", str(tmp_path / "dots.npz")
     command = ["ssdcnet_sha", "--data", data, "--output", str(run), "--frozen", "20", *TINY]
-    main([*command, "--minutes", "1e-6"])
+    main([*command, "--minutes", "1e-12"])
     meta = json.loads((run / "meta.json").read_text())
     assert (meta["card"], meta["normalisation"], meta["data"]) == ("ssdcnet_sha", "imagenet_unit", ["ucf-cc-50"])
     assert meta["recipe"]["frozen"] == 20
