@@ -28,7 +28,7 @@ up: .venv/serving  ## Start the service on this machine until Ctrl-C
 
 test: .venv/development  ## Run every test: no GPU, no cluster, seven to thirteen minutes on two cores
 	export OMP_NUM_THREADS=1; failed=0; for framework in torch tensorflow; do \
-	    .venv/bin/pytest --numprocesses 3 --dist loadfile --framework $$framework || failed=1; \
+	    .venv/bin/pytest --numprocesses 2 --dist loadfile --framework $$framework || failed=1; \
 	done; exit $$failed
 
 cluster-test: .venv/development  ## Install, update, scale, break and roll out in the cluster of KUBECONFIG; 25 to 60 minutes on two cores
