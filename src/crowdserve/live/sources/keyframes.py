@@ -60,7 +60,7 @@ class Damage:
             SourceLost: If no keyframe has come for long; of a stream that is opened again, one comes first.
         """
         if frame.key_frame and self._is_whole(frame):
-            self._since, self._was_whole = None, self._was_whole or not frame.is_corrupt
+            self._since, self._was_whole = None, True
             return True
         if frame.is_corrupt:
             self.found(frame.pts)
