@@ -17,7 +17,6 @@ def write_clip(
     rate: int = 10,
     keyframe_every: int = 10,
     codec: str = "libx264",
-    b_frames: int = 0,
     times: Sequence[int] | None = None,
 ) -> None:
     """A clip of a brightness that rises by two with each frame, over a fixed texture.
@@ -33,8 +32,6 @@ def write_clip(
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size = keyframe_every
         stream.options = {"preset": "ultrafast", "sc_threshold": "0"} if codec == "libx264" else {}
-        if b_frames:
-            stream.codec_context.max_b_frames = b_frames
         for number in range(frames):
             pixels = np.clip(40 + 2 * number + texture, 0, 255).astype(np.uint8)
             picture = Image.fromarray(np.broadcast_to(pixels, (height, width, 3)).copy())

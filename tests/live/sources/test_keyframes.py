@@ -22,10 +22,10 @@ def test_when_keyframes_suffice(moments: list[float], expected: list[bool]) -> N
 def test_a_stream_that_sends_no_keyframe_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     damage, frame = Damage(5), av.VideoFrame(16, 16)
     assert damage.spares(frame)
-    damage.found(None)
+    damage.found()
     assert not damage.spares(frame)
     monkeypatch.setattr(keyframes, "_LEAST_SECONDS", 0)
     damage = Damage(0)
-    damage.found(None)
+    damage.found()
     with pytest.raises(SourceLost, match="lost on its way"):
         damage.spares(frame)

@@ -35,9 +35,6 @@ _KEYFRAME_SECONDS = 660.0
 _MOST_DAMAGED = 250
 """Packets, one behind the other, that cannot be decoded before a stream counts as lost."""
 
-_GUESSED = ("mpeg4", "h263", "flv", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
-"""Decoders that make frames of grey where they lack a keyframe, and do not say so; others make none."""
-
 _PROTOCOLS = {
     "rtsp": "rtsp,rtp,udp,tcp",
     "rtsps": "rtsp,rtsps,rtp,udp,tcp,tls,crypto",
@@ -190,18 +187,17 @@ def _decoded(
     packets: Iterable["Packet[VideoStream]"], stream: VideoStream, every_seconds: float, is_recorded: bool, pause: Pause
 ) -> Iterator[VideoFrame]:
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
-    is_guessed = not is_recorded and stream.codec_context.name in _GUESSED
-    stream.codec_context.skip_frame = "NONKEY" if is_guessed else "DEFAULT"
+    stream.codec_context.skip_frame = "DEFAULT"
     damaged, pace, keyframes, damage = 0, _Pace(pause), Keyframes(every_seconds), Damage(every_seconds)
     for packet in packets:
         if packet.is_corrupt:
-            damage.found(packet.pts)
+            damage.found()
         if packet.is_keyframe and not is_recorded:
             stream.codec_context.skip_frame = "NONKEY" if keyframes.suffice(time.monotonic()) else "DEFAULT"
         try:
             frames = packet.decode()
         except av.InvalidDataError:  # of a packet that was lost on the way, or a bad block of a disk
-            damage.found(packet.pts)
+            damage.found()
             damaged += 1
             if damaged > _MOST_DAMAGED:
                 raise
