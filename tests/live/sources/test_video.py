@@ -9,8 +9,6 @@ from pathlib import Path
 
 import av
 import pytest
-from av.packet import Packet
-from av.video.stream import VideoStream
 
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import Frame, small_grey
@@ -169,27 +167,17 @@ def test_no_frame_lacks_those_that_it_is_made_of(tmp_path: Path) -> None:
     assert found[-1] == pytest.approx(40 + 2 * 59, abs=3)
 
 
-@pytest.mark.parametrize("codec", ["libx264", "mpeg4", "libvpx"])
-def test_what_was_lost_on_the_way_is_in_no_frame(codec: str, tmp_path: Path) -> None:
-    """Until the next keyframe a decoder says of a frame what has changed since one that it never saw."""
-    write_clip(tmp_path / "clip.mkv", frames=40, keyframe_every=20, codec=codec)
-    found: list[av.VideoFrame] = []
-    with av.open(str(tmp_path / "clip.mkv")) as container:
-        stream = container.streams.video[0]
-        packets = list(container.demux(stream))
-        packets[8:9] = [part_of(packets[8])]
-        found.extend(video._decoded(packets, stream, 0, is_recorded=False, pause=time.sleep))
-    times = [frame.pts // 100 for frame in found]
-    assert times == [*range(8), *range(20, len(times) + 12)]
-    assert len(times) > 20
-
-
-def part_of(packet: "Packet[VideoStream]") -> "Packet[VideoStream]":
-    """What arrives of a packet of which the second half is lost, and which the transport says so of."""
-    part = Packet(bytes(packet)[: packet.size // 2])
-    part.pts, part.dts, part.time_base, part.stream = packet.pts, packet.dts, packet.time_base, packet.stream
-    part.is_corrupt = True
-    return part
+@pytest.mark.parametrize(
+    ("moments", "expected"),
+    [
+        ([0, 2, 4, 6], [False, True, True, True]),
+        ([0, 9, 18], [False, False, False]),
+        ([0, 2, 4, 13, 15], [False, True, True, False, False]),
+    ],
+)
+def test_when_keyframes_suffice(moments: list[float], expected: list[bool]) -> None:
+    keyframes = video._Keyframes(5)
+    assert [keyframes.suffice(moment) for moment in moments] == expected
 
 
 def test_a_stream_that_is_joined_between_rare_keyframes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ video.py   PyAV, which is FFmpeg           mjpeg.py   a stream of JPEG files
 stills.py  a snapshot, a folder            https.py   videos over HTTPS, for FFmpeg
 tls.py     certificates of FFmpeg's streams   decryption.py  encrypted segments
 login.py   user and password of a URL             limits.py  the time that a picture may take
-keyframes.py  frames that are made of others
 """
 
 from crowdserve.live.sources.kinds import open_source

@@ -21,7 +21,6 @@ from crowdserve.failures import in_words, status_in_words
 from crowdserve.live.errors import SourceEnded, SourceLost
 from crowdserve.live.frames import MAX_SIDE_PX, Frame, Pause, to_jpeg
 from crowdserve.live.sources import https
-from crowdserve.live.sources.keyframes import Damage, Keyframes
 from crowdserve.live.sources.limits import PICTURE_SECONDS, TimeLimit
 from crowdserve.live.sources.tls import tls_options, tls_problem
 
@@ -188,16 +187,13 @@ def _decoded(
 ) -> Iterator[VideoFrame]:
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
     stream.codec_context.skip_frame = "DEFAULT"
-    damaged, pace, keyframes, damage = 0, _Pace(pause), Keyframes(every_seconds), Damage(every_seconds)
+    damaged, pace, keyframes = 0, _Pace(pause), _Keyframes(every_seconds)
     for packet in packets:
-        if packet.is_corrupt:
-            damage.found()
         if packet.is_keyframe and not is_recorded:
             stream.codec_context.skip_frame = "NONKEY" if keyframes.suffice(time.monotonic()) else "DEFAULT"
         try:
             frames = packet.decode()
         except av.InvalidDataError:  # of a packet that was lost on the way, or a bad block of a disk
-            damage.found()
             damaged += 1
             if damaged > _MOST_DAMAGED:
                 raise
@@ -206,8 +202,28 @@ def _decoded(
             damaged = 0
             if is_recorded and frame.time is not None:
                 pace.keep(frame.time)
-            if is_recorded or damage.spares(frame):  # a recording cannot be asked for another keyframe
-                yield frame
+            yield frame
+
+
+class _Keyframes:
+    """Whether the keyframes of a stream come as often as frames are wanted.
+
+    It is decided when one comes: a frame between two is made of all since the first, and is wrong without one of them.
+
+    Args:
+        every_seconds: How often frames are wanted.
+    """
+
+    def __init__(self, every_seconds: float) -> None:
+        self._every = every_seconds
+        self._last: float | None = None
+        self._are_rare = False
+
+    def suffice(self, now: float) -> bool:
+        """Take one that comes now; whether those to come suffice."""
+        gap, self._last = None if self._last is None else now - self._last, now
+        self._are_rare |= gap is not None and gap > self._every
+        return gap is not None and not self._are_rare
 
 
 class _Pace:
