@@ -18,8 +18,6 @@ from crowdserve.live.errors import SourceLost
 PICTURE_SECONDS = 60.0
 """Longest time that a camera may take for one picture."""
 
-_TOO_SLOW = "the camera takes over {seconds:g} s for a picture"
-
 _TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _CONNECTIONS = 100
 """Of one video at once: a playlist may have many versions of it, and FFmpeg looks at each."""
@@ -36,17 +34,11 @@ class TimeLimit:
     """
 
     def __init__(self, seconds: float | None = None) -> None:
-        self._usual = PICTURE_SECONDS if seconds is None else seconds
+        self._seconds = PICTURE_SECONDS if seconds is None else seconds
         self.restart()
 
-    def restart(self, seconds: float | None = None, told: str = _TOO_SLOW) -> None:
-        """Count from now.
-
-        Args:
-            seconds: How long it may take this time, if not as long as usual.
-            told: What to say if it takes longer.
-        """
-        self._seconds, self._told = self._usual if seconds is None else seconds, told
+    def restart(self) -> None:
+        """Count from now."""
         self._until = time.monotonic() + self._seconds
 
     def left(self) -> float:
@@ -57,7 +49,7 @@ class TimeLimit:
         """
         left = self._until - time.monotonic()
         if left <= 0:
-            raise SourceLost(self._told.format(seconds=self._seconds))
+            raise SourceLost(f"the camera takes over {self._seconds:g} s for a picture")
         return left
 
 

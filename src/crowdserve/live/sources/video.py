@@ -28,9 +28,6 @@ _OPEN_SECONDS, _READ_SECONDS = 10.0, 10.0
 _MOST_GAP_SECONDS = 60.0
 """Longest time from one frame of a recording to the next; more, or less than none, is another count of its clock."""
 
-_KEYFRAME_SECONDS = 660.0
-"""Longest time to the first picture of a stream that is joined between keyframes: some come every ten minutes."""
-
 _MOST_DAMAGED = 250
 """Packets, one behind the other, that cannot be decoded before a stream counts as lost."""
 
@@ -52,7 +49,6 @@ _REFUSALS_OF_CALLERS = (av.HTTPUnauthorizedError, av.HTTPForbiddenError, av.HTTP
 
 
 _SILENT = "the camera has been silent for too long"
-_NO_KEYFRAME = "no keyframe has come for {seconds:g} s; let the camera send them more often"
 _STATUS_ERRORS = {
     av.HTTPBadRequestError: 400,
     av.HTTPUnauthorizedError: 401,
@@ -81,8 +77,8 @@ def video_frames(
 ) -> Iterator[Frame]:
     """The frames of a video.
 
-    A file, and a recording of a web server, is played at its own pace. Of a stream only keyframes are decoded, as
-    soon as two have come as often as frames are wanted: that costs a tenth.
+    A file, and a recording of a web server, is played at its own pace. Of a stream only keyframes are decoded, unless
+    they come more rarely than frames are wanted: that costs a tenth.
 
     Args:
         address: A URL, a file or a device.
@@ -170,15 +166,11 @@ def _is_recorded(container: InputContainer, address: str) -> bool:
 
 def _packets(container: InputContainer, limit: TimeLimit | None) -> Iterator["Packet[VideoStream]"]:
     """The packets of the video; what comes beside it for ever, such as sound, does not make a picture."""
-    stream, is_joined = container.streams.video[0], False
+    stream = container.streams.video[0]
     for packet in container.demux():
-        is_video = packet.stream.index == stream.index
         if limit is not None:
-            if is_video and not is_joined and not packet.is_keyframe:
-                limit.restart(_KEYFRAME_SECONDS, _NO_KEYFRAME)
             limit.left()
-        if is_video:
-            is_joined = True
+        if packet.stream.index == stream.index:
             yield cast("Packet[VideoStream]", packet)
 
 
@@ -186,11 +178,14 @@ def _decoded(
     packets: Iterable["Packet[VideoStream]"], stream: VideoStream, every_seconds: float, is_recorded: bool, pause: Pause
 ) -> Iterator[VideoFrame]:
     stream.thread_type, stream.codec_context.thread_count = "NONE", 1  # many cameras share few cores
-    stream.codec_context.skip_frame = "DEFAULT"
-    damaged, pace, keyframes = 0, _Pace(pause), _Keyframes(every_seconds)
+    only_keyframes = not is_recorded
+    stream.codec_context.skip_frame = "NONKEY" if only_keyframes else "DEFAULT"
+    last_keyframe, damaged, pace = time.monotonic(), 0, _Pace(pause)
     for packet in packets:
-        if packet.is_keyframe and not is_recorded:
-            stream.codec_context.skip_frame = "NONKEY" if keyframes.suffice(time.monotonic()) else "DEFAULT"
+        if packet.is_keyframe:
+            last_keyframe = time.monotonic()
+        elif only_keyframes and time.monotonic() - last_keyframe > every_seconds:
+            only_keyframes, stream.codec_context.skip_frame = False, "DEFAULT"
         try:
             frames = packet.decode()
         except av.InvalidDataError:  # of a packet that was lost on the way, or a bad block of a disk
@@ -203,27 +198,6 @@ def _decoded(
             if is_recorded and frame.time is not None:
                 pace.keep(frame.time)
             yield frame
-
-
-class _Keyframes:
-    """Whether the keyframes of a stream come as often as frames are wanted.
-
-    It is decided when one comes: a frame between two is made of all since the first, and is wrong without one of them.
-
-    Args:
-        every_seconds: How often frames are wanted.
-    """
-
-    def __init__(self, every_seconds: float) -> None:
-        self._every = every_seconds
-        self._last: float | None = None
-        self._are_rare = False
-
-    def suffice(self, now: float) -> bool:
-        """Take one that comes now; whether those to come suffice."""
-        gap, self._last = None if self._last is None else now - self._last, now
-        self._are_rare |= gap is not None and gap > self._every
-        return gap is not None and not self._are_rare
 
 
 class _Pace:
