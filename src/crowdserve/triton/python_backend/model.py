@@ -59,8 +59,10 @@ class TritonPythonModel:
         path = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         threads = int(os.environ.get("CROWDSERVE_TRITON_THREADS") or usable_cores())
         self._turns = Turns(_turns_files(), places=max(1, usable_cores() // threads))
-        kept = {name: settings[name] for name in ("kept_precision",) if name in settings}
-        self._open: Callable[[], Network] = partial(NETWORKS[settings["precision"]], path, self._input, threads, **kept)
+        network = NETWORKS[settings["precision"]]
+        if "kept_precision" in settings:
+            network = partial(network, kept_precision=settings["kept_precision"])
+        self._open: Callable[[], Network] = partial(network, path, self._input, threads)
         self._network: Network | None = None
         self._try(int(settings["smallest_side_px"]))
 
